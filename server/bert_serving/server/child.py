@@ -1,0 +1,216 @@
+"""A process of ours: how the parent starts one and learns what becomes of it, and how the process itself begins.
+
+`Child` is the parent's side, `run_child` the process's own, reached through `child_main.py`. Two pipes join them. Down the process's standard input go
+its instructions, one line of JSON; the parent then keeps that pipe open, and when it closes, because the parent has
+died, even by SIGKILL, the process ends at once (the lifeline). Up the report pipe comes a line of JSON when the process
+is ready, or has failed to become so; when that pipe closes, the process is gone.
+
+Children are started with `sys.executable -m`, not by `multiprocessing`, whose spawn runs the user's script again and
+breaks every one that has no `__main__` guard. Each has a session of its own and ignores SIGINT and SIGTERM, so that
+Ctrl-C, and a service manager that signals the whole group, leave it to the parent to drain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import logs
+from .errors import ServingError
+from .states import ChildEvent, ChildState, advance_child
+
+logger = logging.getLogger(__name__)
+
+EXIT_CRASHED = 70
+"""The exit code after an exception that nobody expected (EX_SOFTWARE)."""
+EXIT_ORPHANED = 71
+"""The exit code of a process whose parent has died."""
+
+CHILD_MAIN = 'bert_serving.server.child_main'
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+Instructions = dict[str, Any]
+ReportReady = Callable[[dict[str, Any]], None]
+ChildMain = Callable[[Instructions, ReportReady], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The process can do its work; `facts` is what it found out on the way."""
+
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The process can not do its work; `message` says why, on one line or two, `exit_code` what that means."""
+
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The process is gone and reaped; `how` tells in words."""
+
+    code: int
+    how: str
+
+
+Report = Ready | Failed | Exited
+
+
+class Child:
+    """The parent's side of one process. Not thread-safe."""
+
+    def __init__(
+        self, module: str, name: str, instructions: Instructions, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """A process that will run `module`'s `main`; `environment` is laid over the parent's."""
+        self.module = module
+        self.name = name
+        self.instructions = instructions
+        self.environment = dict(environment or {})
+        self.state = ChildState.STARTING
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reports = -1
+        self._unread = b''
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start the process and give it its instructions."""
+        self._reports, writer = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, '-P', '-m', CHILD_MAIN, self.module],
+                stdin=subprocess.PIPE,
+                stdout=2,  # standard output belongs to the parent's own answers
+                pass_fds=(writer,),
+                start_new_session=True,
+                env=self._make_environment(),
+            )
+        finally:
+            os.close(writer)
+        line = json.dumps({**self.instructions, 'report_to': writer}).encode() + b'\n'
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died already; its report pipe says so
+            stdin.write(line)
+            stdin.flush()
+
+    def _make_environment(self) -> dict[str, str]:
+        environment = {**os.environ, **self.environment}
+        installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ('purelib', 'platlib')}
+        if PACKAGE_ROOT not in installed:  # run from a checkout
+            path = environment.get('PYTHONPATH')
+            environment['PYTHONPATH'] = str(PACKAGE_ROOT) + (os.pathsep + path if path else '')
+        return environment
+
+    def fileno(self) -> int:
+        """Readable when there is something for `read_reports`."""
+        return self._reports
+
+    def read_reports(self) -> list[Report]:
+        """What the process has said since the last call; `Exited` is the last that ever comes. Call when readable."""
+        data = os.read(self._reports, 1 << 16)
+        if not data:
+            return [self._reap()]
+        *lines, self._unread = (self._unread + data).split(b'\n')
+        return [self._read_report(json.loads(line)) for line in lines]
+
+    def _read_report(self, report: dict[str, Any]) -> Report:
+        if 'failed' in report:
+            return Failed(report['failed'], report['exit_code'])
+        self.state = advance_child(self.state, ChildEvent.REPORTED_READY)
+        return Ready(report['ready'])
+
+    def _reap(self) -> Exited:
+        assert self._process is not None
+        os.close(self._reports)
+        code = self._process.wait()
+        stdin = self._process.stdin
+        if stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+        self.state = advance_child(self.state, ChildEvent.EXITED)
+        return Exited(code, describe_exit(self.name, code))
+
+    def kill(self) -> None:
+        """End the process at once; `Exited` is still to be read."""
+        if self._process is not None and self.state is not ChildState.GONE:
+            self._process.kill()
+
+
+def describe_exit(name: str, code: int) -> str:
+    """How a process ended, in words: the code as `subprocess` gives it, negative for a signal."""
+    if code >= 0:
+        return '%s ended with exit code %d' % (name, code)
+    try:
+        signal_name = signal.Signals(-code).name
+    except ValueError:
+        signal_name = 'signal %d' % -code
+    hint = ' Perhaps out of memory?' if -code == signal.SIGKILL else ''
+    return '%s was killed by %s!%s' % (name, signal_name, hint)
+
+
+def run_child(main: ChildMain) -> NoReturn:
+    """Be a child: read the instructions, hold the lifeline, run `main(instructions, report_ready)` and exit.
+
+    Beside what is `main`'s, the instructions have `context` and `verbose` for the log and `leftovers`, the folders
+    that an orphan removes. A `ServingError` out of
+    `main` is reported with its message and exit code; any other exception is logged with its traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with open(0, 'rb', buffering=0, closefd=False) as stdin:
+        instructions = json.loads(stdin.readline())
+    logs.set_up(instructions['context'], instructions['verbose'])
+    reports = instructions.pop('report_to')
+    leftovers = instructions.pop('leftovers')
+    threading.Thread(target=_hold_lifeline, args=(leftovers,), name='lifeline', daemon=True).start()
+
+    def report(**what: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(reports, json.dumps(what).encode() + b'\n')
+
+    try:
+        main(instructions, lambda facts: report(ready=facts))
+    except ServingError as error:
+        report(failed=str(error), exit_code=error.exit_code)
+        _exit(error.exit_code)
+    except BaseException as error:
+        logger.exception('ended by an exception')
+        report(failed='%s: %s' % (type(error).__name__, error), exit_code=1)
+        _exit(EXIT_CRASHED)
+    _exit(0)
+
+
+def _hold_lifeline(leftovers: list[str]) -> None:
+    """Wait for the parent's death, then remove the folders that it can no longer remove, and go."""
+    while os.read(0, 1024):
+        pass
+    for folder in leftovers:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(EXIT_ORPHANED)
+
+
+def _exit(code: int) -> NoReturn:
+    """Leave without the interpreter's clean-up, in which TensorFlow's threads may hang or crash."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)

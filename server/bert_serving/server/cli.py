@@ -1,0 +1,68 @@
+"""The console commands: parse, run, turn signals into orders and errors into exit codes.
+
+Exit codes: 0 stopped as asked, 1 a failure while starting or serving, 2 options or a model that can not work.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+from . import logs
+from .errors import ServingError
+from .helper import get_args_parser, get_shutdown_parser
+from .server import BertServer
+from .settings import Settings
+from .terminate import terminate
+
+
+def main() -> None:
+    """`bert-serving-start`."""
+    args = get_args_parser().parse_args()
+    try:
+        settings = Settings.from_args(args)
+        print(settings.to_table(), flush=True)
+        sys.exit(serve(BertServer(settings)))
+    except ServingError as error:
+        fail('bert-serving-start', error)
+
+
+def serve(server: BertServer) -> int:
+    """Run `server` until it ends; the first SIGINT or SIGTERM drains it, the second stops it at once."""
+    signals = 0
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            server.request_drain()
+        else:
+            server.request_stop()
+
+    server.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    while server.is_alive():
+        server.join(0.2)
+    return 0 if server.error is None else server.error.exit_code
+
+
+def terminate_main() -> None:
+    """`bert-serving-terminate`."""
+    args = get_shutdown_parser().parse_args()
+    try:
+        terminate(args.ip, args.port, args.timeout)
+    except ServingError as error:
+        fail('bert-serving-terminate', error)
+    print('shutdown signal sent to %s:%d' % (args.ip, args.port))
+
+
+def fail(command: str, error: ServingError) -> None:
+    """Say what is wrong on standard error and exit with the error's code."""
+    sys.stderr.write('%s: error: %s\n' % (logs.colour(command, 'red'), error))
+    sys.exit(error.exit_code)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,33 @@
+"""The exporter: builds the graph from the model and writes it to a file, then ends.
+
+A process of its own, started by the server before any other, so that the parent never imports TensorFlow and the
+memory of the checkpoint is given back before a worker starts. What only the checkpoint can tell (missing variables,
+wrong shapes, a missing head) ends the start here.
+"""
+
+from __future__ import annotations
+
+from .bert_config import resolve_layers
+from .child import Instructions, ReportReady
+from .model_dir import Model
+from .settings import Settings
+
+
+def main(instructions: Instructions, report_ready: ReportReady) -> None:
+    """Export the graph that `settings` and `model` of the instructions ask for to `path`."""
+    from .graph.export import GraphSpec, export  # TensorFlow: seconds, and only here
+
+    settings = Settings.from_dict(instructions['settings'])
+    model = Model.from_json(instructions['model'])
+    pooler = settings.pooling_strategy.uses_pooler
+    spec = GraphSpec(
+        model=model,
+        layers=() if pooler else resolve_layers(settings.pooling_layer, model.config),
+        strategy=settings.pooling_strategy,
+        position_embeddings=not settings.no_position_embeddings,
+        num_labels=settings.num_labels,
+        fp16=settings.fp16,
+        on_gpu=instructions['on_gpu'],
+    )
+    info = export(spec, instructions['path'])
+    report_ready({'bytes': info.bytes})

@@ -1,0 +1,85 @@
+"""The pooling strategies as TensorFlow ops: from the states of a row's tokens to the vector that is answered.
+
+Runs in the exporter, in float32 whatever the rest of the graph computes in. Dimensions: B rows, T tokens, D the
+width of the chosen layers side by side; x [B, T, D] are their states, m [B, T] is the mask (0 for padding, and with
+`-mask_cls_sep` for [CLS] and [SEP]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bert_serving.server.graph.modeling import Bert, Inputs, Tensor
+from bert_serving.server.graph.tf import tf
+from bert_serving.server.pooling import PoolingStrategy
+
+# 1.10's numbers. The first keeps a row without any token from dividing by zero, the second puts what is masked
+# below every state; a float16 has no room for either.
+_NO_TOKENS = 1e-10
+_BELOW_ALL = 1e30
+
+
+def pool(
+    strategy: PoolingStrategy, layers: list[Tensor], chosen: tuple[int, ...], inputs: Inputs, bert: Bert
+) -> Tensor:
+    """The answer of `strategy`, [B, D] or, for NONE, [B, T, D]; `layers` are flat, lowest first."""
+    if strategy.uses_pooler:
+        return _from_pooler(strategy, bert.pool(layers[-1], inputs), bert)
+    x = bert.unflatten(tf.concat([layers[index] for index in chosen], -1), inputs)  # [B, T, D]
+    return POOLING[strategy](x, inputs.mask)
+
+
+def no_pooling(x: Tensor, mask: Tensor) -> Tensor:
+    """Every token's state, zero where it is masked."""
+    return x * _weight(mask)  # [B, T, D]
+
+
+def reduce_mean(x: Tensor, mask: Tensor) -> Tensor:
+    weight = _weight(mask)  # [B, T, 1]
+    return tf.reduce_sum(x * weight, 1) / (tf.reduce_sum(weight, 1) + _NO_TOKENS)  # [B, D] / [B, 1]
+
+
+def reduce_max(x: Tensor, mask: Tensor) -> Tensor:
+    return tf.reduce_max(x - (1 - _weight(mask)) * _BELOW_ALL, 1)  # [B, D]
+
+
+def reduce_mean_max(x: Tensor, mask: Tensor) -> Tensor:
+    return tf.concat([reduce_mean(x, mask), reduce_max(x, mask)], 1)  # [B, 2*D]
+
+
+def first_token(x: Tensor, mask: Tensor) -> Tensor:
+    """Position 0, which is [CLS] unless there are no special tokens, and whether it is masked or not."""
+    del mask
+    return x[:, 0]  # [B, D]
+
+
+def last_token(x: Tensor, mask: Tensor) -> Tensor:
+    """The position that the number of unmasked tokens points at, which is [SEP] unless the mask has holes.
+
+    With `-mask_cls_sep` it lies before the true end, as it did in 1.10. A row with nothing unmasked answers with
+    its position 0; in 1.10 it killed the worker.
+    """
+    last = tf.maximum(tf.reduce_sum(mask, 1) - 1, 0)  # [B]
+    return tf.gather(x, last, axis=1, batch_dims=1)  # [B, D]
+
+
+POOLING: Mapping[PoolingStrategy, Callable[[Tensor, Tensor], Tensor]] = {
+    PoolingStrategy.NONE: no_pooling,
+    PoolingStrategy.REDUCE_MEAN: reduce_mean,
+    PoolingStrategy.REDUCE_MAX: reduce_max,
+    PoolingStrategy.REDUCE_MEAN_MAX: reduce_mean_max,
+    PoolingStrategy.FIRST_TOKEN: first_token,
+    PoolingStrategy.LAST_TOKEN: last_token,
+}
+
+
+def _from_pooler(strategy: PoolingStrategy, pooled: Tensor, bert: Bert) -> Tensor:
+    if strategy is PoolingStrategy.CLASSIFICATION:
+        return tf.nn.softmax(bert.logits(pooled))  # [B, labels]
+    if strategy is PoolingStrategy.REGRESSION:
+        return tf.sigmoid(bert.logits(pooled))  # [B, 1]
+    return pooled  # [B, H]
+
+
+def _weight(mask: Tensor) -> Tensor:
+    return tf.cast(mask, tf.float32)[:, :, tf.newaxis]  # [B, T, 1]

@@ -1,0 +1,391 @@
+"""`BertServer`: a server as a thread, which is the ventilator's, and the one place that knows how the parts fit.
+
+Its life: look at the model and the options, bind the port, let a process export the graph, start the sink and the
+workers, serve; then drain, stop the workers, stop the sink, leave nothing behind. Decisions about requests are the
+ventilator's, about processes the supervisor's; this module wires them together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from importlib import metadata
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from . import logs
+from .bert_config import check_max_seq_len, resolve_layers
+from .child import Child
+from .devices import DevicePlan, plan_devices
+from .errors import ChildDied, ServingError, StartError, UsageError
+from .model_dir import Model, find_model
+from .release import RELEASE
+from .settings import Settings
+from .states import ServerEvent, ServerState, advance_server
+from .supervisor import Supervisor
+from .terminate import terminate
+from .transport import Mailbox, Reactor, socket_folder
+from .ventilator import Ventilator
+from .wire import PROTOCOL_VERSION
+
+logger = logging.getLogger(__name__)
+
+LINGER_MS = 5000
+"""How long the sink may take at the end to get the answers it has published through to their readers."""
+
+Plan = tuple[Settings, Model, DevicePlan]
+
+
+class BertServer(threading.Thread):
+    """A server that runs in a thread, with its workers and its sink in processes of their own.
+
+    As a context manager it is ready on entry and stopped on exit:
+
+        with BertServer(get_args_parser().parse_args(['-cpu'])) as server:
+            ...
+
+    Attributes:
+        is_ready: a `threading.Event`, set once requests are answered.
+        port, port_out: the ports it listens on, once it is ready; they differ from the options if those are 0.
+        error: the `ServingError` that ended it, or None.
+    """
+
+    exporter_module = 'bert_serving.server.exporter'
+    worker_module = 'bert_serving.server.worker'
+    sink_module = 'bert_serving.server.sink'
+
+    def __init__(self, args: argparse.Namespace | Settings) -> None:
+        """`args` are those of `helper.get_args_parser`. Nothing happens before `start`.
+
+        Raises:
+            UsageError: options that contradict each other.
+        """
+        super().__init__(name='ventilator')
+        self.settings = args if isinstance(args, Settings) else Settings.from_args(args)
+        self.port = self.settings.port
+        self.port_out = self.settings.port_out
+        self.is_ready = threading.Event()
+        self.error: ServingError | None = None
+        self._state = ServerState.STARTING
+        self._settled = threading.Event()
+        self._orders = Mailbox()
+        self._reactor = Reactor()
+        self._supervisor = Supervisor(self._reactor)
+        self._leftovers: list[str] = []
+        self._endpoints: dict[int, str] = {}
+        self._waiting_for: set[str] = set()
+        self._started_at = datetime.now()
+
+    # For the caller's thread -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Check the options against the model, then start; returns at once.
+
+        Raises:
+            UsageError, ModelError: no process has been started.
+        """
+        logs.set_up('VENTILATOR', self.settings.verbose)
+        self._plan = plan(self.settings)
+        super().start()
+
+    def close(self) -> None:
+        """Answer what was accepted (at most `shutdown_timeout` seconds), stop, and wait until all is gone."""
+        if self.is_alive():
+            self.request_drain()
+            self.join()
+
+    def request_drain(self) -> None:
+        """Begin to do so, without waiting. Safe in a signal handler; a second call changes nothing."""
+        self._orders.put(ServerEvent.DRAIN)
+
+    def request_stop(self) -> None:
+        """Stop at once: what is not yet answered is lost. Safe in a signal handler."""
+        self._orders.put(ServerEvent.STOP)
+
+    def wait_until_ready(self) -> None:
+        """Wait until requests are answered.
+
+        Raises:
+            ServingError: the server could not start, or was closed before it was ready.
+        """
+        self._settled.wait()
+        if not self.is_ready.is_set():
+            raise self.error or StartError('the server was closed before it was ready')
+
+    def __enter__(self) -> BertServer:
+        self.start()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def shutdown(args: argparse.Namespace) -> None:
+        """Stop the server that `helper.get_shutdown_parser`'s `args` name.
+
+        Raises:
+            StartError: none listens there.
+        """
+        terminate(args.ip, args.port, args.timeout)
+
+    # The thread ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start, serve, stop. An error ends the server and is kept in `error`."""
+        self._reactor.add(self._orders.fileno(), self._obey)
+        try:
+            with self._belongings():
+                self._start_and_serve()
+        except ServingError as error:
+            self.error = error
+            logger.error('%s', error)
+        except Exception as error:
+            self.error = StartError('a fault in the server: %s: %s' % (type(error).__name__, error))
+            logger.exception('ended by an exception')
+        finally:
+            self._advance(ServerEvent.STOP)
+            self._settled.set()
+            self._orders.close()
+            logger.info('terminated! rows=%d uptime=%s', self._rows, datetime.now() - self._started_at)
+
+    _rows = 0
+
+    @contextlib.contextmanager
+    def _belongings(self) -> Iterator[None]:
+        """The folders of this server, made before anything else and removed after everything else."""
+        with contextlib.ExitStack() as stack:
+            self._sockets = stack.enter_context(socket_folder())
+            self._leftovers.append(self._sockets)
+            if self.settings.graph_tmp_dir is None:
+                self._graphs = tempfile.mkdtemp(prefix='bert-serving-graph-')
+                stack.callback(shutil.rmtree, self._graphs, ignore_errors=True)
+                self._leftovers.append(self._graphs)
+            else:
+                self._graphs = self.settings.graph_tmp_dir
+            yield
+
+    def _start_and_serve(self) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._ventilator = Ventilator(self.settings, self._describe, self.request_drain)
+        try:
+            self.port = self._ventilator.bind(context, self._address('feedback'), self._address('sink'))
+            graph = self._export_graph()
+            if graph is not None:
+                self._start_children(graph)
+                self._ventilator.listen(self._reactor)
+                self._serve()
+                self._drain()
+        finally:
+            self._rows = self._ventilator.rows_answered
+            self._supervisor.kill_all()
+            self._ventilator.close()
+            context.destroy(linger=0)
+
+    def _address(self, name: str) -> str:
+        return 'ipc://' + os.path.join(self._sockets, name)
+
+    def _serve(self) -> None:
+        while self._state in (ServerState.STARTING, ServerState.SERVING):
+            self._reactor.run_once(timeout_ms=1000)
+
+    def _drain(self) -> None:
+        """Answer what was accepted, then let the workers end, then the sink; give up at the time limit."""
+        deadline = time.monotonic() + self.settings.shutdown_timeout
+        self._ventilator.start_drain()
+        if self._ventilator.unanswered:
+            logger.info('shutting down: %d accepted requests are answered first', self._ventilator.unanswered)
+        while self._draining and self._ventilator.unanswered and time.monotonic() < deadline:
+            self._reactor.run_once(timeout_ms=100)
+        if self._ventilator.unanswered:
+            logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
+        elif self._draining:
+            self._ventilator.stop_workers()
+            self._ventilator.stop_sink()
+            self._supervisor.wait_for_all(max(deadline, time.monotonic() + LINGER_MS / 1000))
+
+    @property
+    def _draining(self) -> bool:
+        return self._state is ServerState.DRAINING
+
+    def _advance(self, event: ServerEvent) -> None:
+        self._state = advance_server(self._state, event)
+
+    def _obey(self) -> None:
+        for order in self._orders.take_all():
+            self._advance(order)
+
+    # Children --------------------------------------------------------------------------------------------------------
+
+    def _export_graph(self) -> str | None:
+        """Let a process write the frozen graph; its path, or None if the server was closed meanwhile."""
+        settings, model, devices = self._plan
+        logger.info('freeze, optimize and export graph, could take a while...')
+        started = time.monotonic()
+        descriptor, path = tempfile.mkstemp(prefix='graph-', suffix='.pb', dir=self._graphs)
+        os.close(descriptor)
+        child = self._make_child(self.exporter_module, 'GRAPHOPT', {
+            'settings': settings.to_dict(),
+            'model': model.to_json(),
+            'path': path,
+            'on_gpu': all(device >= 0 for device in devices.devices),
+        }, {'CUDA_VISIBLE_DEVICES': '-1'})  # fmt: skip
+        if self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING) is None:
+            return None
+        logger.info('optimized graph is stored at: %s (%.1f s)', path, time.monotonic() - started)
+        return path
+
+    def _start_children(self, graph: str) -> None:
+        _settings, _model, devices = self._plan
+        logger.info('device map: %s', ', '.join(
+            'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)
+            for worker, device in enumerate(devices.devices)))  # fmt: skip
+        self._start_sink()
+        for worker, device in enumerate(devices.devices):
+            self._start_worker(worker, device, graph)
+
+    def _start_sink(self) -> None:
+        child = self._make_child(self.sink_module, 'SINK', {
+            'intake': self._address('sink'),
+            'feedback': self._address('feedback'),
+            'port_out': self.settings.port_out,
+            'linger_ms': LINGER_MS,
+        })  # fmt: skip
+        self._waiting_for.add(child.name)
+        self._supervisor.launch(child, partial(self._on_sink_ready, child.name), self._on_vital_exit)
+
+    def _start_worker(self, worker: int, device: int, graph: str) -> None:
+        settings, model, devices = self._plan
+        self._endpoints[worker] = self._address('worker-%d' % worker)
+        on_cpu = sum(other < 0 for other in devices.devices)
+        child = self._make_child(self.worker_module, 'WORKER-%d' % worker, {
+            'settings': settings.to_dict(),
+            'worker': worker,
+            'device': device,
+            'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
+            'graph': graph,
+            'vocab': model.vocab,
+            'lower_case': model.lower_case,
+            'max_position_embeddings': model.config.max_position_embeddings,
+            'intake': self._endpoints[worker],
+            'sink': self._address('sink'),
+        }, {'CUDA_VISIBLE_DEVICES': str(device)})  # fmt: skip
+        self._waiting_for.add(child.name)
+        self._supervisor.launch(
+            child, partial(self._on_worker_ready, child.name, worker), partial(self._on_worker_exit, worker)
+        )
+
+    def _make_child(
+        self, module: str, context: str, instructions: dict[str, Any], environment: dict[str, str] | None = None
+    ) -> Child:
+        about = {'context': context, 'verbose': self.settings.verbose, 'leftovers': self._leftovers}
+        chatter = {'TF_CPP_MIN_LOG_LEVEL': '0'} if self.settings.verbose else {}
+        return Child(module, context, {**about, **instructions}, {**chatter, **(environment or {})})
+
+    def _on_sink_ready(self, name: str, facts: dict[str, Any]) -> None:
+        self.port_out = facts['port_out']
+        self._count_ready(name)
+
+    def _on_worker_ready(self, name: str, worker: int, facts: dict[str, Any]) -> None:
+        self._ventilator.add_worker(worker, self._endpoints[worker])
+        self._count_ready(name)
+
+    def _count_ready(self, name: str) -> None:
+        self._waiting_for.discard(name)
+        if not self._waiting_for and self._state is ServerState.STARTING:
+            self._advance(ServerEvent.READY)
+            logger.info('all set, ready to serve request! port=%d port_out=%d start=%.1fs', self.port, self.port_out,
+                        (datetime.now() - self._started_at).total_seconds())  # fmt: skip
+            self.is_ready.set()
+            self._settled.set()
+
+    def _on_worker_exit(self, worker: int, child: Child, how: str) -> None:
+        if child.name in self._waiting_for:
+            raise StartError(how)
+        if self._draining and not self._ventilator.unanswered:
+            return
+        logger.error('%s; its jobs go to other workers', how)
+        self._ventilator.remove_worker(worker)
+        if self._ventilator.num_worker == 0:
+            raise ChildDied('%s, and no worker is left' % how)
+
+    def _on_vital_exit(self, child: Child, how: str) -> None:
+        if self._draining and not self._ventilator.unanswered:
+            return
+        raise ChildDied(how)
+
+    # Status ----------------------------------------------------------------------------------------------------------
+
+    def _describe(self) -> dict[str, Any]:
+        """The keys of 1.10's status, but for `client` and `statistic`; ours beside them."""
+        settings, _model, devices = self._plan
+        sink = self._address('sink')
+        return {
+            **settings.to_status(),
+            'port': self.port,
+            'port_out': self.port_out,
+            'tensorflow_version': _version_of('tensorflow').split('.'),
+            'python_version': sys.version,
+            'server_version': PROTOCOL_VERSION,
+            'server_release': RELEASE,
+            'extensions': [],
+            'pyzmq_version': zmq.pyzmq_version(),
+            'zmq_version': zmq.zmq_version(),
+            'server_start_time': str(self._started_at),
+            'server_current_time': str(datetime.now()),
+            'num_process': self._supervisor.alive,
+            'ventilator -> worker': list(self._endpoints.values()),
+            'worker -> sink': sink,
+            'ventilator <-> sink': self._address('feedback'),
+            'device_map': list(devices.devices),
+            'num_concurrent_socket': len(self._endpoints),
+        }
+
+
+def plan(settings: Settings) -> Plan:
+    """What the options and the model's files say together, before any process is started.
+
+    Raises:
+        UsageError, ModelError: they do not go together; the message says which and what to do.
+    """
+    if settings.http_port is not None:
+        raise UsageError('-http_port: the HTTP server is not part of this release yet; leave the option out')
+    model = find_model(
+        settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name,
+        cased_tokenization=not settings.do_lower_case or None,
+    )  # fmt: skip
+    if not settings.pooling_strategy.uses_pooler:
+        resolve_layers(settings.pooling_layer, model.config)
+    check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
+    if settings.graph_tmp_dir is not None and not os.path.isdir(settings.graph_tmp_dir):
+        raise UsageError('-graph_tmp_dir: there is no folder %s' % settings.graph_tmp_dir)
+    devices = plan_devices(settings.num_worker, settings.cpu, settings.device_map)
+    for warning in devices.warnings:
+        logger.warning('%s', warning)
+    return settings, model, devices
+
+
+def _version_of(name: str) -> str:
+    """The release of TensorFlow, whichever distribution it came in, without importing it."""
+    for distribution in (name, name + '-cpu', name + '-intel'):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(distribution)
+    return '0.0.0'

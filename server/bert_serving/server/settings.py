@@ -1,0 +1,362 @@
+"""The one table of options: the parser, the environment, the status and the documentation all come from it.
+
+`Settings` is a frozen dataclass whose fields are the options; what the command line says about each stands in the
+field's metadata. Read by every process (each child gets the settings of its server as JSON), changed by none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn
+
+from .errors import UsageError
+from .pooling import PoolingStrategy
+
+ENVIRONMENT_PREFIX = 'BERT_SERVING_'
+
+MODEL = 'Model'
+BERT = 'BERT parameters'
+SERVING = 'Serving'
+DEVICES = 'Devices'
+OTHER = 'Other'
+
+GROUPS = {
+    MODEL: 'which model is served; without any of them, the embedded default',
+    BERT: 'how a text becomes a vector',
+    SERVING: 'ports, batches and the queue',
+    DEVICES: 'what the model runs on',
+    OTHER: '',
+}
+
+_TRUE = ('1', 'true', 'yes', 'on')
+_FALSE = ('', '0', 'false', 'no', 'off')
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the command line, the environment and the documentation say of one field of `Settings`.
+
+    `parse` turns one word of the command line into a value and raises ValueError, with what it expected, for any
+    other. A `flag` takes no word: giving it stores that value.
+    """
+
+    names: tuple[str, ...]
+    group: str
+    help: str
+    parse: Callable[[str], Any] = str
+    metavar: str | None = None
+    many: bool = False
+    flag: bool | None = None
+    secret: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    def parse_variable(self, text: str) -> Any:
+        """The value that the environment variable's text stands for; ValueError says what was expected.
+
+        A flag is on for 1, true, yes or on; several values are separated by blanks.
+        """
+        if self.flag is not None:
+            if text.strip().lower() in _TRUE:
+                return self.flag
+            if text.strip().lower() in _FALSE:
+                return not self.flag
+            raise ValueError('expected one of %s' % ', '.join(_TRUE + _FALSE[1:]))
+        if self.many:
+            return [self.parse(word) for word in text.split()]
+        return self.parse(text)
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` to `most`."""
+    wanted = 'a whole number of at least %d' % least if most is None else 'a number from %d to %d' % (least, most)
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError('expected %s, got %r' % (wanted, text)) from None
+        if value < least or (most is not None and value > most):
+            raise ValueError('expected %s, got %d' % (wanted, value))
+        return value
+
+    return parse
+
+
+def integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError('expected an integer, got %r' % text) from None
+
+
+def fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float('nan')
+    if not 0.0 < value <= 1.0:
+        raise ValueError('expected a fraction above 0 and up to 1, got %r' % text)
+    return value
+
+
+def sequence_length(text: str) -> int | None:
+    """`-max_seq_len`: above 3, so that [CLS], [SEP] and a token fit; NONE for the longest of each batch."""
+    if text in ('NONE', 'none', 'None'):
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError('expected a number above 3, or NONE; got %r' % text) from None
+    if value <= 3:
+        raise ValueError('expected a number above 3, or NONE; got %d' % value)
+    return value
+
+
+def pooling_strategy(text: str) -> PoolingStrategy:
+    try:
+        return PoolingStrategy.from_string(text)
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+
+
+_port = whole_number(0, 65535)
+
+
+def _option(default: Any, group: str, help_: str, *names: str, **how: Any) -> Any:
+    """A field of `Settings`; its first name defaults to the field's own."""
+    return field(default=default, metadata={'names': names, 'group': group, 'help': help_, **how})
+
+
+def _flag(group: str, help_: str, *names: str, stores: bool = True) -> Any:
+    return _option(not stores, group, help_, *names, flag=stores)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every option of `bert-serving-start` with its value; the field names are the keys of the server's status."""
+
+    model_dir: str | None = _option(
+        None, MODEL, 'folder of the pre-trained model: of Google\'s layout (bert_config.json, bert_model.ckpt.*, '
+        'vocab.txt) or Hugging Face\'s (config.json, model.safetensors, vocab.txt); without it, the embedded '
+        'default model is served', metavar='DIR')  # fmt: skip
+    tuned_model_dir: str | None = _option(
+        None, MODEL, 'folder of a fine-tuned checkpoint; the configuration and the vocabulary stay those of '
+        '-model_dir', metavar='DIR')  # fmt: skip
+    ckpt_name: str = _option('bert_model.ckpt', MODEL, "prefix of the checkpoint's files", metavar='NAME')
+    config_name: str = _option('bert_config.json', MODEL, 'file name of the configuration', metavar='NAME')
+    graph_tmp_dir: str | None = _option(
+        None, MODEL, 'folder where the frozen graph is written and kept; without it, a temporary file that is removed '
+        'at exit', metavar='DIR')  # fmt: skip
+
+    max_seq_len: int | None = _option(
+        25, BERT, 'longest sequence in tokens, special tokens included, above 3; what is longer is cut on the right. '
+        'NONE: as long as the longest of each batch', parse=sequence_length, metavar='N')  # fmt: skip
+    do_lower_case: bool = _flag(
+        BERT, 'keep case and accents; for a cased model', 'cased_tokenization', stores=False)  # fmt: skip
+    pooling_layer: Sequence[int] = _option(
+        (-2,), BERT, 'encoder layer(s) that are pooled, negative from the end; several are concatenated on the last '
+        'axis', parse=integer, metavar='LAYER', many=True)  # fmt: skip
+    pooling_strategy: PoolingStrategy = _option(
+        PoolingStrategy.REDUCE_MEAN, BERT, 'how the hidden states of a text become one vector: one of %s'
+        % ', '.join(PoolingStrategy.__members__), parse=pooling_strategy, metavar='STRATEGY')  # fmt: skip
+    mask_cls_sep: bool = _flag(
+        BERT, 'mask [CLS] and [SEP], in the attention as in the pooling; FIRST_TOKEN still answers its token'
+    )
+    no_special_token: bool = _flag(BERT, 'feed a tokenised single sequence without [CLS] and [SEP]')
+    show_tokens_to_client: bool = _flag(BERT, 'send the tokens along with the vectors to clients that ask for them')
+    no_position_embeddings: bool = _flag(BERT, 'leave the position embeddings out')
+    num_labels: int = _option(
+        2, BERT, 'number of classes of the CLASSIFICATION head', parse=whole_number(1), metavar='N'
+    )
+    fixed_embed_length: bool = _flag(
+        BERT, 'with -max_seq_len NONE and -pooling_strategy NONE: pad every answer to max_position_embeddings, so that '
+        'all have one shape')  # fmt: skip
+
+    port: int = _option(
+        5555, SERVING, 'port on which requests come in; 0 for any free one', 'port', 'port_in', 'port_data',
+        parse=_port, metavar='PORT')  # fmt: skip
+    port_out: int = _option(
+        5556, SERVING, 'port on which answers go out; 0 for any free one', 'port_out', 'port_result',
+        parse=_port, metavar='PORT')  # fmt: skip
+    http_port: int | None = _option(
+        None, SERVING, 'port of the HTTP server; none without it', parse=whole_number(1, 65535), metavar='PORT'
+    )
+    http_max_connect: int = _option(10, SERVING, 'most HTTP connections at a time', parse=whole_number(1), metavar='N')
+    cors: str = _option('*', SERVING, 'origins that may call the HTTP server from a browser', metavar='ORIGIN')
+    num_worker: int = _option(
+        1, SERVING, 'number of workers, each a process with a model of its own', parse=whole_number(1), metavar='N'
+    )
+    max_batch_size: int = _option(
+        256, SERVING, 'most rows of a graph run; a larger request is split', parse=whole_number(1), metavar='ROWS'
+    )
+    priority_batch_size: int = _option(
+        16, SERVING, 'a job of at most this many rows goes ahead of larger ones', parse=whole_number(0),
+        metavar='ROWS')  # fmt: skip
+    prefetch_size: int = _option(
+        10, SERVING, 'batches that a worker holds, so that it never waits for the next', parse=whole_number(1),
+        metavar='BATCHES')  # fmt: skip
+    shutdown_timeout: int = _option(
+        30, SERVING, 'seconds in which accepted requests are still answered after a signal or bert-serving-terminate',
+        parse=whole_number(0), metavar='SECONDS')  # fmt: skip
+
+    cpu: bool = _flag(DEVICES, 'run on the CPU')
+    xla: bool = _flag(DEVICES, 'compile the graph with XLA')
+    fp16: bool = _flag(DEVICES, 'compute in float16 where the device can, and answer float16')
+    gpu_memory_fraction: float = _option(
+        0.5, DEVICES, "share of a GPU's memory that each worker may take", parse=fraction, metavar='FRACTION'
+    )
+    device_map: Sequence[int] = _option(
+        (), DEVICES, 'GPU ids, cycled over the workers; -1 is the CPU, so that "0 -1" mixes; ignored with -cpu',
+        parse=whole_number(-1), metavar='ID', many=True)  # fmt: skip
+
+    verbose: bool = _flag(OTHER, 'log every request, and what TensorFlow says')
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Settings:
+        """The settings in a namespace of `argparse`; what it lacks has its default, what it has besides is ignored.
+
+        Raises:
+            UsageError: options that contradict each other.
+        """
+        known = {f.name: getattr(args, f.name) for f in fields(cls) if hasattr(args, f.name)}
+        return cls.from_dict(known)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """The settings of `to_dict`, from any mapping of field names to values."""
+        values = dict(values)
+        strategy = values.get('pooling_strategy', cls.pooling_strategy)
+        if isinstance(strategy, str):
+            strategy = PoolingStrategy.from_string(strategy)
+        values['pooling_strategy'] = PoolingStrategy(strategy)
+        for name in ('pooling_layer', 'device_map'):
+            given = values.get(name, getattr(cls, name))
+            values[name] = (given,) if isinstance(given, int) else tuple(given)
+        if not values['pooling_layer']:
+            raise UsageError('-pooling_layer: expected at least one layer')
+        settings = cls(**values)
+        if 0 != settings.port == settings.port_out:
+            raise UsageError('-port and -port_out are both %d: give them different ports' % settings.port)
+        return settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON can hold them: `pooling_strategy` as its integer, as in the status of 1.10."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values['pooling_strategy'] = self.pooling_strategy.value
+        values['pooling_layer'] = list(self.pooling_layer)
+        values['device_map'] = list(self.device_map)
+        return values
+
+    def to_status(self) -> dict[str, Any]:
+        """`to_dict` with secrets as `***`: what clients are shown."""
+        options = OPTIONS
+        return {
+            name: '***' if options[name].secret and value is not None else value
+            for name, value in self.to_dict().items()
+        }
+
+    def to_table(self) -> str:
+        """The two columns ARG and VALUE that a start prints."""
+        rows = {**self.to_status(), 'pooling_strategy': str(self.pooling_strategy)}
+        lines = ['%30s   %s' % ('ARG', 'VALUE'), '_' * 60]
+        lines += ['%30s = %s' % (name, rows[name]) for name in sorted(rows)]
+        return '\n'.join(lines)
+
+
+def _read_options() -> dict[str, Option]:
+    return {f.name: Option(**{**f.metadata, 'names': f.metadata['names'] or (f.name,)}) for f in fields(Settings)}
+
+
+OPTIONS: Mapping[str, Option] = _read_options()
+"""The options by field name of `Settings`."""
+
+
+class EnvironmentParser(argparse.ArgumentParser):
+    """An argument parser whose defaults come from the environment; what the command line says wins.
+
+    The environment is read when arguments are parsed, not when the parser is made.
+    """
+
+    def __init__(self, *args: Any, environ: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **{'add_help': False, 'formatter_class': _HelpFormatter, **kwargs})
+        self.environ = os.environ if environ is None else environ
+        self.options: dict[str, Option] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.set_defaults(**dict(self._from_environment()))
+        return super().parse_known_args(args, namespace)
+
+    def _from_environment(self) -> Iterator[tuple[str, Any]]:
+        for dest, option in self.options.items():
+            text = self.environ.get(option.variable)
+            if text is None:
+                continue
+            try:
+                yield dest, option.parse_variable(text)
+            except ValueError as error:
+                self.error('environment variable %s: %s' % (option.variable, error))
+
+    def add_option(self, group: argparse._ActionsContainer, dest: str, option: Option, default: Any) -> None:
+        """Add one option of the table to `group`."""
+        self.options[dest] = option
+        flags = ['-' + name for name in option.names]
+        if option.flag is not None:
+            action = 'store_true' if option.flag else 'store_false'
+            group.add_argument(*flags, dest=dest, action=action, default=default, help=option.help)
+            return
+        group.add_argument(
+            *flags, dest=dest, type=_argument_type(option.parse), default=default, help=option.help,
+            metavar=option.metavar, nargs='+' if option.many else None,
+        )  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        """One line on standard error, exit code 2; the usage of forty options would bury the message."""
+        self.exit(2, '%s: error: %s (see %s -help)\n' % (self.prog, message, self.prog))
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help
+        if text and action.default not in (None, False, True, argparse.SUPPRESS, (), []):
+            shown = action.default
+            if isinstance(shown, (tuple, list)):
+                shown = ' '.join(map(str, shown))
+            text += ' (default: %s)' % shown
+        return text
+
+
+def _argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`parse` with its ValueError worded by itself instead of by argparse."""
+
+    def argument(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
+
+
+def add_help_and_version(parser: argparse.ArgumentParser, release: str) -> None:
+    """`-h`, `-help`, `--help`, `-version` and `--version`."""
+    other = parser.add_argument_group(OTHER)
+    other.add_argument('-h', '-help', '--help', action='help', help='show this help and exit')
+    other.add_argument('-version', '--version', action='version', version=release, help='show the release and exit')
+
+
+def add_server_options(parser: EnvironmentParser) -> None:
+    """Add every option of `Settings`, in its groups."""
+    groups = {title: parser.add_argument_group(title, about) for title, about in GROUPS.items() if title != OTHER}
+    defaults = Settings()
+    for dest, option in OPTIONS.items():
+        parser.add_option(groups.get(option.group, parser), dest, option, getattr(defaults, dest))

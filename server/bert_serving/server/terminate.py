@@ -1,0 +1,35 @@
+"""Asks a running server to stop: what `bert-serving-terminate` and `BertServer.shutdown` do.
+
+Runs in the process of whoever asks. 1.10 said "signal sent" whether or not a server was there; here the ZeroMQ
+handshake tells, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from .errors import StartError
+from .wire import TERMINATION, encode_client_message
+
+
+def terminate(ip: str, port: int, timeout_ms: int) -> None:
+    """Send TERMINATION to the server that listens on `ip`:`port`, which drains and stops.
+
+    Raises:
+        StartError: within `timeout_ms` no server answered there, or the message could not be delivered.
+    """
+    address = 'tcp://%s:%d' % (ip, port)
+    with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
+        socket.setsockopt(zmq.LINGER, timeout_ms)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        socket.connect(address)
+        connected = monitor.poll(timeout_ms)
+        if connected:
+            recv_monitor_message(monitor)
+        socket.disable_monitor()
+        monitor.close()
+        if not connected:
+            socket.setsockopt(zmq.LINGER, 0)
+            raise StartError('no server listens at %s:%d (waited %d ms)' % (ip, port, timeout_ms))
+        socket.send_multipart(encode_client_message(b'0', TERMINATION, 0))

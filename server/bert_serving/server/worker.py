@@ -1,0 +1,211 @@
+"""A worker: turns the texts of jobs into vectors, on one device.
+
+Runs in a process of its own, started by the supervisor. Two threads share a `batching.Batcher`: the intake thread
+receives jobs, decodes and tokenises them; the compute thread takes runs, computes them and sends the parts to the
+sink. So tokenising, computing and sending overlap. A worker never talks to the ventilator; what goes wrong with a job
+goes to the sink as a `FailedPart`, and from there to the client.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from .batching import Batcher, ReadyJob, Run
+from .child import Instructions, ReportReady
+from .errors import InternalError, RequestError, WireError
+from .features import RowEncoder, pack, parse_texts
+from .settings import Settings
+from .tokenization import WordPiece, load_vocab
+from .transport import Context, Socket, make_socket
+from .wire import (
+    Answer,
+    FailedPart,
+    Job,
+    Part,
+    Stop,
+    decode_ring_message,
+    decode_texts,
+    encode_ring_message,
+)
+
+logger = logging.getLogger(__name__)
+
+Int32 = NDArray[np.int32]
+
+
+class Encoder(Protocol):
+    """What computes; `graph.runtime.GraphEncoder` is the real one."""
+
+    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+        """The answers to B rows, [B, D] or [B, T, D], from three arrays [B, T]; called by one thread."""
+        ...
+
+
+class Worker:
+    """The two loops of a worker."""
+
+    def __init__(
+        self, number: int, intake: str, sink: str, rows: RowEncoder, encoder: Encoder, max_batch_size: int,
+        show_tokens: bool, embed_length: int | None,
+    ) -> None:  # fmt: skip
+        """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go.
+
+        `embed_length` is the T to which every token-level answer is padded, None for the L of its job.
+        """
+        self._number = number
+        self._intake_endpoint = intake
+        self._sink_endpoint = sink
+        self._rows = rows
+        self._encoder = encoder
+        self._show_tokens = show_tokens
+        self._embed_length = embed_length
+        self._batcher = Batcher(max_batch_size)
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._crash: BaseException | None = None
+
+    def run(self, context: Context) -> None:
+        """Serve until a `Stop` comes and what came before it is computed and sent.
+
+        Raises:
+            BaseException: whatever ended the compute thread.
+        """
+        compute = threading.Thread(target=self._compute_until_stopped, args=(context,), name='compute')
+        compute.start()
+        self._take_in_until_stopped(context)
+        compute.join()
+        if self._crash is not None:
+            raise self._crash
+
+    # The intake thread -----------------------------------------------------------------------------------------------
+
+    def _take_in_until_stopped(self, context: Context) -> None:
+        intake = make_socket(context, zmq.PULL)
+        sink = self._connect_to_sink(context)
+        intake.bind(self._intake_endpoint)
+        while self._crash is None:
+            if not intake.poll(500):
+                continue
+            try:
+                message = decode_ring_message([frame.buffer for frame in intake.recv_multipart(copy=False)])
+            except WireError as error:
+                logger.error('%s', error)
+                continue
+            if isinstance(message, Stop):
+                break
+            if isinstance(message, Job):
+                self._take_in(message, sink)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        intake.close()
+        sink.close()
+
+    def _take_in(self, job: Job, sink: Socket) -> None:
+        header = job.header
+        logger.debug('new job number=%d part=%d rows=%d', header.number, header.part, header.rows)
+        try:
+            texts = parse_texts(decode_texts(job.payload), header.rows)
+            encoded = self._rows.encode(texts)
+        except RequestError as error:
+            self._send(sink, FailedPart(self._number, header, error))
+            return
+        except Exception as error:
+            logger.exception('a job could not be tokenised number=%d part=%d', header.number, header.part)
+            self._send(sink, FailedPart(self._number, header, self._explain(error)))
+            return
+        with self._changed:
+            self._batcher.add(ReadyJob(header, encoded.rows, encoded.max_len))
+            self._changed.notify()
+
+    # The compute thread ----------------------------------------------------------------------------------------------
+
+    def _compute_until_stopped(self, context: Context) -> None:
+        try:
+            sink = self._connect_to_sink(context)
+            while (run := self._next_run()) is not None:
+                self._compute(run, sink)
+            sink.close()
+        except BaseException as error:
+            self._crash = error
+
+    def _next_run(self) -> Run | None:
+        """Wait for rows; None when the worker is to stop and everything is computed."""
+        with self._changed:
+            while (run := self._batcher.next_run()) is None and not self._stopping:
+                self._changed.wait()
+            return run
+
+    def _compute(self, run: Run, sink: Socket) -> None:
+        rows = run.rows
+        try:
+            output = self._encoder.encode(*pack(rows, run.width))
+        except Exception as error:
+            logger.exception('a run failed rows=%d width=%d', len(rows), run.width)
+            for job in run.jobs:
+                self._send(sink, FailedPart(self._number, job.header, self._explain(error)))
+            return
+        logger.debug('run done rows=%d width=%d jobs=%d', len(rows), run.width, len(run.jobs))
+        for job, array in run.divide(output):
+            self._send(sink, self._make_part(job, array))
+
+    def _make_part(self, job: ReadyJob, array: NDArray[np.generic]) -> Part:
+        tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
+        width = 0 if array.ndim == 2 else self._embed_length or job.max_len
+        body = np.ascontiguousarray(array)
+        answer = Answer(str(body.dtype), list(body.shape), body.data.cast('B'), tokens)
+        return Part(self._number, job.header, answer, width)
+
+    # Both ------------------------------------------------------------------------------------------------------------
+
+    def _connect_to_sink(self, context: Context) -> Socket:
+        """A socket of the calling thread's own; ZeroMQ sockets are not to be shared."""
+        socket = make_socket(context, zmq.PUSH, linger_ms=-1)
+        socket.connect(self._sink_endpoint)
+        return socket
+
+    def _send(self, sink: Socket, message: Part | FailedPart) -> None:
+        sink.send_multipart(encode_ring_message(message), copy=False)
+
+    def _explain(self, error: Exception) -> InternalError:
+        return InternalError('worker %d failed on the request: %s: %s' % (self._number, type(error).__name__, error))
+
+
+def main(instructions: Instructions, report_ready: ReportReady) -> None:
+    """Be a worker: load the vocabulary and the graph, then serve; `instructions` are of `supervisor.py`."""
+    settings = Settings.from_dict(instructions['settings'])
+    device: int = instructions['device']
+    logger.info('use device %s, load graph from %s', 'cpu' if device < 0 else 'gpu: %d' % device, instructions['graph'])
+    word_piece = WordPiece(load_vocab(instructions['vocab']), lower_case=instructions['lower_case'])
+    rows = RowEncoder(
+        word_piece, settings.max_seq_len, instructions['max_position_embeddings'], settings.mask_cls_sep,
+        settings.no_special_token,
+    )  # fmt: skip
+    encoder = _load_encoder(instructions, settings)
+    fixed = settings.fixed_embed_length and settings.max_seq_len is None
+    worker = Worker(
+        instructions['worker'], instructions['intake'], instructions['sink'], rows, encoder, settings.max_batch_size,
+        settings.show_tokens_to_client, instructions['max_position_embeddings'] if fixed else None,
+    )  # fmt: skip
+    logger.info('ready and listening!')
+    report_ready({})
+    context = zmq.Context()
+    worker.run(context)
+    context.term()
+
+
+def _load_encoder(instructions: Instructions, settings: Settings) -> Encoder:
+    from .graph.runtime import GraphEncoder  # TensorFlow: seconds, and only here
+
+    encoder = GraphEncoder(
+        instructions['graph'], threads=instructions['threads'], on_gpu=instructions['device'] >= 0,
+        gpu_memory_fraction=settings.gpu_memory_fraction, xla=settings.xla,
+    )  # fmt: skip
+    encoder.load()
+    return encoder

@@ -1,0 +1,345 @@
+"""The sink's decisions: joining parts in any order, waiting for readers, giving up with a word, never in silence."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from bert_serving.server.assembly import (
+    Action,
+    Assembler,
+    Blocked,
+    Bounds,
+    Complain,
+    Event,
+    Grant,
+    Publish,
+    Sent,
+    Subscribed,
+    Tell,
+    Tick,
+    Unsubscribed,
+    join_parts,
+)
+from bert_serving.server.errors import RequestError
+from bert_serving.server.wire import (
+    Answer,
+    Collected,
+    FailedPart,
+    JobHeader,
+    Part,
+    Published,
+    Refuse,
+    Register,
+    Status,
+)
+
+ME = b'client'
+
+
+class Sink:
+    """An assembler with imaginary readers: performs its actions and keeps what was published, told and complained."""
+
+    def __init__(self, bounds: Bounds = Bounds()) -> None:
+        self.assembler = Assembler(bounds)
+        self.published: list[list[Any]] = []
+        self.told: list[Any] = []
+        self.complaints: list[str] = []
+        self.granted: list[bytes] = []
+        self.full: set[bytes] = set()
+        self.forced = 0
+
+    def handle(self, event: Event, now: float = 0.0) -> None:
+        actions: deque[Action] = deque(self.assembler.handle(event, now))
+        while actions:
+            action = actions.popleft()
+            match action:
+                case Publish(reply, force):
+                    self.forced += force
+                    blocked = reply.identity in self.full and not force
+                    if not blocked:
+                        self.published.append([bytes(frame) for frame in reply.frames])
+                    actions.extend(self.assembler.handle(Blocked(reply) if blocked else Sent(reply), now))
+                case Tell(report):
+                    self.told.append(report)
+                case Complain(text):
+                    self.complaints.append(text)
+                case Grant(topic):
+                    self.granted.append(topic)
+
+    @property
+    def ids(self) -> list[bytes]:
+        return [frames[-1] for frames in self.published]
+
+
+def a_part(
+    part: int = 0, parts: int = 1, first_row: int = 0, rows: int = 2, total: int = 2, number: int = 1,
+    identity: bytes = ME, array: np.ndarray | None = None, width: int = 0, tokens: list[list[str]] | None = None,
+    attempt: int = 0,
+) -> Part:  # fmt: skip
+    if array is None:
+        array = np.arange(first_row * 3, (first_row + rows) * 3, dtype=np.float32).reshape(rows, 3)
+    header = JobHeader(number, part, attempt, parts, first_row, rows, total, True, identity, b'%d' % number)
+    return Part(4, header, Answer(str(array.dtype), list(array.shape), array.tobytes(), tokens), width)
+
+
+def array_of(frames: list[bytes]) -> np.ndarray:
+    head = json.loads(frames[1])
+    return np.frombuffer(frames[2], head['dtype']).reshape(head['shape'])
+
+
+def test_an_answer_waits_for_its_reader_and_the_ventilator_is_told_when_it_has_gone() -> None:
+    sink = Sink()
+    sink.handle(Register(1, 1, 2, ME, b'1'))
+    sink.handle(a_part())
+    assert sink.published == []
+    assert sink.told == [Collected(4, 1, 0, 0)]
+    assert sink.assembler.waiting_replies == 1
+    sink.handle(Subscribed(ME))
+    assert sink.granted == [ME]
+    assert sink.ids == [b'1']
+    assert sink.told[-1] == Published(1, True)
+    assert sink.assembler.waiting_replies == 0
+    np.testing.assert_array_equal(array_of(sink.published[0]), np.arange(6).reshape(2, 3))
+
+
+def test_the_head_of_a_result_is_what_1_10_sends() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part())
+    assert sink.published[0][0] == ME
+    assert json.loads(sink.published[0][1]) == {'dtype': 'float32', 'shape': [2, 3], 'tokens': ''}
+
+
+def test_a_part_before_its_registration_opens_the_request() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=1, parts=2, first_row=2, rows=1, total=3))
+    assert sink.assembler.open_requests == 1
+    sink.handle(Register(1, 2, 3, ME, b'1'))
+    sink.handle(a_part(part=0, parts=2, first_row=0, rows=2, total=3))
+    np.testing.assert_array_equal(array_of(sink.published[0]), np.arange(9).reshape(3, 3))
+    assert sink.assembler.open_requests == 0
+
+
+def test_a_late_duplicate_of_a_finished_request_gives_credit_back_and_nothing_else() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part())
+    sink.handle(a_part(attempt=1))
+    sink.handle(Register(1, 1, 2, ME, b'1'))
+    assert sink.ids == [b'1']
+    assert sink.told[-1] == Collected(4, 1, 0, 1)
+    assert sink.assembler.open_requests == 0
+
+
+def test_finished_numbers_are_forgotten_after_a_bound() -> None:
+    sink = Sink(Bounds(finished_numbers=2))
+    sink.handle(Subscribed(ME))
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number))
+    assert sink.assembler._finished == {2, 3}
+
+
+def test_a_failed_part_answers_the_request_with_the_error() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=0, parts=2, total=4))
+    header = JobHeader(1, 1, 0, 2, 2, 2, 4, True, ME, b'1')
+    sink.handle(FailedPart(4, header, RequestError('element 2 is a number')))
+    sink.handle(FailedPart(4, header, RequestError('element 3 is a number')))
+    assert [json.loads(frames[1]) for frames in sink.published] == [
+        {'error': {'type': 'BadRequest', 'message': 'element 2 is a number'}}
+    ]
+    assert sink.published[0][2:] == [b'', b'1']
+    assert sink.told[1:] == [Collected(4, 1, 1, 0), Published(1, False), Collected(4, 1, 1, 0)]
+
+
+def test_refusals_and_statuses_go_through_the_same_gate() -> None:
+    sink = Sink()
+    sink.handle(Refuse(ME, b'7', RequestError('no')))
+    sink.handle(Status(ME, b'8', b'{"port": 5555}'))
+    assert sink.published == []
+    sink.handle(Subscribed(ME))
+    assert sink.ids == [b'7', b'8']
+    assert sink.published[1] == [ME, b'{"port": 5555}', b'8']
+    assert sink.told == []
+
+
+def test_an_empty_subscription_is_refused() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(b''))
+    assert sink.granted == []
+    assert 'empty subscription' in sink.complaints[0]
+
+
+def test_when_the_last_of_two_clones_leaves_answers_wait_again() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(Subscribed(ME))
+    sink.handle(Unsubscribed(ME))
+    sink.handle(a_part(number=1))
+    assert sink.ids == [b'1']
+    sink.handle(Unsubscribed(ME))
+    sink.handle(Unsubscribed(ME))
+    sink.handle(a_part(number=2))
+    assert sink.ids == [b'1']
+    sink.handle(Unsubscribed(ME))
+    sink.handle(Subscribed(ME))
+    assert sink.ids == [b'1', b'2']
+
+
+def test_a_full_reader_gets_its_answers_in_order_when_it_has_room_again() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number))
+    sink.handle(Tick(), 1)
+    assert sink.ids == []
+    sink.full = set()
+    sink.handle(Tick(), 2)
+    assert sink.ids == [b'1', b'2', b'3']
+
+
+def test_a_full_reader_holds_up_nobody_else() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(Subscribed(b'other'))
+    sink.full = {ME}
+    sink.handle(a_part(number=1))
+    sink.handle(a_part(number=2, identity=b'other'))
+    assert sink.ids == [b'2']
+
+
+def test_a_reader_that_stays_full_loses_the_answer_with_a_word() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(), 0)
+    sink.handle(Tick(), 9)
+    assert sink.forced == 0
+    sink.handle(Tick(), 10)
+    assert sink.forced == 1
+    assert 'client' in sink.complaints[0]
+    assert sink.told[-1] == Published(1, True)
+
+
+def test_an_answer_that_nobody_subscribes_to_expires_counted_and_told() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(a_part(number=1), 0)
+    sink.handle(Status(ME, b'8', b'{}'), 5)
+    sink.handle(Tick(), 9)
+    assert sink.assembler.given_up == 0
+    sink.handle(Tick(), 10)
+    assert sink.assembler.given_up == 1
+    assert sink.told[-1] == Published(1, False)
+    assert 'client' in sink.complaints[0]
+    sink.handle(Tick(), 15)
+    assert sink.assembler.given_up == 2
+    sink.handle(Subscribed(ME), 15)
+    assert sink.published == []
+
+
+def test_the_oldest_unread_answers_are_given_up_beyond_the_bound_of_bytes() -> None:
+    sink = Sink(Bounds(unread_bytes=170))
+    for number, identity in enumerate((b'one', b'two', b'three'), 1):
+        sink.handle(a_part(number=number, identity=identity), number)
+    assert 'more than 170 bytes' in sink.complaints[0]
+    assert Published(1, False) in sink.told
+    for identity in (b'one', b'two', b'three'):
+        sink.handle(Subscribed(identity), 4)
+    assert sink.ids == [b'2', b'3']
+
+
+def test_the_bound_of_bytes_does_not_take_an_answer_that_is_being_sent() -> None:
+    sink = Sink(Bounds(unread_bytes=10))
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part())
+    assert sink.ids == [b'1']
+    assert sink.complaints == []
+
+
+def test_token_level_parts_are_padded_with_zeros_to_the_widest() -> None:
+    wide = a_part(part=0, parts=2, first_row=0, rows=1, total=3, array=np.ones((1, 5, 7), np.float32), width=6)
+    narrow = a_part(part=1, parts=2, first_row=1, rows=2, total=3, array=np.ones((2, 3, 7), np.float32), width=4)
+    answer = join_parts([narrow, wide], 3)
+    assert answer.shape == [3, 6, 7]
+    array = np.frombuffer(answer.body, answer.dtype).reshape(answer.shape)
+    assert array[0, :5].all()
+    assert not array[0, 5:].any()
+    assert array[1:, :3].all()
+    assert not array[1:, 3:].any()
+
+
+def test_a_single_part_is_padded_too_if_it_has_to_be() -> None:
+    part = a_part(rows=2, array=np.ones((2, 3, 7), np.float16), width=4)
+    answer = join_parts([part], 2)
+    assert (answer.dtype, answer.shape) == ('float16', [2, 4, 7])
+    assert len(answer.body) == 2 * 4 * 7 * 2
+
+
+def test_a_single_part_that_is_whole_is_passed_on_without_a_copy() -> None:
+    part = a_part()
+    assert join_parts([part], 2) is part.answer
+
+
+def test_tokens_come_in_the_order_of_the_rows() -> None:
+    first = a_part(part=0, parts=2, first_row=0, rows=2, total=3, tokens=[['a'], ['b']])
+    last = a_part(part=1, parts=2, first_row=2, rows=1, total=3, tokens=[['c', 'd']])
+    assert join_parts([last, first], 3).tokens == [['a'], ['b'], ['c', 'd']]
+
+
+@pytest.mark.parametrize(
+    'odd',
+    [
+        a_part(part=1, parts=2, first_row=2, rows=2, total=4, array=np.zeros((2, 4), np.float32)),
+        a_part(part=1, parts=2, first_row=2, rows=2, total=4, array=np.zeros((2, 3), np.float16)),
+        a_part(part=1, parts=2, first_row=2, rows=1, total=4),
+        a_part(part=1, parts=2, first_row=3, rows=2, total=4),
+    ],
+    ids=['other dimension', 'other dtype', 'a row missing', 'rows beyond the end'],
+)
+def test_parts_that_do_not_fit_together_are_an_error_reply_and_not_a_crash(odd: Part) -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=0, parts=2, total=4))
+    sink.handle(odd)
+    assert json.loads(sink.published[0][1])['error']['type'] == 'InternalError'
+    assert sink.told[-1] == Published(1, False)
+
+
+@hypothesis_settings(deadline=None)
+@given(data=st.data())
+def test_every_row_is_answered_once_and_in_order_whatever_the_order_of_parts(data: st.DataObject) -> None:
+    """Several requests, each cut anywhere, their parts shuffled together, doubled, before and after registration."""
+    events: list[Event] = []
+    rows_of = {}
+    for number in range(1, data.draw(st.integers(1, 4)) + 1):
+        sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+        rows_of[number] = sum(sizes)
+        events.append(Register(number, len(sizes), sum(sizes), ME, b'%d' % number))
+        first_row = 0
+        for part, rows in enumerate(sizes):
+            array = (1000 * number + np.arange(first_row, first_row + rows, dtype=np.float32))[:, None].repeat(3, 1)
+            made = a_part(part, len(sizes), first_row, rows, sum(sizes), number, array=array)
+            events += [made] * data.draw(st.integers(1, 2))
+            first_row += rows
+    events.insert(0, Subscribed(ME))
+    sink = Sink()
+    for event in data.draw(st.permutations(events)):
+        sink.handle(event)
+    answers = {int(frames[-1]): array_of(frames) for frames in sink.published}
+    assert len(sink.published) == len(rows_of)
+    for number, rows in rows_of.items():
+        np.testing.assert_array_equal(answers[number][:, 0], 1000 * number + np.arange(rows))
+    published = [report.number for report in sink.told if isinstance(report, Published)]
+    assert sorted(published) == sorted(rows_of)
+    assert len(sink.told) - len(published) == sum(isinstance(event, Part) for event in events), 'credit for each part'

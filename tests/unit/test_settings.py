@@ -1,0 +1,182 @@
+"""The option table: the command line of 1.10, the environment, the status, the table that a start prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import pytest
+
+from bert_serving.server.errors import UsageError
+from bert_serving.server.helper import get_args_parser, get_shutdown_parser
+from bert_serving.server.pooling import PoolingStrategy
+from bert_serving.server.settings import OPTIONS, Option, Settings
+
+
+def parse(*words: str, **environ: str) -> Settings:
+    parser = get_args_parser()
+    parser.environ = environ
+    return Settings.from_args(parser.parse_args(words))
+
+
+def test_the_defaults_are_those_of_1_10() -> None:
+    status = parse().to_status()
+    expected = {
+        'ckpt_name': 'bert_model.ckpt', 'config_name': 'bert_config.json', 'cors': '*', 'cpu': False, 'device_map': [],
+        'do_lower_case': True, 'fixed_embed_length': False, 'fp16': False, 'gpu_memory_fraction': 0.5,
+        'graph_tmp_dir': None, 'http_max_connect': 10, 'http_port': None, 'mask_cls_sep': False, 'max_batch_size': 256,
+        'max_seq_len': 25, 'model_dir': None, 'no_position_embeddings': False, 'no_special_token': False,
+        'num_labels': 2, 'num_worker': 1, 'pooling_layer': [-2], 'pooling_strategy': 2, 'port': 5555, 'port_out': 5556,
+        'prefetch_size': 10, 'priority_batch_size': 16, 'show_tokens_to_client': False, 'tuned_model_dir': None,
+        'verbose': False, 'xla': False,
+    }  # fmt: skip
+    assert {key: status[key] for key in expected} == expected
+    assert set(status) - set(expected) == {'shutdown_timeout'}, 'options of our own'
+
+
+@pytest.mark.parametrize(
+    ('words', 'dest', 'value'),
+    [
+        ('-max_seq_len 40', 'max_seq_len', 40),
+        ('-max_seq_len NONE', 'max_seq_len', None),
+        ('-max_seq_len none', 'max_seq_len', None),
+        ('-num_worker=4', 'num_worker', 4),
+        ('-cased_tokenization', 'do_lower_case', False),
+        ('-pooling_layer -4 -3 -2 -1', 'pooling_layer', (-4, -3, -2, -1)),
+        ('-pooling_strategy CLS_TOKEN', 'pooling_strategy', PoolingStrategy.FIRST_TOKEN),
+        ('-pooling_strategy REGRESSION', 'pooling_strategy', PoolingStrategy.REGRESSION),
+        ('-port_in 1 ', 'port', 1),
+        ('-port_data 2', 'port', 2),
+        ('-port_result 3', 'port_out', 3),
+        ('-device_map 0 -1', 'device_map', (0, -1)),
+        ('-gpu_memory_fraction 0.25', 'gpu_memory_fraction', 0.25),
+        ('-cpu', 'cpu', True),
+    ],
+)
+def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> None:
+    assert getattr(parse(*words.split()), dest) == value
+
+
+@pytest.mark.parametrize(
+    ('words', 'says'),
+    [
+        ('-max_seq_len 3', 'above 3, or NONE; got 3'),
+        ('-max_seq_len some', "above 3, or NONE; got 'some'"),
+        ('-num_worker 0', 'at least 1, got 0'),
+        ('-num_worker two', "at least 1, got 'two'"),
+        ('-port 70000', 'from 0 to 65535, got 70000'),
+        ('-pooling_strategy BEST', "'BEST' is none of NONE"),
+        ('-pooling_layer last', "expected an integer, got 'last'"),
+        ('-gpu_memory_fraction 1.5', "got '1.5'"),
+        ('-gpu_memory_fraction most', "got 'most'"),
+        ('-no_such_option', 'unrecognized arguments'),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(*words.split())
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('variable', 'text', 'dest', 'value'),
+    [
+        ('MAX_BATCH_SIZE', '64', 'max_batch_size', 64),
+        ('CPU', '1', 'cpu', True),
+        ('CPU', 'no', 'cpu', False),
+        ('CASED_TOKENIZATION', 'true', 'do_lower_case', False),
+        ('CASED_TOKENIZATION', '0', 'do_lower_case', True),
+        ('POOLING_LAYER', '-4 -3', 'pooling_layer', (-4, -3)),
+        ('POOLING_STRATEGY', 'NONE', 'pooling_strategy', PoolingStrategy.NONE),
+        ('MAX_SEQ_LEN', 'NONE', 'max_seq_len', None),
+    ],
+)
+def test_an_option_of_the_environment(variable: str, text: str, dest: str, value: object) -> None:
+    assert getattr(parse(**{'BERT_SERVING_' + variable: text}), dest) == value
+
+
+def test_the_command_line_wins_over_the_environment() -> None:
+    assert parse('-max_batch_size', '8', BERT_SERVING_MAX_BATCH_SIZE='64').max_batch_size == 8
+    assert parse('-pooling_layer', '-1', BERT_SERVING_POOLING_LAYER='-3 -2').pooling_layer == (-1,)
+
+
+@pytest.mark.parametrize(('variable', 'text'), [('CPU', 'perhaps'), ('NUM_WORKER', 'many')])
+def test_a_wrong_variable_is_named(variable: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(**{'BERT_SERVING_' + variable: text})
+    assert exit_.value.code == 2
+    assert 'environment variable BERT_SERVING_' + variable in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('word', ['-h', '-help', '--help'])
+def test_help_shows_every_option_in_groups(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(word)
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert all('-' + option.name in text for option in OPTIONS.values())
+    for group in ('Model:', 'BERT parameters:', 'Serving:', 'Devices:'):
+        assert group in text
+    assert '(default: -2)' in text
+
+
+def test_the_release_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse('-version')
+    assert capsys.readouterr().out.strip() == '2.0.0'
+
+
+def test_a_namespace_of_another_making_is_completed_with_defaults() -> None:
+    settings = Settings.from_args(argparse.Namespace(pooling_strategy='REDUCE_MAX', pooling_layer=-1, foreign=1))
+    assert settings.pooling_strategy is PoolingStrategy.REDUCE_MAX
+    assert settings.pooling_layer == (-1,)
+    assert settings.max_seq_len == 25
+
+
+@pytest.mark.parametrize(
+    ('values', 'says'),
+    [({'port': 7, 'port_out': 7}, 'both 7'), ({'pooling_layer': []}, 'at least one layer')],
+)
+def test_options_that_contradict_each_other_are_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Settings.from_dict(values)
+
+
+def test_settings_travel_to_a_child_as_json() -> None:
+    settings = parse('-pooling_strategy', 'NONE', '-max_seq_len', 'NONE', '-device_map', '0', '-1')
+    assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_the_table_of_a_start_names_every_option() -> None:
+    table = parse().to_table()
+    assert 'ARG   VALUE' in table
+    assert 'pooling_strategy = REDUCE_MEAN' in table
+    assert all(dest in table for dest in OPTIONS)
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Option(('cors',), 'Serving', '', secret=True)
+    monkeypatch.setattr('bert_serving.server.settings.OPTIONS', {**OPTIONS, 'cors': secret})
+    settings = Settings(cors='hunter2')
+    assert settings.to_status()['cors'] == '***'
+    assert 'hunter2' not in settings.to_table()
+    assert settings.to_dict()['cors'] == 'hunter2'
+
+
+def test_the_shutdown_parser_takes_what_1_10_took() -> None:
+    args = get_shutdown_parser().parse_args(['-port_data', '7000', '-ip', '127.0.0.1', '-timeout', '100'])
+    assert (args.port, args.ip, args.timeout) == (7000, '127.0.0.1', 100)
+    assert get_shutdown_parser().parse_args(['-port', '1']).timeout == 5000
+
+
+def test_strategies_have_the_numbers_of_1_10() -> None:
+    assert [PoolingStrategy[name].value for name in ('NONE', 'REDUCE_MAX', 'REDUCE_MEAN', 'REDUCE_MEAN_MAX')] == [0, 1, 2, 3]
+    assert PoolingStrategy.CLS_TOKEN is PoolingStrategy.FIRST_TOKEN
+    assert PoolingStrategy.SEP_TOKEN is PoolingStrategy.LAST_TOKEN
+    assert [s.name for s in PoolingStrategy if s.uses_pooler] == ['CLS_POOLED', 'CLASSIFICATION', 'REGRESSION']
+    assert [s.name for s in PoolingStrategy if s.uses_head] == ['CLASSIFICATION', 'REGRESSION']
+    assert str(PoolingStrategy.REDUCE_MEAN) == 'REDUCE_MEAN'

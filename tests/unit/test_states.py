@@ -1,0 +1,49 @@
+"""The tables of transitions: every state has a way out, and a step that is not in a table is a fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from bert_serving.server.states import (
+    ChildEvent,
+    ChildState,
+    IllegalTransition,
+    ServerEvent,
+    ServerState,
+    advance_child,
+    advance_server,
+)
+
+
+def test_a_server_starts_serves_drains_and_stops() -> None:
+    state = ServerState.STARTING
+    for event, expected in [
+        (ServerEvent.READY, ServerState.SERVING),
+        (ServerEvent.DRAIN, ServerState.DRAINING),
+        (ServerEvent.DRAIN, ServerState.DRAINING),
+        (ServerEvent.STOP, ServerState.STOPPED),
+        (ServerEvent.STOP, ServerState.STOPPED),
+    ]:
+        state = advance_server(state, event)
+        assert state is expected
+
+
+@pytest.mark.parametrize('state', ServerState)
+def test_a_server_can_be_told_to_drain_and_to_stop_in_every_state(state: ServerState) -> None:
+    assert advance_server(state, ServerEvent.DRAIN) in (ServerState.DRAINING, ServerState.STOPPED)
+    assert advance_server(state, ServerEvent.STOP) is ServerState.STOPPED
+
+
+def test_a_server_is_ready_once() -> None:
+    with pytest.raises(IllegalTransition, match='serving can not meet: ready'):
+        advance_server(ServerState.SERVING, ServerEvent.READY)
+
+
+@pytest.mark.parametrize('state', [state for state in ChildState if state is not ChildState.GONE])
+def test_a_child_can_die_in_every_state(state: ChildState) -> None:
+    assert advance_child(state, ChildEvent.EXITED) is ChildState.GONE
+
+
+def test_a_child_dies_once() -> None:
+    with pytest.raises(IllegalTransition, match='gone can not meet: exited'):
+        advance_child(ChildState.GONE, ChildEvent.EXITED)

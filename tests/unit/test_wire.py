@@ -1,0 +1,182 @@
+"""The frames of both protocols: what 1.10 sends and expects, and that no frames whatever break a decoder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_serving.server.errors import InternalError, RequestError, ShuttingDown, WireError
+from bert_serving.server.wire import (
+    Answer,
+    BadRequest,
+    Collected,
+    EncodeRequest,
+    FailedPart,
+    Job,
+    JobHeader,
+    Part,
+    Published,
+    Refuse,
+    Register,
+    RingMessage,
+    Status,
+    StatusRequest,
+    Stop,
+    TerminationRequest,
+    decode_client_message,
+    decode_ring_message,
+    decode_texts,
+    encode_client_message,
+    encode_error,
+    encode_result,
+    encode_ring_message,
+    encode_status,
+    encode_texts,
+    show_identity,
+)
+
+HEADER = JobHeader(1 << 40, 2, 3, 4, 5, 6, 7, True, b'me#\xff', b'11')
+
+
+def test_a_request_of_1_10() -> None:
+    assert decode_client_message([b'me', b'["hello"]', b'3', b'1']) == EncodeRequest(b'me', b'3', 1, b'["hello"]')
+
+
+@pytest.mark.parametrize(('command', 'statistic'), [(b'SHOW_CONFIG', False), (b'SHOW_STATUS', True)])
+def test_a_status_request_of_1_10(command: bytes, statistic: bool) -> None:
+    assert decode_client_message([b'me', command, b'3', b'0']) == StatusRequest(b'me', b'3', statistic)
+
+
+def test_a_termination_of_1_10() -> None:
+    frames = encode_client_message(b'0', b'TERMINATION', 0)
+    assert frames == [b'0', b'TERMINATION', b'0', b'0']
+    assert decode_client_message(frames) == TerminationRequest()
+
+
+@pytest.mark.parametrize(
+    ('frames', 'says'),
+    [
+        ([], '0 frames'),
+        ([b'me', b'[]', b'1'], '3 frames'),
+        ([b'me', b'[]', b'1', b'1', b''], '5 frames'),
+        ([b'', b'["a"]', b'1', b'1'], 'identity has 0 bytes'),
+        ([b'x' * 10_000, b'["a"]', b'1', b'1'], 'identity has 10000 bytes'),
+        ([b'me', b'["a"]', b'', b'1'], 'not a number'),
+        ([b'me', b'["a"]', b'-1', b'1'], 'not a number'),
+        ([b'me', b'["a"]', b'1' * 30, b'1'], 'not a number'),
+        ([b'me', b'["a"]', b'\xd9\xa1', b'1'], 'not a number'),
+    ],
+)
+def test_what_nobody_can_be_answered_for(frames: list[bytes], says: str) -> None:
+    with pytest.raises(WireError, match=says):
+        decode_client_message(frames)
+
+
+@pytest.mark.parametrize(('rows', 'says'), [(b'two', 'not a number'), (b'0', 'no rows'), (b'', 'not a number')])
+def test_a_bad_row_count_is_answered(rows: bytes, says: str) -> None:
+    message = decode_client_message([b'me', b'["a"]', b'1', rows])
+    assert isinstance(message, BadRequest)
+    assert (message.identity, message.request_id) == (b'me', b'1')
+    assert says in message.error.message
+
+
+@given(st.lists(st.binary(max_size=30), max_size=6))
+def test_any_frames_from_a_client_are_a_message_or_a_wire_error(frames: list[bytes]) -> None:
+    try:
+        decode_client_message(frames)
+    except WireError as error:
+        assert error.message
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), st.sampled_from([b'JOB', b'PART', b'FAILED', b'REGISTER', b'STOP']))
+def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[bytes], kind: bytes) -> None:
+    for candidate in (frames, [kind, *frames]):
+        try:
+            decode_ring_message(candidate)
+        except WireError as error:
+            assert error.message
+
+
+@pytest.mark.parametrize(
+    'message',
+    [
+        Job(HEADER, b'["a"]'),
+        Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),
+        Part(9, HEADER, Answer('float16', [1, 2, 1], b'1234'), 0),
+        Register(1, 2, 3, b'me', b'4'),
+        Status(b'me', b'4', b'{}'),
+        Collected(1, 2, 3, 4),
+        Published(5, True),
+        Published(6, False),
+        Stop(),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_ring_message_comes_out_as_it_went_in(message: RingMessage) -> None:
+    assert decode_ring_message(encode_ring_message(message)) == message
+
+
+@pytest.mark.parametrize('error', [RequestError('bad é'), ShuttingDown('later'), InternalError('worker 3')])
+def test_an_error_keeps_its_kind_and_words_round_the_ring(error: RequestError) -> None:
+    for message in (Refuse(b'me', b'4', error), FailedPart(9, HEADER, error)):
+        copy = decode_ring_message(encode_ring_message(message))
+        assert isinstance(copy, Refuse | FailedPart)
+        assert (type(copy.error), copy.error.message) == (type(error), error.message)
+
+
+def test_a_result_has_the_frames_of_1_10() -> None:
+    identity, head, body, request_id = encode_result(b'me', b'3', Answer('float32', [1, 2], b'12345678'))
+    assert (identity, body, request_id) == (b'me', b'12345678', b'3')
+    assert json.loads(head) == {'dtype': 'float32', 'shape': [1, 2], 'tokens': ''}
+    _, head, _, _ = encode_result(b'me', b'3', Answer('float32', [1, 2], b'12345678', [['[CLS]', 'é']]))
+    assert json.loads(head)['tokens'] == [['[CLS]', 'é']]
+
+
+def test_an_error_reply_names_type_and_message_on_one_line() -> None:
+    identity, head, body, request_id = encode_error(b'me', b'3', RequestError('two\nlines'))
+    assert (identity, body, request_id) == (b'me', b'', b'3')
+    assert json.loads(head) == {'error': {'type': 'BadRequest', 'message': 'two lines'}}
+
+
+def test_an_error_reply_can_hold_what_is_not_unicode() -> None:
+    head = encode_error(b'me', b'3', RequestError('\ud800'))[1]
+    assert json.loads(head)['error']['message'] == '\ud800'
+
+
+def test_a_status_reply_has_three_frames() -> None:
+    assert encode_status(b'me', b'3', b'{}') == [b'me', b'{}', b'3']
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=())), max_size=5))
+def test_texts_come_out_as_they_went_in_lone_surrogates_too(texts: list[str]) -> None:
+    assert decode_texts(encode_texts(texts)) == texts
+
+
+@pytest.mark.parametrize(
+    ('payload', 'says'),
+    [
+        (b'["a"', 'not JSON'),
+        (b'', 'not JSON'),
+        (b'["\xff"]', 'not UTF-8: byte 2'),
+        (b'[' * 200_000, 'nested too deeply'),
+    ],
+)
+def test_a_message_that_is_no_json_is_the_clients_fault(payload: bytes, says: str) -> None:
+    with pytest.raises(RequestError, match=says):
+        decode_texts(payload)
+
+
+def test_what_orjson_refuses_and_1_10_took_is_taken() -> None:
+    assert decode_texts(b'["\\ud800"]') == ['\ud800']
+    assert decode_texts(memoryview(b'[NaN]'))[0] != decode_texts(b'[NaN]')[0]
+
+
+@pytest.mark.parametrize(
+    ('identity', 'shown'),
+    [(b'me', 'me'), (b'\xffa\n', '\\xffa\\x0a'), (b'x' * 100, 'x' * 64 + '...')],
+)
+def test_an_identity_is_shown_printable_and_short(identity: bytes, shown: str) -> None:
+    assert show_identity(identity) == shown
