@@ -42,12 +42,13 @@ from bert_serving.server.wire import (
 )
 
 ME = b'client'
+BOUNDS = Bounds()
 
 
 class Sink:
     """An assembler with imaginary readers: performs its actions and keeps what was published, told and complained."""
 
-    def __init__(self, bounds: Bounds = Bounds()) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
         self.assembler = Assembler(bounds)
         self.published: list[list[Any]] = []
         self.told: list[Any] = []

@@ -25,7 +25,8 @@ GOLDEN_CASES = sorted((GOLDEN / 'cases').glob('*.json'))
 UNCASED = GOLDEN / 'models' / 'uncased_L-4_H-32_A-4' / 'vocab.txt'
 
 CLS, SEP = 2, 3
-LETTERS = WordPiece({token: index for index, token in enumerate('[PAD] [UNK] [CLS] [SEP] a b c d e f g |'.split())}, True)
+TOKENS = '[PAD] [UNK] [CLS] [SEP] a b c d e f g |'
+LETTERS = WordPiece({token: index for index, token in enumerate(TOKENS.split())}, lower_case=True)
 
 
 def encoder(

@@ -28,7 +28,9 @@ from bert_serving.server.wire import Collected, EncodeRequest, Published, Refuse
 LIMITS = Limits(max_batch_size=8, priority_batch_size=2, prefetch_size=4)
 
 
-def a_request(rows: int, request_id: int = 1, identity: bytes = b'client', payload: bytes | None = None) -> EncodeRequest:
+def a_request(
+    rows: int, request_id: int = 1, identity: bytes = b'client', payload: bytes | None = None
+) -> EncodeRequest:
     if payload is None:
         payload = json.dumps(['text'] * rows).encode()
     return EncodeRequest(identity, b'%d' % request_id, rows, payload)

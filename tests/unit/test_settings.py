@@ -174,7 +174,12 @@ def test_the_shutdown_parser_takes_what_1_10_took() -> None:
 
 
 def test_strategies_have_the_numbers_of_1_10() -> None:
-    assert [PoolingStrategy[name].value for name in ('NONE', 'REDUCE_MAX', 'REDUCE_MEAN', 'REDUCE_MEAN_MAX')] == [0, 1, 2, 3]
+    assert [PoolingStrategy[name].value for name in ('NONE', 'REDUCE_MAX', 'REDUCE_MEAN', 'REDUCE_MEAN_MAX')] == [
+        0,
+        1,
+        2,
+        3,
+    ]
     assert PoolingStrategy.CLS_TOKEN is PoolingStrategy.FIRST_TOKEN
     assert PoolingStrategy.SEP_TOKEN is PoolingStrategy.LAST_TOKEN
     assert [s.name for s in PoolingStrategy if s.uses_pooler] == ['CLS_POOLED', 'CLASSIFICATION', 'REGRESSION']

@@ -91,7 +91,9 @@ def test_any_frames_from_a_client_are_a_message_or_a_wire_error(frames: list[byt
         assert error.message
 
 
-@given(st.lists(st.binary(max_size=40), max_size=8), st.sampled_from([b'JOB', b'PART', b'FAILED', b'REGISTER', b'STOP']))
+@given(
+    st.lists(st.binary(max_size=40), max_size=8), st.sampled_from([b'JOB', b'PART', b'FAILED', b'REGISTER', b'STOP'])
+)
 def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[bytes], kind: bytes) -> None:
     for candidate in (frames, [kind, *frames]):
         try:

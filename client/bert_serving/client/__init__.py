@@ -10,12 +10,13 @@ The life of a request::
                   ▲                    │
                   └── connection lost ─┘   everything pending is sent again, with the same ids
 
-* A request is *pending* until its answer has come. It is handed to ZeroMQ once per connection: when the server was away,
-  whatever is pending goes out again (the server drops those that it has already).
-* A *mailbox* belongs to who waits: one to each blocking call, one to each ``encode_async``, one to ``fetch``. So an answer
-  that comes while somebody else waits is kept for its owner, and one that has no owner any more is dropped.
-* All sockets are used by the thread that calls, under a lock that is never waited for: a second thread gets an error. There
-  is no thread of ours, but for the one that pulls the batches of ``encode_async``, which touches no socket of the server.
+* A request is *pending* until its answer has come. It is handed to ZeroMQ once per connection: when the server was
+  away, whatever is pending goes out again (the server drops those that it has already).
+* A *mailbox* belongs to who waits: one to each blocking call, one to each ``encode_async``, one to ``fetch``. So an
+  answer that comes while somebody else waits is kept for its owner, and one that has no owner any more is dropped.
+* All sockets are used by the thread that calls, under a lock that is never waited for: a second thread gets an error.
+  There is no thread of ours but the one that pulls the batches of ``encode_async``, and it touches no socket to the
+  server.
 """
 from __future__ import division, print_function
 
@@ -73,20 +74,21 @@ _CLOSE_LINGER_MS = 1000
 # So that a restarted server is found within a second, and one that is down for a night is not asked ten times a second.
 _RECONNECT_OPTIONS = [(zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000), (zmq.CONNECT_TIMEOUT, 5000)]
 
-# Keepalive finds a peer that has vanished, and keeps a firewall from forgetting the connection. The kernel answers it, so
-# it says nothing about a server that is alive and slow.
+# Keepalive finds a peer that has vanished, and keeps a firewall from forgetting the connection. The kernel answers
+# it, so it says nothing about a server that is alive and slow.
 _KEEPALIVE_OPTIONS = [(zmq.TCP_KEEPALIVE, 1), (zmq.TCP_KEEPALIVE_IDLE, 30), (zmq.TCP_KEEPALIVE_INTVL, 10),
                       (zmq.TCP_KEEPALIVE_CNT, 3)]
 
-# IMMEDIATE: ZeroMQ takes a request only when there is a connection, and forgets what it holds when that is lost. What has
-# not been answered is kept here, so nothing is lost and no queue grows out of sight. No heartbeat: a server that holds
-# back reads no pings, and hanging up on it, to send everything again, would make that worse.
-_SENDER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [(zmq.IMMEDIATE, 1)]
+# IMMEDIATE: ZeroMQ takes a request only when there is a connection, and forgets what it holds when that is lost. What
+# has not been answered is kept here, so nothing is lost and no queue grows out of sight. No heartbeat: a server that
+# holds back reads no pings, and hanging up on it, to send everything again, would make that worse. SNDHWM 0: what was
+# asked without waiting goes out though this client may not be called again for long.
+_SENDER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [(zmq.IMMEDIATE, 1), (zmq.SNDHWM, 0)]
 
-# RCVHWM 0: what arrives was asked for, here or by a clone, and is kept until it is read. A bound would not drop anything at
-# this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the heartbeat, no longer
-# read either, would end the connection. The time of the heartbeat must exceed that of the slowest frame: a large
-# answer is one frame, and a ping is not seen before its end.
+# RCVHWM 0: what arrives was asked for, here or by a clone, and is kept until it is read. A bound would drop nothing at
+# this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the heartbeat, no
+# longer read either, would end the connection. The time of the heartbeat must exceed that of the slowest frame: a
+# large answer is one frame, and a ping is not seen before its end.
 _RECEIVER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [
     (zmq.RCVHWM, 0), (zmq.HEARTBEAT_IVL, 30 * 1000), (zmq.HEARTBEAT_TIMEOUT, 120 * 1000)]
 
@@ -346,7 +348,7 @@ class _Reply(object):
 
 
 class _Mailbox(object):
-    """The answers that one caller waits for: ``waiting`` by id in the order of sending, ``arrived`` in that of arrival."""
+    """What one caller waits for: requests ``waiting``, by id in the order of sending, and replies ``arrived``."""
 
     def __init__(self):
         self.waiting = collections.OrderedDict()
@@ -504,8 +506,8 @@ class _Answer(object):
             self.array = part.copy()  # of its own, so that it may be written to
         else:
             self._make_room(part)
-            # The token-level answers of a server without max_seq_len differ in length: the rest stays zero, as it would in
-            # one answer to all.
+            # The token-level answers of a server without max_seq_len differ in length: the rest stays zero, as it would
+            # in one answer to all.
             self.array[(slice(start, start + count),) + tuple(slice(size) for size in part.shape[1:])] = part
         if reply.tokens:
             self._tokens[start:start + count] = reply.tokens
@@ -518,8 +520,8 @@ class _Answer(object):
             return
         have, need = self.array.shape[1:], part.shape[1:]
         if self.array.dtype != part.dtype or have[1:] != need[1:] or (len(need) < 2 and have != need):
-            raise ProtocolError('rows of %s %s and of %s %s cannot be one answer: was the server started anew with other '
-                                'options?' % (self.array.dtype, have, part.dtype, need))
+            raise ProtocolError('rows of %s %s and of %s %s cannot be one answer: was the server started anew with '
+                                'other options?' % (self.array.dtype, have, part.dtype, need))
         if need[:1] > have[:1]:
             wider = np.zeros((self._rows,) + need, dtype=part.dtype)
             wider[:, :have[0]] = self.array
@@ -617,7 +619,7 @@ class _Deadline(object):
 
 
 class _Courier(object):
-    """Carries requests to the server, all that are pending after each new connection, and answers to who waits for them."""
+    """Carries requests to the server, again after each new connection, and answers to who waits for them."""
 
     def __init__(self, link, identity):
         self._link = link
@@ -669,8 +671,8 @@ class _Courier(object):
             if deadline:
                 seconds = deadline.seconds_left
                 if seconds <= 0:
-                    raise TimeoutError('no response from the server within "timeout"=%d ms (%s): is it running? are "ip", '
-                                       '"port" and "port_out" right? is the timeout too short for this much data?'
+                    raise TimeoutError('no response from the server within "timeout"=%d ms (%s): is it running? are '
+                                       '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
                                        % (deadline.timeout_ms, self._link.describe()))
                 patience.tick(len(self._pending))
             self._link.wait(seconds, to_send=bool(self._unsent))
@@ -784,7 +786,8 @@ class BertClient(object):
 
         if not ignore_all_checks and (check_version or check_length or check_token_info or show_server_config):
             try:
-                self._check_server(self.server_config, check_version, check_length, check_token_info, show_server_config)
+                config = self.server_config
+                self._check_server(config, check_version, check_length, check_token_info, show_server_config)
             except BaseException:
                 self.close()
                 raise
@@ -811,8 +814,9 @@ class BertClient(object):
     def status(self):
         """What this client is and does, without asking the server.
 
-        :return: a dict with the keys identity (bytes), num_request, num_pending_request, pending_request (a set of ids,
-            not fetched yet), output_fmt, port, port_out, server_ip, client_version (the protocol), client_release and timeout
+        :return: a dict with the keys identity (bytes), num_request, num_pending_request, pending_request (the ids,
+            a set, of what has not been fetched), output_fmt, port, port_out, server_ip, client_version (the protocol),
+            client_release and timeout
         """
         pending = set(self._courier.pending_ids)
         pending.update(reply.id for reply in list(self._fetchable.arrived))
@@ -858,8 +862,8 @@ class BertClient(object):
             bc.encode(['hello world', 'a question ||| and its answer'])  # float32 [2, 768]
             bc.encode([['hello', 'world']], is_tokenized=True)           # float32 [1, 768]
 
-        Any number of texts will do. More than 4,096, or more than 8 MiB, are sent as several requests, a few at a time, and
-        put together here, so that a million rows need little memory beside the input and the output.
+        Any number of texts will do. More than 4,096, or more than 8 MiB, are sent as several requests, a few at a time,
+        and put together here, so that a million rows need little memory beside the input and the output.
 
         :param texts: a list, tuple, array or pandas Series of strings; of lists of strings with ``is_tokenized``
         :param blocking: False: return None at once, and leave the result to ``fetch``, ``fetch_all`` or ``listen``. The
@@ -869,8 +873,8 @@ class BertClient(object):
         :param show_tokens: return ``(embedding, tokens)``, if the server shows its tokens
         :param show_progress: show a progress bar; needs tqdm: ``pip install "bert-serving-client[progress]"``
         :return: an array [rows, dimensions], or [rows, tokens, dimensions] if the server does not pool, of float32
-            (float16 with ``-fp16``), which may be written to; lists of that shape with ``output_fmt='list'``. ``tokens``
-            is a list per row, as the model saw it.
+            (float16 with ``-fp16``), which may be written to; lists of that shape with ``output_fmt='list'``.
+            ``tokens`` is a list per row, as the model saw it.
         :raises TypeError: not a list of strings; the message names the element
         :raises ValueError: nothing in the list, a blank element, or one larger than the server takes
         :raises ServerError: the server cannot do it, and says why
@@ -903,9 +907,9 @@ class BertClient(object):
             for response in bc.encode_async(batches()):
                 print(response.id, response.embedding.shape)
 
-        The batches are pulled in a thread of their own, as fast as they come but never more than 16 ahead of the results
-        taken: so an endless producer is fine, and a slow one holds up nothing but itself. That thread is the
-        producer's; this client must not be used in it.
+        The batches are pulled in a thread of their own, as fast as they come but never more than 16 ahead of the
+        results taken: so an endless producer is fine, and a slow one holds up nothing but itself. The producer runs in
+        that thread, and must not use this client. Nothing is pulled before the first result is asked for.
 
         :param batch_generator: yields what ``encode`` takes as ``texts``
         :param max_num_batch: stop after that many batches
@@ -1050,12 +1054,12 @@ class BertClient(object):
     def _checked(self, texts, is_tokenized):
         rows = _Texts(texts, is_tokenized)
         if self.length_limit is None:
-            warnings.warn('the server has no "max_seq_len": it takes the longest text of each batch, so restricting the '
-                          'length of the texts here makes it faster', stacklevel=3)
+            warnings.warn('the server has no "max_seq_len": it takes the longest text of each batch, so restricting '
+                          'the length of the texts here makes it faster', stacklevel=3)
         elif self.length_limit and rows.has_longer_than(self.length_limit):
-            warnings.warn('some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it with a '
-                          'larger one, or silence this with "BertClient(check_length=False)"' % self.length_limit,
-                          stacklevel=3)
+            warnings.warn('some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
+                          'with a larger one, or silence this with "BertClient(check_length=False)"'
+                          % self.length_limit, stacklevel=3)
         return rows
 
     def _response(self, reply):
@@ -1077,13 +1081,17 @@ class BertClient(object):
             self._server_limits = _Limits(self._ask(b'SHOW_CONFIG'))
         return self._server_limits
 
+    @property
+    def _known_message_bytes(self):
+        return self._server_limits and self._server_limits.message_bytes
+
     def _post_whole(self, rows, mailbox):
         """Make one request of all rows."""
         payload = rows.dump(0, len(rows))
-        limit = self._server_limits and self._server_limits.message_bytes
+        limit = self._known_message_bytes
         if limit and len(payload) > limit:
-            raise ValueError('these %d texts are %d bytes, but the server takes at most %d in one request: send fewer at a '
-                             'time, or let a blocking "encode" divide them' % (len(rows), len(payload), limit))
+            raise ValueError('these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
+                             'at a time, or let a blocking "encode" divide them' % (len(rows), len(payload), limit))
         self._courier.post(payload, len(rows), mailbox)
 
     def _encode_in_chunks(self, rows, show_progress):
@@ -1115,7 +1123,7 @@ class BertClient(object):
         total = len(rows)
         if total <= _CHUNK_ROWS and not is_fine:
             payload = rows.dump(0, total)
-            if len(payload) <= min(_CHUNK_BYTES, self._server_limits and self._server_limits.message_bytes or _CHUNK_BYTES):
+            if len(payload) <= min(_CHUNK_BYTES, self._known_message_bytes or _CHUNK_BYTES):
                 yield 0, total, payload
                 return
         limits = self._limits()
@@ -1135,8 +1143,8 @@ class BertClient(object):
                 payload = rows.dump(start, start + count)
             while limits.message_bytes and len(payload) > limits.message_bytes:
                 if count == 1:
-                    raise ValueError('element %d of "texts" makes a request of %d bytes, but the server takes at most %d'
-                                     % (start, len(payload), limits.message_bytes))
+                    raise ValueError('element %d of "texts" makes a request of %d bytes, but the server takes at most '
+                                     '%d' % (start, len(payload), limits.message_bytes))
                 count //= 2
                 payload = rows.dump(start, start + count)
             yield start, count, payload
@@ -1191,8 +1199,8 @@ class ConcurrentBertClient(BertClient):
     """A client that any number of threads may use at once: a pool of ``BertClient``, made as they are needed.
 
     A caller for whom there is no free connection waits for one, at most ``timeout`` milliseconds. ``encode``,
-    ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``; what asks now and fetches
-    later raises NotImplementedError, since one thread could not tell its results from another's.
+    ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``; what asks now and
+    fetches later raises NotImplementedError, since one thread could not tell its results from another's.
 
     :param max_concurrency: how many connections there may be
     :param kwargs: the arguments of ``BertClient``
@@ -1267,8 +1275,8 @@ class ConcurrentBertClient(BertClient):
     def _connection(self):
         """An idle connection, or a new one, or the next that becomes idle."""
         if os.getpid() != self._pid:
-            raise SharedClientError('this ConcurrentBertClient was made in process %d and is used in process %d: make one in '
-                                    'each process' % (self._pid, os.getpid()))
+            raise SharedClientError('this ConcurrentBertClient was made in process %d and is used in process %d: make '
+                                    'one in each process' % (self._pid, os.getpid()))
         client = self._idle_one() or self._new_one()
         try:
             yield client

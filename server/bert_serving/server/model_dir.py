@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from glob import escape, glob
 from typing import Any, Literal
 
@@ -65,10 +65,8 @@ def find_model(
     tuned_folder = _existing_folder('-tuned_model_dir', tuned_model_dir) if tuned_model_dir is not None else None
     names = _Names(folder, tuned_folder or folder, ckpt_name, config_name)
     model = _google_model(names) if names.mean_google() else _huggingface_model(names)
-    vocab = _existing_file(os.path.join(folder, VOCABULARY), 'the vocabulary')
-    _check_vocabulary(vocab, model)
-    lower_case = not cased_tokenization and _says_lower_case(model, folder)
-    return Model(model.kind, model.config, model.config_path, model.weights, vocab, lower_case, bool(tuned_folder))
+    _check_vocabulary(model)
+    return replace(model, lower_case=model.lower_case and not cased_tokenization, tuned=tuned_folder is not None)
 
 
 def embedded_model_dir() -> str:
@@ -120,6 +118,10 @@ class _Names:
         name = HUGGINGFACE_WEIGHTS if self.ckpt_name == GOOGLE_CHECKPOINT else self.ckpt_name
         return os.path.join(self.weights_folder, name)
 
+    @property
+    def vocabulary(self) -> str:
+        return os.path.join(self.folder, VOCABULARY)
+
     def mean_google(self) -> bool:
         """Whether the files are Google's.
 
@@ -136,29 +138,25 @@ class _Names:
         )
 
 
-@dataclass(frozen=True)
-class _Found:
-    kind: Literal['google', 'huggingface']
-    config: BertConfig
-    config_path: str
-    weights: str
-
-
-def _google_model(names: _Names) -> _Found:
+def _google_model(names: _Names) -> Model:
+    """Google's folder says nothing of casing, and 1.10 lowered whatever it was not told to leave."""
     config = BertConfig.from_google(names.google_config)
     _existing_file(names.checkpoint + '.index', 'the checkpoint')
     if not glob(escape(names.checkpoint) + '.data-*'):
         raise ModelError(
             'the checkpoint %s has an index, but no data: %s.data-* is missing' % ((names.checkpoint,) * 2)
         )
-    return _Found('google', config, names.google_config, names.checkpoint)
+    return Model('google', config, names.google_config, names.checkpoint, names.vocabulary)
 
 
-def _huggingface_model(names: _Names) -> _Found:
+def _huggingface_model(names: _Names) -> Model:
     config = BertConfig.from_huggingface(names.huggingface_config)
     if not os.path.isfile(names.safetensors):
         raise _no_safetensors(names)
-    return _Found('huggingface', config, names.huggingface_config, names.safetensors)
+    lower_case = _tokenizer_lowers(os.path.join(names.folder, 'tokenizer_config.json'))
+    return Model(
+        'huggingface', config, names.huggingface_config, names.safetensors, names.vocabulary, lower_case=lower_case
+    )
 
 
 def _no_safetensors(names: _Names) -> ModelError:
@@ -177,10 +175,9 @@ def _no_safetensors(names: _Names) -> ModelError:
     return _missing(names.safetensors, 'the weights')
 
 
-def _says_lower_case(model: _Found, folder: str) -> bool:
-    """Whether the folder asks for lower-casing. Google's says nothing, and 1.10 lowered unless it was told not to."""
-    path = os.path.join(folder, 'tokenizer_config.json')
-    if model.kind == 'google' or not os.path.isfile(path):
+def _tokenizer_lowers(path: str) -> bool:
+    """What `tokenizer_config.json` says of casing; a folder without one has a tokenizer with the usual settings."""
+    if not os.path.isfile(path):
         return True
     lower_case = read_json_object(path).get('do_lower_case', True)
     if not isinstance(lower_case, bool):
@@ -188,13 +185,15 @@ def _says_lower_case(model: _Found, folder: str) -> bool:
     return lower_case
 
 
-def _check_vocabulary(vocab: str, model: _Found) -> None:
+def _check_vocabulary(model: Model) -> None:
     """Refuse a vocabulary with more tokens than embeddings: the first such token would fail a whole batch."""
-    with open(vocab, encoding='utf-8', errors='replace', newline='\n') as file:
+    _existing_file(model.vocab, 'the vocabulary')
+    with open(model.vocab, encoding='utf-8', errors='replace', newline='\n') as file:
         tokens = len(file.read().rstrip().split('\n'))
     if tokens > model.config.vocab_size:
         raise ModelError(
-            '%s has %d tokens, but vocab_size in %s is %d' % (vocab, tokens, model.config_path, model.config.vocab_size)
+            '%s has %d tokens, but vocab_size in %s is %d'
+            % (model.vocab, tokens, model.config_path, model.config.vocab_size)
         )
 
 
@@ -204,10 +203,9 @@ def _existing_folder(option: str, path: str) -> str:
     return path
 
 
-def _existing_file(path: str, what: str) -> str:
+def _existing_file(path: str, what: str) -> None:
     if not os.path.isfile(path):
         raise _missing(path, what)
-    return path
 
 
 def _missing(path: str, what: str) -> ModelError:

@@ -9,7 +9,9 @@ goes to the sink as a `FailedPart`, and from there to the client.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +37,10 @@ from .wire import (
 )
 
 logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.0005
+"""How soon the intake thread, which tokenises in Python, must let the compute thread on: at Python's own 5 ms, a run
+that has ended waits as long before the next begins."""
 
 Int32 = NDArray[np.int32]
 
@@ -127,13 +133,12 @@ class Worker:
     # The compute thread ----------------------------------------------------------------------------------------------
 
     def _compute_until_stopped(self, context: Context) -> None:
-        try:
-            sink = self._connect_to_sink(context)
-            while (run := self._next_run()) is not None:
-                self._compute(run, sink)
-            sink.close()
-        except BaseException as error:
-            self._crash = error
+        with self._connect_to_sink(context) as sink:
+            try:
+                while (run := self._next_run()) is not None:
+                    self._compute(run, sink)
+            except BaseException as error:
+                self._crash = error
 
     def _next_run(self) -> Run | None:
         """Wait for rows; None when the worker is to stop and everything is computed."""
@@ -177,8 +182,28 @@ class Worker:
         return InternalError('worker %d failed on the request: %s: %s' % (self._number, type(error).__name__, error))
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    """Be a worker: load the vocabulary and the graph, then serve; `instructions` are of `supervisor.py`."""
+def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
+    """The encoder that runs the exported graph on this worker's device."""
+    from .graph.runtime import GraphEncoder  # TensorFlow: seconds, and only here
+
+    encoder = GraphEncoder(
+        instructions['graph'], threads=instructions['threads'], on_gpu=instructions['device'] >= 0,
+        gpu_memory_fraction=settings.gpu_memory_fraction, xla=settings.xla,
+    )  # fmt: skip
+    encoder.load()
+    return encoder
+
+
+def main(
+    instructions: Instructions,
+    report_ready: ReportReady,
+    load_encoder: Callable[[Instructions, Settings], Encoder] = load_graph,
+) -> None:
+    """Be a worker: load the vocabulary and the graph, then serve.
+
+    `instructions` are those that `server.py` gives; `load_encoder` is the seam at which a test puts a double.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = Settings.from_dict(instructions['settings'])
     device: int = instructions['device']
     logger.info('use device %s, load graph from %s', 'cpu' if device < 0 else 'gpu: %d' % device, instructions['graph'])
@@ -187,7 +212,7 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
         word_piece, settings.max_seq_len, instructions['max_position_embeddings'], settings.mask_cls_sep,
         settings.no_special_token,
     )  # fmt: skip
-    encoder = _load_encoder(instructions, settings)
+    encoder = load_encoder(instructions, settings)
     fixed = settings.fixed_embed_length and settings.max_seq_len is None
     worker = Worker(
         instructions['worker'], instructions['intake'], instructions['sink'], rows, encoder, settings.max_batch_size,
@@ -198,14 +223,3 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
     context = zmq.Context()
     worker.run(context)
     context.term()
-
-
-def _load_encoder(instructions: Instructions, settings: Settings) -> Encoder:
-    from .graph.runtime import GraphEncoder  # TensorFlow: seconds, and only here
-
-    encoder = GraphEncoder(
-        instructions['graph'], threads=instructions['threads'], on_gpu=instructions['device'] >= 0,
-        gpu_memory_fraction=settings.gpu_memory_fraction, xla=settings.xla,
-    )  # fmt: skip
-    encoder.load()
-    return encoder

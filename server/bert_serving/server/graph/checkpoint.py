@@ -26,7 +26,7 @@ with V words, P positions, S segment types, H hidden units, F units in the feed-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +123,8 @@ class _Source:
         return shape[::-1] if self._transposes(name) else shape
 
     def variable(self, name: str, stored_name: str) -> Array:
-        values = self.read(stored_name)
+        with _readable(self.path):
+            values = self.read(stored_name)
         if values.dtype.kind in 'biu':
             raise ModelError('%s: %s holds %s, not floating-point weights' % (self.path, stored_name, values.dtype))
         return np.ascontiguousarray(values.T if self._transposes(name) else values, dtype=np.float32)
@@ -134,14 +135,26 @@ class _Source:
 
 @contextmanager
 def _open(model: Model) -> Iterator[_Source]:
+    with ExitStack() as files:
+        with _readable(model.weights):
+            if model.kind == 'huggingface':
+                file = files.enter_context(safetensors.safe_open(model.weights, framework='numpy'))
+                source = _safetensors(model.weights, file)
+            else:
+                source = _tensorflow_checkpoint(model.weights)
+        yield source
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """One ModelError for the many exceptions with which the two libraries greet a damaged file."""
     try:
-        if model.kind == 'huggingface':
-            with safetensors.safe_open(model.weights, framework='numpy') as file:
-                yield _safetensors(model.weights, file)
-        else:
-            yield _tensorflow_checkpoint(model.weights)
-    except (tf.errors.OpError, safetensors.SafetensorError, OSError) as error:
-        raise ModelError('%s can not be read: %s' % (model.weights, error or type(error).__name__)) from error
+        yield
+    except (*_DAMAGED, tf.errors.OpError, safetensors.SafetensorError) as error:
+        raise ModelError('%s can not be read: %s' % (path, str(error) or type(error).__name__)) from error
+
+
+_DAMAGED = (OSError, ValueError, IndexError, RuntimeError)
 
 
 def _tensorflow_checkpoint(prefix: str) -> _Source:

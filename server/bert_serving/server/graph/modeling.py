@@ -157,13 +157,13 @@ class Bert:
     def _layer_norm(self, name: str, x: Tensor) -> Tensor:
         """Each row of [B*T, H] to mean beta and deviation gamma, with the epsilon of the config.
 
-        On x86 the optimiser makes one kernel of exactly these ops, given that the axis is written [1] (it does not
-        recognise -1); everywhere else they run as they stand.
+        Not in the order that TensorFlow's own batch_normalization has, x * scale + (beta - mean * scale): on x86 the
+        optimiser (2.21) replaces that by one `_MklLayerNorm`, but forgets the epsilon, and computes with 0.001.
         """
-        mean = tf.reduce_mean(x, [1], keepdims=True)  # [B*T, 1]
-        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), [1], keepdims=True)  # [B*T, 1]
-        scale = tf.math.rsqrt(variance + self._config.layer_norm_eps) * self._variables[name + '/gamma']  # [B*T, H]
-        return x * scale + (self._variables[name + '/beta'] - mean * scale)  # [B*T, H]
+        mean = tf.reduce_mean(x, -1, keepdims=True)  # [B*T, 1]
+        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)  # [B*T, 1]
+        deviation = tf.math.rsqrt(variance + self._config.layer_norm_eps)  # [B*T, 1]
+        return (x - mean) * deviation * self._variables[name + '/gamma'] + self._variables[name + '/beta']  # [B*T, H]
 
     def _query_key_value(self, name: str) -> tuple[Array, Array]:
         """The three projections side by side: a kernel [H, 3*H] and a bias [3*H].

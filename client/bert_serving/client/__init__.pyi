@@ -1,0 +1,134 @@
+from builtins import TimeoutError as TimeoutError
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    '__version__', 'BertClient', 'ConcurrentBertClient', 'Response',
+    'ServerError', 'ProtocolError', 'SharedClientError', 'TimeoutError',
+]
+
+__version__: str
+PROTOCOL_VERSION: str
+
+class _Array(Protocol):
+    """What numpy can make an array of: a pandas Series or Index, an Arrow array."""
+    def __array__(self) -> NDArray[Any]: ...
+
+# Lists are invariant, hence the unions.
+_Tokens = list[str] | tuple[str, ...] | NDArray[Any]
+_Sentences = list[str] | tuple[str, ...] | list[list[str]] | list[tuple[str, ...]] | list[_Tokens] | tuple[_Tokens, ...] | _Array
+
+# An array, or nested lists of floats with output_fmt='list': the caller knows which.
+_Embedding = Any
+_TokenLists = list[list[str]]
+
+class ServerError(RuntimeError):
+    type: str
+    message: str
+    request_id: int | None
+    def __init__(self, type: str, message: str, request_id: int | None = None) -> None: ...
+
+class ProtocolError(RuntimeError): ...
+class SharedClientError(RuntimeError): ...
+
+class _ResponseFields(NamedTuple):
+    id: int
+    embedding: _Embedding
+    tokens: _TokenLists | Literal['']
+
+class Response(_ResponseFields):
+    @property
+    def content(self) -> _Embedding: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+class BertClient:
+    ip: str
+    port: int
+    port_out: int
+    output_fmt: Literal['ndarray', 'list']
+    timeout: float
+    identity: bytes
+    length_limit: int | None
+    token_info_available: bool
+    def __init__(
+        self,
+        ip: str = 'localhost',
+        port: int = 5555,
+        port_out: int = 5556,
+        output_fmt: Literal['ndarray', 'list'] = 'ndarray',
+        show_server_config: bool = False,
+        identity: bytes | str | None = None,
+        check_version: bool = True,
+        check_length: bool = True,
+        check_token_info: bool = True,
+        ignore_all_checks: bool = False,
+        timeout: float = -1,
+    ) -> None: ...
+    @property
+    def status(self) -> dict[str, Any]: ...
+    @property
+    def server_config(self) -> dict[str, Any]: ...
+    @property
+    def server_status(self) -> dict[str, Any]: ...
+    @overload
+    def encode(
+        self,
+        texts: _Sentences,
+        blocking: Literal[True] = True,
+        is_tokenized: bool = False,
+        show_tokens: Literal[False] = False,
+        show_progress: bool = False,
+    ) -> _Embedding: ...
+    @overload
+    def encode(
+        self,
+        texts: _Sentences,
+        blocking: Literal[False],
+        is_tokenized: bool = False,
+        show_tokens: bool = False,
+        show_progress: bool = False,
+    ) -> None: ...
+    @overload
+    def encode(
+        self,
+        texts: _Sentences,
+        blocking: bool = True,
+        is_tokenized: bool = False,
+        show_tokens: bool = False,
+        show_progress: bool = False,
+    ) -> Any: ...
+    def encode_async(
+        self,
+        batch_generator: Iterable[_Sentences],
+        max_num_batch: int | None = None,
+        delay: float = 0.1,
+        is_tokenized: bool = False,
+        show_tokens: bool = False,
+        show_progress: bool = False,
+    ) -> Iterator[Response]: ...
+    def fetch(self, delay: float = 0) -> Iterator[Response]: ...
+    @overload
+    def fetch_all(self, sort: bool = True, concat: Literal[False] = False) -> list[_Embedding] | None: ...
+    @overload
+    def fetch_all(self, sort: bool = True, *, concat: Literal[True]) -> _Embedding | None: ...
+    @overload
+    def fetch_all(self, sort: bool, concat: bool) -> Any: ...
+    def listen(self) -> Iterator[Response]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> BertClient: ...
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    def __del__(self) -> None: ...
+
+class ConcurrentBertClient(BertClient):
+    max_concurrency: int
+    def __init__(self, max_concurrency: int = 10, **kwargs: Any) -> None: ...
+    def encode_async(self, *args: Any, **kwargs: Any) -> Any: ...
+    def fetch(self, *args: Any, **kwargs: Any) -> Any: ...
+    def fetch_all(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -1,0 +1,50 @@
+"""Every golden case: what the real 1.10 answered, asked again of this server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bert_serving.client import BertClient
+from replay import replay
+from serving import DATA, MODELS, serve
+
+CASES = sorted((DATA / 'cases').glob('*.json'))
+SCRIPT = Path(__file__).with_name('replay.py')
+
+assert len(CASES) == 39
+
+
+def server_words(case: Path) -> list[str]:
+    """The command line of the case, with real folders; `minilm` is the embedded default."""
+    words: list[str] = json.loads(case.read_text('utf-8'))['args']
+    if words[:2] == ['-model_dir', 'minilm']:
+        return words[2:]
+    return [str(MODELS / word) if before.endswith('model_dir') else word for before, word in zip(['', *words], words)]
+
+
+@pytest.mark.parametrize('case', CASES, ids=lambda case: case.stem)
+def test_the_answers_are_those_of_1_10(case: Path) -> None:
+    with serve(*server_words(case)) as server:
+        with BertClient(port=server.port, port_out=server.port_out, check_length=False, timeout=60_000) as client:
+            replay(str(case), client)
+        if case.stem.startswith('minilm'):
+            judge_with_the_real_client(case, server.port, server.port_out)
+
+
+def judge_with_the_real_client(case: Path, port: int, port_out: int) -> None:
+    """The same through `bert-serving-client==1.10.0` with default arguments, in an environment of its own."""
+    python = os.environ.get('CLIENT_1_10_PYTHON')
+    if python is None:
+        pytest.skip('CLIENT_1_10_PYTHON names no interpreter that has bert-serving-client==1.10.0 (see the Makefile)')
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    done = subprocess.run(
+        [python, str(SCRIPT), str(case), str(port), str(port_out)],
+        capture_output=True, text=True, timeout=120, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'equal:' in done.stdout

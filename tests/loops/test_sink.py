@@ -1,0 +1,187 @@
+"""The sink's loop on real sockets: its subscription gate, and what it tells the ventilator."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import zmq
+
+from bert_serving.server.errors import RequestError
+from bert_serving.server.sink import Sink
+from bert_serving.server.transport import make_socket
+from bert_serving.server.wire import (
+    Answer,
+    Collected,
+    FailedPart,
+    JobHeader,
+    Part,
+    Published,
+    Refuse,
+    RingMessage,
+    Status,
+    Stop,
+    decode_ring_message,
+    encode_ring_message,
+)
+
+
+class Bench:
+    """A sink in a thread: messages are put in, reports come out, readers subscribe."""
+
+    def __init__(self) -> None:
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.reports = make_socket(self.context, zmq.PULL)
+        self.reports.bind('inproc://feedback')
+        ready = threading.Event()
+        facts: dict[str, Any] = {}
+
+        def report_ready(found: dict[str, Any]) -> None:
+            facts.update(found)
+            ready.set()
+
+        sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000)
+        self.thread = threading.Thread(target=sink.run, args=(self.context, report_ready))
+        self.thread.start()
+        assert ready.wait(10)
+        self.port = facts['port_out']
+        self.intake = make_socket(self.context, zmq.PUSH)
+        self.intake.connect('inproc://intake')
+        self.readers: list[Any] = []
+
+    def put(self, message: RingMessage) -> None:
+        self.intake.send_multipart(encode_ring_message(message))
+
+    def report(self) -> RingMessage:
+        assert self.reports.poll(10_000), 'no report has come'
+        return decode_ring_message(self.reports.recv_multipart())
+
+    def reader(self, *topics: bytes) -> Any:
+        socket = self.context.socket(zmq.SUB)
+        socket.setsockopt(zmq.LINGER, 0)
+        for topic in topics:
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
+        socket.connect('tcp://127.0.0.1:%d' % self.port)
+        self.readers.append(socket)
+        return socket
+
+    def close(self) -> None:
+        if self.thread.is_alive():
+            self.put(Stop())
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        for socket in (self.intake, self.reports, *self.readers):
+            socket.close()
+        self.context.term()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+def a_part(number: int = 1, identity: bytes = b'me') -> Part:
+    header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, identity, b'%d' % number)
+    return Part(3, header, Answer('float32', [1, 2], b'12345678'), 0)
+
+
+def receive(reader: Any) -> list[bytes]:
+    assert reader.poll(10_000), 'nothing was published'
+    frames: list[bytes] = reader.recv_multipart()
+    return frames
+
+
+def test_results_dropped_on_late_subscribers_an_answer_waits_for_a_reader_that_comes_late(bench: Bench) -> None:
+    bench.put(a_part())
+    assert bench.report() == Collected(3, 1, 0, 0)
+    assert not bench.reports.poll(300), 'published to nobody'
+    frames = receive(bench.reader(b'me'))
+    assert frames[0] == b'me'
+    assert json.loads(frames[1]) == {'dtype': 'float32', 'shape': [1, 2], 'tokens': ''}
+    assert frames[2:] == [b'12345678', b'1']
+    assert bench.report() == Published(1, True)
+
+
+def test_every_clone_gets_every_answer(bench: Bench) -> None:
+    first, second = bench.reader(b'me'), bench.reader(b'me')
+    for reader in (first, second):  # a subscription is known once its reader has had an answer
+        bench.put(Status(b'me', b'0', b'{}'))
+        while not reader.poll(50):
+            bench.put(Status(b'me', b'0', b'{}'))
+    bench.put(a_part())
+    for reader in (first, second):
+        while receive(reader)[-1] != b'1':
+            pass
+
+
+def test_subscribing_to_nothing_reads_nobodys_answers(bench: Bench) -> None:
+    spy, reader = bench.reader(b''), bench.reader(b'me')
+    for number in (1, 2, 3):
+        bench.put(a_part(number))
+        assert receive(reader)[-1] == b'%d' % number
+    assert not spy.poll(300)
+
+
+def test_an_answer_waits_while_its_reader_reconnects(bench: Bench) -> None:
+    reader = bench.reader(b'me')
+    bench.put(a_part(1))
+    receive(reader)
+    assert [bench.report(), bench.report()] == [Collected(3, 1, 0, 0), Published(1, True)]
+    reader.setsockopt(zmq.UNSUBSCRIBE, b'me')
+    bench.put(Status(b'me', b'7', b'{}'))
+    while reader.poll(200):
+        reader.recv_multipart()
+    bench.put(a_part(2))
+    assert bench.report() == Collected(3, 2, 0, 0)
+    assert not bench.reports.poll(200)
+    reader.setsockopt(zmq.SUBSCRIBE, b'me')
+    while receive(reader)[-1] != b'2':
+        pass
+    assert bench.report() == Published(2, True)
+
+
+def test_errors_reach_the_one_who_asked(bench: Bench) -> None:
+    reader = bench.reader(b'me')
+    bench.put(Refuse(b'me', b'8', RequestError('no rows')))
+    assert json.loads(receive(reader)[1]) == {'error': {'type': 'BadRequest', 'message': 'no rows'}}
+    bench.put(FailedPart(3, a_part(2).header, RequestError('element 1')))
+    assert receive(reader)[3] == b'2'
+    assert [bench.report(), bench.report()] == [Collected(3, 2, 0, 0), Published(2, False)]
+
+
+def test_frames_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.intake.send_multipart([b'NONSENSE', b''])
+    bench.put(Published(1, True))
+    reader = bench.reader(b'me')
+    bench.put(a_part())
+    assert receive(reader)[-1] == b'1'
+    assert 'NONSENSE' in caplog.text
+    assert 'Published' in caplog.text
+
+
+def test_a_stop_leaves_no_answer_behind_that_was_published(bench: Bench) -> None:
+    reader = bench.reader(b'me')
+    bench.put(a_part(1))
+    receive(reader)
+    bench.put(a_part(2))
+    bench.put(Stop())
+    assert receive(reader)[-1] == b'2'
+
+
+def test_a_reader_that_does_not_read_slows_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeper, reader = bench.reader(b'sleeper'), bench.reader(b'me')
+    body = bytes(1 << 20)
+    for number in range(1, 1500):
+        header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, b'sleeper', b'%d' % number)
+        if number % 500 == 0:
+            bench.put(Part(3, header, Answer('uint8', [1, len(body)], body), 0))
+        else:
+            bench.put(Part(3, header, Answer('uint8', [1, 8], b'12345678'), 0))
+    bench.put(a_part(2000))
+    assert receive(reader)[-1] == b'2000'
+    assert receive(sleeper)[-1] == b'1'

@@ -1,0 +1,207 @@
+"""The worker's two threads, with inproc sockets and a fake encoder."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from bert_serving.server.features import RowEncoder
+from bert_serving.server.tokenization import WordPiece
+from bert_serving.server.transport import make_socket
+from bert_serving.server.wire import (
+    FailedPart,
+    Job,
+    JobHeader,
+    Part,
+    Stop,
+    decode_ring_message,
+    encode_ring_message,
+)
+from bert_serving.server.worker import Worker
+from fake_encoder import FakeEncoder, TokenLevelFakeEncoder
+
+VOCAB = {token: i for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison'])}
+
+
+class Bench:
+    """A worker between two sockets: jobs are put in at one end, parts come out at the other."""
+
+    def __init__(self, encoder: FakeEncoder, show_tokens: bool = False, max_seq_len: int | None = 8,
+                 embed_length: int | None = None) -> None:  # fmt: skip
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.parts = make_socket(self.context, zmq.PULL)
+        self.parts.bind('inproc://sink')
+        rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
+        self.worker = Worker(5, 'inproc://jobs', 'inproc://sink', rows, encoder, 4, show_tokens, embed_length)
+        self.crash: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+        self.jobs = make_socket(self.context, zmq.PUSH, linger_ms=1000)
+        self.jobs.connect('inproc://jobs')
+
+    def _run(self) -> None:
+        try:
+            self.worker.run(self.context)
+        except BaseException as error:
+            self.crash = error
+
+    def put(self, number: int, texts: Any, rows: int | None = None, urgent: bool = True) -> JobHeader:
+        header = JobHeader(number, 0, 0, 1, 0, len(texts) if rows is None else rows, len(texts), urgent, b'me', b'1')
+        payload = texts if isinstance(texts, bytes) else json.dumps(texts).encode()
+        self.jobs.send_multipart(encode_ring_message(Job(header, payload)))
+        return header
+
+    def take(self) -> Part | FailedPart:
+        assert self.parts.poll(10_000), 'no part has come'
+        message = decode_ring_message(self.parts.recv_multipart())
+        assert isinstance(message, Part | FailedPart)
+        return message
+
+    def stop(self) -> None:
+        self.jobs.send_multipart(encode_ring_message(Stop()))
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+    def close(self) -> None:
+        if self.thread.is_alive():
+            self.stop()
+        self.jobs.close()
+        self.parts.close()
+        self.context.term()
+
+
+@pytest.fixture
+def encoder() -> FakeEncoder:
+    return FakeEncoder(fail_on=VOCAB['poison'])
+
+
+@pytest.fixture
+def bench(encoder: FakeEncoder) -> Iterator[Bench]:
+    bench = Bench(encoder)
+    yield bench
+    bench.close()
+
+
+def array_of(part: Part | FailedPart) -> np.ndarray:
+    assert isinstance(part, Part)
+    return np.frombuffer(part.answer.body, part.answer.dtype).reshape(part.answer.shape)
+
+
+def test_a_job_becomes_a_part_with_a_row_for_each_text(bench: Bench) -> None:
+    header = bench.put(1, ['a b', 'c ||| a'])
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert (part.worker, part.header, part.width, part.answer.tokens) == (5, header, 0, None)
+    np.testing.assert_array_equal(array_of(part), [[2 + 4 + 5 + 3, 4, 0], [2 + 6 + 3 + 4 + 3, 5, 2]])
+
+
+def test_tokenised_rows_are_looked_up_as_they_are(bench: Bench) -> None:
+    bench.put(1, [['a', 'A']])
+    np.testing.assert_array_equal(array_of(bench.take()), [[2 + 4 + 1 + 3, 4, 0]])
+
+
+@pytest.mark.parametrize(
+    ('payload', 'says'),
+    [
+        (b'["a"', 'not JSON'),
+        (b'["a", 7]', 'element 1'),
+        (b'{"a": 1}', 'dict'),
+        (b'["a"]', 'announces 2 rows'),
+        (b'[["a"], ["b", null]]', 'token 1'),
+    ],
+)
+def test_a_bad_job_is_answered_with_what_is_wrong_and_the_next_one_computed(
+    bench: Bench, payload: bytes, says: str
+) -> None:
+    bench.put(1, payload, rows=2)
+    failed = bench.take()
+    assert isinstance(failed, FailedPart)
+    assert failed.error.type == 'BadRequest'
+    assert says in failed.error.message
+    bench.put(2, ['a'])
+    assert array_of(bench.take()).shape == (1, 3)
+
+
+def test_a_run_that_fails_is_answered_with_the_reason_and_the_next_one_computed(bench: Bench) -> None:
+    bench.put(1, ['poison'])
+    failed = bench.take()
+    assert isinstance(failed, FailedPart)
+    assert failed.error.type == 'InternalError'
+    assert 'worker 5' in failed.error.message
+    assert 'MemoryError: the id 7 is too much for me' in failed.error.message
+    bench.put(2, ['a'])
+    assert array_of(bench.take()).shape == (1, 3)
+
+
+def test_jobs_that_wait_are_computed_together(bench: Bench, encoder: FakeEncoder) -> None:
+    encoder.gate.clear()
+    bench.put(0, ['a'])
+    assert encoder.entered.wait(10)
+    for number in range(1, 5):
+        bench.put(number, ['a'])
+    while len(bench.worker._batcher) < 4:
+        time.sleep(0.001)
+    encoder.gate.set()
+    answers = {bench.take().header.number for _ in range(5)}
+    assert answers == set(range(5))
+    assert [rows for rows, _ in encoder.runs] == [1, 4]
+
+
+def test_what_was_taken_in_is_computed_before_a_stop(encoder: FakeEncoder) -> None:
+    bench = Bench(encoder)
+    encoder.gate.clear()
+    for number in range(6):
+        bench.put(number, ['a', 'b', 'c'])
+    bench.jobs.send_multipart(encode_ring_message(Stop()))
+    encoder.gate.set()
+    assert [bench.take().header.number for _ in range(6)] == list(range(6))
+    bench.thread.join(10)
+    assert not bench.thread.is_alive()
+    bench.close()
+
+
+def test_tokens_are_shown_as_fed(encoder: FakeEncoder) -> None:
+    bench = Bench(encoder, show_tokens=True)
+    bench.put(1, ['a zzz', 'b ||| c'])
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert part.answer.tokens == [['[CLS]', 'a', '[UNK]', '[SEP]'], ['[CLS]', 'b', '[SEP]', 'c', '[SEP]']]
+    bench.close()
+
+
+@pytest.mark.parametrize(('embed_length', 'width'), [(None, 8), (16, 16)])
+def test_a_token_level_part_says_how_wide_its_answer_is(embed_length: int | None, width: int) -> None:
+    bench = Bench(TokenLevelFakeEncoder(), embed_length=embed_length)
+    bench.put(1, ['a', 'b c'])
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert part.width == width
+    assert part.answer.shape == [2, 4, 2], 'what is padding is not computed, and not sent'
+    bench.close()
+
+
+def test_frames_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.jobs.send_multipart([b'NONSENSE', b''])
+    bench.put(1, ['a'])
+    assert array_of(bench.take()).shape == (1, 3)
+    assert 'NONSENSE' in caplog.text
+
+
+def test_a_crash_of_the_compute_thread_ends_the_worker_with_it(bench: Bench, encoder: FakeEncoder) -> None:
+    class Crash(BaseException):
+        pass
+
+    def encode(*_arrays: object) -> np.ndarray:
+        raise Crash
+
+    encoder.encode = encode  # type: ignore[method-assign,assignment]
+    bench.put(1, ['a'])
+    bench.thread.join(10)
+    assert isinstance(bench.crash, Crash)

@@ -1,0 +1,43 @@
+"""An encoder that needs no TensorFlow: what it answers can be computed by hand from the ids it is fed."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+
+
+class FakeEncoder:
+    """Answers [B, 3] float32: the sum of a row's ids, the number of its tokens, the sum of its type ids.
+
+    `seconds` is how long each run takes; while `gate` is cleared, runs wait; `entered` says that one has begun. `fail_on` is an id that makes a run fail.
+    """
+
+    def __init__(self, seconds: float = 0.0, fail_on: int | None = None) -> None:
+        self.seconds = seconds
+        self.fail_on = fail_on
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.runs: list[tuple[int, int]] = []
+
+    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+        self.entered.set()
+        self.gate.wait()
+        time.sleep(self.seconds)
+        self.runs.append((input_ids.shape[0], input_ids.shape[1]))
+        if self.fail_on is not None and (input_ids == self.fail_on).any():
+            raise MemoryError('the id %d is too much for me' % self.fail_on)
+        return np.stack([input_ids.sum(1), input_mask.sum(1), input_type_ids.sum(1)], axis=1).astype(np.float32)
+
+
+class TokenLevelFakeEncoder(FakeEncoder):
+    """Answers [B, T, 2] float32: each position's id and mask."""
+
+    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+        super().encode(input_ids, input_mask, input_type_ids)
+        return np.stack([input_ids, input_mask], axis=2).astype(np.float32)

