@@ -67,9 +67,7 @@ def path_of_name(name: str) -> bool:
 
 
 def ours(names: set[str]) -> set[str]:
-    inside = {
-        name.removeprefix(PACKAGE).strip('.') for name in names if name == PACKAGE or name.startswith(PACKAGE + '.')
-    }
+    return {name.removeprefix(PACKAGE).strip('.') for name in names if (name + '.').startswith(PACKAGE + '.')}
 
 
 def test_every_module_has_its_place_in_a_layer() -> None:

@@ -137,12 +137,12 @@ def test_a_producer_that_waits_for_the_result_of_its_last_batch_gets_it(client):
 
 
 def test_a_slow_producer_is_no_timeout_of_the_server(client):
-    client.timeout = 100
+    client.timeout = 1000
     pause = threading.Event()
 
     def slow():
         yield ['a']
-        pause.wait(0.4)
+        pause.wait(1.5)
         yield ['b']
 
     assert len(list(client.encode_async(slow()))) == 2
@@ -271,8 +271,10 @@ def test_listening_ends_with_the_client(server, connect):
 
 
 def test_listening_ends_with_the_timeout(connect, server):
+    client = connect(server)
+    client.timeout = 100
     with pytest.raises(bert_serving.client.TimeoutError):
-        next(connect(server, timeout=100).listen())
+        next(client.listen())
 
 
 def test_two_clones_that_ask_at_once(server, connect):

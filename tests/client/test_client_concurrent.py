@@ -45,7 +45,7 @@ def test_connections_are_made_as_they_are_needed(server, connect):
 
 
 def test_waiting_for_a_connection_has_a_timeout(server, connect):
-    pool = connect(server, kind=ConcurrentBertClient, max_concurrency=1, timeout=300)
+    pool = connect(server, kind=ConcurrentBertClient, max_concurrency=1, timeout=1000)
     server.hold()
     errors = []
 

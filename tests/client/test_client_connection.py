@@ -116,7 +116,7 @@ def test_a_wait_for_a_server_is_on_the_log(server, connect, monkeypatch, caplog)
     monkeypatch.setattr(bert_serving.client, '_TICK_S', 0.02)
     client = connect(server, ignore_all_checks=True)
     server.stop()
-    client.timeout = 600
+    client.timeout = 1500
     with caplog.at_level(logging.WARNING, 'bert_serving.client'):
         with pytest.raises(bert_serving.client.TimeoutError):
             client.encode(['a secret text'])
@@ -131,7 +131,7 @@ def test_a_wait_for_a_server_is_on_the_log(server, connect, monkeypatch, caplog)
 def test_a_port_that_is_wrong_is_told_from_one_that_is_right(server):
     with nobody() as port:
         with pytest.raises(bert_serving.client.TimeoutError) as caught:
-            BertClient(ip='127.0.0.1', port=server.port, port_out=port, timeout=300)
+            BertClient(ip='127.0.0.1', port=server.port, port_out=port, timeout=1000)
     assert 'no connection to tcp://127.0.0.1:%d (results)' % port in str(caught.value)
     assert ':%d ' % server.port not in str(caught.value)
 

@@ -49,7 +49,7 @@ def test_late_subscribers_miss_their_results(make_server, connect):
 
 def test_subscribing_to_a_prefix_reads_another_ones_results(server, connect):
     longer = connect(server, identity=b'anna-maria')
-    shorter = connect(server, identity=b'anna', timeout=300)
+    shorter = connect(server, identity=b'anna')
     heard = shorter.listen()
     server.hold()
     longer.encode(['theirs'], blocking=False)
@@ -60,8 +60,10 @@ def test_subscribing_to_a_prefix_reads_another_ones_results(server, connect):
     stolen = server.result(request, vectors(['theirs']))
     stolen[3] = b'%d' % mine.id
     server.publish(stolen)
+    shorter.timeout = 300
     with pytest.raises(bert_serving.client.TimeoutError):
         next(heard)
+    shorter.timeout = 20000
     server.publish(server.result(mine, vectors(['mine'])))
     np.testing.assert_array_equal(shorter.fetch_all()[0], vectors(['mine']))
 
@@ -142,7 +144,7 @@ def test_fetch_waits_for_ever_whatever_the_timeout(server, client):
         with pytest.raises(bert_serving.client.TimeoutError):
             wait()
     client.timeout = 20000
-    server.publish(server.result(server.requests[0], vectors(['a'])))
+    server.publish(server.result(server.wait_for(1)[0], vectors(['a'])))
     np.testing.assert_array_equal(client.fetch_all(concat=True), vectors(['a']))
 
 
@@ -158,7 +160,6 @@ def test_more_callers_than_connections_fail(server, pool):
         thread.start()
     for number in range(5):
         request = server.wait_for(number + 1)[number]
-        assert number < 2 or len(answers) >= number - 1
         server.publish(server.result(request, vectors(request.texts)))
     for thread in threads:
         thread.join()

@@ -3,6 +3,7 @@
 import collections
 import subprocess
 import sys
+import threading
 import types
 import warnings
 
@@ -129,7 +130,6 @@ def test_a_server_that_restarts_in_between(server, client):
         server.script = server.answer
         server.start()
 
-    import threading
     threading.Thread(target=restart).start()
     np.testing.assert_array_equal(client.encode(texts), vectors(texts))
 

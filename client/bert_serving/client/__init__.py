@@ -640,7 +640,7 @@ class _Courier(object):
         return list(self._pending)
 
     def post(self, payload, rows, mailbox):
-        """Make a request, which the next ``pump`` or ``hand_over`` sends; return its id."""
+        """Make a request, which the next ``exchange`` sends; return its id."""
         request = _Request(self._next_id, payload, rows, mailbox)
         self._next_id += 1
         self.num_request += 1
@@ -662,7 +662,7 @@ class _Courier(object):
         """
         patience = _Patience(self._link)
         while True:
-            self._exchange()
+            self.exchange()
             if done():
                 return
             if self.is_closed:
@@ -679,15 +679,15 @@ class _Courier(object):
 
     def hand_over(self):
         """Send what is unsent if that can be done now; the first connection is given a moment to come up."""
-        self._exchange()
+        self.exchange()
         while self._unsent and self._session is None:
             seconds = self._made_at + _FIRST_CONNECTION_S - _now()
             if seconds <= 0:
                 break
             self._link.wait(seconds, to_send=True)
-            self._exchange()
+            self.exchange()
 
-    def _exchange(self):
+    def exchange(self):
         """Send what can be sent, take in what has come; never wait."""
         self._link.watch()
         if self._link.is_up and self._session != self._link.session:
@@ -1105,7 +1105,7 @@ class BertClient(object):
             while answer.missing:
                 for start, count, payload in itertools.islice(chunks, _CHUNKS_IN_FLIGHT - len(mailbox)):
                     first_rows[self._courier.post(payload, count, mailbox)] = start
-                    self._courier.hand_over()
+                    self._courier.exchange()  # it is on its way while the next one is made
                 self._courier.pump(lambda: mailbox.arrived, deadline)
                 reply = mailbox.take()
                 progress.update(answer.put(first_rows.pop(reply.id), reply))

@@ -17,10 +17,10 @@ The canonical names are Google's, without `bert/`:
     encoder/layer_0/output/dense/kernel             [F, H]      and /bias [H]
     encoder/layer_0/output/LayerNorm/{gamma,beta}
     pooler/dense/kernel                             [H, H]      and /bias [H]
-    output_weights                                  [K, H]      a head that fine-tuning added
-    output_bias                                     [K]
+    output_weights                                  [C, H]      a head that fine-tuning added
+    output_bias                                     [C]
 
-with V words, P positions, S segment types, H hidden units, F units in the feed-forward layer, K labels.
+with V words, P positions, S segment types, H hidden units, F units in the feed-forward layer, C labels.
 """
 
 from __future__ import annotations

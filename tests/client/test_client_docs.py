@@ -1,0 +1,28 @@
+# -*- coding: utf-8 -*-
+"""The examples of docs/client.md run, and print what the page says."""
+from __future__ import print_function
+
+import io
+import os
+import re
+
+import numpy as np
+
+PAGE = os.path.join(os.path.dirname(__file__), '..', '..', 'docs', 'client.md')
+
+
+def test_the_examples_print_what_the_page_says(make_server):
+    with io.open(PAGE, encoding='utf-8') as page:
+        code = '\n'.join(re.findall(r'```python\n(.*?)```', page.read(), flags=re.DOTALL))
+    server = make_server(max_batch_size=256)
+    server.script = lambda request: [server.result(request, np.zeros((request.rows, 384), dtype=np.float32))]
+    printed = []
+    expected = []
+    for line in code.split('\n'):
+        if '# -> ' in line:  # once for each time round, and there is one loop, of three
+            expected += [line.split('# -> ')[1]] * (3 if line.startswith('    print(embedding.shape)') else 1)
+    code = code.replace('5555', str(server.port)).replace('5556', str(server.port_out))
+    names = {'print': lambda value: printed.append(str(value).replace("u'", "'"))}  # 2.7 marks its text
+    exec(compile('from __future__ import print_function\n' + code, PAGE, 'exec'), names)
+    assert len(expected) > 15
+    assert printed == expected
