@@ -17,13 +17,13 @@ from .settings import Settings
 from .terminate import terminate
 
 
-def main() -> None:
-    """`bert-serving-start`."""
+def main(server_class: type[BertServer] = BertServer) -> None:
+    """`bert-serving-start`; `server_class` is the seam at which a test puts a double."""
     args = get_args_parser().parse_args()
     try:
         settings = Settings.from_args(args)
         print(settings.to_table(), flush=True)
-        sys.exit(serve(BertServer(settings)))
+        sys.exit(serve(server_class(settings)))
     except ServingError as error:
         fail('bert-serving-start', error)
 

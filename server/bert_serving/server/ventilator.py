@@ -81,12 +81,11 @@ class Ventilator:
         """
         self._context = context
         self._requests = make_socket(context, zmq.PULL)
-        port = bind_tcp(self._requests, self._settings.port, 'port')
         self._feedback = make_socket(context, zmq.PULL)
-        self._feedback.bind(feedback)
         self._sink = make_socket(context, zmq.PUSH)
+        self._feedback.bind(feedback)
         self._sink.connect(sink)
-        return port
+        return bind_tcp(self._requests, self._settings.port, 'port')
 
     def listen(self, reactor: Reactor) -> None:
         """Take part in the rounds of `reactor`: first what comes from the sink, then requests."""

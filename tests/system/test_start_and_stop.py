@@ -1,0 +1,316 @@
+"""The life of a server as whoever runs it sees it: start, stop, exit codes, words, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from bert_serving.client import BertClient
+from bert_serving.server import BertServer
+from bert_serving.server.errors import ServingError
+from bert_serving.server.helper import get_args_parser, get_shutdown_parser
+from conftest import leftovers_in
+from serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, serve
+
+
+def fake_server(*words: str, **environment: str) -> ServerProcess:
+    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='fake_cli')
+
+
+def ask(server: ServerProcess, texts: list[str]) -> np.ndarray:
+    with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        return client.encode(texts)
+
+
+def run_command(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', module, *words], capture_output=True, text=True, timeout=120, check=False
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_server_with_exit_code_0(number: int) -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        assert ask(server, ['hello']).shape == (1, 3)
+        assert server.stop(number) == 0
+        assert 'terminated!' in server.log
+        assert 'Traceback' not in server.log
+
+
+def test_bert_serving_terminate_stops_the_server_with_exit_code_0() -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        done = run_command('terminate_cli', '-port', str(server.port))
+        assert done.returncode == 0, done.stderr
+        assert 'shutdown signal sent' in done.stdout
+        assert server.wait() == 0
+
+
+def test_bert_serving_terminate_says_signal_sent_only_where_a_server_listens() -> None:
+    with socket.socket() as unused:
+        unused.bind(('127.0.0.1', 0))
+        done = run_command('terminate_cli', '-port', str(unused.getsockname()[1]), '-timeout', '300')
+    assert done.returncode == 1
+    assert done.stdout == ''
+    assert 'no server listens at localhost:' in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+def test_a_stopped_server_leaves_no_termination_behind_for_the_next_on_its_port() -> None:
+    with fake_server() as first:
+        first.wait_until_ready()
+        ports = str(first.port), str(first.port_out)
+        assert first.stop() == 0
+    with fake_server('-port', ports[0], '-port_out', ports[1]) as second:
+        second.wait_until_ready()
+        for _ in range(3):
+            assert ask(second, ['still there']).shape == (1, 3)
+        assert second.stop() == 0
+
+
+def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused() -> None:
+    with fake_server('-max_batch_size', '2', FAKE_WORKER_SECONDS='0.1') as server:
+        server.wait_until_ready()
+        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            client.encode(['subscribed'])
+            client.encode(['text %d' % i for i in range(20)], blocking=False)
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for_log('accepted requests are answered first')
+            with pytest.raises(Exception, match='ShuttingDown'):
+                client.encode(['too late'])
+            (answer,) = client.fetch_all()
+            assert answer.shape == (20, 3)
+        assert server.wait() == 0
+
+
+def test_the_time_limit_of_a_shutdown_holds() -> None:
+    with fake_server('-shutdown_timeout', '1', FAKE_WORKER_SECONDS='30') as server:
+        server.wait_until_ready()
+        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            client.encode(['never answered'], blocking=False)
+            time.sleep(0.3)
+            started = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - started < 10
+        assert '1 accepted requests were not answered' in server.log
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    with fake_server(FAKE_WORKER_SECONDS='30') as server:
+        server.wait_until_ready()
+        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            client.encode(['never answered'], blocking=False)
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for_log('accepted requests are answered first')
+            started = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - started < 10
+
+
+def test_a_signal_while_it_starts_stops_the_server() -> None:
+    with ServerProcess('-model_dir', SMALL_MODEL) as server:
+        server.wait_for_log('freeze, optimize and export graph')
+        assert server.stop(within_s=30) == 0
+        assert 'ready and listening' not in server.log
+
+
+@pytest.mark.parametrize('option', ['-port', '-port_out'])
+def test_a_port_in_use_is_one_clear_line_and_exit_code_1(option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(('0.0.0.0', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with fake_server(option, str(port)) as server:
+            assert server.wait() == 1
+            errors = [line for line in server.log.splitlines() if line.startswith('E:')]
+            assert len(errors) == 1, server.log
+            assert '%s %d: can not listen on it: it is in use' % (option, port) in errors[0]
+            assert 'Traceback' not in server.log
+
+
+def test_a_child_that_fails_at_start_ends_the_server_with_the_childs_reason() -> None:
+    with fake_server('-num_worker', '2', FAKE_WORKER_DIES_AT_START='1') as server:
+        assert server.wait() == 1
+        assert 'RuntimeError: no such device' in server.log
+
+
+def test_the_death_of_the_last_worker_ends_the_server_with_the_cause() -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        (worker,) = children_of(server, 'fake_worker')
+        os.kill(worker, signal.SIGKILL)
+        assert server.wait() == 1
+        assert 'WORKER-0 was killed by SIGKILL! Perhaps out of memory?' in server.log
+
+
+def test_the_jobs_of_a_dead_worker_are_answered_by_another() -> None:
+    with fake_server('-num_worker', '2', '-max_batch_size', '2', FAKE_WORKER_SECONDS='0.05') as server:
+        server.wait_until_ready()
+        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            client.encode(['text %d' % i for i in range(60)], blocking=False)
+            time.sleep(0.3)
+            os.kill(children_of(server, 'fake_worker')[0], signal.SIGKILL)
+            (answer,) = client.fetch_all()
+            np.testing.assert_array_equal(answer, client.encode(['text %d' % i for i in range(60)]))
+        assert server.stop() == 0
+
+
+def test_when_the_parent_is_killed_the_children_go_too_within_two_seconds() -> None:
+    with fake_server('-num_worker', '2') as server:
+        server.wait_until_ready()
+        assert len(children_of(server, 'child_main')) == 3
+        server.process.kill()
+        server.process.wait()
+        assert not leftovers_in(tempfile.gettempdir(), within_s=2)
+
+
+def children_of(server: ServerProcess, word: str) -> list[int]:
+    children = psutil.Process(server.process.pid).children()
+    return [child.pid for child in children if any(word in part for part in child.cmdline())]
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_parent_alone() -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        groups = {os.getpgid(pid) for pid in children_of(server, 'child_main')}
+        assert os.getpgid(server.process.pid) not in groups
+        assert len(groups) == 2
+
+
+def test_a_service_manager_that_signals_every_process_still_gets_a_clean_drain() -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        for pid in [*children_of(server, 'child_main'), server.process.pid]:
+            os.kill(pid, signal.SIGTERM)
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ('words', 'says'),
+    [
+        (['-model_dir', '/no/such/folder'], '/no/such/folder'),
+        (['-model_dir', SMALL_MODEL, '-ckpt_name', 'other.ckpt'], 'other.ckpt.index'),
+        (['-model_dir', SMALL_MODEL, '-max_seq_len', '65'], '64'),
+        (['-model_dir', SMALL_MODEL, '-pooling_layer', '-5'], '-5'),
+        (['-model_dir', SMALL_MODEL, '-graph_tmp_dir', '/no/such/folder'], '/no/such/folder'),
+        (['-model_dir', SMALL_MODEL, '-http_port', '8125'], '-http_port'),
+        (['-max_seq_len', '2'], '-max_seq_len'),
+    ],
+)
+def test_options_that_can_not_work_are_one_line_and_exit_code_2_before_any_process(words: list[str], says: str) -> None:
+    with ServerProcess(*words) as server:
+        assert server.wait() == 2
+        assert says in server.log
+        assert server.log.count('\n') == 1, server.log
+        assert 'export graph' not in server.log
+
+
+def test_a_head_that_the_checkpoint_lacks_ends_the_start_before_any_worker() -> None:
+    with ServerProcess('-model_dir', SMALL_MODEL, '-pooling_strategy', 'CLASSIFICATION') as server:
+        assert server.wait() == 2
+        errors = [line for line in server.log.splitlines() if line.startswith('E:')]
+        assert len(errors) == 1
+        assert 'output_weights' in errors[0]
+        assert 'output_bias' in errors[0]
+        assert 'SINK' not in server.log
+        assert 'Traceback' not in server.log
+
+
+def test_the_start_prints_the_table_and_the_lines_of_1_10() -> None:
+    tuned = str(MODELS / 'tuned_L-4_H-32_A-4')
+    with ServerProcess('-model_dir', SMALL_MODEL, '-tuned_model_dir', tuned, '-ckpt_name', 'model.ckpt-343') as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+        assert 'checkpoint (override by the fine-tuned model): ' + os.path.join(tuned, 'model.ckpt-343') in server.log
+        assert 'I:WORKER-0:[' in server.log
+        assert 'ready and listening!' in server.log
+        assert 'I:GRAPHOPT:[' in server.log
+        assert server.process.stdout is not None
+        table = server.process.stdout.read()
+        assert 'ARG   VALUE' in table
+        assert 'max_seq_len = 25' in table
+
+
+def test_the_environment_sets_options(tmp_path: Path) -> None:
+    variables = {'BERT_SERVING_MODEL_DIR': SMALL_MODEL, 'BERT_SERVING_GRAPH_TMP_DIR': str(tmp_path)}
+    with ServerProcess(environment=variables) as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+    assert [path.suffix for path in tmp_path.iterdir()] == ['.pb'], 'the graph is kept where it was asked for'
+
+
+def test_sockets_lie_in_zeromq_sock_tmp_dir_private_and_only_while_the_server_runs() -> None:
+    with tempfile.TemporaryDirectory(dir='/tmp', prefix='bss') as folder:
+        with fake_server(ZEROMQ_SOCK_TMP_DIR=folder) as server:
+            server.wait_until_ready()
+            (made,) = Path(folder).iterdir()
+            assert made.stat().st_mode & 0o777 == 0o700
+            assert server.stop() == 0
+        assert list(Path(folder).iterdir()) == []
+
+
+def test_it_works_in_a_script_without_a_main_guard(tmp_path: Path) -> None:
+    script = tmp_path / 'script.py'
+    script.write_text(
+        textwrap.dedent("""
+        from bert_serving.client import BertClient
+        from bert_serving.server.helper import get_args_parser
+        from serving import FakeServer
+
+        args = get_args_parser().parse_args(['-model_dir', %r, '-cpu', '-port', '0', '-port_out', '0'])
+        with FakeServer(args) as server:
+            assert server.is_ready.is_set()
+            with BertClient(port=server.port, port_out=server.port_out, timeout=30000) as client:
+                print(client.encode(['hello', 'world']).shape)
+        print('over', server.is_alive(), server.error)
+    """)
+        % SMALL_MODEL
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ['(2, 3)', 'over False None'], done.stderr
+
+
+def test_start_join_and_shutdown_of_1_10s_python_api() -> None:
+    args = get_args_parser().parse_args(['-model_dir', SMALL_MODEL, '-cpu', '-port', '0', '-port_out', '0'])
+    server = FakeServer(args)
+    server.start()
+    assert server.is_ready.wait(60)
+    BertServer.shutdown(get_shutdown_parser().parse_args(['-port', str(server.port), '-timeout', '5000']))
+    server.join(30)
+    assert not server.is_alive()
+    assert server.error is None
+    server.close()
+
+
+def test_a_server_that_can_not_start_raises_where_it_is_entered() -> None:
+    with socket.socket() as taken:
+        taken.bind(('0.0.0.0', 0))
+        taken.listen()
+        args = get_args_parser().parse_args(['-model_dir', SMALL_MODEL, '-cpu', '-port', str(taken.getsockname()[1])])
+        with pytest.raises(ServingError, match='in use'), FakeServer(args):
+            pass
+
+
+def test_two_servers_live_side_by_side_in_one_process() -> None:
+    words = ('-model_dir', SMALL_MODEL)
+    with serve(*words, server_class=FakeServer) as one, serve(*words, server_class=FakeServer) as two:
+        threads_before = threading.active_count()
+        for server in (one, two):
+            with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+                assert client.encode(['hello']).shape == (1, 3)
+                assert client.server_config['port'] == server.port
+        assert threading.active_count() == threads_before
