@@ -63,7 +63,7 @@ test-client: $(VENV)/.tools ## the client's tests on Python 2.7 and 3.11
 test-server: $(VENV)/.tools $(OLD_CLIENT)/.installed ## the server's tests, and the coverage of its pure modules
 	$(BIN)/coverage erase
 	CLIENT_1_10_PYTHON=$(CURDIR)/$(OLD_CLIENT)/bin/python $(BIN)/coverage run -m pytest
-	$(BIN)/coverage report
+	$(BIN)/coverage report --fail-under 100 --show-missing --include $$($(BIN)/python tests/architecture/layers.py)
 
 .PHONY: clean
 clean: ## remove what the other targets made

@@ -10,32 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from layers import LOOPS, ORDER, PURE
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / 'server' / 'bert_serving' / 'server'
 PACKAGE = 'bert_serving.server'
-
-LAYERS = [
-    ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'settings']),
-    (
-        'L1 decisions',
-        ['tokenization', 'features', 'bert_config', 'model_dir', 'scheduling', 'batching', 'assembly', 'stats', 'devices'],
-    ),
-    (
-        'L2 means',
-        [
-            'logs', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
-            'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime',
-        ],
-    ),
-    ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter']),
-    ('L4 server', ['supervisor', 'server', 'helper', '']),
-    ('L5 commands', ['cli']),
-]  # fmt: skip
-"""From the bottom up; within a layer from left to right, but for the loops, which never import each other."""
-
-ORDER = [module for _, modules in LAYERS for module in modules]
-LOOPS = dict(LAYERS)['L3 loops']
-PURE = dict(LAYERS)['L0 words'] + dict(LAYERS)['L1 decisions']
 
 
 def path_of(module: str) -> Path:

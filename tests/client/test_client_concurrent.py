@@ -67,7 +67,7 @@ def test_waiting_for_a_connection_has_a_timeout(server, connect):
 def test_a_connection_that_fails_can_be_used_again(server, connect):
     pool = connect(server, kind=ConcurrentBertClient, max_concurrency=1)
     for _ in range(2):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match='empty'):
             pool.encode([])
     np.testing.assert_array_equal(pool.encode(['a']), vectors(['a']))
 

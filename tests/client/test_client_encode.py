@@ -54,7 +54,7 @@ def test_what_is_not_a_list_of_strings_is_a_type_error(server, client, texts):
 
 @pytest.mark.parametrize('texts', [[], (), np.array([], dtype=str), [u'a', u''], [u'a', u' \t'], [u'\u3000']])
 def test_what_is_empty_or_blank_is_a_value_error(server, client, texts):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match='empty|blank'):
         client.encode(texts)
     assert not server.requests
 
@@ -128,9 +128,11 @@ def test_warnings_about_length(make_server, connect):
 
 def test_a_warning_points_at_the_caller(make_server, connect):
     client = connect(make_server(max_seq_len=None, show_tokens_to_client=False))
-    with pytest.warns(UserWarning) as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
         client.encode([u'a'], show_tokens=True)
         list(client.encode_async([[u'a']]))
+    assert len(caught) == 3
     assert {warning.filename.replace('.pyc', '.py') for warning in caught} == {__file__.replace('.pyc', '.py')}
 
 

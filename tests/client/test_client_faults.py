@@ -133,7 +133,8 @@ def test_on_python_2_7_a_timeout_is_a_name_error(server, client):
     with pytest.raises(bert_serving.client.TimeoutError) as caught:
         client.encode(['a'])
     assert isinstance(caught.value, OSError)  # as the TimeoutError of Python 3 is
-    assert '50 ms' in str(caught.value) and str(server.port_out) in str(caught.value)
+    assert '50 ms' in str(caught.value)
+    assert str(server.port_out) in str(caught.value)
 
 
 def test_fetch_waits_for_ever_whatever_the_timeout(server, client):

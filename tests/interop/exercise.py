@@ -76,20 +76,24 @@ def status(bc, alone):
 
 
 def multicast(bc, alone, connect):
-    clone = connect(identity=bc.identity)
-    bc.encode([u'hello world'], blocking=False)
-    heard = next(clone.listen()).embedding if hasattr(clone, 'listen') else hear(clone)
-    same(heard, alone[u'hello world'], 'what the clone hears')
-    same(bc.fetch_all()[0], alone[u'hello world'], 'what was asked for')
+    clone = connect(identity=bc.identity, ignore_all_checks=True)  # 1.10 stumbles over what a clone asks for itself
+    if hasattr(clone, 'listen'):
+        clone.server_config  # answered, so it has subscribed
+        bc.encode([u'hello world'], blocking=False)
+        same(next(clone.listen()).embedding, alone[u'hello world'], 'what the clone hears')
+        same(bc.fetch_all()[0], alone[u'hello world'], 'what was asked for')
+    else:
+        same(overheard(clone, lambda: bc.encode([u'hello world'])), alone[u'hello world'], 'what the clone hears')
     clone.close()
 
 
-def hear(clone):
-    """The next result of a clone of 1.10, which has no method for it."""
-    while True:
-        frames = clone.receiver.recv_multipart()
-        if len(frames) == 4:
-            return np.frombuffer(frames[2], dtype=np.float32).reshape(1, -1)
+def overheard(clone, ask):
+    """What a clone of 1.10 hears, which has no method for it; asked again, because it may not have subscribed yet."""
+    for _ in range(100):
+        ask()
+        if clone.receiver.poll(200):
+            return np.frombuffer(clone.receiver.recv_multipart()[2], dtype=np.float32).reshape(1, -1)
+    raise Wrong('the clone hears nothing')
 
 
 def threads(connect):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from serving import fake_path
 
 
@@ -21,6 +22,7 @@ def _fake_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _leftovers(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Temporary files go to a folder of the test's own, which must be empty of ours at the end."""
+    tmp_path_factory.getbasetemp()  # pytest's own folder is made where it always is
     folder = tempfile.mkdtemp(prefix='bss')  # not pytest's own: its paths are too long for a socket
     monkeypatch.setenv('TMPDIR', folder)
     monkeypatch.setattr(tempfile, 'tempdir', folder)

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from conftest import leftovers_in
+
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 from bert_serving.server.errors import ServingError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
-from conftest import leftovers_in
 from serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, serve
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import InternalError, RequestError, ShuttingDown, WireError
@@ -152,6 +152,7 @@ def test_a_status_reply_has_three_frames() -> None:
     assert encode_status(b'me', b'3', b'{}') == [b'me', b'{}', b'3']
 
 
+@example(['\ud800'])
 @given(st.lists(st.text(st.characters(exclude_categories=())), max_size=5))
 def test_texts_come_out_as_they_went_in_lone_surrogates_too(texts: list[str]) -> None:
     assert decode_texts(encode_texts(texts)) == texts

@@ -123,6 +123,7 @@ class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])
     :ivar embedding: an array [rows, ...], or a list, as ``output_fmt`` says
     :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
     """
+
     __slots__ = ()
 
     @property
@@ -317,6 +318,7 @@ def _has_handler(logger):
 
 class _Request(object):
     """What is kept of a request until its answer has come, so that it can be sent again."""
+
     __slots__ = ('id', 'payload', 'rows', 'mailbox', 'since')
 
     def __init__(self, request_id, payload, rows, mailbox):
@@ -329,6 +331,7 @@ class _Request(object):
 
 class _Reply(object):
     """An answer: ``header`` is its JSON object, ``data`` the frame of the array, ``error`` what to raise instead."""
+
     __slots__ = ('id', 'header', 'data', 'error')
 
     def __init__(self, request_id, header, data, error=None):

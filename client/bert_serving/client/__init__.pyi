@@ -3,7 +3,6 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
@@ -16,6 +15,7 @@ PROTOCOL_VERSION: str
 
 class _Array(Protocol):
     """What numpy can make an array of: a pandas Series or Index, an Arrow array."""
+
     def __array__(self) -> NDArray[Any]: ...
 
 # Lists are invariant, hence the unions.

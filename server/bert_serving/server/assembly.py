@@ -208,7 +208,7 @@ class Assembler:
                 yield from self._sent(reply)
             case Blocked(reply):
                 self._mailboxes[reply.identity].blocked = True
-            case Tick():
+            case _:
                 yield from self._retry_and_expire(now)
 
     # Parts ---------------------------------------------------------------------------------------------------------

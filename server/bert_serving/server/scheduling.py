@@ -180,7 +180,7 @@ class Scheduler:
                 self._draining = True
             case Collected():
                 self._give_credit(event)
-            case Published():
+            case _:
                 self._forget(event)
         actions += self._dispatch()
         return actions

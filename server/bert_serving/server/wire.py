@@ -328,7 +328,7 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
             return [b'COLLECTED', _COLLECTED.pack(worker, number, part, attempt)]
         case Published(number, answered):
             return [b'PUBLISHED', _PUBLISHED.pack(number, answered)]
-        case Stop():
+        case _:
             return [b'STOP']
 
 

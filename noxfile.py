@@ -1,0 +1,86 @@
+"""The client's tests on every Python that it supports, its types, and old against new.
+
+nox's own environments cannot be of Python 2.7 (its virtualenv is too new), so the sessions make theirs with
+tests/interop/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / 'tests' / 'interop'))
+
+from environments import PythonMissingError, make_environment  # noqa: E402
+
+ENVIRONMENTS = HERE / '.nox'
+# For 2.7 the last releases that it can run; pip finds them by itself, as it does numpy's and pyzmq's.
+TEST_TOOLS = ('pytest', 'pytest-timeout')
+OLDEST = ('numpy==1.11.3', 'pyzmq==18.0.0')  # the lower bounds of client/setup.cfg
+
+nox.options.sessions = ['client-2.7', 'client-3.7', 'client-3.11', 'client-3.13', 'client-oldest', 'stubs', 'interop']
+
+
+def environment(session: nox.Session, name: str, version: str, *requirements: str) -> str:
+    try:
+        return make_environment(ENVIRONMENTS / name, version, *requirements)
+    except PythonMissingError as reason:
+        (session.error if os.environ.get('CI') else session.skip)(str(reason))
+        raise
+
+
+def test_client(session: nox.Session, name: str, version: str, *requirements: str) -> None:
+    python = environment(session, name, version, *TEST_TOOLS, *(requirements or ('numpy', 'pyzmq')))
+    # The installed package is tested, not the one in the tree: so what is missing in the wheel is missed.
+    environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'))
+    session.run(python, '-m', 'pytest', '--timeout=120', 'tests/client', *session.posargs, external=True)
+
+
+@nox.session(name='client-2.7', venv_backend='none')
+def client_2_7(session: nox.Session) -> None:
+    """The client's tests on Python 2.7."""
+    test_client(session, 'client-2.7', '2.7')
+
+
+@nox.session(name='client-oldest', venv_backend='none')
+def client_oldest(session: nox.Session) -> None:
+    """The client's tests on Python 2.7, with the oldest numpy and pyzmq that it may be installed with."""
+    test_client(session, 'client-oldest', '2.7', *OLDEST)
+
+
+@nox.session(name='client-3.7', venv_backend='none')
+def client_3_7(session: nox.Session) -> None:
+    """The client's tests on Python 3.7."""
+    test_client(session, 'client-3.7', '3.7')
+
+
+@nox.session(name='client-3.11', venv_backend='none')
+def client_3_11(session: nox.Session) -> None:
+    """The client's tests on Python 3.11."""
+    test_client(session, 'client-3.11', '3.11')
+
+
+@nox.session(name='client-3.13', venv_backend='none')
+def client_3_13(session: nox.Session) -> None:
+    """The client's tests on Python 3.13, with pandas and tqdm, which are optional."""
+    test_client(session, 'client-3.13', '3.13', 'numpy', 'pyzmq', 'pandas', 'tqdm')
+
+
+@nox.session(venv_backend='none')
+def stubs(session: nox.Session) -> None:
+    """The types of the client are those of the code."""
+    python = environment(session, 'stubs', '3.11', 'mypy', 'numpy', 'pyzmq')
+    environment(session, 'stubs', '3.11', '--force-reinstall', '--no-deps', str(HERE / 'client'))
+    with session.chdir(ENVIRONMENTS):  # away from the configuration of mypy for the server
+        session.run(python, '-m', 'mypy.stubtest', 'bert_serving.client', external=True)
+
+
+@nox.session(venv_backend='none')
+def interop(session: nox.Session) -> None:
+    """Old and new clients and servers; needs an environment with the server, the one that nox runs in."""
+    os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS / 'interop'))
+    session.run(sys.executable, '-m', 'pytest', '-s', 'tests/interop', *session.posargs, external=True)

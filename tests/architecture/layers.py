@@ -1,0 +1,32 @@
+"""The layers of the server, from the bottom up; `docs/architecture.md` says what each is for.
+
+Run, it prints the files of the pure layers, in the form of `coverage report --include`.
+"""
+
+from __future__ import annotations
+
+LAYERS = [
+    ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'settings']),
+    (
+        'L1 decisions',
+        ['tokenization', 'features', 'bert_config', 'model_dir', 'scheduling', 'batching', 'assembly', 'stats', 'devices'],
+    ),
+    (
+        'L2 means',
+        [
+            'logs', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
+            'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime',
+        ],
+    ),
+    ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter']),
+    ('L4 server', ['supervisor', 'server', 'helper', '']),
+    ('L5 commands', ['cli']),
+]  # fmt: skip
+"""From the bottom up; within a layer from left to right, but for the loops, which never import each other."""
+
+ORDER = [module for _, modules in LAYERS for module in modules]
+LOOPS = dict(LAYERS)['L3 loops']
+PURE = dict(LAYERS)['L0 words'] + dict(LAYERS)['L1 decisions']
+
+if __name__ == '__main__':
+    print(','.join('server/bert_serving/server/%s.py' % module.replace('.', '/') for module in PURE))
