@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from environments import PythonMissingError, make_environment
+
 from serving import SMALL_MODEL, ServerProcess
 
 HERE = Path(__file__).parent

@@ -63,10 +63,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The process is gone and reaped; `how` tells in words."""
+    """The process is gone and reaped; `how` tells in words, `expected` whether it had been dismissed."""
 
     code: int
     how: str
+    expected: bool
 
 
 Report = Ready | Failed | Exited
@@ -147,12 +148,18 @@ class Child:
         if stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 stdin.close()
+        expected = self.state is ChildState.STOPPING
         self.state = advance_child(self.state, ChildEvent.EXITED)
-        return Exited(code, describe_exit(self.name, code))
+        return Exited(code, describe_exit(self.name, code), expected)
+
+    def dismiss(self) -> None:
+        """From now on its end is expected; whoever can talk to it tells it to end."""
+        self.state = advance_child(self.state, ChildEvent.TOLD_TO_STOP)
 
     def kill(self) -> None:
         """End the process at once; `Exited` is still to be read."""
-        if self._process is not None and self.state is not ChildState.GONE:
+        self.dismiss()
+        if self._process is not None:
             self._process.kill()
 
 

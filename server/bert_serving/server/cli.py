@@ -40,9 +40,9 @@ def serve(server: BertServer) -> int:
         else:
             server.request_stop()
 
-    server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    server.start()
     while server.is_alive():
         server.join(0.2)
     return 0 if server.error is None else server.error.exit_code

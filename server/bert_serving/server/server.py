@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -86,6 +86,7 @@ class BertServer(threading.Thread):
         self._leftovers: list[str] = []
         self._endpoints: dict[int, str] = {}
         self._waiting_for: set[str] = set()
+        self._rows = 0
         self._started_at = datetime.now()
 
     # For the caller's thread -----------------------------------------------------------------------------------------
@@ -167,8 +168,6 @@ class BertServer(threading.Thread):
             self._orders.close()
             logger.info('terminated! rows=%d uptime=%s', self._rows, datetime.now() - self._started_at)
 
-    _rows = 0
-
     @contextlib.contextmanager
     def _belongings(self) -> Iterator[None]:
         """The folders of this server, made before anything else and removed after everything else."""
@@ -213,18 +212,19 @@ class BertServer(threading.Thread):
         self._ventilator.start_drain()
         if self._ventilator.unanswered:
             logger.info('shutting down: %d accepted requests are answered first', self._ventilator.unanswered)
-        while self._draining and self._ventilator.unanswered and time.monotonic() < deadline:
-            self._reactor.run_once(timeout_ms=100)
+        self._run_while(lambda: self._ventilator.unanswered > 0, deadline)
         if self._ventilator.unanswered:
             logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
-        elif self._draining:
-            self._ventilator.stop_workers()
-            self._ventilator.stop_sink()
-            self._supervisor.wait_for_all(max(deadline, time.monotonic() + LINGER_MS / 1000))
+            return
+        self._supervisor.dismiss_all()
+        self._ventilator.stop_workers()
+        self._ventilator.stop_sink()
+        self._run_while(lambda: self._supervisor.alive > 0, max(deadline, time.monotonic() + LINGER_MS / 1000))
 
-    @property
-    def _draining(self) -> bool:
-        return self._state is ServerState.DRAINING
+    def _run_while(self, condition: Callable[[], bool], deadline: float) -> None:
+        """Run the reactor while `condition` holds, the server drains and `time.monotonic()` is before `deadline`."""
+        while condition() and self._state is ServerState.DRAINING and time.monotonic() < deadline:
+            self._reactor.run_once(timeout_ms=100)
 
     def _advance(self, event: ServerEvent) -> None:
         self._state = advance_server(self._state, event)
@@ -320,16 +320,12 @@ class BertServer(threading.Thread):
     def _on_worker_exit(self, worker: int, child: Child, how: str) -> None:
         if child.name in self._waiting_for:
             raise StartError(how)
-        if self._draining and not self._ventilator.unanswered:
-            return
         logger.error('%s; its jobs go to other workers', how)
         self._ventilator.remove_worker(worker)
         if self._ventilator.num_worker == 0:
             raise ChildDied('%s, and no worker is left' % how)
 
     def _on_vital_exit(self, child: Child, how: str) -> None:
-        if self._draining and not self._ventilator.unanswered:
-            return
         raise ChildDied(how)
 
     # Status ----------------------------------------------------------------------------------------------------------

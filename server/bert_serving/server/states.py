@@ -36,7 +36,7 @@ class ChildEvent(Enum):
 
 _SERVER = {
     (ServerState.STARTING, ServerEvent.READY): ServerState.SERVING,
-    (ServerState.STARTING, ServerEvent.DRAIN): ServerState.STOPPED,
+    (ServerState.STARTING, ServerEvent.DRAIN): ServerState.DRAINING,
     (ServerState.STARTING, ServerEvent.STOP): ServerState.STOPPED,
     (ServerState.SERVING, ServerEvent.DRAIN): ServerState.DRAINING,
     (ServerState.SERVING, ServerEvent.STOP): ServerState.STOPPED,

@@ -13,6 +13,7 @@ from typing import Any
 
 from .child import Child, Exited, Failed, Ready
 from .errors import ServingError, StartError
+from .states import ChildState
 from .transport import Reactor
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Supervisor:
     def launch(self, child: Child, on_ready: OnReady, on_exit: OnExit) -> None:
         """Start `child`; `on_ready(facts)` and `on_exit(child, how)` are called in the reactor's rounds.
 
-        `on_exit` is only for a child that leaves unasked; one that can not start raises `ChildFailed` out of the round.
+        `on_exit` is only for a child that leaves without having been dismissed; one that can not start raises `ChildFailed` out of the round.
         """
         child.start()
         logger.debug('started %s pid=%s', child.name, child.pid)
@@ -80,22 +81,26 @@ class Supervisor:
                     on_ready(facts)
                 case Failed(message, exit_code):
                     raise ChildFailed(message, exit_code)
-                case Exited(_code, how):
+                case Exited(_code, how, expected):
                     self._reactor.remove(report_fd)
                     self._children.remove(child)
-                    on_exit(child, how)
+                    if not expected:
+                        on_exit(child, how)
 
-    def wait_for_all(self, deadline: float) -> bool:
-        """Run the reactor until every child is gone or `time.monotonic()` is past `deadline`; whether all are gone."""
-        while self._children and time.monotonic() < deadline:
-            self._reactor.run_once(timeout_ms=50)
-        return not self._children
+    def dismiss_all(self) -> None:
+        """From now on the end of a child is no accident. One that is not ready, and can not be told, is killed."""
+        for child in self._children:
+            if child.state is ChildState.STARTING:
+                child.kill()
+            child.dismiss()
 
     def kill_all(self) -> None:
         """End every child at once and reap it."""
         for child in self._children:
             child.kill()
-        try:
-            self.wait_for_all(time.monotonic() + REAP_S)
-        except ServingError as error:  # the last words of one that was failing anyway
-            logger.debug('%s', error)
+        deadline = time.monotonic() + REAP_S
+        while self._children and time.monotonic() < deadline:
+            try:
+                self._reactor.run_once(timeout_ms=50)
+            except ServingError as error:  # the last words of one that was failing anyway
+                logger.debug('%s', error)
