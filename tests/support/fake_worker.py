@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from bert_serving.server import worker
 from bert_serving.server.child import Instructions, ReportReady
@@ -11,6 +12,7 @@ from fake_encoder import FakeEncoder
 
 
 def load_fake(instructions: Instructions, settings: Settings) -> FakeEncoder:
+    time.sleep(float(os.environ.get('FAKE_WORKER_LOADS_SECONDS', '0')))
     if os.environ.get('FAKE_WORKER_DIES_AT_START') == str(instructions['worker']):
         raise RuntimeError('no such device')
     return FakeEncoder(seconds=float(os.environ.get('FAKE_WORKER_SECONDS', '0')))

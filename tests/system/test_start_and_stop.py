@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -97,6 +98,18 @@ def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused() ->
         assert server.wait() == 0
 
 
+def test_a_request_that_came_while_the_workers_load_is_answered_even_if_the_server_is_told_to_stop_then() -> None:
+    with fake_server(FAKE_WORKER_LOADS_SECONDS='2') as server:
+        ports = server.wait_for_log(r'requests come in on port (\d+), answers go out on port (\d+)')
+        with BertClient(port=int(ports[1]), port_out=int(ports[2]), timeout=30_000) as client:
+            client.encode(['early'], blocking=False)
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            assert client.fetch_all()[0].shape == (1, 3)
+        assert server.wait() == 0
+        assert 'all set' not in server.log
+
+
 def test_the_time_limit_of_a_shutdown_holds() -> None:
     with fake_server('-shutdown_timeout', '1', FAKE_WORKER_SECONDS='30') as server:
         server.wait_until_ready()
@@ -156,6 +169,27 @@ def test_the_death_of_the_last_worker_ends_the_server_with_the_cause() -> None:
         os.kill(worker, signal.SIGKILL)
         assert server.wait() == 1
         assert 'WORKER-0 was killed by SIGKILL! Perhaps out of memory?' in server.log
+
+
+def test_the_death_of_the_sink_ends_the_server_with_the_cause() -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        (sink,) = children_of(server, 'bert_serving.server.sink')
+        os.kill(sink, signal.SIGKILL)
+        assert server.wait() == 1
+        assert 'SINK was killed by SIGKILL!' in server.log
+
+
+def test_each_worker_sees_the_gpu_it_was_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = SimpleNamespace(getAvailable=lambda **_how: [0, 3])
+    monkeypatch.setitem(sys.modules, 'GPUtil', gpus)
+    words = ['-model_dir', SMALL_MODEL, '-port', '0', '-port_out', '0', '-num_worker', '3', '-device_map', '3', '-1']
+    with FakeServer(get_args_parser().parse_args(words)) as server:
+        children = psutil.Process().children()
+        seen = {child.environ()['CUDA_VISIBLE_DEVICES'] for child in children if 'fake_worker' in child.cmdline()}
+        assert seen == {'3', '-1'}
+        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            assert client.server_config['device_map'] == [3, -1, 3]
 
 
 def test_the_jobs_of_a_dead_worker_are_answered_by_another() -> None:

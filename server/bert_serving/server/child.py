@@ -157,9 +157,9 @@ class Child:
         self.state = advance_child(self.state, ChildEvent.TOLD_TO_STOP)
 
     def kill(self) -> None:
-        """End the process at once; `Exited` is still to be read."""
-        self.dismiss()
-        if self._process is not None:
+        """End the process at once, if it is not gone yet; `Exited` is still to be read."""
+        if self._process is not None and self.state is not ChildState.GONE:
+            self.dismiss()
             self._process.kill()
 
 

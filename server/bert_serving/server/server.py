@@ -302,6 +302,7 @@ class BertServer(threading.Thread):
 
     def _on_sink_ready(self, name: str, facts: dict[str, Any]) -> None:
         self.port_out = facts['port_out']
+        logger.info('requests come in on port %d, answers go out on port %d', self.port, self.port_out)
         self._count_ready(name)
 
     def _on_worker_ready(self, name: str, worker: int, facts: dict[str, Any]) -> None:

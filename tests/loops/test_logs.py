@@ -1,0 +1,65 @@
+"""The lines of the log: 1.10's form, one context a process, colours for a terminal only."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from bert_serving.server import logs
+
+
+@pytest.fixture(autouse=True)
+def _quiet_afterwards() -> Iterator[None]:
+    logger = logging.getLogger(logs.ROOT)
+    before = logger.handlers[:], logger.level, logger.propagate
+    logger.handlers[:], logger.propagate = [], True
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def write(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, context: str, verbose: bool = False) -> str:
+    monkeypatch.setattr('sys.stderr', stream)
+    logs.set_up(context, verbose)
+    logger = logging.getLogger('bert_serving.server.sink')
+    logger.info('ready and %s', 'listening!')
+    logger.debug('a detail')
+    return stream.getvalue()
+
+
+def test_a_line_has_the_form_of_1_10(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = write(monkeypatch, io.StringIO(), 'WORKER-3')
+    assert line.startswith('I:WORKER-3:[tes:wri: ')
+    assert line.endswith(']:ready and listening!\n')
+
+
+def test_verbose_logs_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'a detail' not in write(monkeypatch, io.StringIO(), 'SINK')
+    assert 'D:SINK:' in write(monkeypatch, io.StringIO(), 'SINK', verbose=True)
+
+
+def test_the_context_is_coloured_on_a_terminal_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('NO_COLOR', raising=False)
+    assert '\x1b[32mSINK\x1b[0m' in write(monkeypatch, Terminal(), 'SINK')
+    monkeypatch.setenv('NO_COLOR', '1')
+    assert '\x1b' not in write(monkeypatch, Terminal(), 'SINK')
+
+
+def test_setting_up_twice_logs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.set_up('SINK')
+    assert write(monkeypatch, io.StringIO(), 'SINK').count('listening!') == 1
+
+
+def test_a_handler_of_the_program_that_embeds_the_server_is_left_in_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = io.StringIO()
+    logging.getLogger(logs.ROOT).addHandler(logging.StreamHandler(theirs))
+    assert write(monkeypatch, io.StringIO(), 'SINK') == ''
+    assert theirs.getvalue() == 'ready and listening!\n'

@@ -1,0 +1,33 @@
+"""Children that do one thing each, for `tests/system/test_child.py`."""
+
+from __future__ import annotations
+
+import time
+
+from bert_serving.server.child import Child, Instructions, ReportReady
+from bert_serving.server.errors import ModelError
+
+
+def main(instructions: Instructions, report_ready: ReportReady) -> None:
+    match instructions['what']:
+        case 'work':
+            report_ready({'number': instructions['number'] + 1})
+        case 'model error':
+            raise ModelError('the model is\nnot there')
+        case 'crash':
+            1 / 0  # noqa: B018
+        case 'print':
+            print('a word', flush=True)
+        case 'sleep':
+            report_ready({})
+            time.sleep(60)
+
+
+def be_a_parent(leftover: str) -> None:
+    """Start a child that sleeps, print its pid and wait to be killed."""
+    about = {'context': 'ODD', 'verbose': False, 'leftovers': [leftover], 'what': 'sleep'}
+    child = Child('odd_children', 'ODD', about)
+    child.start()
+    child.read_reports()
+    print(child.pid, flush=True)
+    time.sleep(60)

@@ -1,0 +1,117 @@
+"""A child process and its two pipes, with children that do one thing each (`tests/support/odd_children.py`)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bert_serving.server.child import EXIT_CRASHED, EXIT_ORPHANED, Child, Exited, Failed, Ready, Report, describe_exit
+from bert_serving.server.states import ChildState
+
+
+def make_child(what: str, **instructions: object) -> Child:
+    about = {'context': 'ODD', 'verbose': False, 'leftovers': [], 'what': what, **instructions}
+    return Child('odd_children', 'ODD', about)
+
+
+def run_to_end(child: Child) -> list[Report]:
+    child.start()
+    reports: list[Report] = []
+    while not reports or not isinstance(reports[-1], Exited):
+        reports += child.read_reports()
+    assert child.state is ChildState.GONE
+    return reports
+
+
+def test_a_child_reports_what_it_found_and_ends() -> None:
+    ready, exited = run_to_end(make_child('work', number=7))
+    assert ready == Ready({'number': 8})
+    assert exited == Exited(0, 'ODD ended with exit code 0', expected=False)
+
+
+def test_an_error_of_ours_is_reported_with_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+    failed, exited = run_to_end(make_child('model error'))
+    assert failed == Failed('the model is\nnot there', 2)
+    assert exited == Exited(2, 'ODD ended with exit code 2', expected=False)
+    assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_any_other_exception_is_reported_in_a_line_and_logged_in_full(capfd: pytest.CaptureFixture[str]) -> None:
+    failed, exited = run_to_end(make_child('crash'))
+    assert failed == Failed('ZeroDivisionError: division by zero', 1)
+    assert isinstance(exited, Exited)
+    assert exited.code == EXIT_CRASHED
+    assert 'E:ODD:' in (log := capfd.readouterr().err)
+    assert 'Traceback' in log
+
+
+def test_a_module_that_is_not_there_is_an_exit_and_no_hang() -> None:
+    child = Child('no_such_module', 'ODD', {'context': 'ODD', 'verbose': False, 'leftovers': []})
+    (exited,) = run_to_end(child)
+    assert isinstance(exited, Exited)
+    assert exited.code == 1
+
+
+def test_a_child_that_is_killed_on_purpose_is_expected_to_go() -> None:
+    child = make_child('sleep')
+    child.start()
+    assert child.read_reports() == [Ready({})]
+    child.kill()
+    assert child.read_reports() == [Exited(-9, 'ODD was killed by SIGKILL! Perhaps out of memory?', expected=True)]
+    child.kill()
+
+
+def test_a_child_that_dies_says_how() -> None:
+    assert describe_exit('SINK', 3) == 'SINK ended with exit code 3'
+    assert describe_exit('SINK', -signal.SIGSEGV) == 'SINK was killed by SIGSEGV!'
+    assert describe_exit('SINK', -99) == 'SINK was killed by signal 99!'
+
+
+def test_what_a_child_prints_does_not_reach_the_standard_output_of_its_parent(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run_to_end(make_child('print'))
+    captured = capfd.readouterr()
+    assert captured.out == ''
+    assert 'a word' in captured.err
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_child_leaves_signals_to_its_parent(number: int) -> None:
+    child = make_child('sleep')
+    child.start()
+    child.read_reports()
+    assert child.pid is not None
+    os.kill(child.pid, number)
+    time.sleep(0.2)
+    child.kill()
+    (exited,) = child.read_reports()
+    assert isinstance(exited, Exited)
+    assert exited.code == -signal.SIGKILL
+
+
+def test_an_orphan_removes_what_its_parent_left_and_goes(tmp_path: Path) -> None:
+    leftover = tmp_path / 'left'
+    leftover.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, '-c', 'import odd_children; odd_children.be_a_parent(%r)' % str(leftover)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    orphan = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 2
+    while (leftover.exists() or Path('/proc/%d' % orphan).exists()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not leftover.exists()
+    assert not Path('/proc/%d' % orphan).exists()
+    assert EXIT_ORPHANED == 71
