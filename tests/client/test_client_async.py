@@ -291,3 +291,12 @@ def test_two_clones_that_ask_at_once(server, connect):
         thread.join()
     for number in range(2):
         np.testing.assert_array_equal(answers[number], vectors(['%d' % number] * 2))
+
+
+def test_the_end_of_the_producer_comes_after_its_last_batch():
+    producer = bert_serving.client._Producer([['a']], None, ring=lambda: None)
+    assert not producer.has_ended
+    producer._run()
+    assert not producer.has_ended  # there is still one to be taken
+    producer.batches.popleft()
+    assert producer.has_ended
