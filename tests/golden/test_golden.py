@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from environments import make_environment
 
 from bert_serving.client import BertClient
 from replay import replay
@@ -27,20 +29,25 @@ def server_words(case: Path) -> list[str]:
     return [str(MODELS / word) if before.endswith('model_dir') else word for before, word in zip(['', *words], words)]
 
 
+@pytest.fixture(scope='session')
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for virtual environments; one that lasts if the variable names it."""
+    given = os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS')
+    return Path(given) if given else tmp_path_factory.mktemp('environments')
+
+
 @pytest.mark.parametrize('case', CASES, ids=lambda case: case.stem)
-def test_the_answers_are_those_of_1_10(case: Path) -> None:
+def test_the_answers_are_those_of_1_10(case: Path, environments: Path) -> None:
     with serve(*server_words(case)) as server:
         with BertClient(port=server.port, port_out=server.port_out, check_length=False, timeout=60_000) as client:
             replay(str(case), client)
         if case.stem.startswith('minilm'):
-            judge_with_the_real_client(case, server.port, server.port_out)
+            judge_with_the_real_client(environments, case, server.port, server.port_out)
 
 
-def judge_with_the_real_client(case: Path, port: int, port_out: int) -> None:
+def judge_with_the_real_client(environments: Path, case: Path, port: int, port_out: int) -> None:
     """The same through `bert-serving-client==1.10.0` with default arguments, in an environment of its own."""
-    python = os.environ.get('CLIENT_1_10_PYTHON')
-    if python is None:
-        pytest.skip('CLIENT_1_10_PYTHON names no interpreter that has bert-serving-client==1.10.0 (see the Makefile)')
+    python = make_environment(environments / '1.10', '%d.%d' % sys.version_info[:2], 'bert-serving-client==1.10.0')
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     done = subprocess.run(
         [python, str(SCRIPT), str(case), str(port), str(port_out)],

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zmq
 
+from bert_serving.server.batching import Limits
 from bert_serving.server.features import RowEncoder
 from bert_serving.server.tokenization import WordPiece
 from bert_serving.server.transport import make_socket
@@ -39,7 +40,9 @@ class Bench:
         self.parts = make_socket(self.context, zmq.PULL)
         self.parts.bind('inproc://sink')
         rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
-        self.worker = Worker(5, 'inproc://jobs', 'inproc://sink', rows, encoder, 4, show_tokens, embed_length)
+        self.worker = Worker(
+            5, 'inproc://jobs', 'inproc://sink', rows, encoder, Limits(4, 100), show_tokens, embed_length
+        )
         self.crash: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -140,12 +143,43 @@ def test_a_run_that_fails_is_answered_with_the_reason_and_the_next_one_computed(
     assert array_of(bench.take()).shape == (1, 3)
 
 
+def test_equal_texts_of_several_clients_are_computed_once(bench: Bench, encoder: FakeEncoder) -> None:
+    encoder.gate.clear()
+    bench.put(0, ['b'])
+    assert encoder.entered.wait(10)
+    headers = [bench.put(number, ['a', 'a']) for number in range(1, 4)]
+    bench.put(4, ['c'])
+    while len(bench.worker._batcher) < 2:
+        time.sleep(0.001)
+    encoder.gate.set()
+    bench.take()
+    parts = [bench.take() for _ in range(4)]
+    assert {part.header.number for part in parts} == {*(header.number for header in headers), 4}
+    assert [rows for rows, _ in encoder.runs] == [1, 2]
+
+
+def test_a_run_that_fails_is_tried_in_halves_and_the_fault_of_one_row_is_its_jobs_alone(
+    bench: Bench, encoder: FakeEncoder
+) -> None:
+    encoder.gate.clear()
+    bench.put(0, ['b'])
+    assert encoder.entered.wait(10)
+    for number, text in enumerate(['a', 'c', 'poison', 'a b'], 1):
+        bench.put(number, [text])
+    while len(bench.worker._batcher) < 4:
+        time.sleep(0.001)
+    encoder.gate.set()
+    parts = {part.header.number: part for part in (bench.take() for _ in range(5))}
+    assert [number for number, part in parts.items() if isinstance(part, FailedPart)] == [3]
+    np.testing.assert_array_equal(array_of(parts[4]), [[2 + 4 + 5 + 3, 4, 0]])
+
+
 def test_jobs_that_wait_are_computed_together(bench: Bench, encoder: FakeEncoder) -> None:
     encoder.gate.clear()
     bench.put(0, ['a'])
     assert encoder.entered.wait(10)
-    for number in range(1, 5):
-        bench.put(number, ['a'])
+    for number, text in enumerate(['b', 'c', 'a b', 'b c'], 1):
+        bench.put(number, [text])
     while len(bench.worker._batcher) < 4:
         time.sleep(0.001)
     encoder.gate.set()

@@ -5,119 +5,229 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from bert_serving.server.batching import MAX_OVERTAKES, Batcher, ReadyJob, Run
+from bert_serving.server.batching import MAX_OVERTAKES, WINDOW_RUNS, Batcher, Limits, ReadyJob, Run
 from bert_serving.server.features import Row
 from bert_serving.server.wire import JobHeader
 
-
-def a_row(length: int, max_len: int = 25, masked: bool = False) -> Row:
-    return Row(list(range(1, length + 1)), length, masked, max_len)
+LIMITS = Limits(rows=8, tokens=100)
 
 
-def a_job(number: int, rows: int, urgent: bool = True, length: int = 5, max_len: int = 25) -> ReadyJob:
-    header = JobHeader(number, 0, 0, 1, 0, rows, rows, urgent, b'client', b'1')
-    return ReadyJob(header, [a_row(length, max_len) for _ in range(rows)], max_len)
+def a_row(length: int, first_id: int = 100, max_len: int = 25, masked: bool = False) -> Row:
+    return Row([first_id, *range(1, length)], length, masked, max_len)
 
 
-def numbers(run: Run | None) -> list[int]:
+def a_job(number: int, lengths: list[int], urgent: bool = True, max_len: int = 25) -> ReadyJob:
+    """A job with a row of each length; no two of its rows, or of two jobs, are the same."""
+    header = JobHeader(number, 0, 0, 1, 0, len(lengths), len(lengths), urgent, b'client', b'1')
+    rows = [a_row(length, 1000 * number + index, max_len) for index, length in enumerate(lengths)]
+    return ReadyJob(header, rows, max_len)
+
+
+def a_batcher(*jobs: ReadyJob, limits: Limits = LIMITS) -> Batcher:
+    batcher = Batcher(limits)
+    for job in jobs:
+        batcher.add(job)
+    return batcher
+
+
+def compute(run: Run) -> NDArray[np.float32]:
+    """[B, 2]: the first id of a row and its length."""
+    return np.array([[row.ids[0], len(row)] for row in run.rows], np.float32)
+
+
+def compute_tokens(run: Run) -> NDArray[np.float32]:
+    """[B, T, 1]: the ids of a row, zero where it is padded."""
+    output = np.zeros((len(run.rows), run.width, 1), np.float32)
+    for index, row in enumerate(run.rows):
+        output[index, : len(row), 0] = row.ids
+    return output
+
+
+def take(batcher: Batcher) -> list[int]:
+    """The numbers of the jobs whose rows are in the next run, in its order."""
+    run = batcher.next_run()
     assert run is not None
-    return [job.header.number for job in run.jobs]
+    return [row.ids[0] // 1000 for row in run.rows]
 
 
 def test_an_empty_batcher_has_no_run() -> None:
-    batcher = Batcher(8)
+    batcher = a_batcher()
     assert batcher.next_run() is None
     assert len(batcher) == 0
 
 
-def test_jobs_of_several_requests_join_in_order_while_they_fit() -> None:
-    batcher = Batcher(8)
-    for number, rows in enumerate((3, 4, 2, 1)):
-        batcher.add(a_job(number, rows))
-    assert len(batcher) == 4
-    assert numbers(batcher.next_run()) == [0, 1]
-    assert numbers(batcher.next_run()) == [2, 3]
+def test_rows_of_several_requests_join_up_to_the_limit_of_rows() -> None:
+    batcher = a_batcher(*(a_job(number, [5, 5, 5]) for number in range(4)))
+    assert len(batcher) == 12
+    assert take(batcher) == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert take(batcher) == [2, 3, 3, 3]
     assert batcher.next_run() is None
 
 
-def test_a_run_is_as_wide_as_its_longest_row() -> None:
-    batcher = Batcher(8)
-    batcher.add(a_job(1, 2, length=5))
-    batcher.add(a_job(2, 2, length=9))
-    run = batcher.next_run()
-    assert run is not None
-    assert run.width == 9
-    assert len(run.rows) == 4
+def test_a_run_is_cut_by_its_tokens_padding_included() -> None:
+    batcher = a_batcher(a_job(1, [20, 20, 20]), limits=Limits(8, 40))
+    assert take(batcher) == [1, 1]
+    assert take(batcher) == [1]
+
+
+def test_a_row_that_is_longer_than_the_budget_runs_alone() -> None:
+    assert take(a_batcher(a_job(1, [20]), limits=Limits(8, 10))) == [1]
+
+
+def test_rows_of_like_length_are_computed_together() -> None:
+    batcher = a_batcher(a_job(1, [20, 3, 20, 3, 20, 3]), limits=Limits(8, 60))
+    runs = list(iter(batcher.next_run, None))
+    assert [(run.width, [len(row) for row in run.rows]) for run in runs] == [(20, [20, 20, 20]), (3, [3, 3, 3])]
+    assert runs[1].tokens == 9
+
+
+def test_the_run_with_the_oldest_row_is_next_whatever_is_added() -> None:
+    batcher = a_batcher(a_job(0, [2]), limits=Limits(8, 60))
+    for number in range(1, 30):
+        batcher.add(a_job(number, [20, 20, 20]))
+    assert 0 in take(batcher)
+
+
+def test_a_jobs_rows_are_only_sorted_among_those_of_its_window() -> None:
+    window = WINDOW_RUNS * LIMITS.rows
+    batcher = a_batcher(a_job(1, [5] * window), a_job(2, [25] * 8))
+    assert take(batcher) == [1] * 8
 
 
 def test_an_urgent_job_goes_ahead_of_bulk_that_came_before() -> None:
-    batcher = Batcher(8)
-    batcher.add(a_job(1, 8, urgent=False))
-    batcher.add(a_job(2, 1))
-    assert numbers(batcher.next_run()) == [2]
-    assert numbers(batcher.next_run()) == [1]
+    batcher = a_batcher(a_job(1, [5] * 8, urgent=False), a_job(2, [5]))
+    assert take(batcher) == [2]
+    assert take(batcher) == [1] * 8
 
 
 def test_bulk_is_overtaken_only_so_often() -> None:
-    batcher = Batcher(8)
-    batcher.add(a_job(0, 8, urgent=False))
+    batcher = a_batcher(a_job(0, [5] * 8, urgent=False))
     order = []
     for number in range(1, 2 * MAX_OVERTAKES):
-        batcher.add(a_job(number, 8))
-        order += numbers(batcher.next_run())
+        batcher.add(a_job(number, [5] * 8))
+        order.append(take(batcher)[0])
     assert order.index(0) == MAX_OVERTAKES
 
 
-def test_a_job_whose_answer_depends_on_padding_runs_alone_at_its_own_length() -> None:
-    header = JobHeader(2, 0, 0, 1, 0, 1, 1, True, b'client', b'1')
-    masked = ReadyJob(header, [a_row(2, max_len=7, masked=True)], 7)
-    batcher = Batcher(8)
-    batcher.add(a_job(1, 1, length=20))
-    batcher.add(masked)
-    batcher.add(a_job(3, 1, length=20))
-    assert numbers(batcher.next_run()) == [1]
+def test_equal_rows_are_computed_once_and_answered_everywhere() -> None:
+    row, other = a_row(5, 7), a_row(5, 8)
+    header = JobHeader(1, 0, 0, 1, 0, 3, 3, True, b'client', b'1')
+    batcher = a_batcher(ReadyJob(header, [row, other, row], 25), ReadyJob(header, [row], 25))
+    assert len(batcher) == 2
     run = batcher.next_run()
-    assert numbers(run) == [2]
     assert run is not None
-    assert run.width == 7
-    assert numbers(batcher.next_run()) == [3]
+    answers = [answer[:, 0].tolist() for _, answer in batcher.finish(run, compute(run))]
+    assert answers == [[7, 8, 7], [7]] or answers == [[7], [7, 8, 7]]
 
 
-def test_each_job_gets_its_own_rows_of_a_sentence_level_output() -> None:
-    run = Run([a_job(1, 2), a_job(2, 3)], 5)
-    output = np.arange(5 * 7, dtype=np.float32).reshape(5, 7)
-    parts = {job.header.number: array for job, array in run.divide(output)}
-    np.testing.assert_array_equal(parts[1], output[:2])
-    np.testing.assert_array_equal(parts[2], output[2:])
+def test_rows_that_differ_only_in_their_segments_or_mask_are_two() -> None:
+    header = JobHeader(1, 0, 0, 1, 0, 3, 3, True, b'client', b'1')
+    rows = [Row([1, 2, 3], 3, False, 25), Row([1, 2, 3], 2, False, 25), Row([1, 2, 3], 3, True, 25)]
+    assert len(a_batcher(ReadyJob(header, rows, 25))) == 3
 
 
-def test_a_token_level_output_is_cut_to_the_length_of_its_job() -> None:
-    run = Run([a_job(1, 2, length=4, max_len=4), a_job(2, 1, length=9, max_len=9)], 9)
-    output = np.ones((3, 9, 7), np.float32)
-    assert [array.shape for _, array in run.divide(output)] == [(2, 4, 7), (1, 9, 7)]
+def test_rows_whose_answer_depends_on_padding_run_at_their_own_length() -> None:
+    def masked(number: int, max_len: int) -> ReadyJob:
+        header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, b'client', b'1')
+        return ReadyJob(header, [a_row(2, 1000 * number, max_len, masked=True)], max_len)
+
+    batcher = a_batcher(a_job(1, [20]), masked(2, 7), a_job(3, [20]), masked(4, 7), masked(5, 9))
+    assert take(batcher) == [1, 3]
+    run = batcher.next_run()
+    assert run is not None
+    assert (run.width, [row.ids[0] // 1000 for row in run.rows]) == (7, [2, 4])
+    assert take(batcher) == [5]
+
+
+def test_a_token_level_answer_is_as_wide_as_the_longest_row_of_its_job() -> None:
+    batcher = a_batcher(a_job(1, [4, 3]), a_job(2, [9]))
+    run = batcher.next_run()
+    assert run is not None
+    answers = {job.header.number: answer for job, answer in batcher.finish(run, compute_tokens(run))}
+    assert answers[1].shape == (2, 4, 1)
+    assert answers[1][1, :, 0].tolist() == [1001, 1, 2, 0]
+    assert answers[2].shape == (1, 9, 1)
+
+
+def test_when_a_row_fails_its_job_fails_once_and_the_others_of_the_run_are_answered() -> None:
+    batcher = a_batcher(a_job(1, [5, 5, 20]), a_job(2, [5, 20]), limits=Limits(3, 60))
+    bad, good = batcher.next_run(), batcher.next_run()
+    assert bad is not None
+    assert good is not None
+    first, rest = Run(bad.entries[:1], bad.width), Run(bad.entries[1:], bad.width)
+    assert [job.header.number for job in batcher.fail(first)] == [1]
+    finished = [*batcher.finish(rest, compute(rest)), *batcher.finish(good, compute(good))]
+    assert [job.header.number for job, _ in finished] == [2]
+
+
+def test_what_a_failed_job_has_waiting_is_not_computed_but_its_equals_are() -> None:
+    shared = a_row(5, 7)
+
+    def a_job_with(number: int, *rows: Row) -> ReadyJob:
+        header = JobHeader(number, 0, 0, 1, 0, len(rows), len(rows), True, b'client', b'1')
+        return ReadyJob(header, rows, 25)
+
+    batcher = a_batcher(a_job_with(1, a_row(20, 1), a_row(5, 2), shared), a_job_with(2, shared), limits=Limits(1, 100))
+    run = batcher.next_run()
+    assert run is not None
+    assert [job.header.number for job in batcher.fail(run)] == [1]
+    assert [job.header.number for job in batcher.fail(run)] == []
+    left = [run.rows for run in iter(batcher.next_run, None)]
+    assert left == [[shared]]
+
+
+def test_the_halves_of_a_run_have_its_rows_and_its_width() -> None:
+    run = a_batcher(a_job(1, [5, 6, 7])).next_run()
+    assert run is not None
+    first, second = run.halves()
+    assert first.rows + second.rows == run.rows
+    assert (len(first.rows), first.width, second.width) == (1, 7, 7)
 
 
 @given(
-    jobs=st.lists(st.tuples(st.integers(1, 8), st.booleans(), st.integers(1, 25)), max_size=40),
-    taken_between=st.lists(st.integers(0, 3), min_size=40, max_size=40),
+    jobs=st.lists(
+        st.tuples(st.booleans(), st.lists(st.tuples(st.integers(1, 25), st.integers(0, 3)), min_size=1, max_size=8)),
+        max_size=30,
+    ),
+    takes=st.lists(st.integers(0, 3), min_size=30, max_size=30),
+    limits=st.builds(Limits, st.integers(1, 9), st.integers(1, 120)),
+    token_level=st.booleans(),
 )
-def test_every_job_is_in_one_run_and_no_run_is_too_large(
-    jobs: list[tuple[int, bool, int]], taken_between: list[int]
+def test_every_row_is_answered_once_with_its_own_answer_and_no_run_is_too_large(
+    jobs: list[tuple[bool, list[tuple[int, int]]]], takes: list[int], limits: Limits, token_level: bool
 ) -> None:
-    batcher = Batcher(8)
-    runs: list[Run] = []
-    for number, ((rows, urgent, length), takes) in enumerate(zip(jobs, taken_between, strict=False)):
-        batcher.add(a_job(number, rows, urgent, length))
-        for _ in range(takes):
-            run = batcher.next_run()
-            runs += [run] if run else []
-    while run := batcher.next_run():
-        runs.append(run)
-    done = [number for run in runs for number in numbers(run)]
-    assert sorted(done) == list(range(len(jobs)))
-    assert all(len(run.rows) <= 8 for run in runs)
-    assert all(run.width == max(len(row) for row in run.rows) for run in runs)
-    for lane in (True, False):
-        in_lane = [number for number in done if jobs[number][1] is lane]
-        assert in_lane == sorted(in_lane), 'a lane keeps its order'
+    batcher = Batcher(limits)
+    answers: dict[int, NDArray[np.generic]] = {}
+    made = []
+
+    def work() -> bool:
+        waiting = len(batcher)
+        run = batcher.next_run()
+        if run is None:
+            return False
+        assert len(batcher) == waiting - len(run.rows)
+        assert len(run.rows) == 1 or (len(run.rows) <= limits.rows and len(run.rows) * run.width <= limits.tokens)
+        assert run.width == max(len(row) for row in run.rows)
+        for job, answer in batcher.finish(run, compute_tokens(run) if token_level else compute(run)):
+            assert job.header.number not in answers
+            answers[job.header.number] = answer
+        return True
+
+    for number, ((urgent, rows), turns) in enumerate(zip(jobs, takes, strict=False)):
+        header = JobHeader(number, 0, 0, 1, 0, len(rows), len(rows), urgent, b'client', b'1')
+        made.append(ReadyJob(header, [a_row(length, first_id) for length, first_id in rows], 25))
+        batcher.add(made[-1])
+        for _ in range(turns):
+            work()
+    while work():
+        pass
+    assert sorted(answers) == list(range(len(jobs)))
+    for number, job in enumerate(made):
+        for row, answer in zip(job.rows, answers[number], strict=True):
+            if token_level:
+                assert answer[: len(row), 0].tolist() == row.ids
+                assert not answer[len(row) :].any()
+            else:
+                assert answer.tolist() == [row.ids[0], len(row)]

@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'verbose': False, 'xla': False,
     }  # fmt: skip
     assert {key: status[key] for key in expected} == expected
-    assert set(status) - set(expected) == {'shutdown_timeout'}, 'options of our own'
+    assert set(status) - set(expected) == {'shutdown_timeout', 'max_batch_tokens'}, 'options of our own'
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,20 @@
 Pure: tokenised jobs go in, runs come out; the output of a run goes in, finished jobs come out. No socket, thread or
 clock. The intake thread of `worker.py` adds jobs, its compute thread takes runs; the lock is theirs.
 
-Urgent jobs go before bulk jobs, each lane in order of arrival; after `MAX_OVERTAKES` runs in which a waiting bulk job
-was passed over, a bulk job is taken. There is no waiting timer: a run is made of what is there when the device is free.
+A run is made of rows, not of jobs: rows of several requests join, and one job's rows may be spread over several runs.
+Padding is computed like text, so rows of like length belong together: the oldest rows of a lane, up to a window, are
+sorted by length and cut into runs by a budget of tokens, and of these the one with the oldest row is next. So every run
+brings the oldest row on, whatever is added meanwhile: nobody starves. Rows that are the same are computed once.
+
+Urgent rows go before bulk rows; after `MAX_OVERTAKES` urgent runs that passed waiting bulk over, a bulk run is taken.
+There is no waiting timer: a run is made of what is there when the device is free.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +25,13 @@ from .features import Row
 from .wire import JobHeader
 
 MAX_OVERTAKES = 8
-"""Runs of urgent jobs after which a bulk job that waits is taken."""
+"""Runs of urgent rows after which a bulk row that waits is taken."""
+
+WINDOW_RUNS = 4
+"""The window is as many rows as so many of the largest runs have: enough of a length to fill one, while a job's rows
+stay near each other in time."""
+
+Key = tuple[tuple[int, ...], int, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,79 +42,159 @@ class ReadyJob:
     rows: Sequence[Row]
     max_len: int
 
-    @property
-    def runs_alone(self) -> bool:
-        """Whether a row of it would answer something else in a run that is wider than its own job."""
-        return any(row.depends_on_padding for row in self.rows)
+
+@dataclass(slots=True, eq=False)
+class _Progress:
+    """A job of which rows are still to be computed, and what is there of its answer."""
+
+    job: ReadyJob
+    missing: int
+    output: NDArray[np.generic] | None = None
+    failed: bool = False
+
+    def put(self, index: int, answer: NDArray[np.generic]) -> NDArray[np.generic] | None:
+        """Take in the answer to row `index`, [D], or [T, D] of a run of any width T; the whole if that was the last."""
+        if self.output is None:
+            shape = answer.shape
+            if answer.ndim == 2:
+                shape = (max(len(row) for row in self.job.rows), *answer.shape[1:])
+            self.output = np.zeros((len(self.job.rows), *shape), answer.dtype)
+        if answer.ndim == 2:
+            length = len(self.job.rows[index])
+            self.output[index, :length] = answer[:length]
+        else:
+            self.output[index] = answer
+        self.missing -= 1
+        return None if self.missing or self.failed else self.output
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A row that waits, and every place of a job where its answer belongs."""
+
+    key: Key
+    row: Row
+    places: list[tuple[_Progress, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Jobs whose rows are computed together, one below the other, padded to `width` positions."""
+    """Rows that are computed together, padded to `width` positions."""
 
-    jobs: Sequence[ReadyJob]
+    entries: Sequence[_Entry]
     width: int
 
     @property
     def rows(self) -> list[Row]:
-        """All rows, in the order of the jobs."""
-        return [row for job in self.jobs for row in job.rows]
+        """The rows, in the order in which the answers are expected."""
+        return [entry.row for entry in self.entries]
 
-    def divide(self, output: NDArray[np.generic]) -> Iterator[tuple[ReadyJob, NDArray[np.generic]]]:
-        """Each job with its rows of `output`, which is [B, D], or [B, T, D] of a token-level strategy.
+    @property
+    def tokens(self) -> int:
+        """Positions that hold a token; the others of the run's B*T are padding."""
+        return sum(len(entry.row) for entry in self.entries)
 
-        The positions beyond a job's `max_len`, computed only for the sake of its neighbours, are cut off. The arrays
-        are views.
-        """
-        start = 0
-        for job in self.jobs:
-            stop = start + len(job.rows)
-            yield job, (output[start:stop] if output.ndim == 2 else output[start:stop, : job.max_len])
-            start = stop
+    def halves(self) -> tuple[Run, Run]:
+        """The same rows as two runs; there must be two rows at least."""
+        middle = len(self.entries) // 2
+        return Run(self.entries[:middle], self.width), Run(self.entries[middle:], self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that a run may have: rows, and rows times width. A single row is always allowed."""
+
+    rows: int
+    tokens: int
 
 
 class Batcher:
-    """The jobs of one worker that wait for the device."""
+    """The rows of one worker that wait for the device."""
 
-    def __init__(self, max_rows: int) -> None:
-        """`max_rows` is the most rows of a run; a single job may have no more."""
-        self.max_rows = max_rows
-        self._lanes: dict[bool, deque[ReadyJob]] = {True: deque(), False: deque()}
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._lanes: dict[bool, dict[Key, _Entry]] = {True: {}, False: {}}  # in order of age
         self._overtakes = 0
 
     def __len__(self) -> int:
-        """Jobs waiting."""
+        """Rows waiting, equal ones counted once."""
         return sum(map(len, self._lanes.values()))
 
     def add(self, job: ReadyJob) -> None:
-        """Let `job` wait for its run."""
-        self._lanes[job.header.urgent].append(job)
+        """Let the rows of `job`, of which there is at least one, wait for their runs."""
+        lane = self._lanes[job.header.urgent]
+        progress = _Progress(job, missing=len(job.rows))
+        for index, row in enumerate(job.rows):
+            key = (tuple(row.ids), row.first_segment, row.specials_masked, row.compute_length)
+            entry = lane.get(key)
+            if entry is None:
+                entry = lane[key] = _Entry(key, row)
+            entry.places.append((progress, index))
 
     def next_run(self) -> Run | None:
-        """Take the jobs of the next run; None if nothing waits.
-
-        The first job decides the lane; more of that lane join in order while all their rows fit into `max_rows`.
-        """
+        """Take the rows of the next run; None if nothing waits."""
         lane = self._choose_lane()
-        jobs = self._lanes[lane]
-        if not jobs:
+        if not lane:
             return None
-        taken = [jobs.popleft()]
-        rows = len(taken[0].rows)
-        while jobs and not taken[0].runs_alone and self._may_join(jobs[0], rows):
-            taken.append(jobs.popleft())
-            rows += len(taken[-1].rows)
-        return Run(taken, max(row.compute_length for job in taken for row in job.rows))
+        window = list(islice(lane.values(), WINDOW_RUNS * self.limits.rows))
+        run = self._run_with(window[0], window)
+        for entry in run.entries:
+            del lane[entry.key]
+        return run
 
-    def _may_join(self, job: ReadyJob, rows: int) -> bool:
-        return rows + len(job.rows) <= self.max_rows and not job.runs_alone
-
-    def _choose_lane(self) -> bool:
+    def _choose_lane(self) -> dict[Key, _Entry]:
         urgent, bulk = self._lanes[True], self._lanes[False]
         if not bulk:
-            return True
+            return urgent
         if urgent and self._overtakes < MAX_OVERTAKES:
             self._overtakes += 1
-            return True
+            return urgent
         self._overtakes = 0
-        return False
+        return bulk
+
+    def _run_with(self, oldest: _Entry, window: list[_Entry]) -> Run:
+        """Of the runs into which the rows of `window` are cut, the one with `oldest` in it."""
+        if oldest.row.depends_on_padding:  # right only where T is its own: with others of exactly that T
+            width = oldest.row.compute_length
+            same = (e for e in window if e.row.depends_on_padding and e.row.compute_length == width)
+            return Run(list(islice(same, self._rows_that_fit(width))), width)
+        rows = [entry for entry in window if not entry.row.depends_on_padding]
+        rows.sort(key=lambda entry: len(entry.row), reverse=True)
+        start = 0
+        while True:
+            width = len(rows[start].row)
+            run = rows[start : start + self._rows_that_fit(width)]
+            if oldest in run:
+                return Run(run, width)
+            start += len(run)
+
+    def _rows_that_fit(self, width: int) -> int:
+        return max(1, min(self.limits.rows, self.limits.tokens // width))
+
+    def finish(self, run: Run, output: NDArray[np.generic]) -> Iterator[tuple[ReadyJob, NDArray[np.generic]]]:
+        """The jobs that are complete with this run, each with its answer.
+
+        `output` is [B, D], or [B, T, D] of a token-level strategy, a row for each of `run.rows`; so are the answers, with
+        the B of the job, and the T of its longest row.
+        """
+        for entry, answer in zip(run.entries, output, strict=True):
+            for progress, index in entry.places:
+                whole = progress.put(index, answer)
+                if whole is not None:
+                    yield progress.job, whole
+
+    def fail(self, run: Run) -> Iterator[ReadyJob]:
+        """The jobs with a row in this run, which could not be computed; what else they had waiting is given up."""
+        for entry in run.entries:
+            for progress, _index in entry.places:
+                if not progress.failed:
+                    progress.failed = True
+                    self._give_up(progress)
+                    yield progress.job
+
+    def _give_up(self, failed: _Progress) -> None:
+        lane = self._lanes[failed.job.header.urgent]
+        for key, entry in list(lane.items()):
+            entry.places = [place for place in entry.places if place[0] is not failed]
+            if not entry.places:
+                del lane[key]

@@ -18,7 +18,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from .batching import Batcher, ReadyJob, Run
+from .batching import Batcher, Limits, ReadyJob, Run
 from .child import Instructions, ReportReady
 from .errors import InternalError, RequestError, WireError
 from .features import RowEncoder, pack, parse_texts
@@ -42,6 +42,13 @@ SWITCH_INTERVAL_S = 0.0005
 """How soon the intake thread, which tokenises in Python, must let the compute thread on: at Python's own 5 ms, a run
 that has ended waits as long before the next begins."""
 
+CPU_TOKENS = 1024
+"""Tokens of a run on a CPU: measured with MiniLM-L6, 512 to 2048 are equally fast and other sizes slower; and an urgent
+request waits for the run that is on."""
+
+TYPICAL_LENGTH = 64
+"""Tokens of a row when `-max_seq_len` is NONE, for the purpose of a budget."""
+
 Int32 = NDArray[np.int32]
 
 
@@ -57,10 +64,10 @@ class Worker:
     """The two loops of a worker."""
 
     def __init__(
-        self, number: int, intake: str, sink: str, rows: RowEncoder, encoder: Encoder, max_batch_size: int,
+        self, number: int, intake: str, sink: str, rows: RowEncoder, encoder: Encoder, limits: Limits,
         show_tokens: bool, embed_length: int | None,
     ) -> None:  # fmt: skip
-        """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go.
+        """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go, `limits` those of a run.
 
         `embed_length` is the T to which every token-level answer is padded, None for the L of its job.
         """
@@ -71,7 +78,7 @@ class Worker:
         self._encoder = encoder
         self._show_tokens = show_tokens
         self._embed_length = embed_length
-        self._batcher = Batcher(max_batch_size)
+        self._batcher = Batcher(limits)
         self._changed = threading.Condition()
         self._stopping = False
         self._crash: BaseException | None = None
@@ -148,23 +155,35 @@ class Worker:
             return run
 
     def _compute(self, run: Run, sink: Socket) -> None:
+        """Compute a run and send what it completes.
+
+        If it fails, its halves are tried: the fault of one row is its job's alone, and what is too much for the memory at
+        once may do in two.
+        """
         rows = run.rows
         try:
             output = self._encoder.encode(*pack(rows, run.width))
         except Exception as error:
-            logger.exception('a run failed rows=%d width=%d', len(rows), run.width)
-            for job in run.jobs:
+            if len(rows) > 1:
+                logger.warning('a run failed and is tried in halves rows=%d width=%d: %s', len(rows), run.width, error)
+                for half in run.halves():
+                    self._compute(half, sink)
+                return
+            logger.exception('a row can not be computed width=%d', run.width)
+            with self._changed:
+                failed = list(self._batcher.fail(run))
+            for job in failed:
                 self._send(sink, FailedPart(self._number, job.header, self._explain(error)))
             return
-        logger.debug('run done rows=%d width=%d jobs=%d', len(rows), run.width, len(run.jobs))
-        for job, array in run.divide(output):
+        logger.debug('run done rows=%d width=%d padding=%.0f%%', len(rows), run.width,
+                     100 - 100 * run.tokens / (len(rows) * run.width))  # fmt: skip
+        for job, array in self._batcher.finish(run, output):
             self._send(sink, self._make_part(job, array))
 
     def _make_part(self, job: ReadyJob, array: NDArray[np.generic]) -> Part:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
         width = 0 if array.ndim == 2 else self._embed_length or job.max_len
-        body = np.ascontiguousarray(array)
-        answer = Answer(str(body.dtype), list(body.shape), body.data.cast('B'), tokens)
+        answer = Answer(str(array.dtype), list(array.shape), array.data.cast('B'), tokens)
         return Part(self._number, job.header, answer, width)
 
     # Both ------------------------------------------------------------------------------------------------------------
@@ -194,6 +213,15 @@ def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
     return encoder
 
 
+def run_limits(settings: Settings, device: int) -> Limits:
+    """The most rows and tokens of a graph run, by the options or, without `-max_batch_tokens`, by the device."""
+    if settings.max_batch_tokens is not None:
+        return Limits(settings.max_batch_size, settings.max_batch_tokens)
+    longest = settings.max_seq_len or TYPICAL_LENGTH
+    tokens = settings.max_batch_size * longest
+    return Limits(settings.max_batch_size, tokens if device >= 0 else min(tokens, max(CPU_TOKENS, longest)))
+
+
 def main(
     instructions: Instructions,
     report_ready: ReportReady,
@@ -215,7 +243,7 @@ def main(
     encoder = load_encoder(instructions, settings)
     fixed = settings.fixed_embed_length and settings.max_seq_len is None
     worker = Worker(
-        instructions['worker'], instructions['intake'], instructions['sink'], rows, encoder, settings.max_batch_size,
+        instructions['worker'], instructions['intake'], instructions['sink'], rows, encoder, run_limits(settings, device),
         settings.show_tokens_to_client, instructions['max_position_embeddings'] if fixed else None,
     )  # fmt: skip
     logger.info('ready and listening!')

@@ -1,0 +1,111 @@
+"""A server of our own in a process of its own, so that it shares neither interpreter nor log with the clients.
+
+`Host` is the benchmark's side, `main` the process's (see `child.py`). When the benchmark dies, the server goes too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from ..child import Child, Exited, Failed, Instructions, Ready, Report, ReportReady
+from ..errors import ServingError, StartError
+from ..server import LINGER_MS, BertServer
+from ..settings import Settings
+from ..terminate import terminate
+from .load import Address
+
+TERMINATE_TIMEOUT_MS = 5000
+
+
+class Host:
+    """A running server. A context manager: ready on entry, gone on exit."""
+
+    def __init__(
+        self, settings: Settings, log: str, ready_within_s: float, leftovers: Sequence[str] = (), module: str = __name__
+    ) -> None:
+        """`log` is the file to which its log is appended, `leftovers` the folders that it removes if we die.
+
+        `module` is what the process runs: the seam at which a test puts another server.
+        """
+        self._child = Child(module, 'SERVER', {
+            'context': 'SERVER', 'verbose': settings.verbose, 'leftovers': list(leftovers),
+            'settings': settings.to_dict(), 'log': os.path.abspath(log),
+        })  # fmt: skip
+        self._ready_within_s = ready_within_s
+        self._stop_within_s = settings.shutdown_timeout + LINGER_MS / 1000 + 5
+
+    @property
+    def pid(self) -> int | None:
+        """The process in which the server's ventilator runs."""
+        return self._child.pid
+
+    def __enter__(self) -> Host:
+        self._child.start()
+        try:
+            self.address = self._wait_until_ready()
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Let it drain; kill it when that takes too long, or when there is no time for it."""
+        if kind is None or issubclass(kind, Exception):
+            self._stop()
+        else:
+            self._kill()
+
+    def _wait_until_ready(self) -> Address:
+        match self._wait_for_report(self._ready_within_s):
+            case Ready(facts):
+                return Address('localhost', facts['port'], facts['port_out'])
+            case Failed(message):
+                raise StartError('the server did not start: %s' % message)
+            case Exited(_, how):
+                raise StartError('the server did not start: %s' % how)
+            case _:
+                raise StartError('the server was not ready within %g s' % self._ready_within_s)
+
+    def _wait_for_report(self, within_s: float) -> Report | None:
+        readable, _, _ = select.select([self._child], [], [], max(0, within_s))
+        return self._child.read_reports()[0] if readable else None
+
+    def _stop(self) -> None:
+        self._child.dismiss()
+        try:
+            terminate(self.address.host, self.address.port, TERMINATE_TIMEOUT_MS)
+        except ServingError:  # it is gone already, or does not listen any more
+            self._kill()
+        else:
+            self._kill(after_s=self._stop_within_s)
+
+    def _kill(self, after_s: float = 0) -> None:
+        """Wait until the process is gone; end it if it takes longer than `after_s`."""
+        deadline = time.monotonic() + after_s
+        if not self._read_to_the_end(deadline):
+            self._child.kill()
+            self._read_to_the_end(time.monotonic() + self._stop_within_s)
+
+    def _read_to_the_end(self, deadline: float) -> bool:
+        while (report := self._wait_for_report(deadline - time.monotonic())) is not None:
+            if isinstance(report, Exited):
+                return True
+        return False
+
+
+def main(instructions: Instructions, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
+    """Be a server with the settings of `instructions` until somebody terminates it, and log to its `log`."""
+    log = os.open(instructions['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
+    with server_class(Settings.from_dict(instructions['settings'])) as server:
+        report_ready({'port': server.port, 'port_out': server.port_out})
+        server.join()
+    if server.error is not None:
+        raise server.error

@@ -1,0 +1,93 @@
+"""The clients of a benchmark: so many threads of this process, each with a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import TracebackType
+from typing import NamedTuple
+
+from bert_serving.client import BertClient
+
+from ..errors import UsageError
+from .plan import Load
+from .results import Timing
+
+REQUEST_TIMEOUT_MS = 600_000
+"""How long one request may take before the measurement fails."""
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+    port_out: int
+
+    def __str__(self) -> str:
+        return '%s:%d,%d' % self
+
+
+def parse_address(text: str) -> Address:
+    """The address that `HOST:PORT,PORT_OUT` names.
+
+    Raises:
+        UsageError: it is of another form.
+    """
+    host, _, ports = text.rpartition(':')
+    numbers = ports.split(',')
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        raise UsageError('-against: expected HOST:PORT,PORT_OUT, got %r' % text)
+    return Address(host or 'localhost', int(numbers[0]), int(numbers[1]))
+
+
+def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient:
+    """A client of `server`; TimeoutError if none answers in time. Texts are not checked: it costs the client time."""
+    return BertClient(server.host, server.port, server.port_out, check_length=False, timeout=timeout_ms)
+
+
+class Crowd:
+    """The connected clients of one load. A context manager."""
+
+    def __init__(self, server: Address, load: Load) -> None:
+        self._server = server
+        self._load = load
+        self._belongings = ExitStack()
+
+    def __enter__(self) -> Crowd:
+        with ExitStack() as stack:
+            self._clients = [stack.enter_context(connect(self._server)) for _ in range(self._load.num_client)]
+            self._threads = stack.enter_context(ThreadPoolExecutor(self._load.num_client))
+            self._belongings = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._belongings.close()
+
+    def run(self, sentences: Sequence[str]) -> Timing:
+        """Send the load once, all clients at the same time, each with sentences of its own."""
+        share = len(sentences) // len(self._clients)
+        start = threading.Barrier(len(self._clients) + 1)
+        runs = [
+            self._threads.submit(self._send, client, sentences[number * share : (number + 1) * share], start)
+            for number, client in enumerate(self._clients)
+        ]
+        start.wait()
+        started = time.perf_counter()
+        latencies = [latency for run in runs for latency in run.result()]
+        return Timing(len(sentences), time.perf_counter() - started, latencies)
+
+    def _send(self, client: BertClient, sentences: Sequence[str], start: threading.Barrier) -> list[float]:
+        batch_rows = self._load.batch_rows
+        start.wait()
+        latencies = []
+        for first in range(0, len(sentences), batch_rows):
+            sent = time.perf_counter()
+            client.encode(list(sentences[first : first + batch_rows]))
+            latencies.append(time.perf_counter() - sent)
+        return latencies

@@ -1,0 +1,100 @@
+"""A BERT with random weights: as fast as a trained one of its shape, and nothing has to be downloaded.
+
+Written in Hugging Face's layout, with numpy and safetensors and without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from ..bert_config import BertConfig
+from ..model_dir import HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, VOCABULARY
+from .sentences import WORDS
+
+Weights = dict[str, NDArray[np.float32]]
+
+SCALE = 0.02
+"""The standard deviation that BERT's weights are initialised with."""
+
+
+def _shape(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> BertConfig:
+    return BertConfig(
+        vocab_size=30522, hidden_size=hidden_size, num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads, intermediate_size=4 * hidden_size, max_position_embeddings=512,
+        type_vocab_size=2,
+    )  # fmt: skip
+
+
+SHAPES = {'base': _shape(768, 12, 12), 'large': _shape(1024, 24, 16), 'mini': _shape(384, 6, 12)}
+"""BERT-Base, BERT-Large, and MiniLM-L6."""
+
+
+def write_model(folder: str, config: BertConfig, seed: int = 0) -> None:
+    """Write a model of the shape of `config` into `folder`; the same `seed` gives the same weights."""
+    path = Path(folder)
+    about = {'model_type': 'bert', **asdict(config)}
+    (path / HUGGINGFACE_CONFIG).write_text(json.dumps(about, indent=2), 'utf-8')
+    (path / VOCABULARY).write_text('\n'.join(make_vocabulary(config.vocab_size)) + '\n', 'utf-8')
+    save_file(make_weights(config, seed), path / HUGGINGFACE_WEIGHTS)
+
+
+def make_vocabulary(size: int) -> list[str]:
+    """So many tokens: the special ones, the characters of ASCII, the words of our sentences, and others unused."""
+    tokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *string.punctuation]
+    for character in string.ascii_lowercase + string.digits:
+        tokens += [character, '##' + character]
+    tokens = list(dict.fromkeys([*tokens, *WORDS]))[:size]
+    return tokens + ['[unused%d]' % number for number in range(size - len(tokens))]
+
+
+def make_weights(config: BertConfig, seed: int) -> Weights:
+    """Every variable of a BERT under Hugging Face's name: normal kernels, LayerNorms that change nothing yet."""
+    dice = np.random.default_rng(seed)
+    weights: Weights = {}
+    for name, shape in _shapes_of(config):
+        if name.endswith('LayerNorm.weight'):
+            weights[name] = np.ones(shape, np.float32)
+        elif name.endswith('.bias'):
+            weights[name] = np.zeros(shape, np.float32)
+        else:
+            weights[name] = dice.standard_normal(shape, np.float32) * np.float32(SCALE)
+    return weights
+
+
+def _shapes_of(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    hidden, intermediate = config.hidden_size, config.intermediate_size
+    for kind, number in (
+        ('word', config.vocab_size),
+        ('position', config.max_position_embeddings),
+        ('token_type', config.type_vocab_size),
+    ):
+        yield 'embeddings.%s_embeddings.weight' % kind, (number, hidden)
+    yield from _layer_norm('embeddings', hidden)
+    for index in range(config.num_hidden_layers):
+        layer = 'encoder.layer.%d.' % index
+        for part in ('query', 'key', 'value'):
+            yield from _dense(layer + 'attention.self.' + part, hidden, hidden)
+        yield from _dense(layer + 'attention.output.dense', hidden, hidden)
+        yield from _layer_norm(layer + 'attention.output', hidden)
+        yield from _dense(layer + 'intermediate.dense', hidden, intermediate)
+        yield from _dense(layer + 'output.dense', intermediate, hidden)
+        yield from _layer_norm(layer + 'output', hidden)
+    yield from _dense('pooler.dense', hidden, hidden)
+
+
+def _dense(name: str, inputs: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield name + '.weight', (outputs, inputs)
+    yield name + '.bias', (outputs,)
+
+
+def _layer_norm(name: str, hidden: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield name + '.LayerNorm.weight', (hidden,)
+    yield name + '.LayerNorm.bias', (hidden,)

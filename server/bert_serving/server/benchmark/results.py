@@ -1,0 +1,148 @@
+"""What was measured: the numbers of each cell, and the tables and the JSON that are made of them. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .plan import Cell, Experiment, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a load took: from the start of all clients to the end of the last, and each request by itself."""
+
+    rows: int
+    seconds: float
+    latencies_s: Sequence[float]
+
+    def value(self, metric: Metric) -> float:
+        """The number that `metric` means: rows a second of all clients, or the median milliseconds of a request."""
+        if metric is Metric.RATE:
+            return self.rows / self.seconds
+        return 1000 * statistics.median(self.latencies_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several values of the same thing in three numbers."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return '%s (%s..%s)' % tuple(map(show_number, (self.median, self.least, self.most)))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The values of a cell, one for each repeat, and those of the other server, taken in turn with them.
+
+    `failure` says why there are none.
+    """
+
+    cell: Cell
+    values: Sequence[float] = ()
+    other: Sequence[float] = ()
+    failure: str | None = None
+
+    @property
+    def ratio(self) -> Spread | None:
+        """Ours to the other's, repeat by repeat, so that what slows the machine for a while slows both."""
+        return spread([mine / its for mine, its in zip(self.values, self.other)]) if self.other else None
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The median, the least and the greatest of at least one value."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def show_number(value: float) -> str:
+    """Three significant digits or more, without an exponent."""
+    return '%.*f' % (0 if value >= 100 else 1 if value >= 10 else 2, value)
+
+
+def make_table(experiment: Experiment, results: Sequence[Result], other: str | None = None) -> str:
+    """The experiment as a Markdown table: median (least..most) in every cell; `other` names the other server.
+
+    Where there are values of the other server, its column and one of the ratio follow each of ours.
+    """
+    by_place = {(result.cell.row, result.cell.column): result for result in results}
+    rows = list(dict.fromkeys(cell.row for cell in experiment.cells))
+    columns = list(dict.fromkeys(cell.column for cell in experiment.cells))
+    is_compared = any(result.other for result in results)
+    head = [experiment.parameter]
+    for column in columns:
+        head += [column, str(other), 'ratio'] if is_compared else [column]
+    lines = [head, ['---'] * len(head)]
+    for row in rows:
+        line = [row]
+        for column in columns:
+            line += _show_result(by_place.get((row, column)))[: 3 if is_compared else 1]
+        lines.append(line)
+    return '\n'.join('| %s |' % ' | '.join(line) for line in lines)
+
+
+def _show_result(result: Result | None) -> list[str]:
+    """The three cells of a result: ours, the other's, the ratio."""
+    if result is None:
+        return ['', '', '']
+    if result.failure is not None:
+        return ['failed', '', '']
+    ours = str(spread(result.values))
+    if result.ratio is None:
+        return [ours, '', '']
+    return [ours, str(spread(result.other)), '**%.2f** (%.2f..%.2f)' % (
+        result.ratio.median, result.ratio.least, result.ratio.most)]  # fmt: skip
+
+
+def make_report(
+    experiments: Sequence[Experiment], results: Sequence[Result], facts: Mapping[str, Any], other: str | None = None
+) -> str:
+    """Everything as one Markdown document: `facts` about the run, then each experiment with its table and failures."""
+    parts = ['# Benchmark', '\n'.join('- %s: %s' % fact for fact in facts.items())]
+    for experiment in experiments:
+        own = results_of(experiment, results)
+        parts += ['## %s' % experiment.name, experiment.about, make_table(experiment, own, other)]
+        failures = dict.fromkeys('%s, %s: %s' % (r.cell.row, r.cell.column, r.failure) for r in own if r.failure)
+        parts += ['\n'.join('- failed: %s' % failure for failure in failures)] if failures else []
+    return '\n\n'.join(parts) + '\n'
+
+
+def make_json(
+    experiments: Sequence[Experiment], results: Sequence[Result], facts: Mapping[str, Any], other: str | None = None
+) -> dict[str, Any]:
+    """Everything as JSON can hold it, every single value included."""
+    return {
+        'facts': dict(facts),
+        'against': other,
+        'experiments': [
+            {'name': experiment.name, 'about': experiment.about, 'cells': [
+                _describe(result) for result in results_of(experiment, results)
+            ]} for experiment in experiments
+        ],
+    }  # fmt: skip
+
+
+def results_of(experiment: Experiment, results: Sequence[Result]) -> list[Result]:
+    """The results of the cells of `experiment`, in their order."""
+    by_cell = {id(result.cell): result for result in results}
+    return [by_cell[id(cell)] for cell in experiment.cells if id(cell) in by_cell]
+
+
+def _describe(result: Result) -> dict[str, Any]:
+    cell = result.cell
+    return {
+        'row': cell.row,
+        'column': cell.column,
+        'options': dict(cell.options),
+        'load': asdict(cell.load),
+        'unit': cell.metric.value,
+        'values': list(result.values),
+        'against': list(result.other),
+        'ratio': None if result.ratio is None else result.ratio.median,
+        'failure': result.failure,
+    }

@@ -1,0 +1,53 @@
+"""Sentences to measure with: the same for every server and every run, none of them twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+SEED = 20181115
+
+MEAN_WORDS, SHAPE = 19.0, 4.0
+"""Of the gamma distribution that the lengths of sentences follow. With the full stop, [CLS] and [SEP], 22 tokens."""
+SHORTEST, LONGEST = 3, 60
+
+WORDS = tuple(
+    'the of and a to in is you that it he was for on are as with his they at be this have from or one had by word but '
+    'not what all were we when your can said there use an each which she do how their if will up other about out many '
+    'then them these so some her would make like him into time has look two more write go see number no way could '
+    'people my than first water been call who oil its now find long down day did get come made may part over new sound '
+    'take only little work know place year live me back give most very after thing our just name good sentence man '
+    'think say great where help through much before line right too mean old any same tell boy follow came want show '
+    'also around form three small set put end does another well large must big even such because turn here why ask '
+    'went men read need land different home us move try kind hand picture again change off play spell air away animal '
+    'house point page letter mother answer found study still learn should world'.split()
+)
+"""Frequent words of English, the most frequent first: each is one token of the usual vocabularies."""
+
+
+def read_vocabulary(path: str) -> list[str]:
+    """The words of a file, each once, in order."""
+    with open(path, encoding='utf-8') as file:
+        return list(dict.fromkeys(word for line in file for word in line.split()))
+
+
+def make_sentences(number: int, words: int | None = None, vocabulary: Sequence[str] = WORDS) -> list[str]:
+    """So many different sentences of `vocabulary`, whose words come the rarer the later they stand in it.
+
+    Each has `words` words, or the length of a natural sentence.
+    """
+    sentences: dict[str, None] = {}
+    for sentence in _endless_sentences(words, vocabulary):
+        sentences[sentence] = None
+        if len(sentences) == number:
+            break
+    return list(sentences)
+
+
+def _endless_sentences(words: int | None, vocabulary: Sequence[str]) -> Iterator[str]:
+    """Zipf's law for the words; whatever `vocabulary` is, a number at the end tells one round of it from another."""
+    dice = random.Random(SEED)
+    weights = [1 / (rank + 10) for rank in range(len(vocabulary))]
+    while True:
+        length = words or min(LONGEST, max(SHORTEST, round(dice.gammavariate(SHAPE, MEAN_WORDS / SHAPE))))
+        yield ' '.join(dice.choices(vocabulary, weights, k=length)) + '.'
