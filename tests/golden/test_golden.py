@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import make_environment
 
 from bert_serving.client import BertClient
+from environments import make_environment
 from replay import replay
 from serving import DATA, MODELS, serve
 

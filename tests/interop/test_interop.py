@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from environments import PythonMissingError, make_environment
 
+from environments import PythonMissingError, make_environment
 from serving import SMALL_MODEL, ServerProcess
 
 HERE = Path(__file__).parent

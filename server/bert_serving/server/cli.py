@@ -10,8 +10,8 @@ import sys
 from types import FrameType
 
 from . import logs
-from .errors import ServingError
-from .helper import get_args_parser, get_shutdown_parser
+from .errors import ServingError, UsageError
+from .helper import get_args_parser, get_benchmark_parser, get_shutdown_parser
 from .server import BertServer
 from .settings import Settings
 from .terminate import terminate
@@ -56,6 +56,25 @@ def terminate_main() -> None:
     except ServingError as error:
         fail('bert-serving-terminate', error)
     print('shutdown signal sent to %s:%d' % (args.ip, args.port))
+
+
+def benchmark_main() -> None:
+    """`bert-serving-benchmark`: exit code 0 if every cell of every table was measured."""
+    args = get_benchmark_parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once: servers and folders are to be removed
+    try:
+        from .benchmark.run import run_benchmark  # the client, which only this command needs
+
+        sys.exit(1 if run_benchmark(args) else 0)
+    except ModuleNotFoundError as error:
+        if error.name != 'bert_serving.client':
+            raise
+        fail('bert-serving-benchmark', UsageError(
+            "the client is not installed: pip install 'bert-serving-server[benchmark]'"))  # fmt: skip
+    except ServingError as error:
+        fail('bert-serving-benchmark', error)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def fail(command: str, error: ServingError) -> None:

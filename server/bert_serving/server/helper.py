@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from .release import RELEASE
-from .settings import EnvironmentParser, add_help_and_version, add_server_options, whole_number
+from collections.abc import Callable, Collection
 
-__all__ = ['get_args_parser', 'get_shutdown_parser']
+from .benchmark.plan import EXPERIMENTS
+from .benchmark.random_model import SHAPES
+from .release import RELEASE
+from .settings import EnvironmentParser, Option, add_help_and_version, add_server_options, integer, whole_number
+
+__all__ = ['get_args_parser', 'get_benchmark_parser', 'get_shutdown_parser']
 
 
 def get_args_parser() -> EnvironmentParser:
@@ -41,3 +45,68 @@ def get_shutdown_parser() -> EnvironmentParser:
     )
     add_help_and_version(parser, RELEASE)
     return parser
+
+
+def get_benchmark_parser() -> EnvironmentParser:
+    """The parser of `bert-serving-benchmark`: the server's options, and what is measured."""
+    parser = EnvironmentParser(
+        prog='bert-serving-benchmark',
+        description='Measure how fast servers with these options are. Those that an experiment varies, -num_worker '
+        'among them, come from its -test_... option; the ports are always free ones.',
+    )
+    add_server_options(parser)
+    parser.set_defaults(max_seq_len=40)
+    group = parser.add_argument_group('Benchmark', 'what is measured, and with what')
+    for dest, (default, option) in _BENCHMARK_OPTIONS.items():
+        parser.add_option(group, dest, option, default)
+    add_help_and_version(parser, RELEASE)
+    return parser
+
+
+def _one_of(words: Collection[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError('expected one of %s, got %r' % (', '.join(words), text))
+        return text
+
+    return parse
+
+
+def _benchmark_option(
+    name: str, default: object, help_: str, parse: Callable[[str], object] = str, metavar: str = 'N', many: bool = False
+) -> tuple[str, tuple[object, Option]]:
+    return name, (default, Option((name,), 'Benchmark', help_, parse, metavar, many))
+
+
+_BENCHMARK_OPTIONS = dict([
+    _benchmark_option(
+        'experiments', EXPERIMENTS, 'which are run', _one_of(EXPERIMENTS), 'NAME', many=True),
+    _benchmark_option(
+        'test_client_batch_size', (1, 4, 8, 16, 64, 256, 512, 1024), 'rows of a request', whole_number(1), many=True),
+    _benchmark_option(
+        'test_max_batch_size', (32, 64, 128, 256, 512), 'most rows of a graph run', whole_number(1), many=True),
+    _benchmark_option(
+        'test_max_seq_len', None, 'longest sequences (default: those of 20 40 80 160 320 that the model has positions '
+        'for)', whole_number(4), many=True),
+    _benchmark_option('test_num_client', (1, 2, 4, 8, 16, 32), 'clients at once', whole_number(1), many=True),
+    _benchmark_option(
+        'test_pooling_layer', None, 'pooled layers, one at a time (default: all of the model)', integer, 'LAYER', many=True),
+    _benchmark_option(
+        'test_num_worker', None, 'workers; a column of each table for each (default: those of 1 2 4 for which there are '
+        'GPUs, or cores)', whole_number(1), many=True),
+    _benchmark_option(
+        'test_rows', 512, 'rows of a measurement, as far as its clients and batches allow', whole_number(1), 'ROWS'),
+    _benchmark_option('num_repeat', 3, 'repeats that count, after one that does not', whole_number(1)),
+    _benchmark_option('wait_till_ready', 300, 'seconds in which a server must be ready', whole_number(1), 'SECONDS'),
+    _benchmark_option(
+        'client_vocab_file', None, 'a text whose words the sentences are made of (default: frequent English ones)',
+        metavar='FILE'),
+    _benchmark_option(
+        'random_model', None, 'serve random weights of this shape (%s) instead of a model' % ', '.join(SHAPES),
+        _one_of(SHAPES), 'SHAPE'),
+    _benchmark_option(
+        'against', None, 'another running server of the same protocol, measured in turn with ours wherever both do the '
+        'same work; the ratio is printed', metavar='HOST:PORT,PORT_OUT'),
+    _benchmark_option(
+        'output_dir', 'benchmark-results', 'folder for the report, the numbers, the pictures and the log', metavar='DIR'),
+])  # fmt: skip

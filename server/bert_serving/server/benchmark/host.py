@@ -15,6 +15,7 @@ from ..child import Child, Exited, Failed, Instructions, Ready, Report, ReportRe
 from ..errors import ServingError, StartError
 from ..server import LINGER_MS, BertServer
 from ..settings import Settings
+from ..states import ChildState
 from ..terminate import terminate
 from .load import Address
 
@@ -93,10 +94,10 @@ class Host:
             self._read_to_the_end(time.monotonic() + self._stop_within_s)
 
     def _read_to_the_end(self, deadline: float) -> bool:
-        while (report := self._wait_for_report(deadline - time.monotonic())) is not None:
-            if isinstance(report, Exited):
-                return True
-        return False
+        while self._child.state is not ChildState.GONE:
+            if self._wait_for_report(deadline - time.monotonic()) is None:
+                return False
+        return True
 
 
 def main(instructions: Instructions, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:

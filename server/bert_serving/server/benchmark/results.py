@@ -129,8 +129,7 @@ def make_json(
 
 def results_of(experiment: Experiment, results: Sequence[Result]) -> list[Result]:
     """The results of the cells of `experiment`, in their order."""
-    by_cell = {id(result.cell): result for result in results}
-    return [by_cell[id(cell)] for cell in experiment.cells if id(cell) in by_cell]
+    return [result for cell in experiment.cells for result in results if result.cell == cell]
 
 
 def _describe(result: Result) -> dict[str, Any]:

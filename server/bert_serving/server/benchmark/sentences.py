@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 SEED = 20181115
 
@@ -34,20 +34,14 @@ def read_vocabulary(path: str) -> list[str]:
 def make_sentences(number: int, words: int | None = None, vocabulary: Sequence[str] = WORDS) -> list[str]:
     """So many different sentences of `vocabulary`, whose words come the rarer the later they stand in it.
 
-    Each has `words` words, or the length of a natural sentence.
+    Each has `words` words, or the length of a natural sentence; where a vocabulary is so small that sentences repeat, a
+    number tells them apart.
     """
-    sentences: dict[str, None] = {}
-    for sentence in _endless_sentences(words, vocabulary):
-        sentences[sentence] = None
-        if len(sentences) == number:
-            break
-    return list(sentences)
-
-
-def _endless_sentences(words: int | None, vocabulary: Sequence[str]) -> Iterator[str]:
-    """Zipf's law for the words; whatever `vocabulary` is, a number at the end tells one round of it from another."""
     dice = random.Random(SEED)
     weights = [1 / (rank + 10) for rank in range(len(vocabulary))]
-    while True:
+    sentences: dict[str, None] = {}
+    for index in range(number):
         length = words or min(LONGEST, max(SHORTEST, round(dice.gammavariate(SHAPE, MEAN_WORDS / SHAPE))))
-        yield ' '.join(dice.choices(vocabulary, weights, k=length)) + '.'
+        sentence = ' '.join(dice.choices(vocabulary, weights, k=length)) + '.'
+        sentences[sentence if sentence not in sentences else '%s %d' % (sentence, index)] = None
+    return list(sentences)

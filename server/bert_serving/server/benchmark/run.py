@@ -1,0 +1,244 @@
+"""The benchmark as a whole: make the plan, start each server it needs, measure, write the report.
+
+Called by `cli.benchmark_main`, in the process of the clients. Servers come and go one at a time; they choose free ports,
+and are measured as soon as they say that they are ready. The first run of every load is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ..bert_config import BertConfig
+from ..devices import CPU, plan_devices
+from ..errors import ServingError, StartError, UsageError
+from ..model_dir import find_model
+from ..release import RELEASE
+from ..settings import OPTIONS, Settings
+from . import plots
+from .host import Host
+from .load import Address, Crowd, connect, parse_address
+from .plan import PRECISION_FLAGS, Cell, Experiment, Grid, Options, group_by_server, plan_experiments
+from .random_model import SHAPES, write_model
+from .results import Result, make_json, make_report, show_number, spread
+from .sentences import WORDS, make_sentences, read_vocabulary
+
+MAX_SEQ_LENS = (20, 40, 80, 160, 320)
+NUM_WORKERS = (1, 2, 4)
+"""What is tried unless the options say otherwise, as far as the model and the machine allow."""
+
+POLL_S = 0.5
+"""How long one attempt to reach the other server takes."""
+
+HOST_MODULE = 'bert_serving.server.benchmark.host'
+
+
+def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> int:
+    """Do what `args`, of `helper.get_benchmark_parser`, ask; return how many cells failed.
+
+    `host_module` is the seam at which a test puts another server.
+
+    Raises:
+        UsageError, ModelError: nothing was started.
+        StartError: the server of `-against` does not answer.
+    """
+    other = parse_address(args.against) if args.against else None
+    with _served_model(args) as (settings, leftovers):
+        model = find_model(
+            settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name
+        )  # fmt: skip
+        experiments = plan_experiments(args.experiments, _make_grid(args, settings, model.config))
+        if other is not None:
+            _wait_for(other, args.wait_till_ready)
+        os.makedirs(args.output_dir, exist_ok=True)
+        log = os.path.join(args.output_dir, 'server.log')
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(log)
+
+        def start(options: Options) -> Host:
+            return Host(replace(settings, **options), log, args.wait_till_ready, leftovers, host_module)
+
+        vocabulary = read_vocabulary(args.client_vocab_file) if args.client_vocab_file else WORDS
+        measurement = Measurement(start, other, vocabulary, args.num_repeat)
+        results = measurement.run(experiments)
+    _report(args, experiments, results, None if other is None else str(other))
+    return sum(result.failure is not None for result in results)
+
+
+@contextlib.contextmanager
+def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str]]]:
+    """The settings that all servers share, and the folders that are gone at the end: of a random model, if any."""
+    settings = replace(Settings.from_args(args), port=0, port_out=0)
+    if args.random_model is None:
+        yield settings, []
+        return
+    if args.model_dir is not None:
+        raise UsageError('-random_model and -model_dir exclude each other: give one of them')
+    with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
+        write_model(folder, SHAPES[args.random_model])
+        yield replace(settings, model_dir=folder), [folder]
+
+
+def _make_grid(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Grid:
+    """The `-test_...` options; for those not given, what the model and the machine allow."""
+    fitting = [length for length in MAX_SEQ_LENS if length <= config.max_position_embeddings]
+    return Grid(
+        max_seq_len=args.test_max_seq_len or fitting,
+        client_batch_size=args.test_client_batch_size,
+        num_client=args.test_num_client,
+        max_batch_size=args.test_max_batch_size,
+        pooling_layer=args.test_pooling_layer or [-1 - depth for depth in range(config.num_hidden_layers)],
+        num_worker=args.test_num_worker or _affordable_workers(settings),
+        precision_flags=[flag for flag in PRECISION_FLAGS if flag in OPTIONS],
+        rows=args.test_rows,
+    )
+
+
+def _affordable_workers(settings: Settings) -> list[int]:
+    devices = set(plan_devices(max(NUM_WORKERS), settings.cpu, settings.device_map).devices)
+    places = len(os.sched_getaffinity(0)) if devices == {CPU} else len(devices)
+    return [number for number in NUM_WORKERS if number <= places]
+
+
+def _wait_for(other: Address, within_s: float) -> None:
+    """Wait until the server of `-against` answers; it may still be starting."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            connect(other, timeout_ms=int(1000 * POLL_S)).close()
+            return
+        except TimeoutError:
+            if time.monotonic() >= deadline:
+                raise StartError('-against: no server answered at %s within %d s' % (other, within_s)) from None
+
+
+class Measurement:
+    """Runs the cells of a plan, one server after another."""
+
+    def __init__(
+        self, start: Callable[[Options], Host], other: Address | None, vocabulary: Sequence[str], num_repeat: int
+    ) -> None:
+        """`start` makes a server of ours with some options changed; `other` is measured in turn with it."""
+        self._start = start
+        self._other = other
+        self._vocabulary = vocabulary
+        self._num_repeat = num_repeat
+
+    def run(self, experiments: Sequence[Experiment]) -> list[Result]:
+        """A result for every cell. A server that does not start fails its own cells and no others."""
+        groups = group_by_server(experiments)
+        results: list[Result] = []
+        with _Progress(sum(len(cells) for _, cells in groups)) as progress:
+            for options, cells in groups:
+                for result in self._measure_on_one_server(options, cells):
+                    results.append(result)
+                    progress.show(result)
+        return results
+
+    def _measure_on_one_server(self, options: Options, cells: Sequence[Cell]) -> Iterator[Result]:
+        try:
+            host = self._start(options).__enter__()
+        except ServingError as error:
+            yield from (Result(cell, failure=error.message) for cell in cells)
+            return
+        with contextlib.ExitStack() as stack:
+            stack.push(host)
+            for cell in cells:
+                yield self._measure(host.address, cell)
+
+    def _measure(self, address: Address, cell: Cell) -> Result:
+        """The values of a cell. A request that fails, on whichever server, fails the cell."""
+        servers = [address]
+        if self._other is not None and cell.is_comparable:
+            servers.append(self._other)
+        sentences = make_sentences(cell.load.rows, cell.load.words, self._vocabulary)
+        values: list[list[float]] = [[] for _ in servers]
+        try:
+            with contextlib.ExitStack() as stack:
+                crowds = [stack.enter_context(Crowd(server, cell.load)) for server in servers]
+                for repeat in range(1 + self._num_repeat):
+                    for crowd, own in zip(crowds, values, strict=True):
+                        timing = crowd.run(sentences)
+                        if repeat:
+                            own.append(timing.value(cell.metric))
+        except (OSError, RuntimeError, ValueError) as error:  # what the client raises
+            return Result(cell, failure=' '.join(('%s: %s' % (type(error).__name__, error)).split()))
+        return Result(cell, *values)
+
+
+class _Progress:
+    """A bar of tqdm, if it is installed, or else a line for each cell; on standard error. A context manager."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._bar: Any = None
+
+    def __enter__(self) -> _Progress:
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, unit='cell')
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, result: Result) -> None:
+        """A cell is done."""
+        self._done += 1
+        cell = result.cell
+        text = 'failed' if result.failure else '%s %s' % (show_number(spread(result.values).median), cell.metric.value)
+        words = '%s, %s: %s' % (cell.row, cell.column, text)
+        if self._bar is None:
+            print('%d/%d %s' % (self._done, self._total, words), file=sys.stderr)
+        else:
+            self._bar.set_postfix_str(words, refresh=False)
+            self._bar.update()
+
+
+def _report(
+    args: argparse.Namespace, experiments: Sequence[Experiment], results: Sequence[Result], other: str | None
+) -> None:
+    """Write `report.md`, `results.json` and the pictures into the folder, and the report to standard output."""
+    facts = {
+        'command': '`%s`' % shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        'finished': datetime.now().isoformat(' ', 'seconds'),
+        'release': RELEASE,
+        'machine': _describe_machine(),
+        'every cell': 'the median (least..greatest) of %d repeats, after one that is not counted' % args.num_repeat,
+    }
+    report = make_report(experiments, results, facts, other)
+    with open(os.path.join(args.output_dir, 'report.md'), 'w', encoding='utf-8') as file:
+        file.write(report)
+    with open(os.path.join(args.output_dir, 'results.json'), 'w', encoding='utf-8') as file:
+        json.dump(make_json(experiments, results, facts, other), file, indent=1)
+    print(report)
+    try:
+        plots.draw_all(args.output_dir, experiments, results)
+    except ImportError:
+        print('no pictures: matplotlib is not installed (%s)' % plots.REQUIREMENT, file=sys.stderr)
+
+
+def _describe_machine() -> str:
+    """The processor, how many cores of it we may use, and which of its units for matrix products it has."""
+    facts: dict[str, str] = {}
+    with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as file:
+        facts = dict(line.rstrip().replace('\t', '').split(':', 1) for line in file if ':' in line)
+    flags = [flag for flag in ('avx512f', 'avx512_bf16', 'amx_bf16') if flag in facts.get('flags', '').split()]
+    name = facts.get('model name', platform.processor()).strip() or platform.machine()
+    return '%s, %d cores%s, Python %s' % (
+        name, len(os.sched_getaffinity(0)), ''.join(', ' + flag for flag in flags), platform.python_version(),
+    )  # fmt: skip
