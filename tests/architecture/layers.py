@@ -9,18 +9,22 @@ LAYERS = [
     ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'settings']),
     (
         'L1 decisions',
-        ['tokenization', 'features', 'bert_config', 'model_dir', 'scheduling', 'batching', 'assembly', 'stats', 'devices'],
+        [
+            'tokenization', 'features', 'bert_config', 'model_dir', 'scheduling', 'batching', 'assembly', 'stats', 'devices',
+            'benchmark', 'benchmark.plan', 'benchmark.results',
+        ],
     ),
     (
         'L2 means',
         [
             'logs', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
-            'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime',
+            'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime', 'benchmark.sentences',
+            'benchmark.random_model',
         ],
     ),
     ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter']),
     ('L4 server', ['supervisor', 'server', 'helper', '']),
-    ('L5 commands', ['cli']),
+    ('L5 commands', ['benchmark.load', 'benchmark.host', 'benchmark.plots', 'benchmark.run', 'cli']),
 ]  # fmt: skip
 """From the bottom up; within a layer from left to right, but for the loops, which never import each other."""
 

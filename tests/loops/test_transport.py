@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -55,11 +56,15 @@ def test_port_0_is_any_free_port_and_a_taken_one_is_named() -> None:
 
 
 def test_a_port_that_can_not_be_had_says_why() -> None:
-    with zmq.Context() as context:
-        listener = make_socket(context, zmq.PULL)
-        listener.close()
-        with pytest.raises(StartError, match='-port 5: can not listen on it'):
-            bind_tcp(listener, 5, 'port')
+    class Denied:
+        def setsockopt(self, *_option: int) -> None:
+            pass
+
+        def bind(self, _address: str) -> None:
+            raise zmq.ZMQError(errno.EACCES)
+
+    with pytest.raises(StartError, match='-port 5: can not listen on it: Permission denied'):
+        bind_tcp(Denied(), 5, 'port')  # type: ignore[arg-type]
 
 
 def test_the_reactor_calls_back_in_the_order_of_adding_and_only_who_is_ready() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from bert_serving.server.transport import Reactor, make_socket
 from bert_serving.server.ventilator import Ventilator
 from bert_serving.server.wire import (
     Collected,
+    Drain,
     Job,
     Published,
     Refuse,
@@ -71,7 +73,6 @@ class Bench:
         return messages
 
     def close(self) -> None:
-        self.ventilator.close()
         self.context.destroy(linger=0)
 
 
@@ -154,10 +155,58 @@ def test_while_draining_new_requests_are_refused(bench: Bench) -> None:
     bench.ask(['a'])
     bench.ventilator.start_drain()
     bench.ask(['b'], request_id=2)
-    register, refusal = bench.heard(bench.sink)
+    register, drain, refusal = bench.heard(bench.sink)
     assert isinstance(register, Register)
+    assert drain == Drain()
     assert isinstance(refusal, Refuse)
     assert refusal.error.type == 'ShuttingDown'
+
+
+def test_what_has_come_when_the_port_is_let_go_is_refused(bench: Bench) -> None:
+    bench.ventilator.start_drain()
+    for request_id in (1, 2):
+        bench.client.send_multipart(encode_client_message(b'me', b'["a"]', request_id, 1))
+    time.sleep(0.2)  # both are in the ventilator's queue
+    bench.ventilator.stop_listening(bench.reactor)
+    refused = [message.request_id for message in bench.heard(bench.sink) if isinstance(message, Refuse)]
+    assert refused == [b'1', b'2']
+
+
+def test_credit_is_given_back_before_new_requests_are_read(bench: Bench) -> None:
+    bench.add_worker()
+    bench.ask(['a', 'b', 'c', 'd'])
+    bench.feedback.send_multipart(encode_ring_message(Collected(0, 1, 0, 0)))
+    bench.client.send_multipart(encode_client_message(b'me', b'["e", "f", "g", "h"]', 2, 4))
+    assert bench.ventilator._feedback.poll(5000)
+    assert bench.ventilator._requests.poll(5000)
+    bench.reactor.run_once(5000)
+    sent = [job.header.number for job in bench.heard(bench.worker) if isinstance(job, Job)]
+    assert sent == [1, 2], 'the worker has credit for four bulk rows: with the order turned round, the second job waits'
+
+
+def test_a_message_that_breaks_our_own_code_is_its_senders_trouble_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_args: object) -> None:
+        raise ZeroDivisionError('not thought of')
+
+    monkeypatch.setattr('bert_serving.server.ventilator.cut_request', cut)
+    bench.ask(['a'])
+    (refusal,) = bench.heard(bench.sink)
+    assert isinstance(refusal, Refuse)
+    assert refusal.error.type == 'InternalError'
+    monkeypatch.undo()
+    bench.ask(['a'], request_id=2)
+    assert isinstance(bench.heard(bench.sink)[0], Register)
+
+
+def test_a_flood_of_terminations_is_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level('INFO')
+    for _ in range(5):
+        bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
+        bench.reactor.run_once(5000)
+    assert bench.terminations == 5
+    assert caplog.text.count('asked the server to stop') == 1
 
 
 def test_the_jobs_of_a_lost_worker_wait_for_the_next(bench: Bench) -> None:

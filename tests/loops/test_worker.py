@@ -44,6 +44,7 @@ class Bench:
             5, 'inproc://jobs', 'inproc://sink', rows, encoder, Limits(4, 100), show_tokens, embed_length
         )
         self.crash: BaseException | None = None
+        self.ready: list[dict[str, Any]] = []
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
         self.jobs = make_socket(self.context, zmq.PUSH, linger_ms=1000)
@@ -51,7 +52,7 @@ class Bench:
 
     def _run(self) -> None:
         try:
-            self.worker.run(self.context)
+            self.worker.run(self.context, self.ready.append)
         except BaseException as error:
             self.crash = error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,19 +13,21 @@ import tempfile
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
+import zmq
 from conftest import leftovers_in
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 from bert_serving.server.errors import ServingError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
-from serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, serve
+from serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, fake_path, serve
 
 
 def fake_server(*words: str, **environment: str) -> ServerProcess:
@@ -82,20 +86,39 @@ def test_a_stopped_server_leaves_no_termination_behind_for_the_next_on_its_port(
         assert second.stop() == 0
 
 
-def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused() -> None:
-    with fake_server('-max_batch_size', '2', FAKE_WORKER_SECONDS='0.1') as server:
+def wait_until_accepted(client: BertClient, requests: int) -> None:
+    """Wait until the server has accepted so many requests in all."""
+    while client.server_status['statistic']['num_data_request'] < requests:
+        time.sleep(0.01)
+
+
+def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused(tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    with fake_server('-max_batch_size', '2', FAKE_WORKER_GATE=str(gate)) as server:
         server.wait_until_ready()
         with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
-            client.encode(['subscribed'])
             client.encode(['text %d' % i for i in range(20)], blocking=False)
-            time.sleep(0.2)
+            wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
             server.wait_for_log('accepted requests are answered first')
             with pytest.raises(Exception, match='ShuttingDown'):
                 client.encode(['too late'])
+            gate.touch()
             (answer,) = client.fetch_all()
             assert answer.shape == (20, 3)
         assert server.wait() == 0
+
+
+def test_a_client_that_has_gone_does_not_hold_up_the_end() -> None:
+    with fake_server(FAKE_WORKER_SECONDS='0.3') as server:
+        server.wait_until_ready()
+        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            client.encode(['nobody will read this'], blocking=False)
+            wait_until_accepted(client, 1)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 10, 'the limit is 30 s'
+        assert 'no client has subscribed' in server.log
 
 
 def test_a_request_that_came_while_the_workers_load_is_answered_even_if_the_server_is_told_to_stop_then() -> None:
@@ -110,24 +133,24 @@ def test_a_request_that_came_while_the_workers_load_is_answered_even_if_the_serv
         assert 'all set' not in server.log
 
 
-def test_the_time_limit_of_a_shutdown_holds() -> None:
-    with fake_server('-shutdown_timeout', '1', FAKE_WORKER_SECONDS='30') as server:
+def test_the_time_limit_of_a_shutdown_holds(tmp_path: Path) -> None:
+    with fake_server('-shutdown_timeout', '1', FAKE_WORKER_GATE=str(tmp_path / 'never')) as server:
         server.wait_until_ready()
         with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
             client.encode(['never answered'], blocking=False)
-            time.sleep(0.3)
+            wait_until_accepted(client, 1)
             started = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - started < 10
         assert '1 accepted requests were not answered' in server.log
 
 
-def test_a_second_signal_stops_at_once() -> None:
-    with fake_server(FAKE_WORKER_SECONDS='30') as server:
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    with fake_server(FAKE_WORKER_GATE=str(tmp_path / 'never')) as server:
         server.wait_until_ready()
         with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
             client.encode(['never answered'], blocking=False)
-            time.sleep(0.3)
+            wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
             server.wait_for_log('accepted requests are answered first')
             started = time.monotonic()
@@ -159,7 +182,7 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_1(option: str) -> None:
 def test_a_child_that_fails_at_start_ends_the_server_with_the_childs_reason() -> None:
     with fake_server('-num_worker', '2', FAKE_WORKER_DIES_AT_START='1') as server:
         assert server.wait() == 1
-        assert 'RuntimeError: no such device' in server.log
+        assert re.search(r'E:VENTILATOR:.*WORKER-1: RuntimeError: no such device', server.log), server.log
 
 
 def test_the_death_of_the_last_worker_ends_the_server_with_the_cause() -> None:
@@ -169,6 +192,49 @@ def test_the_death_of_the_last_worker_ends_the_server_with_the_cause() -> None:
         os.kill(worker, signal.SIGKILL)
         assert server.wait() == 1
         assert 'WORKER-0 was killed by SIGKILL! Perhaps out of memory?' in server.log
+
+
+def test_a_worker_that_ends_by_an_exception_is_a_dead_worker_and_not_the_end_of_the_server() -> None:
+    with fake_server('-num_worker', '2', FAKE_WORKER_CRASHES='0') as server:
+        server.wait_until_ready()
+        assert ask(server, ['one']).shape == (1, 3)
+        assert ask(server, ['two']).shape == (1, 3)
+        server.wait_for_log('WORKER-0 ended with exit code 70 .*KeyboardInterrupt.*its jobs go to other workers')
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ('message', 'rows'),
+    [
+        (b'[' + b'1' * 5000 + b']', b'1000'),
+        (b'["a"]', b'5000000000'),
+        (b'["a"]', b'300'),
+        (b'[' * 100_000, b'1000'),
+        (b'{"a": NaN}', b'1'),
+        (b'["\\ud800", 5]', b'2'),
+        (b'\xff\xfe', b'1'),
+    ],
+)
+def test_no_message_ends_the_server_and_its_sender_is_told(
+    module_server: ServerProcess, message: bytes, rows: bytes
+) -> None:
+    with zmq.Context() as context, context.socket(zmq.PUSH) as out, context.socket(zmq.SUB) as back:
+        out.setsockopt(zmq.LINGER, 1000)
+        back.setsockopt(zmq.LINGER, 0)
+        back.setsockopt(zmq.SUBSCRIBE, b'odd')
+        back.connect('tcp://127.0.0.1:%d' % module_server.port_out)
+        out.connect('tcp://127.0.0.1:%d' % module_server.port)
+        out.send_multipart([b'odd', message, b'1', rows])
+        assert back.poll(10_000)
+        assert json.loads(back.recv_multipart()[1])['error']['type'] == 'BadRequest'
+    assert ask(module_server, ['hello']).shape == (1, 3)
+
+
+@pytest.fixture(scope='module')
+def module_server() -> Iterator[ServerProcess]:
+    with fake_server(PYTHONPATH=fake_path()) as server:
+        yield server.wait_until_ready()
+        assert server.stop() == 0
 
 
 def test_the_death_of_the_sink_ends_the_server_with_the_cause() -> None:
@@ -242,6 +308,7 @@ def test_a_service_manager_that_signals_every_process_still_gets_a_clean_drain()
         (['-model_dir', SMALL_MODEL, '-max_seq_len', '65'], '64'),
         (['-model_dir', SMALL_MODEL, '-pooling_layer', '-5'], '-5'),
         (['-model_dir', SMALL_MODEL, '-graph_tmp_dir', '/no/such/folder'], '/no/such/folder'),
+        (['-model_dir', SMALL_MODEL, '-graph_tmp_dir', '/proc'], '/proc'),
         (['-model_dir', SMALL_MODEL, '-http_port', '8125'], '-http_port'),
         (['-max_seq_len', '2'], '-max_seq_len'),
     ],
@@ -261,6 +328,7 @@ def test_a_head_that_the_checkpoint_lacks_ends_the_start_before_any_worker() -> 
         assert len(errors) == 1
         assert 'output_weights' in errors[0]
         assert 'output_bias' in errors[0]
+        assert 'GRAPHOPT: ' in errors[0]
         assert 'SINK' not in server.log
         assert 'Traceback' not in server.log
 

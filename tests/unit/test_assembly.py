@@ -32,6 +32,7 @@ from bert_serving.server.errors import RequestError
 from bert_serving.server.wire import (
     Answer,
     Collected,
+    Drain,
     FailedPart,
     JobHeader,
     Part,
@@ -55,6 +56,7 @@ class Sink:
         self.complaints: list[str] = []
         self.granted: list[bytes] = []
         self.full: set[bytes] = set()
+        self.room = 0
         self.forced = 0
 
     def handle(self, event: Event, now: float = 0.0) -> None:
@@ -64,8 +66,9 @@ class Sink:
             match action:
                 case Publish(reply, force):
                     self.forced += force
-                    blocked = reply.identity in self.full and not force
+                    blocked = reply.identity in self.full and not force and not self.room
                     if not blocked:
+                        self.room = max(0, self.room - 1)
                         self.published.append([bytes(frame) for frame in reply.frames])
                     actions.extend(self.assembler.handle(Blocked(reply) if blocked else Sent(reply), now))
                 case Tell(report):
@@ -220,17 +223,81 @@ def test_a_full_reader_holds_up_nobody_else() -> None:
     assert sink.ids == [b'2']
 
 
-def test_a_reader_that_stays_full_loses_the_answer_with_a_word() -> None:
+def test_a_reader_that_takes_nothing_for_the_bound_may_lose_answers_which_count_as_given_up() -> None:
     sink = Sink(Bounds(unread_s=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
-    sink.handle(a_part(), 0)
+    for number in (1, 2):
+        sink.handle(a_part(number=number), 0)
     sink.handle(Tick(), 9)
     assert sink.forced == 0
     sink.handle(Tick(), 10)
-    assert sink.forced == 1
+    assert sink.forced == 2
+    assert len(sink.complaints) == 1
     assert 'client' in sink.complaints[0]
-    assert sink.told[-1] == Published(1, True)
+    sink.handle(a_part(number=3), 11)
+    assert sink.forced == 3
+    assert sink.assembler.given_up == 3
+    assert [report for report in sink.told if isinstance(report, Published)] == [
+        Published(number, False) for number in (1, 2, 3)
+    ]
+
+
+def test_a_new_subscription_ends_the_loss() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1), 0)
+    sink.handle(Tick(), 10)
+    sink.full = set()
+    sink.handle(Subscribed(ME), 11)
+    sink.handle(a_part(number=2), 11)
+    assert sink.forced == 1
+    assert sink.told[-1] == Published(2, True)
+
+
+def test_a_slow_reader_that_moves_on_is_not_taken_for_a_full_one() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number), 0)
+    for now in (8, 16, 24):  # one each time
+        assert sink.assembler.is_blocked
+        sink.room = 1
+        sink.handle(Tick(), now)
+    assert sink.ids == [b'1', b'2', b'3']
+    assert sink.forced == 0
+    assert not sink.assembler.is_blocked
+
+
+def test_a_full_reader_that_leaves_makes_its_answers_wait_for_the_next() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1), 0)
+    sink.handle(Unsubscribed(ME), 1)
+    assert not sink.assembler.is_blocked
+    sink.full = set()
+    sink.handle(Subscribed(ME), 2)
+    assert sink.ids == [b'1']
+
+
+def test_at_the_end_answers_wait_only_a_moment_for_clients_that_are_not_there() -> None:
+    sink = Sink()
+    sink.handle(Drain(), 0)
+    sink.handle(a_part(), 0)
+    sink.handle(Tick(), 1.9)
+    assert sink.assembler.given_up == 0
+    sink.handle(Tick(), 2)
+    assert sink.told[-1] == Published(1, False)
+
+
+def test_an_answer_too_large_for_the_memory_is_an_error_reply_and_not_a_crash() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(array=np.ones((2, 3, 7), np.float32), width=1 << 44))
+    assert json.loads(sink.published[0][1])['error']['type'] == 'InternalError'
 
 
 def test_an_answer_that_nobody_subscribes_to_expires_counted_and_told() -> None:
@@ -260,12 +327,30 @@ def test_the_oldest_unread_answers_are_given_up_beyond_the_bound_of_bytes() -> N
     assert sink.ids == [b'2', b'3']
 
 
-def test_the_bound_of_bytes_does_not_take_an_answer_that_is_being_sent() -> None:
+def test_an_answer_that_is_sent_at_once_costs_nobody_elses() -> None:
+    sink = Sink(Bounds(unread_bytes=100))
+    sink.handle(a_part(number=1, identity=b'idle'))
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(number=2))
+    assert sink.ids == [b'2']
+    assert sink.complaints == []
+
+
+def test_what_a_full_reader_has_waiting_counts_against_the_bound_of_bytes() -> None:
+    sink = Sink(Bounds(unread_bytes=100))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1), 0)
+    sink.handle(a_part(number=2), 1)
+    assert Published(1, False) in sink.told
     sink = Sink(Bounds(unread_bytes=10))
     sink.handle(Subscribed(ME))
-    sink.handle(a_part())
-    assert sink.ids == [b'1']
-    assert sink.complaints == []
+    sink.full = {ME}
+    sink.handle(a_part(), 0)
+    assert sink.told[-1] == Published(1, False)
+    assert not sink.assembler.is_blocked
+    sink.handle(Tick(), 1)
+    assert sink.ids == []
 
 
 def test_token_level_parts_are_padded_with_zeros_to_the_widest() -> None:

@@ -112,6 +112,28 @@ def test_a_wrong_variable_is_named(variable: str, text: str, capsys: pytest.Capt
     assert 'environment variable BERT_SERVING_' + variable in capsys.readouterr().err
 
 
+def test_a_wrong_variable_does_not_matter_where_the_command_line_has_the_option() -> None:
+    assert parse('-num_worker', '3', BERT_SERVING_NUM_WORKER='many').num_worker == 3
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert parse(BERT_SERVING_NUM_WORKER='', BERT_SERVING_MODEL_DIR='').num_worker == 1
+
+
+def test_the_variable_that_kubernetes_sets_for_a_service_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(BERT_SERVING_PORT='tcp://10.0.0.7:5555')
+    assert 'enableServiceLinks' in capsys.readouterr().err
+
+
+def test_the_environment_is_read_each_time() -> None:
+    parser = get_args_parser()
+    parser.environ = {'BERT_SERVING_NUM_WORKER': '4'}
+    assert parser.parse_args([]).num_worker == 4
+    parser.environ = {}
+    assert parser.parse_args([]).num_worker == 1
+
+
 @pytest.mark.parametrize('word', ['-h', '-help', '--help'])
 def test_help_shows_every_option_in_groups(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from bert_serving.server.wire import (
     Answer,
     BadRequest,
     Collected,
+    Drain,
     EncodeRequest,
     FailedPart,
     Job,
@@ -75,7 +77,15 @@ def test_what_nobody_can_be_answered_for(frames: list[bytes], says: str) -> None
         decode_client_message(frames)
 
 
-@pytest.mark.parametrize(('rows', 'says'), [(b'two', 'not a number'), (b'0', 'no rows'), (b'', 'not a number')])
+@pytest.mark.parametrize(
+    ('rows', 'says'),
+    [
+        (b'two', 'not a number'),
+        (b'0', 'from 1 to 100000000'),
+        (b'9' * 12, 'from 1 to 100000000'),
+        (b'', 'not a number'),
+    ],
+)
 def test_a_bad_row_count_is_answered(rows: bytes, says: str) -> None:
     message = decode_client_message([b'me', b'["a"]', b'1', rows])
     assert isinstance(message, BadRequest)
@@ -113,6 +123,7 @@ def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[by
         Collected(1, 2, 3, 4),
         Published(5, True),
         Published(6, False),
+        Drain(),
         Stop(),
     ],
     ids=lambda message: type(message).__name__,
@@ -165,11 +176,27 @@ def test_texts_come_out_as_they_went_in_lone_surrogates_too(texts: list[str]) ->
         (b'', 'not JSON'),
         (b'["\xff"]', 'not UTF-8: byte 2'),
         (b'[' * 200_000, 'nested too deeply'),
+        (b'[' + b'1' * 5000 + b']', 'can not be read'),
     ],
 )
 def test_a_message_that_is_no_json_is_the_clients_fault(payload: bytes, says: str) -> None:
     with pytest.raises(RequestError, match=says):
         decode_texts(payload)
+
+
+@given(st.recursive(st.text() | st.floats() | st.integers(10**4400, 10**4500) | st.none(), st.lists, max_leaves=5))
+def test_any_json_is_read_or_refused_as_the_clients_fault(value: object) -> None:
+    with contextlib.suppress(RequestError):
+        decode_texts(_as_json(value).encode('utf-8', 'surrogatepass'))
+
+
+def _as_json(value: object) -> str:
+    """`json.dumps`, and numbers of any length besides."""
+    if isinstance(value, list):
+        return '[%s]' % ','.join(map(_as_json, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return '9' * 4400
+    return json.dumps(value, ensure_ascii=False)
 
 
 def test_what_orjson_refuses_and_1_10_took_is_taken() -> None:

@@ -22,6 +22,7 @@ from .wire import (
     Answer,
     Buffer,
     Collected,
+    Drain,
     FailedPart,
     Part,
     Published,
@@ -71,7 +72,7 @@ class Tick:
     """Time has passed."""
 
 
-Event = Part | FailedPart | Register | Refuse | Status | Subscribed | Unsubscribed | Sent | Blocked | Tick
+Event = Part | FailedPart | Register | Refuse | Status | Drain | Subscribed | Unsubscribed | Sent | Blocked | Tick
 
 # --- actions ---------------------------------------------------------------------------------------------------------
 
@@ -99,8 +100,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send `reply`, then report `Sent` or `Blocked`. With `force`, send it to those who can take it and report
-    `Sent`, even if a full queue drops it.
+    """Send `reply`, then report `Sent` or `Blocked`.
+
+    With `force`, send it to those who can take it and report `Sent`, though a full queue drops it.
     """
 
     reply: Reply
@@ -132,7 +134,9 @@ class Bounds:
     """How long and how much the sink keeps for clients that do not read."""
 
     unread_s: float = 60.0
-    """How long an answer waits for a subscriber, or for room in a subscriber's queue."""
+    """How long an answer waits for a subscriber, or for a subscriber's full queue to move."""
+    unread_s_at_the_end: float = 2.0
+    """How long it waits for a subscriber when the server is about to stop."""
     unread_bytes: int = 1 << 30
     """Bytes of all answers that wait; beyond it the oldest are given up."""
     finished_numbers: int = 100_000
@@ -154,12 +158,15 @@ class _Assembly:
 class _Mailbox:
     """One identity: how many connections subscribe to it, and which replies wait for them, since when.
 
-    Only the head of `waiting` is ever being sent; it leaves when it is `Sent` or given up.
+    Only the head of `waiting` is ever being sent; it leaves when it is `Sent` or given up. A mailbox is `lossy` from the
+    first forced `Publish` to the next subscription: from then on ZeroMQ passes over the connection that is full without a
+    word, so nobody can tell whether an answer reached its reader, and it counts as given up.
     """
 
     subscribers: int = 0
     waiting: deque[tuple[float, Reply]] = field(default_factory=deque)
-    blocked: bool = False
+    blocked_since: float | None = None
+    lossy: bool = False
 
 
 class Assembler:
@@ -172,7 +179,10 @@ class Assembler:
         self._finished_order: deque[int] = deque()
         self._mailboxes: dict[bytes, _Mailbox] = {}
         self._waiting_bytes = 0
+        self._unread_s = bounds.unread_s
+        self._blocked: set[bytes] = set()
         self.given_up = 0
+        """Replies that nobody read, or that may not have reached their reader."""
 
     @property
     def open_requests(self) -> int:
@@ -183,6 +193,11 @@ class Assembler:
     def waiting_replies(self) -> int:
         """Replies that wait for a subscriber, or for room in its queue."""
         return sum(len(box.waiting) for box in self._mailboxes.values())
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a reader's queue is full, so that a `Tick` should come soon."""
+        return bool(self._blocked)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take one event in; return what is to be done, in order."""
@@ -207,7 +222,9 @@ class Assembler:
             case Sent(reply):
                 yield from self._sent(reply)
             case Blocked(reply):
-                self._mailboxes[reply.identity].blocked = True
+                yield from self._hold_back(reply, now)
+            case Drain():
+                self._unread_s = min(self._unread_s, self.bounds.unread_s_at_the_end)
             case _:
                 yield from self._retry_and_expire(now)
 
@@ -236,8 +253,8 @@ class Assembler:
     def _complete(self, number: int, assembly: _Assembly, now: float) -> Iterator[Action]:
         try:
             answer = join_parts(list(assembly.received.values()), assembly.total_rows)
-        except ValueError as error:
-            fault = InternalError('the parts of the request do not fit together: %s' % error)
+        except (ValueError, MemoryError) as error:
+            fault = InternalError('the parts of the request can not be put together: %s' % error)
             frames, answered = encode_error(assembly.identity, assembly.request_id, fault), False
         else:
             frames, answered = encode_result(assembly.identity, assembly.request_id, answer), True
@@ -270,8 +287,9 @@ class Assembler:
         box.waiting.append((now, reply))
         self._waiting_bytes += reply.size
         if box.subscribers and len(box.waiting) == 1:
-            yield Publish(reply)
-        yield from self._shed()
+            yield Publish(reply, force=box.lossy)
+        else:
+            yield from self._shed()
 
     def _subscribe(self, topic: bytes) -> Iterator[Action]:
         if not topic:
@@ -280,26 +298,41 @@ class Assembler:
         yield Grant(topic)
         box = self._mailboxes.setdefault(topic, _Mailbox())
         box.subscribers += 1
+        box.lossy = False
         yield from self._publish_head(box)
 
     def _unsubscribe(self, topic: bytes) -> None:
         box = self._mailboxes.get(topic)
         if box is not None:
             box.subscribers = max(0, box.subscribers - 1)
+            if not box.subscribers:
+                self._unblock(topic, box)
             self._discard_if_unused(topic, box)
 
     def _sent(self, reply: Reply) -> Iterator[Action]:
         box = self._mailboxes[reply.identity]
-        box.blocked = False
+        self._unblock(reply.identity, box)
         self._drop_head(box)
+        self.given_up += box.lossy
         if reply.number is not None:
-            yield Tell(Published(reply.number, reply.answered))
+            yield Tell(Published(reply.number, reply.answered and not box.lossy))
         yield from self._publish_head(box)
         self._discard_if_unused(reply.identity, box)
 
+    def _hold_back(self, reply: Reply, now: float) -> Iterator[Action]:
+        box = self._mailboxes[reply.identity]
+        if box.blocked_since is None:
+            box.blocked_since = now
+            self._blocked.add(reply.identity)
+        yield from self._shed()
+
+    def _unblock(self, identity: bytes, box: _Mailbox) -> None:
+        box.blocked_since = None
+        self._blocked.discard(identity)
+
     def _publish_head(self, box: _Mailbox) -> Iterator[Action]:
-        if box.subscribers and box.waiting and not box.blocked:
-            yield Publish(box.waiting[0][1])
+        if box.subscribers and box.waiting and box.blocked_since is None:
+            yield Publish(box.waiting[0][1], force=box.lossy)
 
     def _drop_head(self, box: _Mailbox) -> Reply:
         _since, reply = box.waiting.popleft()
@@ -308,32 +341,43 @@ class Assembler:
 
     def _discard_if_unused(self, identity: bytes, box: _Mailbox) -> None:
         if not box.subscribers and not box.waiting:
+            self._unblock(identity, box)
             del self._mailboxes[identity]
 
     def _retry_and_expire(self, now: float) -> Iterator[Action]:
-        for box in list(self._mailboxes.values()):
-            box.blocked = False
-            while box.waiting and now - box.waiting[0][0] >= self.bounds.unread_s and not box.subscribers:
-                yield from self._give_up(box, 'no client has subscribed to it for %g s' % self.bounds.unread_s)
-            if box.waiting and now - box.waiting[0][0] >= self.bounds.unread_s:
-                yield Complain('a reader of %s has been full for %g s and loses an answer'
-                               % (show_identity(box.waiting[0][1].identity), self.bounds.unread_s))  # fmt: skip
-                yield Publish(box.waiting[0][1], force=True)
-            else:
-                yield from self._publish_head(box)
+        for identity, box in list(self._mailboxes.items()):
+            if not box.subscribers:
+                yield from self._expire(box, now)
+            elif box.blocked_since is not None:
+                yield from self._retry(identity, box, now - box.blocked_since)
+
+    def _expire(self, box: _Mailbox, now: float) -> Iterator[Action]:
+        while box.waiting and now - box.waiting[0][0] >= self._unread_s:
+            yield from self._give_up(box, 'no client has subscribed to it for %g s' % self._unread_s)
+
+    def _retry(self, identity: bytes, box: _Mailbox, blocked_s: float) -> Iterator[Action]:
+        if blocked_s >= self.bounds.unread_s:
+            box.lossy = True
+            yield Complain('a reader of %s has taken nothing for %g s: from now on it may lose answers'
+                           % (show_identity(identity), blocked_s))  # fmt: skip
+        yield Publish(box.waiting[0][1], force=box.lossy)
 
     def _shed(self) -> Iterator[Action]:
         """Give the oldest replies up while all that wait are too large to be kept."""
         while self._waiting_bytes > self.bounds.unread_bytes:
-            idle = [box for box in self._mailboxes.values() if box.waiting and (box.blocked or not box.subscribers)]
-            if not idle:
-                return
+            idle = [
+                box
+                for box in self._mailboxes.values()
+                if box.waiting and (box.blocked_since is not None or not box.subscribers)
+            ]
             oldest = min(idle, key=lambda box: box.waiting[0][0])
             yield from self._give_up(oldest, 'more than %d bytes of answers wait unread' % self.bounds.unread_bytes)
 
     def _give_up(self, box: _Mailbox, why: str) -> Iterator[Action]:
         reply = self._drop_head(box)
         self.given_up += 1
+        if not box.waiting:
+            self._unblock(reply.identity, box)
         yield Complain('an answer to %s was given up: %s' % (show_identity(reply.identity), why))
         if reply.number is not None:
             yield Tell(Published(reply.number, False))
@@ -347,7 +391,8 @@ def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
     1.10 answered. A single part that needs no padding is passed on without a copy.
 
     Raises:
-        ValueError: rows are missing or overlap, or the dtypes or shapes of the parts differ.
+        ValueError: rows are missing, or the dtypes or shapes of the parts differ.
+        MemoryError: the whole is too large.
     """
     first = parts[0].answer
     width = max(part.width for part in parts)

@@ -108,11 +108,16 @@ class Child:
         finally:
             os.close(writer)
         line = json.dumps({**self.instructions, 'report_to': writer}).encode() + b'\n'
-        stdin = self._process.stdin
-        assert stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has died already; its report pipe says so
-            stdin.write(line)
-            stdin.flush()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has died already; its report pipe says so
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+
+    @property
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError('%s has not been started' % self.name)
+        return self._process
 
     def _make_environment(self) -> dict[str, str]:
         environment = {**os.environ, **self.environment}
@@ -141,13 +146,13 @@ class Child:
         return Ready(report['ready'])
 
     def _reap(self) -> Exited:
-        assert self._process is not None
+        """Note that the process is gone, and give its pipes back."""
+        process = self._started
         os.close(self._reports)
-        code = self._process.wait()
-        stdin = self._process.stdin
-        if stdin is not None:
+        code = process.wait()
+        if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                stdin.close()
+                process.stdin.close()
         expected = self.state is ChildState.STOPPING
         self.state = advance_child(self.state, ChildEvent.EXITED)
         return Exited(code, describe_exit(self.name, code), expected)
@@ -161,6 +166,16 @@ class Child:
         if self._process is not None and self.state is not ChildState.GONE:
             self.dismiss()
             self._process.kill()
+
+    def kill_and_reap(self, timeout_s: float) -> None:
+        """End the process at once and wait until it is gone; what it still had to report is not read."""
+        self.kill()
+        if self._process is not None and self.state is not ChildState.GONE:
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:  # in an uninterruptible wait of the system's; it will go when that ends
+                return
+            self._reap()
 
 
 def describe_exit(name: str, code: int) -> str:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from .benchmark.plan import EXPERIMENTS
+from .benchmark.plan import EXPERIMENTS, FP32, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
 from .release import RELEASE
-from .settings import EnvironmentParser, Option, add_help_and_version, add_server_options, integer, whole_number
+from .settings import (
+    OPTIONS,
+    EnvironmentParser,
+    Option,
+    add_help_and_version,
+    add_server_options,
+    integer,
+    whole_number,
+)
 
 __all__ = ['get_args_parser', 'get_benchmark_parser', 'get_shutdown_parser']
 
@@ -29,7 +37,7 @@ def get_shutdown_parser() -> EnvironmentParser:
     """The parser of `bert-serving-terminate`; its namespace is what `BertServer.shutdown` takes."""
     parser = EnvironmentParser(prog='bert-serving-terminate', description='Stop the server that listens on a port.')
     server = parser.add_argument_group('Server')
-    port, limit = whole_number(1, 65535), whole_number(0)
+    port, limit = whole_number(1, 65535), whole_number(1)
     server.add_argument('-ip', default='localhost', help='address of the server (default: localhost)')
     server.add_argument(
         '-port',
@@ -78,6 +86,8 @@ def _benchmark_option(
     return name, (default, Option((name,), 'Benchmark', help_, parse, metavar, many))
 
 
+_PRECISIONS = (FP32, *(flag for flag in PRECISION_FLAGS if flag in OPTIONS))
+
 _BENCHMARK_OPTIONS = dict([
     _benchmark_option(
         'experiments', EXPERIMENTS, 'which are run', _one_of(EXPERIMENTS), 'NAME', many=True),
@@ -94,6 +104,9 @@ _BENCHMARK_OPTIONS = dict([
     _benchmark_option(
         'test_num_worker', None, 'workers; a column of each table for each (default: those of 1 2 4 for which there are '
         'GPUs, or cores)', whole_number(1), many=True),
+    _benchmark_option(
+        'test_precision', _PRECISIONS, 'precisions, in which each of these options is on by itself', _one_of(_PRECISIONS),
+        'NAME', many=True),
     _benchmark_option(
         'test_rows', 512, 'rows of a measurement, as far as its clients and batches allow', whole_number(1), 'ROWS'),
     _benchmark_option('num_repeat', 3, 'repeats that count, after one that does not', whole_number(1)),

@@ -11,11 +11,11 @@ import argparse
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
@@ -36,14 +36,17 @@ from .settings import Settings
 from .states import ServerEvent, ServerState, advance_server
 from .supervisor import Supervisor
 from .terminate import terminate
-from .transport import Mailbox, Reactor, socket_folder
+from .transport import Mailbox, Reactor, socket_folder, temporary_folder
 from .ventilator import Ventilator
 from .wire import PROTOCOL_VERSION
 
 logger = logging.getLogger(__name__)
 
-LINGER_MS = 5000
+LINGER_S = 5
 """How long the sink may take at the end to get the answers it has published through to their readers."""
+
+WORKER_STOP_S = 2
+"""How long a worker may take to end by itself when nothing is asked of it any more."""
 
 Plan = tuple[Settings, Model, DevicePlan]
 
@@ -80,13 +83,14 @@ class BertServer(threading.Thread):
         self.error: ServingError | None = None
         self._state = ServerState.STARTING
         self._settled = threading.Event()
-        self._orders = Mailbox()
+        self._orders: Mailbox | None = None
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor)
         self._leftovers: list[str] = []
         self._endpoints: dict[int, str] = {}
+        self._ventilator = Ventilator(self.settings, self._describe, self.request_drain)
         self._waiting_for: set[str] = set()
-        self._rows = 0
+        self._workers: list[Child] = []
         self._started_at = datetime.now()
 
     # For the caller's thread -----------------------------------------------------------------------------------------
@@ -99,6 +103,8 @@ class BertServer(threading.Thread):
         """
         logs.set_up('VENTILATOR', self.settings.verbose)
         self._plan = plan(self.settings)
+        self._orders = Mailbox()
+        self._reactor.add(self._orders.fileno(), self._obey)
         super().start()
 
     def close(self) -> None:
@@ -109,18 +115,25 @@ class BertServer(threading.Thread):
 
     def request_drain(self) -> None:
         """Begin to do so, without waiting. Safe in a signal handler; a second call changes nothing."""
-        self._orders.put(ServerEvent.DRAIN)
+        self._order(ServerEvent.DRAIN)
 
     def request_stop(self) -> None:
         """Stop at once: what is not yet answered is lost. Safe in a signal handler."""
-        self._orders.put(ServerEvent.STOP)
+        self._order(ServerEvent.STOP)
+
+    def _order(self, event: ServerEvent) -> None:
+        if self._orders is not None:
+            self._orders.put(event)
 
     def wait_until_ready(self) -> None:
         """Wait until requests are answered.
 
         Raises:
             ServingError: the server could not start, or was closed before it was ready.
+            RuntimeError: it has not been started.
         """
+        if self._orders is None:
+            raise RuntimeError('the server has not been started')
         self._settled.wait()
         if not self.is_ready.is_set():
             raise self.error or StartError('the server was closed before it was ready')
@@ -152,7 +165,6 @@ class BertServer(threading.Thread):
 
     def run(self) -> None:
         """Start, serve, stop. An error ends the server and is kept in `error`."""
-        self._reactor.add(self._orders.fileno(), self._obey)
         try:
             with self._belongings():
                 self._start_and_serve()
@@ -160,13 +172,16 @@ class BertServer(threading.Thread):
             self.error = error
             logger.error('%s', error)
         except Exception as error:
-            self.error = StartError('a fault in the server: %s: %s' % (type(error).__name__, error))
+            self.error = ServingError('a fault in the server: %s: %s' % (type(error).__name__, error))
             logger.exception('ended by an exception')
         finally:
             self._advance(ServerEvent.STOP)
+            self.is_ready.clear()
             self._settled.set()
-            self._orders.close()
-            logger.info('terminated! rows=%d uptime=%s', self._rows, datetime.now() - self._started_at)
+            if self._orders is not None:
+                self._orders.close()
+            logger.info('terminated! rows=%d uptime=%s',
+                        self._ventilator.rows_answered, datetime.now() - self._started_at)  # fmt: skip
 
     @contextlib.contextmanager
     def _belongings(self) -> Iterator[None]:
@@ -175,17 +190,17 @@ class BertServer(threading.Thread):
             self._sockets = stack.enter_context(socket_folder())
             self._leftovers.append(self._sockets)
             if self.settings.graph_tmp_dir is None:
-                self._graphs = tempfile.mkdtemp(prefix='bert-serving-graph-')
-                stack.callback(shutil.rmtree, self._graphs, ignore_errors=True)
+                self._graphs = stack.enter_context(temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
                 self._leftovers.append(self._graphs)
             else:
                 self._graphs = self.settings.graph_tmp_dir
             yield
 
     def _start_and_serve(self) -> None:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._ventilator = Ventilator(self.settings, self._describe, self.request_drain)
-        try:
+        with contextlib.ExitStack() as stack:
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            stack.callback(context.destroy, linger=0)
+            stack.callback(self._supervisor.kill_all)
             self.port = self._ventilator.bind(context, self._address('feedback'), self._address('sink'))
             graph = self._export_graph()
             if graph is not None:
@@ -193,11 +208,6 @@ class BertServer(threading.Thread):
                 self._ventilator.listen(self._reactor)
                 self._serve()
                 self._drain()
-        finally:
-            self._rows = self._ventilator.rows_answered
-            self._supervisor.kill_all()
-            self._ventilator.close()
-            context.destroy(linger=0)
 
     def _address(self, name: str) -> str:
         return 'ipc://' + os.path.join(self._sockets, name)
@@ -207,31 +217,40 @@ class BertServer(threading.Thread):
             self._reactor.run_once(timeout_ms=1000)
 
     def _drain(self) -> None:
-        """Answer what was accepted, then let the workers end, then the sink; give up at the time limit."""
-        deadline = time.monotonic() + self.settings.shutdown_timeout
+        """Answer what was accepted, at most until the time limit; then end the workers, and last the sink.
+
+        Once everything is answered, nothing that a worker still computes is wanted, so it gets a moment and no more. The
+        sink gets the time that its last answers may need to reach their readers.
+        """
         self._ventilator.start_drain()
-        if self._ventilator.unanswered:
-            logger.info('shutting down: %d accepted requests are answered first', self._ventilator.unanswered)
-        self._run_while(lambda: self._ventilator.unanswered > 0, deadline)
+        unanswered = self._ventilator.unanswered
+        if unanswered:
+            logger.info('shutting down: %d accepted requests are answered first', unanswered)
+        self._run_while(lambda: self._ventilator.unanswered > 0, self.settings.shutdown_timeout)
         if self._ventilator.unanswered:
             logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
-            return
-        self._supervisor.dismiss_all()
+        self._ventilator.stop_listening(self._reactor)
+        self._supervisor.dismiss(self._workers)
         self._ventilator.stop_workers()
+        self._run_while(lambda: self._supervisor.are_alive(self._workers), WORKER_STOP_S)
+        self._supervisor.kill(self._workers)
+        self._supervisor.dismiss([self._sink])
         self._ventilator.stop_sink()
-        self._run_while(lambda: self._supervisor.alive > 0, max(deadline, time.monotonic() + LINGER_MS / 1000))
+        self._run_while(lambda: self._supervisor.are_alive([self._sink]), LINGER_S + 1)
 
-    def _run_while(self, condition: Callable[[], bool], deadline: float) -> None:
-        """Run the reactor while `condition` holds, the server drains and `time.monotonic()` is before `deadline`."""
+    def _run_while(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Run the reactor while `condition` holds and the server drains, for so many seconds at most."""
+        deadline = time.monotonic() + seconds
         while condition() and self._state is ServerState.DRAINING and time.monotonic() < deadline:
-            self._reactor.run_once(timeout_ms=100)
+            self._reactor.run_once(timeout_ms=50)
 
     def _advance(self, event: ServerEvent) -> None:
         self._state = advance_server(self._state, event)
 
     def _obey(self) -> None:
-        for order in self._orders.take_all():
-            self._advance(order)
+        if self._orders is not None:
+            for order in self._orders.take_all():
+                self._advance(order)
 
     # Children --------------------------------------------------------------------------------------------------------
 
@@ -240,8 +259,7 @@ class BertServer(threading.Thread):
         settings, model, devices = self._plan
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
-        descriptor, path = tempfile.mkstemp(prefix='graph-', suffix='.pb', dir=self._graphs)
-        os.close(descriptor)
+        path = os.path.join(self._graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
         child = self._make_child(self.exporter_module, 'GRAPHOPT', {
             'settings': settings.to_dict(),
             'model': model.to_json(),
@@ -263,11 +281,11 @@ class BertServer(threading.Thread):
             self._start_worker(worker, device, graph)
 
     def _start_sink(self) -> None:
-        child = self._make_child(self.sink_module, 'SINK', {
+        child = self._sink = self._make_child(self.sink_module, 'SINK', {
             'intake': self._address('sink'),
             'feedback': self._address('feedback'),
             'port_out': self.settings.port_out,
-            'linger_ms': LINGER_MS,
+            'linger_ms': LINGER_S * 1000,
         })  # fmt: skip
         self._waiting_for.add(child.name)
         self._supervisor.launch(child, partial(self._on_sink_ready, child.name), self._on_vital_exit)
@@ -287,8 +305,9 @@ class BertServer(threading.Thread):
             'max_position_embeddings': model.config.max_position_embeddings,
             'intake': self._endpoints[worker],
             'sink': self._address('sink'),
-        }, {'CUDA_VISIBLE_DEVICES': str(device)})  # fmt: skip
+        }, {'CUDA_VISIBLE_DEVICES': str(device), 'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'})  # fmt: skip  # GPUtil's order
         self._waiting_for.add(child.name)
+        self._workers.append(child)
         self._supervisor.launch(
             child, partial(self._on_worker_ready, child.name, worker), partial(self._on_worker_exit, worker)
         )
@@ -333,10 +352,11 @@ class BertServer(threading.Thread):
 
     def _describe(self) -> dict[str, Any]:
         """The keys of 1.10's status, but for `client` and `statistic`; ours beside them."""
-        settings, _model, devices = self._plan
+        settings, model, devices = self._plan
         sink = self._address('sink')
         return {
             **settings.to_status(),
+            'model_dir': os.path.dirname(model.vocab),
             'port': self.port,
             'port_out': self.port_out,
             'tensorflow_version': _version_of('tensorflow').split('.'),
@@ -348,7 +368,7 @@ class BertServer(threading.Thread):
             'zmq_version': zmq.zmq_version(),
             'server_start_time': str(self._started_at),
             'server_current_time': str(datetime.now()),
-            'num_process': self._supervisor.alive,
+            'num_process': self._supervisor.num_process,
             'ventilator -> worker': list(self._endpoints.values()),
             'worker -> sink': sink,
             'ventilator <-> sink': self._address('feedback'),
@@ -372,12 +392,20 @@ def plan(settings: Settings) -> Plan:
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
-    if settings.graph_tmp_dir is not None and not os.path.isdir(settings.graph_tmp_dir):
-        raise UsageError('-graph_tmp_dir: there is no folder %s' % settings.graph_tmp_dir)
+    if settings.graph_tmp_dir is not None:
+        check_writable(settings.graph_tmp_dir)
     devices = plan_devices(settings.num_worker, settings.cpu, settings.device_map)
     for warning in devices.warnings:
         logger.warning('%s', warning)
     return settings, model, devices
+
+
+def check_writable(graph_tmp_dir: str) -> None:
+    """Raise UsageError if no file can be made in the folder."""
+    try:
+        tempfile.TemporaryFile(dir=graph_tmp_dir).close()
+    except OSError as error:
+        raise UsageError('-graph_tmp_dir: no file can be written in %s: %s' % (graph_tmp_dir, error.strerror)) from None
 
 
 def _version_of(name: str) -> str:

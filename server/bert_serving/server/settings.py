@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 from .errors import UsageError
 from .pooling import PoolingStrategy
+from .wire import MAX_ROWS
 
 ENVIRONMENT_PREFIX = 'BERT_SERVING_'
 
@@ -197,7 +198,11 @@ class Settings:
         1, SERVING, 'number of workers, each a process with a model of its own', parse=whole_number(1), metavar='N'
     )
     max_batch_size: int = _option(
-        256, SERVING, 'most rows of a graph run; a larger request is split', parse=whole_number(1), metavar='ROWS'
+        256,
+        SERVING,
+        'most rows of a graph run; a larger request is split',
+        parse=whole_number(1, MAX_ROWS),
+        metavar='ROWS',
     )
     max_batch_tokens: int | None = _option(
         None, SERVING, 'most tokens of a graph run, padding included; without it -max_batch_size times -max_seq_len, '
@@ -297,18 +302,28 @@ class EnvironmentParser(argparse.ArgumentParser):
         self.options: dict[str, Option] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self.set_defaults(**dict(self._from_environment()))
-        return super().parse_known_args(args, namespace)
+        namespace = argparse.Namespace() if namespace is None else namespace
+        variables = {dest: text for dest in self.options if (text := self._variable_of(dest))}
+        for dest in variables:
+            setattr(namespace, dest, _NOT_GIVEN)
+        namespace, rest = super().parse_known_args(args, namespace)
+        for dest, text in variables.items():
+            if getattr(namespace, dest) is _NOT_GIVEN:
+                setattr(namespace, dest, self._parse_variable(self.options[dest], text))
+        return namespace, rest
 
-    def _from_environment(self) -> Iterator[tuple[str, Any]]:
-        for dest, option in self.options.items():
-            text = self.environ.get(option.variable)
-            if text is None:
-                continue
-            try:
-                yield dest, option.parse_variable(text)
-            except ValueError as error:
-                self.error('environment variable %s: %s' % (option.variable, error))
+    def _variable_of(self, dest: str) -> str:
+        """The text of an option's variable; an empty one counts as not set."""
+        return self.environ.get(self.options[dest].variable, '')
+
+    def _parse_variable(self, option: Option, text: str) -> Any:
+        try:
+            return option.parse_variable(text)
+        except ValueError as error:
+            hint = ''
+            if text.startswith('tcp://'):
+                hint = ' (Kubernetes sets it for a Service of that name: give the pod enableServiceLinks: false)'
+            self.error('environment variable %s: %s%s' % (option.variable, error, hint))
 
     def add_option(self, group: argparse._ActionsContainer, dest: str, option: Option, default: Any) -> None:
         """Add one option of the table to `group`."""
@@ -326,6 +341,10 @@ class EnvironmentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line on standard error, exit code 2; the usage of forty options would bury the message."""
         self.exit(2, '%s: error: %s (see %s -help)\n' % (self.prog, message, self.prog))
+
+
+_NOT_GIVEN = object()
+"""Stands in a namespace for an option that is in the environment, until the command line turns out not to have it."""
 
 
 class _HelpFormatter(argparse.HelpFormatter):

@@ -34,7 +34,7 @@ from .assembly import (
 from .child import Instructions, ReportReady
 from .errors import WireError
 from .transport import Context, Reactor, bind_tcp, make_socket
-from .wire import FailedPart, Part, Refuse, Register, Status, Stop, decode_ring_message, encode_ring_message
+from .wire import Drain, FailedPart, Part, Refuse, Register, Status, Stop, decode_ring_message, encode_ring_message
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,11 @@ TICK_S = 0.1
 MAX_MESSAGES_A_ROUND = 64
 """Parts read before subscriptions are looked at again."""
 
-READER_HWM = 1000
-"""Answers that libzmq queues for one connection before the sink keeps them itself."""
+RETRY_S = 0.005
+"""How often, while a reader's queue is full."""
+
+READER_HWM = 32
+"""Answers that libzmq queues for one connection; the sink keeps, counts and bounds what is beyond."""
 
 
 class Sink:
@@ -74,9 +77,10 @@ class Sink:
         reactor.add(self._intake, self._on_messages)
         next_tick = time.monotonic()
         while not self._stopped:
-            reactor.run_once(timeout_ms=int(TICK_S * 1000))
+            pause_s = RETRY_S if self._assembler.is_blocked else TICK_S
+            reactor.run_once(timeout_ms=int(pause_s * 1000))
             if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + TICK_S
+                next_tick = time.monotonic() + pause_s
                 self._handle(Tick())
         self._close()
 
@@ -94,8 +98,9 @@ class Sink:
         self._feedback.connect(self._feedback_endpoint)
 
     def _close(self) -> None:
-        if self._assembler.waiting_replies:
-            logger.warning('%d replies were never read and are dropped', self._assembler.waiting_replies)
+        unread = self._assembler.given_up + self._assembler.waiting_replies
+        if unread:
+            logger.warning('%d replies in all were given up, because nobody read them', unread)
         for socket in (self._clients, self._intake, self._feedback):
             socket.close()
 
@@ -121,7 +126,7 @@ class Sink:
             match message:
                 case Stop():
                     self._stopped = True
-                case Part() | FailedPart() | Register() | Refuse() | Status():
+                case Part() | FailedPart() | Register() | Refuse() | Status() | Drain():
                     self._handle(message)
                 case _:
                     logger.error('the sink was sent a %s and dropped it', type(message).__name__)

@@ -1,13 +1,14 @@
 """Counts what the ventilator sees of its clients: the `statistic` of SHOW_STATUS, in the keys of 1.10.
 
-Pure: requests and the time go in, a dictionary comes out. Memory is bounded: of clients and intervals only the latest
-are kept.
+Pure: requests and the time go in, a dictionary comes out. Memory is bounded: of clients and intervals only the latest are
+kept, of sizes only a summary.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 ACTIVE_S = 180.0
 """A client is active when its last data request is no older."""
@@ -18,6 +19,48 @@ KEPT_INTERVALS = 200
 Number = int | float
 
 
+@dataclass(slots=True)
+class Summary:
+    """Of the values seen so far: their number and sum, and the least and the greatest with how often each came."""
+
+    count: int = 0
+    total: Number = 0
+    least: Number = 0
+    num_least: int = 0
+    greatest: Number = 0
+    num_greatest: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[Number]) -> Summary:
+        summary = cls()
+        for value in values:
+            summary.add(value)
+        return summary
+
+    def add(self, value: Number) -> None:
+        """Take one more value in."""
+        if not self.count or value < self.least:
+            self.least, self.num_least = value, 0
+        if not self.count or value > self.greatest:
+            self.greatest, self.num_greatest = value, 0
+        self.num_least += value == self.least
+        self.num_greatest += value == self.greatest
+        self.count += 1
+        self.total += value
+
+    def to_dict(self, name: str) -> dict[str, Number]:
+        """The keys of 1.10 for a group of that name; {} if there are no values."""
+        if not self.count:
+            return {}
+        return {
+            'avg_' + name: self.total / self.count,
+            'min_' + name: self.least,
+            'max_' + name: self.greatest,
+            'num_min_' + name: self.num_least,
+            'num_max_' + name: self.num_greatest,
+        }
+
+
 class RequestStatistic:
     """What has been asked so far. Used by the ventilator's thread alone."""
 
@@ -25,7 +68,7 @@ class RequestStatistic:
         self._requests_of: OrderedDict[bytes, int] = OrderedDict()
         self._last_data_request: OrderedDict[bytes, float] = OrderedDict()
         self._num_client = 0
-        self._sizes: Counter[int] = Counter()
+        self._sizes = Summary()
         self._intervals: deque[float] = deque(maxlen=KEPT_INTERVALS)
         self._last: float | None = None
         self._num_sys = 0
@@ -38,7 +81,7 @@ class RequestStatistic:
     def count_data_request(self, identity: bytes, rows: int, now: float) -> None:
         """A client has sent `rows` texts at time `now`, in seconds of any clock that only goes forward."""
         self._count_client(identity)
-        self._sizes[rows] += 1
+        self._sizes.add(rows)
         self._last_data_request[identity] = now
         self._last_data_request.move_to_end(identity)
         if len(self._last_data_request) > KEPT_CLIENTS:
@@ -57,30 +100,15 @@ class RequestStatistic:
 
     def to_dict(self, now: float) -> dict[str, Number]:
         """The keys of 1.10; a group of which nothing is known yet is left out."""
-        num_data = self._sizes.total()
         return {
-            'num_data_request': num_data,
-            'num_total_seq': sum(size * count for size, count in self._sizes.items()),
+            'num_data_request': self._sizes.count,
+            'num_total_seq': self._sizes.total,
             'num_sys_request': self._num_sys,
-            'num_total_request': num_data + self._num_sys,
+            'num_total_request': self._sizes.count + self._num_sys,
             'num_total_client': self._num_client,
             'num_active_client': sum(now - last < ACTIVE_S for last in self._last_data_request.values()),
-            **summarise('request_per_client', Counter(self._requests_of.values())),
-            **summarise('size_per_request', self._sizes),
-            **summarise('last_two_interval', Counter(self._intervals)),
-            **summarise('request_per_second', Counter(1 / interval for interval in self._intervals if interval > 0)),
+            **Summary.of(self._requests_of.values()).to_dict('request_per_client'),
+            **self._sizes.to_dict('size_per_request'),
+            **Summary.of(self._intervals).to_dict('last_two_interval'),
+            **Summary.of(1 / seconds for seconds in self._intervals if seconds > 0).to_dict('request_per_second'),
         }
-
-
-def summarise(name: str, values: Mapping[int, int] | Mapping[float, int]) -> dict[str, Number]:
-    """Mean, least and greatest of `values`, which maps each to how often it came; {} if there are none."""
-    if not values:
-        return {}
-    least, greatest = min(values), max(values)
-    return {
-        'avg_' + name: sum(value * count for value, count in values.items()) / sum(values.values()),
-        'min_' + name: least,
-        'max_' + name: greatest,
-        'num_min_' + name: values[least],  # type: ignore[index]
-        'num_max_' + name: values[greatest],  # type: ignore[index]
-    }

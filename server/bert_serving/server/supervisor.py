@@ -7,12 +7,11 @@ readiness or death means for the ring is decided by `server.py`, which gives a c
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .child import Child, Exited, Failed, Ready
-from .errors import ServingError, StartError
+from .errors import StartError
 from .states import ChildState
 from .transport import Reactor
 
@@ -39,9 +38,10 @@ class Supervisor:
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         self._children: list[Child] = []
+        self._last_words: dict[str, str] = {}
 
     @property
-    def alive(self) -> int:
+    def num_process(self) -> int:
         """Children that have been started and not yet reaped."""
         return len(self._children)
 
@@ -79,28 +79,37 @@ class Supervisor:
             match report:
                 case Ready(facts):
                     on_ready(facts)
-                case Failed(message, exit_code):
-                    raise ChildFailed(message, exit_code)
+                case Failed(message, exit_code) if child.state is ChildState.STARTING:
+                    raise ChildFailed('%s: %s' % (child.name, message), exit_code)
+                case Failed(message):
+                    self._last_words[child.name] = message
                 case Exited(_code, how, expected):
                     self._reactor.remove(report_fd)
                     self._children.remove(child)
+                    why = self._last_words.pop(child.name, None)
                     if not expected:
-                        on_exit(child, how)
+                        on_exit(child, how if why is None else '%s (%s)' % (how, why))
 
-    def dismiss_all(self) -> None:
-        """From now on the end of a child is no accident. One that is not ready, and can not be told, is killed."""
-        for child in self._children:
+    def are_alive(self, children: Iterable[Child]) -> bool:
+        """Whether any of `children` is not yet reaped."""
+        return any(child.state is not ChildState.GONE for child in children)
+
+    def dismiss(self, children: Iterable[Child]) -> None:
+        """From now on the end of these children is no accident. One that is not ready, and can not be told, is killed."""
+        for child in children:
             if child.state is ChildState.STARTING:
                 child.kill()
-            child.dismiss()
+            elif child.state is ChildState.READY:
+                child.dismiss()
+
+    def kill(self, children: Iterable[Child]) -> None:
+        """End these children at once; that they are gone is noticed in the next rounds of the reactor."""
+        for child in children:
+            child.kill()
 
     def kill_all(self) -> None:
-        """End every child at once and reap it."""
+        """End every child at once and reap it, without reading anything else."""
         for child in self._children:
-            child.kill()
-        deadline = time.monotonic() + REAP_S
-        while self._children and time.monotonic() < deadline:
-            try:
-                self._reactor.run_once(timeout_ms=50)
-            except ServingError as error:  # the last words of one that was failing anyway
-                logger.debug('%s', error)
+            self._reactor.remove(child.fileno())
+            child.kill_and_reap(REAP_S)
+        self._children.clear()

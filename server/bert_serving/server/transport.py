@@ -36,22 +36,36 @@ def socket_folder() -> Iterator[str]:
         StartError: the folder can not be made, or its path is too long for a Unix socket.
     """
     parent = os.environ.get('ZEROMQ_SOCK_TMP_DIR') or tempfile.gettempdir()
-    try:
-        folder = tempfile.mkdtemp(prefix='bert-serving-', dir=parent)
-    except OSError as error:
-        raise StartError('no folder for sockets can be made in %s: %s (set ZEROMQ_SOCK_TMP_DIR to a writable one)'
-                         % (parent, error.strerror)) from None  # fmt: skip
-    try:
+    with temporary_folder(parent, 'ZEROMQ_SOCK_TMP_DIR') as folder:
         if len(os.fsencode(folder)) > LONGEST_SOCKET_PATH - len('/worker-000-000'):
             raise StartError('the path of the folder for sockets is too long for the system: %s (set '
                              'ZEROMQ_SOCK_TMP_DIR to a shorter one)' % folder)  # fmt: skip
+        yield folder
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: str, variable: str) -> Iterator[str]:
+    """A new folder in `parent`, private to this user; removed at the end.
+
+    Raises:
+        StartError: it can not be made; the message names the environment `variable` that chooses the parent.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix='bert-serving-', dir=parent)
+    except OSError as error:
+        raise StartError('no folder can be made in %s: %s (set %s to a writable one)'
+                         % (parent, error.strerror, variable)) from None  # fmt: skip
+    try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_socket(context: Context, kind: int, linger_ms: int = 0) -> Socket:
-    """A socket of `kind` without a high-water mark: what is on its way is bounded by the credit of the ring."""
+    """A socket of `kind` that closes after `linger_ms` (-1: when all is sent).
+
+    It has no high-water mark: what is on its way inside the ring is bounded by the credit.
+    """
     made = context.socket(kind)
     made.setsockopt(zmq.LINGER, linger_ms)
     made.setsockopt(zmq.SNDHWM, 0)
@@ -65,6 +79,10 @@ def bind_tcp(listener: Socket, port: int, option: str) -> int:
     Raises:
         StartError: the port is in use or not allowed; it names the `option` that chose it.
     """
+    listener.setsockopt(zmq.TCP_KEEPALIVE, 1)  # a peer that has vanished is noticed, and what is held for it let go
+    listener.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 60)
+    listener.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
+    listener.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
     try:
         listener.bind('tcp://*:%d' % port)
     except zmq.ZMQError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import zmq
 
-from .errors import RequestError, WireError
+from .errors import InternalError, RequestError, WireError
 from .scheduling import (
     Action,
     Arrived,
@@ -34,6 +34,7 @@ from .transport import Context, Reactor, Socket, bind_tcp, make_socket
 from .wire import (
     BadRequest,
     Collected,
+    Drain,
     EncodeRequest,
     Published,
     Refuse,
@@ -67,6 +68,7 @@ class Ventilator:
             Limits(settings.max_batch_size, settings.priority_batch_size, settings.prefetch_size)
         )
         self._workers: dict[int, Socket] = {}
+        self._terminating = False
 
     # Sockets ---------------------------------------------------------------------------------------------------------
 
@@ -92,10 +94,12 @@ class Ventilator:
         reactor.add(self._feedback, self._on_feedback)
         reactor.add(self._requests, self._on_request)
 
-    def close(self) -> None:
-        """Close every socket; what is still queued for a child is dropped."""
-        for socket in (self._requests, self._feedback, self._sink, *self._workers.values()):
-            socket.close()
+    def stop_listening(self, reactor: Reactor) -> None:
+        """Refuse what has come, and let go of the port: what comes now waits at its sender for the next server."""
+        while self._requests.poll(0):
+            self._on_request()
+        reactor.remove(self._requests)
+        self._requests.close()
 
     # Orders of the server --------------------------------------------------------------------------------------------
 
@@ -113,8 +117,9 @@ class Ventilator:
             self._handle(WorkerLost(worker))
 
     def start_drain(self) -> None:
-        """Refuse new requests from now on; what was accepted is still answered."""
+        """Refuse new requests from now on; what was accepted is still answered, to clients that are there."""
         self._handle(DrainStarted())
+        self._send(self._sink, Drain())
 
     def stop_workers(self) -> None:
         """Tell the workers to end when they have computed what they hold."""
@@ -138,7 +143,7 @@ class Ventilator:
     @property
     def num_worker(self) -> int:
         """Workers that take jobs now."""
-        return len(self._workers)
+        return self._scheduler.workers
 
     # The loop --------------------------------------------------------------------------------------------------------
 
@@ -166,11 +171,15 @@ class Ventilator:
             case BadRequest(identity, request_id, fault):
                 self._refuse(identity, request_id, fault)
             case TerminationRequest():
-                logger.info('a client asked the server to stop')
-                self._on_termination()
+                self._terminate()
+
+    def _terminate(self) -> None:
+        if not self._terminating:
+            logger.info('a client asked the server to stop')
+        self._terminating = True
+        self._on_termination()
 
     def _accept(self, request: EncodeRequest) -> None:
-        self._statistic.count_data_request(request.identity, request.rows, time.monotonic())
         logger.debug('new encode request id=%s rows=%d client=%s',
                      request.request_id.decode(), request.rows, show_identity(request.identity))  # fmt: skip
         try:
@@ -178,6 +187,12 @@ class Ventilator:
         except RequestError as error:
             self._refuse(request.identity, request.request_id, error)
             return
+        except Exception as error:  # a message that we have not thought of is its sender's trouble alone
+            logger.exception('a request could not be cut into jobs')
+            fault = InternalError('the server failed on the request: %s: %s' % (type(error).__name__, error))
+            self._refuse(request.identity, request.request_id, fault)
+            return
+        self._statistic.count_data_request(request.identity, request.rows, time.monotonic())
         self._handle(Arrived(request, cuts))
 
     def _refuse(self, identity: bytes, request_id: bytes, error: RequestError) -> None:

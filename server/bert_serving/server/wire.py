@@ -23,6 +23,8 @@ PROTOCOL_VERSION = '1.10.0'
 
 MAX_IDENTITY_BYTES = 1024
 MAX_ID_DIGITS = 20
+MAX_ROWS = 100_000_000
+"""What a row count may claim, and `-max_batch_size` be: it fits the numbers of the ring."""
 
 SHOW_CONFIG = b'SHOW_CONFIG'
 SHOW_STATUS = b'SHOW_STATUS'
@@ -97,8 +99,9 @@ def decode_client_message(frames: Frames) -> ClientMessage:
         return StatusRequest(identity, request_id, statistic=message == SHOW_STATUS)
     if not _is_number(rows):
         return BadRequest(identity, request_id, RequestError('the row count is not a number in ASCII digits'))
-    if int(rows) == 0:
-        return BadRequest(identity, request_id, RequestError('the request has no rows: expected at least one text'))
+    if not 0 < int(rows) <= MAX_ROWS:
+        reason = 'the row count is %d: expected from 1 to %d texts' % (int(rows), MAX_ROWS)
+        return BadRequest(identity, request_id, RequestError(reason))
     return EncodeRequest(identity, request_id, int(rows), message)
 
 
@@ -135,6 +138,8 @@ def decode_texts(payload: Buffer) -> Any:
         raise RequestError('the message is not UTF-8: byte %d can not be decoded' % error.start) from None
     except json.JSONDecodeError as error:
         raise RequestError('the message is not JSON: %s at character %d' % (error.msg, error.pos)) from None
+    except ValueError as error:  # a number of more digits than Python reads, say
+        raise RequestError('the message can not be read: %s' % error) from None
     except RecursionError:
         raise RequestError('the message is nested too deeply: expected a list of texts or of token lists') from None
 
@@ -278,6 +283,11 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """The server is about to stop: the sink does not wait long any more for clients that are not there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
     """The sink has a part: the worker that computed it has its credit back."""
 
@@ -296,7 +306,7 @@ class Published:
 
 
 WorkerInput = Job | Stop
-SinkInput = Part | FailedPart | Register | Refuse | Status | Stop
+SinkInput = Part | FailedPart | Register | Refuse | Status | Drain | Stop
 SinkReport = Collected | Published
 RingMessage = WorkerInput | SinkInput | SinkReport
 
@@ -328,6 +338,8 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
             return [b'COLLECTED', _COLLECTED.pack(worker, number, part, attempt)]
         case Published(number, answered):
             return [b'PUBLISHED', _PUBLISHED.pack(number, answered)]
+        case Drain():
+            return [b'DRAIN']
         case _:
             return [b'STOP']
 
@@ -376,6 +388,9 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
         case b'PUBLISHED':
             (numbers,) = frames
             return Published(*_PUBLISHED.unpack(numbers))
+        case b'DRAIN':
+            () = frames
+            return Drain()
         case b'STOP':
             () = frames
             return Stop()

@@ -83,25 +83,27 @@ class Worker:
         self._stopping = False
         self._crash: BaseException | None = None
 
-    def run(self, context: Context) -> None:
+    def run(self, context: Context, report_ready: ReportReady) -> None:
         """Serve until a `Stop` comes and what came before it is computed and sent.
 
         Raises:
             BaseException: whatever ended the compute thread.
         """
+        intake = make_socket(context, zmq.PULL)
+        intake.bind(self._intake_endpoint)
+        logger.info('ready and listening!')
+        report_ready({})
         compute = threading.Thread(target=self._compute_until_stopped, args=(context,), name='compute')
         compute.start()
-        self._take_in_until_stopped(context)
+        with intake, self._connect_to_sink(context) as sink:
+            self._take_in_until_stopped(intake, sink)
         compute.join()
         if self._crash is not None:
             raise self._crash
 
     # The intake thread -----------------------------------------------------------------------------------------------
 
-    def _take_in_until_stopped(self, context: Context) -> None:
-        intake = make_socket(context, zmq.PULL)
-        sink = self._connect_to_sink(context)
-        intake.bind(self._intake_endpoint)
+    def _take_in_until_stopped(self, intake: Socket, sink: Socket) -> None:
         while self._crash is None:
             if not intake.poll(500):
                 continue
@@ -117,8 +119,6 @@ class Worker:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        intake.close()
-        sink.close()
 
     def _take_in(self, job: Job, sink: Socket) -> None:
         header = job.header
@@ -246,8 +246,6 @@ def main(
         instructions['worker'], instructions['intake'], instructions['sink'], rows, encoder, run_limits(settings, device),
         settings.show_tokens_to_client, instructions['max_position_embeddings'] if fixed else None,
     )  # fmt: skip
-    logger.info('ready and listening!')
-    report_ready({})
     context = zmq.Context()
-    worker.run(context)
+    worker.run(context, report_ready)
     context.term()

@@ -13,13 +13,16 @@ from types import TracebackType
 
 from ..child import Child, Exited, Failed, Instructions, Ready, Report, ReportReady
 from ..errors import ServingError, StartError
-from ..server import LINGER_MS, BertServer
+from ..server import BertServer
 from ..settings import Settings
 from ..states import ChildState
 from ..terminate import terminate
 from .load import Address
 
 TERMINATE_TIMEOUT_MS = 5000
+
+STOP_MARGIN_S = 10
+"""How much longer than its `shutdown_timeout` a server may take to end before it is killed."""
 
 
 class Host:
@@ -37,7 +40,7 @@ class Host:
             'settings': settings.to_dict(), 'log': os.path.abspath(log),
         })  # fmt: skip
         self._ready_within_s = ready_within_s
-        self._stop_within_s = settings.shutdown_timeout + LINGER_MS / 1000 + 5
+        self._stop_within_s = settings.shutdown_timeout + STOP_MARGIN_S
 
     @property
     def pid(self) -> int | None:

@@ -59,14 +59,15 @@ class Crowd:
 
     def __enter__(self) -> Crowd:
         with ExitStack() as stack:
-            self._clients = [stack.enter_context(connect(self._server)) for _ in range(self._load.num_client)]
             self._threads = stack.enter_context(ThreadPoolExecutor(self._load.num_client))
+            self._clients = [stack.enter_context(connect(self._server)) for _ in range(self._load.num_client)]
             self._belongings = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        """Close the connections, which ends what still waits in a thread, then the threads."""
         self._belongings.close()
 
     def run(self, sentences: Sequence[str]) -> Timing:

@@ -17,7 +17,10 @@ from typing import Any
 Options = Mapping[str, Any]
 
 PRECISION_FLAGS = ('bf16', 'fp16', 'xla')
-"""Options of the server that trade exactness, or the time to start, for speed; those that this release has are tried."""
+"""Options of the server that trade exactness, or the time to start, for speed; a release may lack some."""
+
+FP32 = 'fp32'
+"""The precision without any of these flags."""
 
 MAX_REQUESTS = 32
 """Requests of one client in one measurement; with small ones, more would only take longer."""
@@ -79,9 +82,10 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The values that are tried: those of the `-test_...` options, and the flags of `PRECISION_FLAGS` that exist.
+    """The values that are tried: those of the `-test_...` options.
 
-    `rows` is how many rows a measurement has, as far as its clients and batches allow.
+    `precision` has `FP32` or a flag at each place, `precision_flags` all the flags that there are. `rows` is how many
+    rows a measurement has, as far as its clients and batches allow.
     """
 
     max_seq_len: Sequence[int]
@@ -90,6 +94,7 @@ class Grid:
     max_batch_size: Sequence[int]
     pooling_layer: Sequence[int]
     num_worker: Sequence[int]
+    precision: Sequence[str]
     precision_flags: Sequence[str]
     rows: int
 
@@ -99,10 +104,10 @@ class Grid:
         return Load(num_client, batch_rows, min(wanted, MAX_REQUESTS), words)
 
     @property
-    def precisions(self) -> list[tuple[str, Options]]:
-        """fp32 and one flag at a time: a name and the options for it."""
-        off = dict.fromkeys(self.precision_flags, False)
-        return [('fp32', off), *((flag, {**off, flag: True}) for flag in self.precision_flags)]
+    def precisions(self) -> Iterator[tuple[str, Options]]:
+        """The name of each precision, and the options for it."""
+        for name in self.precision:
+            yield name, {flag: flag == name for flag in self.precision_flags}
 
 
 def _try_max_seq_len(grid: Grid) -> Iterator[Cell]:

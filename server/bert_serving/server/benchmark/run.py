@@ -100,6 +100,7 @@ def _make_grid(args: argparse.Namespace, settings: Settings, config: BertConfig)
         max_batch_size=args.test_max_batch_size,
         pooling_layer=args.test_pooling_layer or [-1 - depth for depth in range(config.num_hidden_layers)],
         num_worker=args.test_num_worker or _affordable_workers(settings),
+        precision=args.test_precision,
         precision_flags=[flag for flag in PRECISION_FLAGS if flag in OPTIONS],
         rows=args.test_rows,
     )
@@ -163,18 +164,16 @@ class Measurement:
         if self._other is not None and cell.is_comparable:
             servers.append(self._other)
         sentences = make_sentences(cell.load.rows, cell.load.words, self._vocabulary)
-        values: list[list[float]] = [[] for _ in servers]
+        rounds: list[list[float]] = []
         try:
             with contextlib.ExitStack() as stack:
                 crowds = [stack.enter_context(Crowd(server, cell.load)) for server in servers]
-                for repeat in range(1 + self._num_repeat):
-                    for crowd, own in zip(crowds, values, strict=True):
-                        timing = crowd.run(sentences)
-                        if repeat:
-                            own.append(timing.value(cell.metric))
+                for _ in range(1 + self._num_repeat):
+                    rounds.append([crowd.run(sentences).value(cell.metric) for crowd in crowds])
         except (OSError, RuntimeError, ValueError) as error:  # what the client raises
             return Result(cell, failure=' '.join(('%s: %s' % (type(error).__name__, error)).split()))
-        return Result(cell, *values)
+        counted = rounds[1:]
+        return Result(cell, [values[0] for values in counted], [values[1] for values in counted if values[1:]])
 
 
 class _Progress:

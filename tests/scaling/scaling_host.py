@@ -1,0 +1,15 @@
+"""A server with workers of `scaling_worker`, in a process of its own; see `benchmark/host.py`."""
+
+from __future__ import annotations
+
+from bert_serving.server.benchmark import host
+from bert_serving.server.child import Instructions, ReportReady
+from serving import FakeServer
+
+
+class ScalingServer(FakeServer):
+    worker_module = 'scaling_worker'
+
+
+def main(instructions: Instructions, report_ready: ReportReady) -> None:
+    host.main(instructions, report_ready, ScalingServer)

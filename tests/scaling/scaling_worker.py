@@ -1,0 +1,41 @@
+"""A worker whose device is a clock: every run takes the same time and answers rows of so many floats.
+
+What stands in front of the device, and after it, is the real worker.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bert_serving.server import worker
+from bert_serving.server.child import Instructions, ReportReady
+from bert_serving.server.settings import Settings
+
+SECONDS, FLOATS = 'SCALING_SECONDS', 'SCALING_FLOATS'
+"""The environment variables that say how long a run takes and how many floats a row's answer has."""
+
+Int32 = NDArray[np.int32]
+
+
+class Clock:
+    """An encoder that computes nothing."""
+
+    def __init__(self, seconds: float, floats: int) -> None:
+        self.seconds = seconds
+        self.floats = floats
+
+    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+        time.sleep(self.seconds)
+        return np.zeros((len(input_ids), self.floats), np.float32)
+
+
+def load_clock(instructions: Instructions, settings: Settings) -> Clock:
+    return Clock(float(os.environ[SECONDS]), int(os.environ[FLOATS]))
+
+
+def main(instructions: Instructions, report_ready: ReportReady) -> None:
+    worker.main(instructions, report_ready, load_clock)
