@@ -18,6 +18,7 @@ LAYERS = [
         'L2 means',
         [
             'logs', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
+            'graph.layer_norm', 'graph.processor',
             'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime', 'benchmark.sentences',
             'benchmark.random_model',
         ],

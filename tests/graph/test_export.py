@@ -59,10 +59,11 @@ def nodes(path):
     return {node.name: node for node in graph.node}
 
 
+@pytest.mark.parametrize('on_cpu', [False, True])
 @pytest.mark.parametrize('strategy', [s for s in PoolingStrategy if not s.uses_pooler], ids=str)
 @pytest.mark.parametrize('chosen', [(2,), (3, 0, 3)], ids=str)
-def test_strategies_over_tokens(strategy, chosen, model, inputs, layers, answer):
-    vectors, info = answer(GraphSpec(model, chosen, strategy))
+def test_strategies_over_tokens(strategy, chosen, on_cpu, model, inputs, layers, answer):
+    vectors, info = answer(GraphSpec(model, chosen, strategy, on_cpu=on_cpu))
     expected = reference.pool(strategy.name, np.concatenate([layers[index] for index in chosen], -1), inputs[1])
     assert vectors.dtype == np.float32
     assert info.dtype == 'float32'
@@ -129,6 +130,36 @@ def test_fp16_is_close_to_float32(on_gpu, model, answer):
     exact, _ = answer(GraphSpec(model, (2,)))
     vectors, _ = answer(GraphSpec(model, (2,), fp16=True, on_gpu=on_gpu))
     assert cosine(vectors.astype(np.float32), exact).min() > 0.9999
+
+
+@pytest.mark.parametrize('on_cpu', [False, True])
+@pytest.mark.parametrize('strategy', PoolingStrategy, ids=str)
+def test_bf16_is_close_to_float32_and_answers_it(strategy, on_cpu, tmp_path, inputs):
+    labels = 1 if strategy is PoolingStrategy.REGRESSION else 5
+    model = reference.google_model(tmp_path / 'model', reference.random_variables(num_labels=labels))
+    fp32 = GraphSpec(model, (2, 0), strategy, num_labels=labels)
+    answers = []
+    for spec in (fp32, replace(fp32, bf16=True, on_cpu=on_cpu)):
+        info = export(spec, str(tmp_path / spec.dtype.name))
+        assert info.dtype == 'float32'
+        with GraphEncoder(info.path, threads=1) as encoder:
+            answers.append(encoder.encode(*inputs))
+    exact, close = answers
+    counts = inputs[1].astype(bool) if strategy is PoolingStrategy.NONE else slice(None)
+    assert close.dtype == np.float32
+    assert cosine(close[counts], exact[counts]).min() > 0.999
+
+
+def test_bf16_weights_are_bfloat16_in_the_file(model, tmp_path):
+    for name, bf16 in (('fp32', False), ('bf16', True)):
+        export(GraphSpec(model, (3,), bf16=bf16, on_cpu=True), str(tmp_path / name))
+    kernels = {
+        name: node.attr['dtype'].type
+        for name, node in nodes(tmp_path / 'bf16').items()
+        if name.endswith(('/kernel', 'word_embeddings'))
+    }
+    assert set(kernels.values()) == {tf.bfloat16.as_datatype_enum}
+    assert len(kernels) == 4 * 4 + 1
 
 
 @pytest.mark.parametrize('on_gpu', [False, True])

@@ -9,7 +9,7 @@ import pytest
 import reference
 from reference import CONFIG
 
-from bert_serving.server.graph.modeling import ACTIVATIONS, Bert, Inputs, attention_bias
+from bert_serving.server.graph.modeling import ACTIVATIONS, Bert, Constants, Inputs, attention_bias
 from bert_serving.server.graph.tf import tf, tf1
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
@@ -25,11 +25,11 @@ def run(build, inputs):
             return session.run(fetches, feed)
 
 
-def encode(config, variables, inputs, depth=None, dtype=tf.float32, **options):
+def encode(config, variables, inputs, depth=None, dtype=tf.float32, onednn=False, **options):
     depth = depth or config.num_hidden_layers
 
     def build(placeholders):
-        bert = Bert(config, variables, dtype)
+        bert = Bert(config, Constants(variables), dtype, onednn=onednn)
         return [bert.unflatten(x, placeholders) for x in bert.encode(placeholders, depth, **options)]
 
     return run(build, inputs)
@@ -117,7 +117,7 @@ def test_pooler_and_head():
     variables, inputs = reference.random_variables(num_labels=5), reference.random_inputs()
 
     def build(placeholders):
-        bert = Bert(CONFIG, variables)
+        bert = Bert(CONFIG, Constants(variables))
         pooled = bert.pool(bert.encode(placeholders, 4)[-1], placeholders)
         return pooled, bert.logits(pooled)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from reference import CONFIG
 import bert_serving.server
 from bert_serving.server.errors import StartError
 from bert_serving.server.graph.export import GraphSpec, export
+from bert_serving.server.graph.layer_norm import FUSED_LAYER_NORM, can_fuse_layer_norm
 from bert_serving.server.graph.runtime import GraphEncoder
-from bert_serving.server.graph.tf import tf1
+from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.pooling import PoolingStrategy
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
@@ -42,6 +44,20 @@ def graphs(variables, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
+def cpu_graph(variables, tmp_path_factory):
+    """The path of a graph that is made for the CPU."""
+    folder = tmp_path_factory.mktemp('cpu_graphs')
+    model = reference.google_model(folder / 'model', variables, WIDE_EPSILON)
+
+    @cache
+    def get(strategy=PoolingStrategy.REDUCE_MEAN, bf16=False):
+        spec = GraphSpec(model, (3,), strategy, bf16=bf16, on_cpu=True)
+        return export(spec, str(folder / ('%s-%s' % (strategy, bf16)))).path
+
+    return get
+
+
+@pytest.fixture(scope='module')
 def expected(variables):
     def get(strategy, inputs):
         return reference.pool(strategy.name, reference.bert(WIDE_EPSILON, variables, *inputs)[3], inputs[1])
@@ -59,6 +75,86 @@ def test_batches_of_all_shapes(strategy, xla, graphs, expected):
             answer = encoder.encode(*inputs)
             assert answer.shape[:-1] == ((rows, tokens) if strategy is PoolingStrategy.NONE else (rows,))
             np.testing.assert_allclose(answer, expected(strategy, inputs), **CLOSE)
+
+
+# On both sides of the bound between the size classes, and below the fewest tokens.
+SIZES = ((1, 1), (2, 3), (7, 1), (8, 10), (9, 9), (80, 1), (81, 1), (27, 3), (13, 11))
+
+
+@pytest.mark.parametrize('strategy', [PoolingStrategy.NONE, PoolingStrategy.REDUCE_MEAN], ids=str)
+def test_size_classes_answer_alike(strategy, cpu_graph, expected):
+    with GraphEncoder(cpu_graph(strategy), threads=2) as encoder:
+        for rows, tokens in SIZES:
+            inputs = reference.random_inputs(rows, tokens)
+            answer = encoder.encode(*inputs)
+            assert answer.shape[:-1] == ((rows, tokens) if strategy is PoolingStrategy.NONE else (rows,))
+            np.testing.assert_allclose(answer, expected(strategy, inputs), **CLOSE)
+
+
+@pytest.mark.parametrize('strategy', [PoolingStrategy.NONE, PoolingStrategy.REDUCE_MEAN], ids=str)
+def test_bfloat16_is_close_to_float32(strategy, cpu_graph, expected):
+    """Also for rows without a token, whose scores would be lost in a bfloat16 beside the -10000 of the mask."""
+    with GraphEncoder(cpu_graph(strategy, bf16=True), threads=2) as encoder:
+        for rows, tokens in SIZES:
+            ids, mask, type_ids = reference.random_inputs(rows, tokens)
+            answer = encoder.encode(ids, mask, type_ids)
+            assert answer.dtype == np.float32
+            counts = mask.astype(bool) if strategy is PoolingStrategy.NONE else slice(None)
+            assert cosine(answer[counts], expected(strategy, (ids, mask, type_ids))[counts]).min() > 0.999
+
+
+@pytest.mark.parametrize('rows', [3, 30])
+def test_rows_without_a_token_are_close_to_float32_too(rows, variables, tmp_path):
+    """Their scores, beside the -10000 of the mask, would have no digits left in a bfloat16."""
+    model = reference.google_model(tmp_path / 'model', variables)
+    ids, mask, type_ids = reference.random_inputs(rows)
+    inputs = (ids, np.zeros_like(mask), type_ids)
+    for bf16 in (True, False):
+        export(GraphSpec(model, (3,), PoolingStrategy.FIRST_TOKEN, bf16=bf16, on_cpu=True), str(tmp_path / str(bf16)))
+    with (
+        GraphEncoder(str(tmp_path / 'True'), threads=2) as bf16,
+        GraphEncoder(str(tmp_path / 'False'), threads=2) as fp32,
+    ):
+        assert cosine(bf16.encode(*inputs), fp32.encode(*inputs)).min() > 0.999
+
+
+def test_every_size_class_is_warm_after_load(cpu_graph):
+    class Spy(GraphEncoder):
+        seen = []
+
+        def encode(self, input_ids, input_mask, input_type_ids):
+            self.seen.append(input_ids.shape)
+            return super().encode(input_ids, input_mask, input_type_ids)
+
+    with Spy(cpu_graph(), threads=1) as encoder:
+        assert encoder.seen == [(1, 1), (81, 1)]
+
+
+def test_runs_of_very_few_tokens_are_padded_by_rows(cpu_graph, monkeypatch):
+    with GraphEncoder(cpu_graph(), threads=1) as encoder:
+        run, seen = encoder._run, []
+        monkeypatch.setattr(encoder, '_run', lambda *arrays: seen.append(arrays[0].shape) or run(*arrays))
+        for rows, tokens in ((1, 3), (2, 3), (1, 8)):
+            assert len(encoder.encode(*reference.random_inputs(rows, tokens))) == rows
+    assert seen == [(3, 3), (3, 3), (1, 8)]
+
+
+def test_description_of_what_is_on(cpu_graph, graphs):
+    with GraphEncoder(cpu_graph(), threads=3) as encoder:
+        assert encoder.describe() in (
+            'compute=float32 layer_norm=%s small_run=80 tokens xla=off threads=3' % kind for kind in ('fused', 'plain')
+        )
+    with GraphEncoder(cpu_graph(bf16=True), threads=1) as encoder:
+        assert encoder.describe().startswith('compute=bfloat16 layer_norm=')
+    encoder = GraphEncoder(graphs[PoolingStrategy.NONE], threads=1, xla=True)
+    with pytest.raises(RuntimeError, match='not loaded'):
+        encoder.describe()
+    with encoder:
+        assert encoder.describe() == 'compute=float32 layer_norm=plain small_run=none xla=on threads=1'
+
+
+def cosine(a, b):
+    return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
 
 
 def test_xla_sees_few_shapes_and_none_beyond_the_positions(graphs, monkeypatch):
@@ -88,20 +184,52 @@ def test_xla_without_positions_has_no_longest_bucket(variables, tmp_path):
         np.testing.assert_allclose(bucketed.encode(*inputs), plain.encode(*inputs), **CLOSE)
 
 
-def test_optimiser_fuses_the_dense_layers(graphs):
-    """Which is why the graph is flat between the layers, and its ops in the order that they are in."""
-    with GraphEncoder(graphs[PoolingStrategy.REDUCE_MEAN], threads=1) as encoder:
+DENSE = [(b'BiasAdd',), (b'BiasAdd', b'Add'), (b'BiasAdd', b'GeluExact'), (b'BiasAdd', b'Add')]
+"""What becomes of the four dense layers of an encoder layer: each is one kernel with what follows it."""
+
+
+def optimised(path):
+    """The nodes of the graph that the session runs."""
+    with GraphEncoder(path, threads=1) as encoder:
         metadata = tf1.RunMetadata()
         feed = dict(zip(('input_ids:0', 'input_mask:0', 'input_type_ids:0'), reference.random_inputs(), strict=True))
         options = tf1.RunOptions(output_partition_graphs=True)
         encoder._session.run('final_encodes:0', feed, options=options, run_metadata=metadata)
-    optimised = [node for graph in metadata.partition_graphs for node in graph.node]
-    if not [node for node in optimised if node.op.startswith('_Mkl')]:
+    nodes = [node for graph in metadata.partition_graphs for node in graph.node]
+    if not [node for node in nodes if node.op.startswith('_Mkl') and node.op != FUSED_LAYER_NORM]:
         pytest.skip('this processor runs without oneDNN, which has the fused kernels')
-    fused = [tuple(node.attr['fused_ops'].list.s) for node in optimised if 'FusedMatMul' in node.op]
-    assert sorted(fused) == sorted(
-        4 * [(b'BiasAdd',), (b'BiasAdd', b'Add'), (b'BiasAdd', b'GeluExact'), (b'BiasAdd', b'Add')]
-    )
+    return nodes
+
+
+def test_optimiser_fuses_the_dense_layers(graphs):
+    """Which is why the graph is flat between the layers, and its ops in the order that they are in."""
+    nodes = optimised(graphs[PoolingStrategy.REDUCE_MEAN])
+    fused = [tuple(node.attr['fused_ops'].list.s) for node in nodes if 'FusedMatMul' in node.op]
+    assert sorted(fused) == sorted(4 * DENSE)
+    assert not [node for node in nodes if node.op == FUSED_LAYER_NORM]
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.bfloat16], ids=lambda dtype: dtype.name)
+def test_kernels_of_a_graph_for_the_cpu(dtype, cpu_graph):
+    """Both size classes have the fused dense layers, the large one has the fused LayerNorm with the right epsilon."""
+    nodes = optimised(cpu_graph(bf16=dtype == tf.bfloat16))
+    products = [node for node in nodes if 'FusedMatMul' in node.op]
+    assert {node.attr['T'].type for node in products} == {dtype.as_datatype_enum}
+    for size_class in ('small/', 'large/'):
+        fused = [tuple(node.attr['fused_ops'].list.s) for node in products if node.name.startswith(size_class)]
+        assert sorted(fused) == sorted(4 * DENSE)
+    norms = [node for node in nodes if node.op == FUSED_LAYER_NORM]
+    assert len(norms) == (9 if can_fuse_layer_norm(dtype) else 0)
+    for node in norms:
+        assert node.name.startswith('large/')
+        assert node.attr['T'].type == dtype.as_datatype_enum
+        assert node.attr['epsilon'].f == pytest.approx(WIDE_EPSILON.layer_norm_eps)
+
+
+def test_size_classes_share_their_weights(cpu_graph):
+    shapes = [node.attr['value'].tensor.tensor_shape for node in optimised(cpu_graph()) if node.op == 'Const']
+    intermediate = [1 for shape in shapes if [dim.size for dim in shape.dim] == [21, 13]]
+    assert len(intermediate) == CONFIG.num_hidden_layers
 
 
 def test_not_loaded_and_closed(graphs):

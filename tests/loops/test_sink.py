@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zmq
 
+from bert_serving.server.assembly import DEFAULT_BOUNDS, Bounds
 from bert_serving.server.errors import RequestError
 from bert_serving.server.sink import Sink
 from bert_serving.server.transport import make_socket
@@ -33,7 +34,7 @@ from bert_serving.server.wire import (
 class Bench:
     """A sink in a thread: messages are put in, reports come out, readers subscribe."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.reports = make_socket(self.context, zmq.PULL)
         self.reports.bind('inproc://feedback')
@@ -44,7 +45,7 @@ class Bench:
             facts.update(found)
             ready.set()
 
-        sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000)
+        sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000, bounds=bounds)
         self.thread = threading.Thread(target=sink.run, args=(self.context, report_ready))
         self.thread.start()
         assert ready.wait(10)
@@ -60,7 +61,7 @@ class Bench:
         assert self.reports.poll(10_000), 'no report has come'
         return decode_ring_message(self.reports.recv_multipart())
 
-    def published_within(self, seconds: float) -> list[RingMessage]:
+    def published_within(self, seconds: float) -> list[Published]:
         """The reports of published requests that come in so long a time."""
         end = time.monotonic() + seconds
         reports = []
@@ -78,6 +79,14 @@ class Bench:
         self.readers.append(socket)
         return socket
 
+    def raw_reader(self) -> Any:
+        """A reader that says itself what it subscribes to, and shows whatever it is sent."""
+        socket = self.context.socket(zmq.XSUB)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect('tcp://127.0.0.1:%d' % self.port)
+        self.readers.append(socket)
+        return socket
+
     def close(self) -> None:
         if self.thread.is_alive():
             self.put(Stop())
@@ -91,6 +100,13 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def impatient() -> Iterator[Bench]:
+    bench = Bench(Bounds(unread_s=1.0))
     yield bench
     bench.close()
 
@@ -225,16 +241,39 @@ def test_when_the_last_of_two_clones_has_left_answers_wait(bench: Bench) -> None
 
 
 def test_a_reader_that_has_unsubscribed_from_one_identity_gets_only_the_other(bench: Bench) -> None:
-    reader = bench.reader(b'me', b'other')
-    other = bench.reader(b'me')
-    for each in (reader, other):
+    raw, other = bench.raw_reader(), bench.reader(b'me')
+    raw.send(b'\1me')
+    raw.send(b'\1other')
+    for each in (raw, other):
         bench.put(Status(b'me', b'0', b'{}'))
         while not each.poll(50):
             bench.put(Status(b'me', b'0', b'{}'))
-    reader.setsockopt(zmq.UNSUBSCRIBE, b'me')
+    raw.send(b'\0me')
     time.sleep(0.2)
+    while raw.poll(50):
+        raw.recv_multipart()
     bench.put(a_part(1))
     bench.put(a_part(2, identity=b'other'))
-    while (last := receive(reader)[-1]) == b'0':
-        pass
-    assert last == b'2'
+    assert receive(raw)[-1] == b'2'
+
+
+def test_a_reader_that_is_given_up_loses_its_own_answers_with_a_word_and_nobody_elses(
+    impatient: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    sleeper, slow = impatient.reader(b'sleeper', hwm=1), impatient.reader(b'me', hwm=1)
+    body = bytes(1 << 20)
+
+    def put(identity: bytes, first: int, count: int) -> None:
+        for number in range(first, first + count):
+            header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, identity, b'%d' % number)
+            impatient.put(Part(3, header, Answer('uint8', [1, len(body)], body), 0))
+
+    put(b'sleeper', 1, 100)
+    given_up = [report for report in impatient.published_within(2.5) if not report.answered]
+    assert given_up
+    assert 'may lose answers' in caplog.text
+    put(b'me', 1001, 100)
+    for number in range(1001, 1101):
+        assert receive(slow)[-1] == b'%d' % number
+        time.sleep(0.002)
+    assert receive(sleeper)[-1] == b'1'

@@ -47,7 +47,7 @@ class Bench:
         self.ready: list[dict[str, Any]] = []
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
-        self.jobs = make_socket(self.context, zmq.PUSH, linger_ms=1000)
+        self.jobs = make_socket(self.context, zmq.PUSH)
         self.jobs.connect('inproc://jobs')
 
     def _run(self) -> None:

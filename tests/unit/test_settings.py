@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'verbose': False, 'xla': False,
     }  # fmt: skip
     assert {key: status[key] for key in expected} == expected
-    assert set(status) - set(expected) == {'shutdown_timeout', 'max_batch_tokens'}, 'options of our own'
+    assert set(status) - set(expected) == {'bf16', 'shutdown_timeout', 'max_batch_tokens'}, 'options of our own'
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,11 @@ def test_a_namespace_of_another_making_is_completed_with_defaults() -> None:
 
 @pytest.mark.parametrize(
     ('values', 'says'),
-    [({'port': 7, 'port_out': 7}, 'both 7'), ({'pooling_layer': []}, 'at least one layer')],
+    [
+        ({'port': 7, 'port_out': 7}, 'both 7'),
+        ({'pooling_layer': []}, 'at least one layer'),
+        ({'bf16': True, 'fp16': True}, '-bf16 and -fp16'),
+    ],
 )
 def test_options_that_contradict_each_other_are_refused(values: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):

@@ -143,6 +143,9 @@ class Bounds:
     """How many finished requests are remembered, to know late duplicates of their parts."""
 
 
+DEFAULT_BOUNDS = Bounds()
+
+
 @dataclass(slots=True)
 class _Assembly:
     """The parts of one request."""
@@ -172,7 +175,7 @@ class _Mailbox:
 class Assembler:
     """The requests that are being put together, and the replies that wait. Used by the sink's one thread."""
 
-    def __init__(self, bounds: Bounds = Bounds()) -> None:
+    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         self.bounds = bounds
         self._open: dict[int, _Assembly] = {}
         self._finished: set[int] = set()

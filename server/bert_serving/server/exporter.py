@@ -27,7 +27,14 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
         position_embeddings=not settings.no_position_embeddings,
         num_labels=settings.num_labels,
         fp16=settings.fp16,
+        bf16=settings.bf16,
         on_gpu=instructions['on_gpu'],
+        on_cpu=not instructions['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
     )
     info = export(spec, instructions['path'])
     report_ready({'bytes': info.bytes})
+
+
+def _may_mix_devices(settings: Settings) -> bool:
+    """Whether the options send one graph to GPUs and CPUs. If no GPU is found it still runs, only plainer than need be."""
+    return not settings.cpu and any(device >= 0 for device in settings.device_map[: settings.num_worker])

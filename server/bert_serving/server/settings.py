@@ -221,6 +221,7 @@ class Settings:
     cpu: bool = _flag(DEVICES, 'run on the CPU')
     xla: bool = _flag(DEVICES, 'compile the graph with XLA')
     fp16: bool = _flag(DEVICES, 'compute in float16 where the device can, and answer float16')
+    bf16: bool = _flag(DEVICES, 'compute in bfloat16, and answer float32')
     gpu_memory_fraction: float = _option(
         0.5, DEVICES, "share of a GPU's memory that each worker may take", parse=fraction, metavar='FRACTION'
     )
@@ -254,6 +255,8 @@ class Settings:
         if not values['pooling_layer']:
             raise UsageError('-pooling_layer: expected at least one layer')
         settings = cls(**values)
+        if settings.bf16 and settings.fp16:
+            raise UsageError('-bf16 and -fp16 are two ways to compute: give one of them')
         if 0 != settings.port == settings.port_out:
             raise UsageError('-port and -port_out are both %d: give them different ports' % settings.port)
         return settings

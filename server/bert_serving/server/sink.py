@@ -3,9 +3,9 @@
 Runs in a process of its own, started by the supervisor. Its loop receives, lets `assembly.Assembler` decide, and does
 what was decided. It talks to the ventilator (round the ring) and to clients, never to a worker.
 
-The clients' socket is an XPUB whose subscriptions are granted by hand (XPUB_MANUAL) and reported one by one, clones and
-lost connections included (XPUB_VERBOSER): so an answer can wait for its reader, and an empty subscription, which would
-match every identity, is refused. XPUB_NODROP makes a full reader an EAGAIN for its own topic instead of a loss.
+The clients' socket is an XPUB whose subscriptions are granted by hand (XPUB_MANUAL), and so are reported one by one,
+clones and lost connections included: an answer can wait for its reader, and an empty subscription, which would match
+every identity, is refused. XPUB_NODROP makes a full reader an EAGAIN for its own topic instead of a loss.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from collections.abc import Iterator
 import zmq
 
 from .assembly import (
+    DEFAULT_BOUNDS,
     Action,
     Assembler,
     Blocked,
+    Bounds,
     Complain,
     Event,
     Grant,
@@ -54,13 +56,15 @@ READER_HWM = 32
 class Sink:
     """The sink's loop. Sockets are used by the one thread that calls `run`."""
 
-    def __init__(self, intake: str, feedback: str, port_out: int, linger_ms: int) -> None:
+    def __init__(
+        self, intake: str, feedback: str, port_out: int, linger_ms: int, bounds: Bounds = DEFAULT_BOUNDS
+    ) -> None:
         """`intake` is where parts and the ventilator's messages come in, `feedback` where reports go out."""
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
         self._linger_ms = linger_ms
-        self._assembler = Assembler()
+        self._assembler = Assembler(bounds)
         self._stopped = False
 
     def run(self, context: Context, report_ready: ReportReady) -> None:
@@ -87,14 +91,13 @@ class Sink:
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)
         self._clients.setsockopt(zmq.XPUB_MANUAL, 1)
-        self._clients.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._clients.setsockopt(zmq.XPUB_NODROP, 1)
         self._clients.setsockopt(zmq.SNDHWM, READER_HWM)
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
         self._port_out = bind_tcp(self._clients, self._port_out, 'port_out')
         self._intake = make_socket(context, zmq.PULL)
         self._intake.bind(self._intake_endpoint)
-        self._feedback = make_socket(context, zmq.PUSH, linger_ms=1000)
+        self._feedback = make_socket(context, zmq.PUSH)
         self._feedback.connect(self._feedback_endpoint)
 
     def _close(self) -> None:

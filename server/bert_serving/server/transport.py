@@ -61,13 +61,13 @@ def temporary_folder(parent: str, variable: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_socket(context: Context, kind: int, linger_ms: int = 0) -> Socket:
-    """A socket of `kind` that closes after `linger_ms` (-1: when all is sent).
+def make_socket(context: Context, kind: int) -> Socket:
+    """A socket of `kind` that closes at once: whatever is wanted of a process, it is asked for before it is stopped.
 
     It has no high-water mark: what is on its way inside the ring is bounded by the credit.
     """
     made = context.socket(kind)
-    made.setsockopt(zmq.LINGER, linger_ms)
+    made.setsockopt(zmq.LINGER, 0)
     made.setsockopt(zmq.SNDHWM, 0)
     made.setsockopt(zmq.RCVHWM, 0)
     return made

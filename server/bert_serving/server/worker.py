@@ -190,7 +190,7 @@ class Worker:
 
     def _connect_to_sink(self, context: Context) -> Socket:
         """A socket of the calling thread's own; ZeroMQ sockets are not to be shared."""
-        socket = make_socket(context, zmq.PUSH, linger_ms=-1)
+        socket = make_socket(context, zmq.PUSH)
         socket.connect(self._sink_endpoint)
         return socket
 
@@ -203,13 +203,20 @@ class Worker:
 
 def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
     """The encoder that runs the exported graph on this worker's device."""
+    from .graph.processor import read_flags, recommendation
     from .graph.runtime import GraphEncoder  # TensorFlow: seconds, and only here
 
+    on_gpu = instructions['device'] >= 0
     encoder = GraphEncoder(
-        instructions['graph'], threads=instructions['threads'], on_gpu=instructions['device'] >= 0,
+        instructions['graph'], threads=instructions['threads'], on_gpu=on_gpu,
         gpu_memory_fraction=settings.gpu_memory_fraction, xla=settings.xla,
     )  # fmt: skip
     encoder.load()
+    logger.info('graph: %s', encoder.describe())
+    if not on_gpu and not settings.fp16 and instructions['worker'] == 0:
+        advice = recommendation(read_flags(), settings.bf16)
+        if advice is not None:
+            logger.info('%s', advice)
     return encoder
 
 

@@ -4,7 +4,8 @@ Called by the exporter's process, which ends after it: the memory that reading a
 what only the weights can tell (a head that is missing, a shape that does not fit) is known before any worker starts.
 
 The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output
-`final_encodes`. Freezing is building: the weights are constants from the start. Only what the answer needs is built
+`final_encodes`. Made for the CPU it has two encoders over the same weights, one for runs of few tokens and one for
+all others, and takes the way that fits the run. Freezing is building: the weights are constants from the start. Only what the answer needs is built
 and the constants come prepared, so that pruning and folding have nothing left to do here. Fusing is left to the
 session that runs the graph (`runtime.py`): TensorFlow has no public function that runs its optimiser alone, and
 which kernels can be fused is a question to the device of the worker, not to that of the exporter.
@@ -24,13 +25,26 @@ from typing import Any
 from bert_serving.server.errors import ModelError, StartError
 from bert_serving.server.graph import checkpoint
 from bert_serving.server.graph.checkpoint import Shape, Variables
-from bert_serving.server.graph.modeling import FLOAT16_MAX, Bert, Inputs
+from bert_serving.server.graph.layer_norm import can_fuse_layer_norm
+from bert_serving.server.graph.modeling import (
+    BOUND_NAME,
+    FLOAT16_MAX,
+    OUTPUT_NAME,
+    Bert,
+    Constants,
+    Inputs,
+    Tensor,
+)
 from bert_serving.server.graph.pooling_ops import pool
 from bert_serving.server.graph.tf import tf
 from bert_serving.server.model_dir import Model
 from bert_serving.server.pooling import PoolingStrategy
 
-OUTPUT_NAME = 'final_encodes'
+# The most tokens, B*T, of a run that counts as small. A float32 product keeps one blocked layout of its weights, the one
+# for the first run that it sees, and for runs that want another it orders all of them anew: 9 ms instead of 4.5 for
+# 12 tokens of MiniLM-L6. oneDNN 3.7 with AVX-512 wants one layout from 7 to 80 tokens, another above (and below: the
+# runtime pads those). LayerNorm in plain ops is faster than the fused one up to some hundred tokens.
+SMALL_RUN = 80
 
 # A protobuf message can not be longer, and a graph is one message; its ops take some of that beside the weights.
 _LARGEST_GRAPH = 2**31 - 1
@@ -51,8 +65,14 @@ class GraphSpec:
     num_labels: int = 2
     fp16: bool = False
     """Whether the answers are float16."""
+    bf16: bool = False
+    """Whether weights, products and the states between the layers are bfloat16; pooling and answers are not."""
     on_gpu: bool = False
     """Whether only GPUs run it. Then `fp16` also computes in float16, for which a CPU would be slower instead."""
+    on_cpu: bool = False
+    """Whether only CPUs run it, and without XLA. Then it may consist of what oneDNN alone can run.
+
+    A graph for GPUs and CPUs together is neither: it is made of plain ops, which run on both."""
 
     @property
     def depth(self) -> int:
@@ -67,8 +87,11 @@ class GraphSpec:
         return 1 if self.strategy is PoolingStrategy.REGRESSION else self.num_labels
 
     @property
-    def computes_in_float16(self) -> bool:
-        return self.fp16 and self.on_gpu
+    def dtype(self) -> Any:
+        """The type that weights and products have."""
+        if self.bf16:
+            return tf.bfloat16
+        return tf.float16 if self.fp16 and self.on_gpu else tf.float32
 
     def variable_shapes(self) -> dict[str, Shape]:
         return checkpoint.variable_shapes(
@@ -135,20 +158,44 @@ def build(spec: GraphSpec, variables: Variables) -> tuple[Any, int, str]:
     """The graph, the width of its answer and the type of that."""
     graph = tf.Graph()
     with graph.as_default():
-        inputs = Inputs.placeholders()
-        bert = Bert(spec.model.config, variables, tf.float16 if spec.computes_in_float16 else tf.float32)
-        layers = bert.encode(inputs, spec.depth, spec.position_embeddings)
-        with tf.name_scope('pooling'):
-            answer = pool(spec.strategy, layers, spec.layers, inputs, bert)
-            if spec.fp16:
-                answer = tf.cast(tf.clip_by_value(answer, -FLOAT16_MAX, FLOAT16_MAX), tf.float16)
+        inputs, constants = Inputs.placeholders(), Constants(variables)
+        if spec.on_cpu:
+            answer, width = _answer_by_size(spec, constants, inputs)
+        else:
+            answer = _answer(spec, Bert(spec.model.config, constants, spec.dtype), inputs)
+            width = int(answer.shape[-1])
         answer = tf.identity(answer, OUTPUT_NAME)
-    return graph, int(answer.shape[-1]), str(answer.dtype.name)
+    return graph, width, str(answer.dtype.name)
+
+
+def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tuple[Tensor, int]:
+    """The answer of one of two encoders, which the number of tokens decides, and its width.
+
+    They share the constants and all run in one executor, so that each weight is there once, but for the layouts that
+    the kernels make of it: that costs less than two sessions, or two fetches, which have constants of their own.
+    """
+    bound = tf.constant(SMALL_RUN, name=BOUND_NAME)
+    small, large = inputs.by_size(bound)
+    config, dtype = spec.model.config, spec.dtype
+    with tf.name_scope('small'):
+        few = _answer(spec, Bert(config, constants, dtype), small)
+    with tf.name_scope('large'):
+        many = _answer(spec, Bert(config, constants, dtype, onednn=can_fuse_layer_norm(dtype)), large)
+    return tf.raw_ops.Merge(inputs=[few, many]).output, int(many.shape[-1])
+
+
+def _answer(spec: GraphSpec, bert: Bert, inputs: Inputs) -> Tensor:
+    layers = bert.encode(inputs, spec.depth, spec.position_embeddings)
+    with tf.name_scope('pooling'):
+        answer = pool(spec.strategy, layers, spec.layers, inputs, bert)
+        if spec.fp16:
+            answer = tf.cast(tf.clip_by_value(answer, -FLOAT16_MAX, FLOAT16_MAX), tf.float16)
+    return answer
 
 
 def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:
     """Refuse what would not fit, before its gigabytes are read."""
-    item = 2 if spec.computes_in_float16 else 4
+    item = spec.dtype.size
     size = sum(item * math.prod(shape) for shape in shapes.values()) + _ROOM_FOR_OPS
     if size > _LARGEST_GRAPH:
         raise ModelError(

@@ -1,7 +1,8 @@
 """BERT as TensorFlow ops over constants: tokens in, the hidden states of the encoder layers out.
 
 Runs in the exporter. There are no variables, no training ops and no dropout: every weight is a constant of the
-graph, so what is built is what is served, and freezing it is writing it down.
+graph, so what is built is what is served, and freezing it is writing it down. The encoder can be built several times
+over the same constants, once for every size class of runs.
 
 Between the layers everything is flat, [B*T, H]: the graph optimiser fuses MatMul + BiasAdd + GELU, and MatMul +
 BiasAdd + residual Add, where they stand next to each other in that order on matrices; and the constants are
@@ -26,15 +27,18 @@ import numpy as np
 
 from bert_serving.server.bert_config import BertConfig
 from bert_serving.server.graph.checkpoint import Array, Variables
+from bert_serving.server.graph.layer_norm import fused_layer_norm, plain_layer_norm
 from bert_serving.server.graph.tf import tf, tf1
 
 Tensor = Any
 
 INPUT_NAMES = ('input_ids', 'input_mask', 'input_type_ids')
-POSITIONS = 'position_embeddings'
+OUTPUT_NAME = 'final_encodes'
+POSITIONS = 'embeddings/position_embeddings'
+BOUND_NAME = 'size_class/bound'
 FLOAT16_MAX = 65504.0
 
-_MASKED = -10000.0
+_MASKED = -10000
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -71,9 +75,43 @@ class Inputs:
 
     @classmethod
     def placeholders(cls) -> Inputs:
-        ids, mask, type_ids = (tf1.placeholder(tf.int32, (None, None), name) for name in INPUT_NAMES)
+        return cls._of(*(tf1.placeholder(tf.int32, (None, None), name) for name in INPUT_NAMES))
+
+    def by_size(self, bound: int | Tensor) -> tuple[Inputs, Inputs]:
+        """The same inputs for runs of at most `bound` tokens, B*T, and for larger ones.
+
+        In every run one of the two is dead, and with it whatever is computed from it alone.
+        """
+        is_small = tf.size(self.ids) <= bound
+        sides = [tf.raw_ops.Switch(data=x, pred=is_small) for x in (self.ids, self.mask, self.type_ids)]
+        return self._of(*(side.output_true for side in sides)), self._of(*(side.output_false for side in sides))
+
+    @classmethod
+    def _of(cls, ids: Tensor, mask: Tensor, type_ids: Tensor) -> Inputs:
         rows, tokens = tf.unstack(tf.shape(ids))
         return cls(ids, mask, type_ids, rows, tokens)
+
+
+class Constants:
+    """The variables of a model as constants of the current graph; what is asked for again is not made again."""
+
+    def __init__(self, variables: Variables) -> None:
+        self._variables = variables
+        self._made: dict[tuple[str, Any], Tensor] = {}
+
+    def get(self, name: str, dtype: Any = tf.float32, make: Callable[[Variables], Array] | None = None) -> Tensor:
+        """The variable `name`, or what `make` makes of the variables, as a constant of that name and type.
+
+        It is cast here and now, not in every run; to float16 within its range.
+        """
+        if (name, dtype) not in self._made:
+            values = make(self._variables) if make else self._variables[name]
+            if dtype == tf.float16:
+                values = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX)
+            with tf1.name_scope(None):
+                values = values.astype(dtype.as_numpy_dtype, copy=False)
+                self._made[name, dtype] = tf.constant(values, name=name)
+        return self._made[name, dtype]
 
 
 class Bert:
@@ -82,26 +120,37 @@ class Bert:
     With `dtype` float16, the kernels and their products are float16, which a GPU is fast at. Sums over many numbers
     (LayerNorm, softmax, the residual stream) stay float32, and what enters or leaves a product is clipped to the
     range of float16: so no infinity arises, and no NaN from it, however large the weights.
+
+    With `dtype` bfloat16, which has the range of float32, the residual stream is bfloat16 too: so its sums are fused
+    into the products before them, and nothing is cast between the layers. LayerNorm and softmax are computed in
+    float32, in ops that are told to or within the kernels of oneDNN.
+
+    With `onednn`, it is made for large runs on a CPU, by kernels that only oneDNN has.
     """
 
-    def __init__(self, config: BertConfig, variables: Variables, dtype: Any = tf.float32) -> None:
+    def __init__(
+        self, config: BertConfig, constants: Constants, dtype: Any = tf.float32, *, onednn: bool = False
+    ) -> None:
         self._config = config
-        self._variables = variables
+        self._constants = constants
         self._dtype = dtype
+        self._stream_dtype = tf.bfloat16 if dtype == tf.bfloat16 else tf.float32
+        self._softmax_dtype = self._stream_dtype if onednn else tf.float32
+        self._onednn = onednn
 
     def encode(self, inputs: Inputs, depth: int, position_embeddings: bool = True) -> list[Tensor]:
         """The outputs of the `depth` lowest layers, each float32, [B*T, H]."""
         with tf.name_scope('embeddings'):
             x = self._embed(inputs, position_embeddings)  # [B*T, H]
         with tf.name_scope('attention_bias'):
-            bias = attention_bias(inputs.mask)  # [B, 1, 1, K]
+            bias = attention_bias(inputs.mask, self._softmax_dtype)  # [B, 1, 1, K]
         layers = []
         for index in range(depth):
             layer = 'encoder/layer_%d' % index
             with tf.name_scope(layer):
                 x = self._attend(layer + '/attention', x, bias, inputs)  # [B*T, H]
                 x = self._feed_forward(layer, x)  # [B*T, H]
-            layers.append(x)
+            layers.append(tf.cast(x, tf.float32))
         return layers
 
     def unflatten(self, x: Tensor, inputs: Inputs) -> Tensor:
@@ -109,91 +158,95 @@ class Bert:
         return tf.reshape(x, [inputs.rows, inputs.tokens, x.shape[-1]])
 
     def pool(self, last_layer: Tensor, inputs: Inputs) -> Tensor:
-        """The pooler of pre-training: a dense layer with tanh over [CLS]. From [B*T, H] to [B, H]."""
+        """The pooler of pre-training: a dense layer with tanh over [CLS]. From [B*T, H] to [B, H], all float32."""
         with tf.name_scope('pooler'):
             first = self.unflatten(last_layer, inputs)[:, 0]  # [B, H]
-            return tf.tanh(self._dense('pooler/dense', first))  # [B, H]
+            kernel, bias = self._constants.get('pooler/dense/kernel'), self._constants.get('pooler/dense/bias')
+            return tf.tanh(tf.nn.bias_add(tf.matmul(first, kernel), bias))  # [B, H]
 
     def logits(self, pooled: Tensor) -> Tensor:
-        """The head that fine-tuning put on the pooler: from [B, H] to [B, number of labels]."""
+        """The head that fine-tuning put on the pooler: from [B, H] to [B, number of labels], all float32."""
         with tf.name_scope('head'):
-            kernel, bias = self._variables['output_weights'].T, self._variables['output_bias']
-            return tf.cast(self._product(pooled, kernel, bias), tf.float32)
+            weights, bias = self._constants.get('output_weights'), self._constants.get('output_bias')
+            return tf.nn.bias_add(tf.matmul(pooled, weights, transpose_b=True), bias)  # [B, number of labels]
 
     def _embed(self, inputs: Inputs, position_embeddings: bool) -> Tensor:
         config = self._config
-        words = tf.gather(self._weights(self._variables['embeddings/word_embeddings']), inputs.ids)  # [B, T, H]
+        words = self._constants.get('embeddings/word_embeddings', self._dtype)  # [V, H]
+        words = tf.cast(tf.gather(words, inputs.ids), tf.float32)  # [B, T, H]
         # As in the original, a product with one-hot rows: faster than a gather from so small a table, and a type that
         # the model has not got (the second text of a pair, and one type only) adds nothing instead of failing a batch.
         types = tf.one_hot(inputs.type_ids, config.type_vocab_size)  # [B, T, S]
         types = tf.reshape(types, [-1, config.type_vocab_size])  # [B*T, S]
-        segments = tf.matmul(types, self._variables['embeddings/token_type_embeddings'])  # [B*T, H]
-        x = tf.cast(words, tf.float32) + self.unflatten(segments, inputs)  # [B, T, H]
+        segments = tf.matmul(types, self._constants.get('embeddings/token_type_embeddings'))  # [B*T, H]
+        x = words + self.unflatten(segments, inputs)  # [B, T, H]
         if position_embeddings:
-            positions = tf.constant(self._variables['embeddings/position_embeddings'], name=POSITIONS)  # [P, H]
+            positions = self._constants.get(POSITIONS)  # [P, H]
             x += positions[: inputs.tokens]  # [B, T, H]
-        x = tf.reshape(x, [-1, config.hidden_size])  # [B*T, H]
+        x = tf.cast(tf.reshape(x, [-1, config.hidden_size]), self._stream_dtype)  # [B*T, H]
         return self._layer_norm('embeddings/LayerNorm', x)  # [B*T, H]
 
     def _attend(self, name: str, x: Tensor, bias: Tensor, inputs: Inputs) -> Tensor:
         heads, head_size = self._config.num_attention_heads, self._config.head_size
-        qkv = self._product(x, *self._query_key_value(name + '/self'))  # [B*T, 3*H]
+        qkv = self._query_key_value(name + '/self', x)  # [B*T, 3*H]
         qkv = tf.reshape(qkv, [inputs.rows, inputs.tokens, 3, heads, head_size])  # [B, T, 3, N, D]
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))  # 3 * [B, N, T, D]
         scores = self._clipped(tf.matmul(query, key, transpose_b=True))  # [B, N, Q, K]
-        weights = tf.nn.softmax(tf.cast(scores, tf.float32) + bias)  # [B, N, Q, K]
+        weights = tf.nn.softmax(tf.cast(scores, self._softmax_dtype) + bias)  # [B, N, Q, K]
         context = tf.matmul(tf.cast(weights, self._dtype), value)  # [B, N, Q, D]
         # The shape of x and not [-1, H]: only so does the optimiser know that the sum below adds equal shapes.
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.shape(x))  # [B*T, H]
-        x = tf.cast(self._dense(name + '/output/dense', context), tf.float32) + x  # [B*T, H]
+        x = tf.cast(self._dense(name + '/output/dense', context), self._stream_dtype) + x  # [B*T, H]
         return self._layer_norm(name + '/output/LayerNorm', x)  # [B*T, H]
 
     def _feed_forward(self, name: str, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self._config.hidden_act]
         inner = activation(self._dense(name + '/intermediate/dense', x))  # [B*T, F]
-        x = tf.cast(self._dense(name + '/output/dense', inner), tf.float32) + x  # [B*T, H]
+        x = tf.cast(self._dense(name + '/output/dense', inner), self._stream_dtype) + x  # [B*T, H]
         return self._layer_norm(name + '/output/LayerNorm', x)  # [B*T, H]
 
     def _layer_norm(self, name: str, x: Tensor) -> Tensor:
-        """Each row of [B*T, H] to mean beta and deviation gamma, with the epsilon of the config.
+        epsilon, dtype = self._config.layer_norm_eps, x.dtype
+        if self._onednn:
+            gamma, beta = (self._constants.get(name + part, dtype) for part in ('/gamma', '/beta'))
+            return fused_layer_norm(x, gamma, beta, epsilon)  # [B*T, H]
+        gamma, beta = (self._constants.get(name + part) for part in ('/gamma', '/beta'))
+        return tf.cast(plain_layer_norm(tf.cast(x, tf.float32), gamma, beta, epsilon), dtype)  # [B*T, H]
 
-        Not in the order that TensorFlow's own batch_normalization has, x * scale + (beta - mean * scale): on x86 the
-        optimiser (2.21) replaces that by one `_MklLayerNorm`, but forgets the epsilon, and computes with 0.001.
-        """
-        mean = tf.reduce_mean(x, -1, keepdims=True)  # [B*T, 1]
-        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)  # [B*T, 1]
-        deviation = tf.math.rsqrt(variance + self._config.layer_norm_eps)  # [B*T, 1]
-        return (x - mean) * deviation * self._variables[name + '/gamma'] + self._variables[name + '/beta']  # [B*T, H]
+    def _query_key_value(self, name: str, x: Tensor) -> Tensor:
+        """The three projections side by side, by one kernel [H, 3*H] and one bias [3*H].
 
-    def _query_key_value(self, name: str) -> tuple[Array, Array]:
-        """The three projections side by side: a kernel [H, 3*H] and a bias [3*H].
-
-        The query is divided by the root of D here, once, instead of the scores in every run.
+        The query is divided by the root of D in the constants, once, instead of the scores in every run.
         """
         scales = (np.float32(1 / math.sqrt(self._config.head_size)), np.float32(1), np.float32(1))
         parts = [(name + '/' + part, scale) for part, scale in zip(('query', 'key', 'value'), scales, strict=True)]
-        kernel = np.concatenate([self._variables[part + '/kernel'] * scale for part, scale in parts], axis=1)
-        bias = np.concatenate([self._variables[part + '/bias'] * scale for part, scale in parts])
-        return kernel, bias
+
+        def side_by_side(what: str) -> Callable[[Variables], Array]:
+            return lambda variables: np.concatenate([variables[part + what] * scale for part, scale in parts], -1)
+
+        kernel = self._constants.get(name + '/kernel', self._dtype, side_by_side('/kernel'))  # [H, 3*H]
+        bias = self._constants.get(name + '/bias', self._dtype, side_by_side('/bias'))  # [3*H]
+        return self._product(x, kernel, bias)  # [B*T, 3*H]
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
-        return self._product(x, self._variables[name + '/kernel'], self._variables[name + '/bias'])
+        kernel, bias = (self._constants.get(name + part, self._dtype) for part in ('/kernel', '/bias'))
+        return self._product(x, kernel, bias)
 
-    def _product(self, x: Tensor, kernel: Array, bias: Array) -> Tensor:
+    def _product(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """A matrix of any type times the kernel, plus the bias, in the type that this BERT computes in."""
-        product = tf.matmul(tf.cast(self._clipped(x), self._dtype), self._weights(kernel))
-        return self._clipped(tf.nn.bias_add(product, self._weights(bias)))
-
-    def _weights(self, values: Array) -> Tensor:
-        """A constant in the type that this BERT computes in; the cast is done here and now, not in every run."""
-        if self._dtype == tf.float16:
-            values = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX)
-        return tf.constant(values.astype(self._dtype.as_numpy_dtype, copy=False))
+        product = tf.matmul(tf.cast(self._clipped(x), self._dtype), kernel)
+        return self._clipped(tf.nn.bias_add(product, bias))
 
     def _clipped(self, x: Tensor) -> Tensor:
         return tf.clip_by_value(x, -FLOAT16_MAX, FLOAT16_MAX) if self._dtype == tf.float16 else x
 
 
-def attention_bias(mask: Tensor) -> Tensor:
-    """What is added to the scores: 0 where the key counts, -10000 where it is masked."""
-    return tf.cast(1 - mask, tf.float32)[:, tf.newaxis, tf.newaxis, :] * _MASKED  # [B, 1, 1, K]
+def attention_bias(mask: Tensor, dtype: Any = tf.float32) -> Tensor:
+    """What is added to the scores: 0 where the key counts, -10000 where it is masked.
+
+    In a row without any key that counts, the softmax does not see that all its scores are smaller, but the scores
+    would lose their digits in a bfloat16: there, nothing is added to such a row.
+    """
+    if dtype == tf.bfloat16:
+        mask = tf.maximum(mask, 1 - tf.reduce_max(mask, 1, keepdims=True))  # [B, K]
+    return tf.cast((1 - mask)[:, tf.newaxis, tf.newaxis, :] * _MASKED, dtype)  # [B, 1, 1, K]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.graph.modeling import INPUT_NAMES, POSITIONS
+from bert_serving.server.graph.layer_norm import FUSED_LAYER_NORM
+from bert_serving.server.graph.modeling import BOUND_NAME, INPUT_NAMES, OUTPUT_NAME, POSITIONS
 from bert_serving.server.graph.tf import tf, tf1
 
 Array = npt.NDArray[Any]
@@ -23,6 +25,36 @@ Array = npt.NDArray[Any]
 # The steps of TensorFlow's graph optimiser that do something for an exported graph; remap is the one that fuses. All
 # steps, twice, as is its default, end with the same ops, after twice the time and 400 MB more at the peak (MiniLM-L6).
 _OPTIMISERS = ('pruning', 'constfold', 'remap')
+
+OUTPUT = OUTPUT_NAME + ':0'
+
+# Of a graph with size classes. oneDNN 3.7 wants the layout of large runs again for less than 7 tokens.
+_FEWEST_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class _Traits:
+    """What a graph says of itself."""
+
+    positions: int | None
+    """The number of position embeddings, None when it does without."""
+    small_run: int | None
+    """The most tokens of a run of the small size class, None when there is but one class."""
+    dtype: str
+    """The type that its products are computed in."""
+    fuses_layer_norm: bool
+
+    @classmethod
+    def of(cls, graph_def: Any) -> _Traits:
+        constants = {node.name: node.attr['value'].tensor for node in graph_def.node if node.op == 'Const'}
+        positions, bound = constants.get(POSITIONS), constants.get(BOUND_NAME)
+        product = next(node for node in graph_def.node if node.op == 'BatchMatMulV2')
+        return cls(
+            positions=None if positions is None else int(positions.tensor_shape.dim[0].size),
+            small_run=None if bound is None else int(bound.int_val[0]),
+            dtype=tf.as_dtype(product.attr['T'].type).name,
+            fuses_layer_norm=any(node.op == FUSED_LAYER_NORM for node in graph_def.node),
+        )
 
 
 class GraphEncoder:
@@ -47,33 +79,52 @@ class GraphEncoder:
         self._on_gpu = on_gpu
         self._gpu_memory_fraction = gpu_memory_fraction
         self._xla = xla
-        self._positions: int | None = None
+        self._traits: _Traits | None = None
         self._session: Any = None
         self._run: Callable[[Array, Array, Array], Array] | None = None
 
     def load(self) -> None:
-        """Read the graph and run it once, after which it is optimised and on its device."""
+        """Read the graph and run it once in every size class, after which it is optimised and on its device."""
         graph_def = _read_graph(self._path)
-        self._positions = _positions(graph_def)
+        self._traits = _Traits.of(graph_def)
         graph = tf.Graph()
         with graph.as_default():
             tf.import_graph_def(graph_def, name='')
         del graph_def
         self._session = tf1.Session(graph=graph, config=self._session_config())
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in INPUT_NAMES])
-        one_token = np.ones((1, 1), np.int32)
-        self.encode(one_token, one_token, np.zeros_like(one_token))
+        small_run = self._traits.small_run
+        for rows in (1,) if small_run is None else (1, small_run + 1):
+            one_token = np.ones((rows, 1), np.int32)
+            self.encode(one_token, one_token, np.zeros_like(one_token))
 
     def encode(self, input_ids: Array, input_mask: Array, input_type_ids: Array) -> Array:
         """The vectors of a batch, [B, D] or [B, T, D], of arrays [B, T] that hold int32."""
-        if self._run is None:
+        if self._run is None or self._traits is None:
             raise RuntimeError('the graph is not loaded')
-        if not self._xla:
-            return self._run(input_ids, input_mask, input_type_ids)
         rows, tokens = input_ids.shape
-        pad = ((0, _bucket(rows) - rows), (0, self._bucket_of_tokens(tokens) - tokens))
+        padded_rows, padded_tokens = self._padded(self._traits, rows, tokens)
+        if (padded_rows, padded_tokens) == (rows, tokens):
+            return self._run(input_ids, input_mask, input_type_ids)
+        pad = ((0, padded_rows - rows), (0, padded_tokens - tokens))
         answer = self._run(np.pad(input_ids, pad), np.pad(input_mask, pad), np.pad(input_type_ids, pad))
         return answer[:rows, :tokens] if answer.ndim == 3 else answer[:rows]
+
+    def describe(self) -> str:
+        """What is on, in one line for the log."""
+        if self._traits is None:
+            raise RuntimeError('the graph is not loaded')
+        traits = self._traits
+        return ' '.join(
+            '%s=%s' % fact
+            for fact in (
+                ('compute', traits.dtype),
+                ('layer_norm', 'fused' if traits.fuses_layer_norm else 'plain'),
+                ('small_run', '%d tokens' % traits.small_run if traits.small_run else 'none'),
+                ('xla', 'on' if self._xla else 'off'),
+                ('threads', self._threads),
+            )
+        )
 
     def close(self) -> None:
         if self._session is not None:
@@ -109,13 +160,16 @@ class GraphEncoder:
             config.graph_options.optimizer_options.global_jit_level = tf1.OptimizerOptions.ON_2
         return config
 
-    def _bucket_of_tokens(self, tokens: int) -> int:
-        """Padding must not reach where the model has no position embedding."""
-        bucket = _bucket(tokens)
-        return bucket if self._positions is None else max(tokens, min(bucket, self._positions))
-
-
-OUTPUT = 'final_encodes:0'
+    def _padded(self, traits: _Traits, rows: int, tokens: int) -> tuple[int, int]:
+        """The shape in which rows of so many tokens are run."""
+        if self._xla:
+            # Padding must not reach where the model has no position embedding.
+            longest = _bucket(tokens) if traits.positions is None else min(_bucket(tokens), traits.positions)
+            return _bucket(rows), max(tokens, longest)
+        if traits.small_run is not None and rows * tokens < _FEWEST_TOKENS:
+            # Whole rows, because to some rows it matters how many tokens they are padded to.
+            return -(-_FEWEST_TOKENS // tokens), tokens
+        return rows, tokens
 
 
 def _read_graph(path: str) -> Any:
@@ -126,14 +180,6 @@ def _read_graph(path: str) -> Any:
     except OSError as error:
         raise StartError('the graph %s can not be read: %s' % (path, error.strerror)) from error
     return graph_def
-
-
-def _positions(graph_def: Any) -> int | None:
-    """The number of position embeddings in the graph, None when it does without."""
-    for node in graph_def.node:
-        if node.name.endswith(POSITIONS):
-            return int(node.attr['value'].tensor.tensor_shape.dim[0].size)
-    return None
 
 
 def _bucket(size: int) -> int:

@@ -1,0 +1,73 @@
+"""LayerNorm in two ways: as plain ops, which run anywhere, and as the one kernel that oneDNN has for it.
+
+Runs in the exporter. The one kernel takes half the time of the plain ops on a thousand rows, but 0.15 ms to set out,
+however few the rows: below some hundred of them the plain ops are faster. In the shapes, R is the number of rows and
+H the hidden units of each.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from bert_serving.server.graph.checkpoint import Array
+from bert_serving.server.graph.tf import tf, tf1
+
+Tensor = Any
+
+FUSED_LAYER_NORM = '_MklLayerNorm'
+
+_log = logging.getLogger(__name__)
+
+
+def plain_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    """Each row of [R, H] to mean beta and deviation gamma.
+
+    Not in the order that TensorFlow's own batch_normalization has, x * scale + (beta - mean * scale): on x86 the
+    optimiser (2.21) replaces that by the fused kernel, but forgets the epsilon, and computes with 0.001.
+    """
+    mean = tf.reduce_mean(x, -1, keepdims=True)  # [R, 1]
+    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)  # [R, 1]
+    return (x - mean) * tf.math.rsqrt(variance + epsilon) * gamma + beta  # [R, H]
+
+
+def fused_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    """The same by oneDNN, which sums in float32 whatever the type of the three; on an x86 CPU only.
+
+    No public function makes this op, so it is asked for by its name, and with its epsilon.
+    """
+    attributes = {'epsilon': tf1.AttrValue(f=epsilon)}
+    operation = x.graph.create_op(FUSED_LAYER_NORM, [x, gamma, beta], [x.dtype], attrs=attributes, name='LayerNorm')
+    return operation.outputs[0]  # [R, H]
+
+
+def can_fuse_layer_norm(dtype: Any) -> bool:
+    """Whether this machine's TensorFlow has the fused kernel for `dtype`, and it honours its epsilon.
+
+    Tried rather than looked up: that an op is registered says neither that this processor can run it, nor that the
+    answer is right.
+    """
+    x = np.array([[3, 4, 5], [-2, 0, 2]], np.float32)
+    gamma, beta = np.array([1, 2, 3], np.float32), np.array([0, 1, 0], np.float32)
+    for epsilon in (1e-12, 1.0):
+        expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + epsilon) * gamma + beta  # [R, H]
+        try:
+            answer = _on_cpu(dtype, x, gamma, beta, epsilon)
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            _log.debug('no fused LayerNorm for %s: %s', dtype.name, error)
+            return False
+        if not np.allclose(answer, expected, rtol=0.02, atol=0.02):
+            _log.warning(
+                'the fused LayerNorm of TensorFlow %s is wrong for %s: plain ops do it', tf.__version__, dtype.name
+            )
+            return False
+    return True
+
+
+def _on_cpu(dtype: Any, x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
+    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={'GPU': 0})) as session:
+        x, gamma, beta = (tf.constant(values, dtype) for values in (x, gamma, beta))
+        answer: Array = session.run(tf.cast(fused_layer_norm(x, gamma, beta, epsilon), tf.float32))
+    return answer
