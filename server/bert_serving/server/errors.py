@@ -1,7 +1,7 @@
 """Every exception that this package raises on purpose; imported by all layers, imports nothing.
 
 The message of each is written for the person who will read it: it says what was expected, what came and what to
-do, on one line. `exit_code` is what `bert-serving-start` ends with when the exception ends the server.
+do, on one line (two where a missing model needs two). `exit_code` is what `bert-serving-start` ends with when the exception ends the server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The states of the server and of its children, and the one table of transitions each goes through.
 
-Used by the supervisor, the ventilator's scheduler and the status; holds no socket and no process.
+Used by `server.py` and by the parent's side of a child; holds no socket and no process.
 """
 
 from __future__ import annotations
