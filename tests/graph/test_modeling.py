@@ -80,6 +80,24 @@ def test_only_the_lowest_layers_are_built():
     np.testing.assert_allclose(layers[1], expected[1], **CLOSE)
 
 
+@pytest.mark.parametrize('depth', [1, 4])
+def test_one_position_of_the_highest_layer(depth):
+    """Another one in each row; the layers below are whole."""
+    variables, inputs = reference.random_variables(), reference.random_inputs()
+    position = np.array([0, 8, 3, 0, 5], np.int32)
+    expected = reference.bert(CONFIG, variables, *inputs)
+
+    def build(placeholders):
+        bert = Bert(CONFIG, Constants(variables))
+        *below, highest = bert.encode(placeholders, depth, position=tf.constant(position))
+        return [bert.unflatten(x, placeholders) for x in below], highest
+
+    below, highest = run(build, inputs)
+    np.testing.assert_allclose(highest, expected[depth - 1][np.arange(5), position], **CLOSE)
+    for layer, expected_layer in zip(below, expected[: depth - 1], strict=True):
+        np.testing.assert_allclose(layer, expected_layer, **CLOSE)
+
+
 def test_padding_changes_nothing():
     variables, (ids, mask, type_ids) = reference.random_variables(), reference.random_inputs()
     alone = encode(CONFIG, variables, (ids[2:3, :5], mask[2:3, :5], type_ids[2:3, :5]))[-1]
@@ -118,7 +136,8 @@ def test_pooler_and_head():
 
     def build(placeholders):
         bert = Bert(CONFIG, Constants(variables))
-        pooled = bert.pool(bert.encode(placeholders, 4)[-1], placeholders)
+        last = bert.unflatten(bert.encode(placeholders, 4)[-1], placeholders)  # [B, T, H]
+        pooled = bert.pool(last[:, 0])
         return pooled, bert.logits(pooled)
 
     pooled, logits = run(build, inputs)

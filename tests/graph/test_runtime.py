@@ -18,6 +18,7 @@ import bert_serving.server
 from bert_serving.server.errors import StartError
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.layer_norm import FUSED_LAYER_NORM, can_fuse_layer_norm
+from bert_serving.server.graph.pooling_ops import POOLING
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.pooling import PoolingStrategy
@@ -81,7 +82,7 @@ def test_batches_of_all_shapes(strategy, xla, graphs, expected):
 SIZES = ((1, 1), (2, 3), (7, 1), (8, 10), (9, 9), (80, 1), (81, 1), (27, 3), (13, 11))
 
 
-@pytest.mark.parametrize('strategy', [PoolingStrategy.NONE, PoolingStrategy.REDUCE_MEAN], ids=str)
+@pytest.mark.parametrize('strategy', POOLING, ids=str)
 def test_size_classes_answer_alike(strategy, cpu_graph, expected):
     with GraphEncoder(cpu_graph(strategy), threads=2) as encoder:
         for rows, tokens in SIZES:
@@ -127,7 +128,7 @@ def test_every_size_class_is_warm_after_load(cpu_graph):
             return super().encode(input_ids, input_mask, input_type_ids)
 
     with Spy(cpu_graph(), threads=1) as encoder:
-        assert encoder.seen == [(1, 1), (81, 1)]
+        assert encoder.seen == [(1, 1), (27, 3)]
 
 
 def test_runs_of_very_few_tokens_are_padded_by_rows(cpu_graph, monkeypatch):
@@ -224,6 +225,17 @@ def test_kernels_of_a_graph_for_the_cpu(dtype, cpu_graph):
         assert node.name.startswith('large/')
         assert node.attr['T'].type == dtype.as_datatype_enum
         assert node.attr['epsilon'].f == pytest.approx(WIDE_EPSILON.layer_norm_eps)
+
+
+@pytest.mark.parametrize('strategy', [PoolingStrategy.FIRST_TOKEN, PoolingStrategy.LAST_TOKEN], ids=str)
+def test_products_for_one_position(strategy, cpu_graph):
+    """The highest layer has a product of its own for the query, which is shorter than key and value, and one sum that
+    is not fused: the optimiser does not see that the rows that were picked are as many as those added to them.
+    """
+    nodes = optimised(cpu_graph(strategy))
+    products = [node for node in nodes if 'FusedMatMul' in node.op and node.name.startswith('large/')]
+    fused = [tuple(node.attr['fused_ops'].list.s) for node in products]
+    assert sorted(fused) == sorted(3 * DENSE + 3 * [(b'BiasAdd',)] + DENSE[2:])
 
 
 def test_size_classes_share_their_weights(cpu_graph):

@@ -68,7 +68,7 @@ def measure(
 ) -> str:
     """One line of the table. `firsts` keeps the rows a second of one worker in the first line of its kind."""
     linear = workers * args.batch / (args.ms / 1000)
-    rounds = max(2, math.ceil(args.seconds * linear / (clients * rows)))
+    rounds = max(2, math.ceil(args.seconds * min(linear / (clients * rows), 1000 / args.ms)))  # or a run at a time
     processes = find_processes(host)
     with Swarm(host.address, clients, rows) as swarm:
         swarm.run(rounds=1)

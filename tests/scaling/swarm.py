@@ -18,6 +18,9 @@ from bert_serving.server.benchmark.sentences import make_sentences
 WORDS = 18
 """Of every sentence: of one length, so that a worker's batcher fills its runs."""
 
+QUIET_MS = 10_000
+"""How long the server may be silent; then something is wrong."""
+
 
 @dataclass
 class Tally:
@@ -56,6 +59,12 @@ class Swarm:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        """Take in what is still on its way, so that the next swarm finds an idle server."""
+        waiting = set(self._senders)
+        while waiting and (ready := self._poller.poll(QUIET_MS)):
+            for receiver, _ in ready:
+                receiver.recv_multipart(copy=False)
+                waiting.discard(receiver)
         self._context.destroy(linger=0)
 
     def run(self, rounds: int) -> Tally:
@@ -64,14 +73,14 @@ class Swarm:
         Whole rounds, because the requests of one round are served by turns and so end all at about the same time.
 
         Raises:
-            RuntimeError: an answer is none, or nothing comes for ten seconds.
+            RuntimeError: an answer is none, or nothing comes for `QUIET_MS`.
         """
         tally = Tally()
         started = time.perf_counter()
         while tally.requests < rounds * len(self._senders):
-            ready = self._poller.poll(10_000)
+            ready = self._poller.poll(QUIET_MS)
             if not ready:
-                raise RuntimeError('no answer came for ten seconds')
+                raise RuntimeError('no answer came for %d ms' % QUIET_MS)
             for receiver, _ in ready:
                 frames = receiver.recv_multipart(copy=False)
                 self._ask(receiver)

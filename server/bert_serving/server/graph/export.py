@@ -35,7 +35,7 @@ from bert_serving.server.graph.modeling import (
     Inputs,
     Tensor,
 )
-from bert_serving.server.graph.pooling_ops import pool
+from bert_serving.server.graph.pooling_ops import only_position, pool
 from bert_serving.server.graph.tf import tf
 from bert_serving.server.model_dir import Model
 from bert_serving.server.pooling import PoolingStrategy
@@ -178,16 +178,18 @@ def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tu
     small, large = inputs.by_size(bound)
     config, dtype = spec.model.config, spec.dtype
     with tf.name_scope('small'):
-        few = _answer(spec, Bert(config, constants, dtype), small)
+        few = _answer(spec, Bert(config, constants, dtype), small, is_small=True)
     with tf.name_scope('large'):
         many = _answer(spec, Bert(config, constants, dtype, onednn=can_fuse_layer_norm(dtype)), large)
     return tf.raw_ops.Merge(inputs=[few, many]).output, int(many.shape[-1])
 
 
-def _answer(spec: GraphSpec, bert: Bert, inputs: Inputs) -> Tensor:
-    layers = bert.encode(inputs, spec.depth, spec.position_embeddings)
+def _answer(spec: GraphSpec, bert: Bert, inputs: Inputs, *, is_small: bool = False) -> Tensor:
+    # With few tokens it is the weights that take the time, and those are as many for one position.
+    position = None if is_small else only_position(spec.strategy, inputs.mask)  # [B]
+    layers = bert.encode(inputs, spec.depth, spec.position_embeddings, position)
     with tf.name_scope('pooling'):
-        answer = pool(spec.strategy, layers, spec.layers, inputs, bert)
+        answer = pool(spec.strategy, layers, spec.layers, inputs, bert, position)
         if spec.fp16:
             answer = tf.cast(tf.clip_by_value(answer, -FLOAT16_MAX, FLOAT16_MAX), tf.float16)
     return answer

@@ -138,8 +138,13 @@ class Bert:
         self._softmax_dtype = self._stream_dtype if onednn else tf.float32
         self._onednn = onednn
 
-    def encode(self, inputs: Inputs, depth: int, position_embeddings: bool = True) -> list[Tensor]:
-        """The outputs of the `depth` lowest layers, each float32, [B*T, H]."""
+    def encode(
+        self, inputs: Inputs, depth: int, position_embeddings: bool = True, position: Tensor | None = None
+    ) -> list[Tensor]:
+        """The outputs of the `depth` lowest layers, each float32, [B*T, H].
+
+        With `position`, [B], the highest of them is computed for that one position of each row, and is [B, H].
+        """
         with tf.name_scope('embeddings'):
             x = self._embed(inputs, position_embeddings)  # [B*T, H]
         with tf.name_scope('attention_bias'):
@@ -148,8 +153,9 @@ class Bert:
         for index in range(depth):
             layer = 'encoder/layer_%d' % index
             with tf.name_scope(layer):
-                x = self._attend(layer + '/attention', x, bias, inputs)  # [B*T, H]
-                x = self._feed_forward(layer, x)  # [B*T, H]
+                asked = position if index == depth - 1 else None
+                x = self._attend(layer + '/attention', x, bias, inputs, asked)  # [B*T, H] or [B, H]
+                x = self._feed_forward(layer, x)  # the same
             layers.append(tf.cast(x, tf.float32))
         return layers
 
@@ -157,10 +163,13 @@ class Bert:
         """[B*T, any width] as [B, T, any width]."""
         return tf.reshape(x, [inputs.rows, inputs.tokens, x.shape[-1]])
 
-    def pool(self, last_layer: Tensor, inputs: Inputs) -> Tensor:
-        """The pooler of pre-training: a dense layer with tanh over [CLS]. From [B*T, H] to [B, H], all float32."""
+    def at(self, position: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
+        """What [B*T, any width] is at one position of each row: [B, that width]."""
+        return tf.gather(self.unflatten(x, inputs), position, axis=1, batch_dims=1)
+
+    def pool(self, first: Tensor) -> Tensor:
+        """The pooler of pre-training: a dense layer with tanh over [CLS]. From [B, H] to [B, H], all float32."""
         with tf.name_scope('pooler'):
-            first = self.unflatten(last_layer, inputs)[:, 0]  # [B, H]
             kernel, bias = self._constants.get('pooler/dense/kernel'), self._constants.get('pooler/dense/bias')
             return tf.tanh(tf.nn.bias_add(tf.matmul(first, kernel), bias))  # [B, H]
 
@@ -186,11 +195,13 @@ class Bert:
         x = tf.cast(tf.reshape(x, [-1, config.hidden_size]), self._stream_dtype)  # [B*T, H]
         return self._layer_norm('embeddings/LayerNorm', x)  # [B*T, H]
 
-    def _attend(self, name: str, x: Tensor, bias: Tensor, inputs: Inputs) -> Tensor:
-        heads, head_size = self._config.num_attention_heads, self._config.head_size
-        qkv = self._query_key_value(name + '/self', x)  # [B*T, 3*H]
-        qkv = tf.reshape(qkv, [inputs.rows, inputs.tokens, 3, heads, head_size])  # [B, T, 3, N, D]
-        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))  # 3 * [B, N, T, D]
+    def _attend(self, name: str, x: Tensor, bias: Tensor, inputs: Inputs, position: Tensor | None) -> Tensor:
+        if position is None:
+            query, key, value = self._heads(name + '/self', ('query', 'key', 'value'), x, inputs)  # 3 * [B, N, T, D]
+        else:
+            key, value = self._heads(name + '/self', ('key', 'value'), x, inputs)  # 2 * [B, N, T, D]
+            x = self.at(position, x, inputs)  # [B, H]: from here on there is 1 instead of T and Q
+            (query,) = self._heads(name + '/self', ('query',), x, inputs)  # [B, N, 1, D]
         scores = self._clipped(tf.matmul(query, key, transpose_b=True))  # [B, N, Q, K]
         weights = tf.nn.softmax(tf.cast(scores, self._softmax_dtype) + bias)  # [B, N, Q, K]
         context = tf.matmul(tf.cast(weights, self._dtype), value)  # [B, N, Q, D]
@@ -213,20 +224,26 @@ class Bert:
         gamma, beta = (self._constants.get(name + part) for part in ('/gamma', '/beta'))
         return tf.cast(plain_layer_norm(tf.cast(x, tf.float32), gamma, beta, epsilon), dtype)  # [B*T, H]
 
-    def _query_key_value(self, name: str, x: Tensor) -> Tensor:
-        """The three projections side by side, by one kernel [H, 3*H] and one bias [3*H].
+    def _heads(self, name: str, parts: tuple[str, ...], x: Tensor, inputs: Inputs) -> list[Tensor]:
+        """Projections of [B*T, H], each [B, N, T, D], by one product with their kernels side by side.
 
         The query is divided by the root of D in the constants, once, instead of the scores in every run.
         """
-        scales = (np.float32(1 / math.sqrt(self._config.head_size)), np.float32(1), np.float32(1))
-        parts = [(name + '/' + part, scale) for part, scale in zip(('query', 'key', 'value'), scales, strict=True)]
+        heads, head_size, count = self._config.num_attention_heads, self._config.head_size, len(parts)
 
         def side_by_side(what: str) -> Callable[[Variables], Array]:
-            return lambda variables: np.concatenate([variables[part + what] * scale for part, scale in parts], -1)
+            scales = {'query': np.float32(1 / math.sqrt(head_size))}
+            return lambda variables: np.concatenate(
+                [variables['%s/%s%s' % (name, part, what)] * scales.get(part, np.float32(1)) for part in parts], -1
+            )
 
-        kernel = self._constants.get(name + '/kernel', self._dtype, side_by_side('/kernel'))  # [H, 3*H]
-        bias = self._constants.get(name + '/bias', self._dtype, side_by_side('/bias'))  # [3*H]
-        return self._product(x, kernel, bias)  # [B*T, 3*H]
+        joined = '%s/%s' % (name, '_'.join(parts))
+        kernel = self._constants.get(joined + '/kernel', self._dtype, side_by_side('/kernel'))  # [H, count*H]
+        bias = self._constants.get(joined + '/bias', self._dtype, side_by_side('/bias'))  # [count*H]
+        product = self._product(x, kernel, bias)  # [B*T, count*H]
+        product = tf.reshape(product, [inputs.rows, -1, count, heads, head_size])  # [B, T, count, N, D]
+        projections: list[Tensor] = tf.unstack(tf.transpose(product, [2, 0, 3, 1, 4]))  # count * [B, N, T, D]
+        return projections
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
         kernel, bias = (self._constants.get(name + part, self._dtype) for part in ('/kernel', '/bias'))

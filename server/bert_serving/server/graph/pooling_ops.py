@@ -19,12 +19,33 @@ _NO_TOKENS = 1e-10
 _BELOW_ALL = 1e30
 
 
+def only_position(strategy: PoolingStrategy, mask: Tensor) -> Tensor | None:
+    """The one position of each row, [B], whose state is all that `strategy` needs; None if it needs more."""
+    if strategy is PoolingStrategy.LAST_TOKEN:
+        return _last(mask)
+    if strategy is PoolingStrategy.FIRST_TOKEN or strategy.uses_pooler:
+        return tf.zeros_like(mask[:, 0])
+    return None
+
+
 def pool(
-    strategy: PoolingStrategy, layers: list[Tensor], chosen: tuple[int, ...], inputs: Inputs, bert: Bert
+    strategy: PoolingStrategy,
+    layers: list[Tensor],
+    chosen: tuple[int, ...],
+    inputs: Inputs,
+    bert: Bert,
+    position: Tensor | None = None,
 ) -> Tensor:
-    """The answer of `strategy`, [B, D] or, for NONE, [B, T, D]; `layers` are flat, lowest first."""
+    """The answer of `strategy`, [B, D] or, for NONE, [B, T, D]; `layers` are flat, lowest first.
+
+    With `position`, from `only_position`, the highest of them has nothing else and is [B, H].
+    """
     if strategy.uses_pooler:
-        return _from_pooler(strategy, bert.pool(layers[-1], inputs), bert)
+        first = layers[-1] if position is not None else bert.unflatten(layers[-1], inputs)[:, 0]  # [B, H]
+        return _from_pooler(strategy, bert.pool(first), bert)
+    if position is not None:
+        states = [bert.at(position, layer, inputs) for layer in layers[:-1]] + layers[-1:]  # each [B, H]
+        return tf.concat([states[index] for index in chosen], -1)  # [B, D]
     x = bert.unflatten(tf.concat([layers[index] for index in chosen], -1), inputs)  # [B, T, D]
     return POOLING[strategy](x, inputs.mask)
 
@@ -59,8 +80,11 @@ def last_token(x: Tensor, mask: Tensor) -> Tensor:
     With `-mask_cls_sep` it lies before the true end, as it did in 1.10. A row with nothing unmasked answers with
     its position 0; in 1.10 it killed the worker.
     """
-    last = tf.maximum(tf.reduce_sum(mask, 1) - 1, 0)  # [B]
-    return tf.gather(x, last, axis=1, batch_dims=1)  # [B, D]
+    return tf.gather(x, _last(mask), axis=1, batch_dims=1)  # [B, D]
+
+
+def _last(mask: Tensor) -> Tensor:
+    return tf.maximum(tf.reduce_sum(mask, 1) - 1, 0)  # [B]
 
 
 POOLING: Mapping[PoolingStrategy, Callable[[Tensor, Tensor], Tensor]] = {
