@@ -171,10 +171,27 @@ def test_xla_sees_few_shapes_and_none_beyond_the_positions(graphs, monkeypatch):
     for rows in range(1, 9):
         for tokens in range(1, CONFIG.max_position_embeddings + 1):
             ids = np.ones((rows, tokens), np.int32)
-            assert encoder.encode(ids, ids * 0, ids).shape == (rows, tokens, CONFIG.hidden_size)
+            assert encoder.encode(ids, ids, ids).shape == (rows, tokens, CONFIG.hidden_size)
     encoder.close()
     assert {rows for rows, _ in seen} == {1, 2, 4, 8}
     assert {tokens for _, tokens in seen} == {1, 2, 4, 8, 11}
+
+
+def test_xla_does_not_pad_a_row_whose_answer_depends_on_padding(graphs, monkeypatch):
+    encoder = GraphEncoder(graphs[PoolingStrategy.NONE], threads=1, xla=True)
+    with encoder:
+        shapes = []
+        run = encoder._run
+        monkeypatch.setattr(encoder, '_run', lambda *arrays: shapes.append(arrays[0].shape) or run(*arrays))
+        ids, mask, type_ids = np.ones((3, 2, 5), np.int32)
+        mask[1] = 0
+        encoder.encode(ids, mask, type_ids)
+        assert shapes == [(2, 5)]
+
+
+def test_without_a_gpu_none_is_seen(graphs):
+    with GraphEncoder(graphs[PoolingStrategy.NONE], threads=1) as encoder:
+        assert not encoder.sees_gpu
 
 
 def test_xla_without_positions_has_no_longest_bucket(variables, tmp_path):

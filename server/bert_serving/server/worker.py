@@ -213,6 +213,9 @@ def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
     )  # fmt: skip
     encoder.load()
     logger.info('graph: %s', encoder.describe())
+    if on_gpu and not encoder.sees_gpu:
+        logger.warning('TensorFlow sees no GPU %d and runs on the CPU: is it built for CUDA (the extra [gpu]), and is '
+                       '-device_map right?', instructions['device'])  # fmt: skip
     if not on_gpu and not settings.fp16 and instructions['worker'] == 0:
         advice = recommendation(read_flags(), settings.bf16)
         if advice is not None:

@@ -105,6 +105,8 @@ class GraphEncoder:
             raise RuntimeError('the graph is not loaded')
         rows, tokens = input_ids.shape
         padded_rows, padded_tokens = self._padded(self._traits, rows, tokens)
+        if padded_tokens > tokens and not input_mask.any(axis=1).all():
+            padded_tokens = tokens  # a row without a token that counts attends to padding: its answer depends on T
         if (padded_rows, padded_tokens) == (rows, tokens):
             return self._run(input_ids, input_mask, input_type_ids)
         pad = ((0, padded_rows - rows), (0, padded_tokens - tokens))
@@ -126,6 +128,11 @@ class GraphEncoder:
                 ('threads', self._threads),
             )
         )
+
+    @property
+    def sees_gpu(self) -> bool:
+        """Whether TensorFlow has a GPU in this process; without one, what was meant for it runs on the CPU."""
+        return bool(tf.config.list_physical_devices('GPU'))
 
     def close(self) -> None:
         if self._session is not None:
