@@ -7,6 +7,7 @@ tests/interop/environments.py, in .nox/. A Python that is not on this machine sk
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -38,6 +39,7 @@ def environment(session: nox.Session, name: str, version: str, *requirements: st
 def test_client(session: nox.Session, name: str, version: str, *requirements: str) -> None:
     python = environment(session, name, version, *TEST_TOOLS, *(requirements or ('numpy', 'pyzmq')))
     # The installed package is tested, not the one in the tree: so what is missing in the wheel is missed.
+    shutil.rmtree(HERE / 'client' / 'build', ignore_errors=True)  # or a file that was removed stays in the wheel
     environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'))
     session.run(python, '-m', 'pytest', '--timeout=120', 'tests/client', *session.posargs, external=True)
 

@@ -32,7 +32,9 @@ def test_fetch_is_in_the_order_of_arrival_and_fetch_all_in_that_of_sending(serve
         server.script = backwards(server, 3)
         for texts in batches:
             assert client.encode(texts, blocking=False) is None
-        for got, texts in zip(fetch(), expected):
+        answers = list(fetch())
+        assert len(answers) == len(expected)
+        for got, texts in zip(answers, expected):
             np.testing.assert_array_equal(got, vectors(texts))
 
 

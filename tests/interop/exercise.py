@@ -59,7 +59,9 @@ def pairs(bc, alone):
 def asynchronous(bc, alone):
     for text in TEXTS:
         bc.encode([text], blocking=False)
-    for text, embedding in zip(TEXTS, bc.fetch_all()):
+    answers = bc.fetch_all()
+    check(len(answers) == len(TEXTS), '%d answers to %d requests' % (len(answers), len(TEXTS)))
+    for text, embedding in zip(TEXTS, answers):
         same(embedding, alone[text], 'fetch_all')
     rows = [response.embedding.shape[0] for response in bc.encode_async(([u'a'] * (number + 1) for number in range(10)),
                                                                        max_num_batch=8)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -37,25 +39,25 @@ def test_a_server_killed_and_started_again_in_the_middle_of_a_call_answers_it() 
     texts = ['text %d' % i for i in range(40)]
     with fake_server('-max_batch_size', '2', seconds='0.1') as first:
         first.wait_until_ready()
-        with BertClient(port=first.port, port_out=first.port_out, timeout=60_000) as client:
-            killer = threading.Timer(0.5, first.process.kill)
-            killer.start()
-            answers: list[np.ndarray] = []
-            caller = threading.Thread(target=lambda: answers.append(client.encode(texts)))
-            caller.start()
-            killer.join()
+        ports = {'port': first.port, 'port_out': first.port_out}
+        with BertClient(timeout=60_000, **ports) as client, ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.encode, texts)
+            with BertClient(timeout=60_000, **ports) as watching:
+                while watching.server_status['statistic']['num_data_request'] < 1:
+                    time.sleep(0.01)
+            first.process.kill()
             first.process.wait()
-            assert answers == []
+            assert not call.done()
             with fake_server(*on_the_ports_of(first)) as second:
-                caller.join(60)
-                np.testing.assert_array_equal(answers[0], client.encode(texts))
+                answer = call.result(60)
+                np.testing.assert_array_equal(answer, client.encode(texts))
                 assert second.stop() == 0
 
 
 def test_two_clones_that_ask_different_things_at_once_get_each_its_own_answer() -> None:
     with fake_server() as server:
         server.wait_until_ready()
-        start = threading.Barrier(2)
+        start = threading.Barrier(2, timeout=30)
 
         def be_a_clone(word: str) -> None:
             with BertClient(port=server.port, port_out=server.port_out, identity='twin', timeout=30_000) as client:
@@ -64,23 +66,10 @@ def test_two_clones_that_ask_different_things_at_once_get_each_its_own_answer() 
                 for _ in range(50):
                     np.testing.assert_array_equal(client.encode([word]), expected)
 
-        threads = [threading.Thread(target=run_and_keep, args=(be_a_clone, word)) for word in ('one', 'two three four')]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert faults == []
+        with ThreadPoolExecutor(2) as pool:
+            for clone in [pool.submit(be_a_clone, word) for word in ('one', 'two three four')]:
+                clone.result(60)
         assert server.stop() == 0
-
-
-faults: list[BaseException] = []
-
-
-def run_and_keep(function, *args) -> None:  # type: ignore[no-untyped-def]
-    try:
-        function(*args)
-    except BaseException as fault:
-        faults.append(fault)
 
 
 def test_clones_hear_each_other_and_a_prefix_of_an_identity_hears_nothing() -> None:

@@ -101,12 +101,32 @@ def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused(tmp_
             wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
             server.wait_for_log('accepted requests are answered first')
-            with pytest.raises(Exception, match='ShuttingDown'):
-                client.encode(['too late'])
+            late = BertClient(port=server.port, port_out=server.port_out, timeout=1000, ignore_all_checks=True)
+            with late, pytest.raises(TimeoutError):
+                late.encode(['for the next server'])
             gate.touch()
             (answer,) = client.fetch_all()
             assert answer.shape == (20, 3)
         assert server.wait() == 0
+
+
+def test_a_request_that_comes_while_the_server_drains_is_answered_by_the_next(tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    with fake_server(FAKE_WORKER_GATE=str(gate)) as first:
+        first.wait_until_ready()
+        ports = ['-port', str(first.port), '-port_out', str(first.port_out)]
+        with BertClient(port=first.port, port_out=first.port_out, timeout=60_000) as client:
+            client.encode(['early'], blocking=False)
+            wait_until_accepted(client, 1)
+            first.process.send_signal(signal.SIGTERM)
+            first.wait_for_log('accepted requests are answered first')
+            client.encode(['late'], blocking=False)
+            gate.touch()
+            assert first.wait() == 0
+            with fake_server(*ports) as second:
+                second.wait_until_ready()
+                assert [answer.shape for answer in client.fetch_all()] == [(1, 3), (1, 3)]
+                assert second.stop() == 0
 
 
 def test_a_client_that_has_gone_does_not_hold_up_the_end() -> None:
@@ -195,10 +215,9 @@ def test_the_death_of_the_last_worker_ends_the_server_with_the_cause() -> None:
 
 
 def test_a_worker_that_ends_by_an_exception_is_a_dead_worker_and_not_the_end_of_the_server() -> None:
-    with fake_server('-num_worker', '2', FAKE_WORKER_CRASHES='0') as server:
+    with fake_server('-num_worker', '2', '-max_batch_size', '1', FAKE_WORKER_CRASHES='0') as server:
         server.wait_until_ready()
-        assert ask(server, ['one']).shape == (1, 3)
-        assert ask(server, ['two']).shape == (1, 3)
+        assert ask(server, ['for', 'both', 'of', 'them']).shape == (4, 3)
         server.wait_for_log('WORKER-0 ended with exit code 70 .*KeyboardInterrupt.*its jobs go to other workers')
         assert server.stop() == 0
 

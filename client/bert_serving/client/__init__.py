@@ -66,6 +66,7 @@ _CHUNK_ANSWER_BYTES = 32 << 20
 _CHUNKS_IN_FLIGHT = 8
 _BATCHES_IN_FLIGHT = 16  # of `encode_async`, whether they wait to be sent, to be answered, or to be taken
 
+_MESSAGES_A_ROUND = 256  # read before the deadline is looked at again: a clone may be busier than this client
 _TICK_S = 1.0  # the longest poll: Ctrl-C does not end a poll on Windows
 _FIRST_CONNECTION_S = 1.0  # how long `encode(blocking=False)` may wait for a connection that is being made
 _QUIET_AWAY_S, _QUIET_THERE_S = 3.0, 60.0  # how long a wait without, and with, a connection is silent at first
@@ -93,6 +94,11 @@ _RECEIVER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [
     (zmq.RCVHWM, 0), (zmq.HEARTBEAT_IVL, 30 * 1000), (zmq.HEARTBEAT_TIMEOUT, 120 * 1000)]
 
 
+def _native(text):
+    """Text as ``str``, which on 2.7 is bytes: its exceptions cannot be printed otherwise."""
+    return text.encode('utf-8') if _PY2 and not isinstance(text, str) else text
+
+
 class ServerError(RuntimeError):
     """The server answered a request with an error.
 
@@ -102,7 +108,7 @@ class ServerError(RuntimeError):
     """
 
     def __init__(self, type, message, request_id=None):
-        super(ServerError, self).__init__('%s: %s' % (type, message))
+        super(ServerError, self).__init__(_native('%s: %s' % (type, message)))
         self.type = type
         self.message = message
         self.request_id = request_id
@@ -150,27 +156,43 @@ class _Channel(object):
         self.socket = context.socket(kind)
         for option, value in options:
             self.socket.setsockopt(option, value)
-        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        self.socket.connect(address)
+        # Not get_monitor_socket(): an idle client does not read, and at its high-water mark a monitor stops ZeroMQ's I/O
+        # thread, and with it everything. A peer that accepts and hangs up, a proxy say, makes ten events a second.
+        events = 'inproc://monitor-%s' % uuid.uuid4().hex
+        self.socket.monitor(events, zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self.monitor = context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.RCVHWM, 0)
+        self.monitor.connect(events)
+        try:
+            self.socket.connect(address)
+        except zmq.ZMQError as reason:
+            self.close(0)  # or the context would wait for these sockets for ever
+            raise ValueError('%s is no address that can be connected to: %s' % (address, reason))
+        except BaseException:
+            self.close(0)
+            raise
 
     def watch(self):
         """Take in what happened to the connection since the last look."""
         while self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
-            self.is_up = recv_monitor_message(self.monitor)['event'] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            self.times_up += self.is_up
-            self.changed_at = _now()
+            is_up = recv_monitor_message(self.monitor)['event'] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self.times_up += is_up
+            if is_up != self.is_up:
+                self.is_up = is_up
+                self.changed_at = _now()
 
     def close(self, linger_ms):
-        self.socket.disable_monitor()
-        self.monitor.close(0)
-        self.socket.close(linger_ms)
+        if not self.socket.closed:
+            self.socket.disable_monitor()
+            self.monitor.close(0)
+            self.socket.close(linger_ms)
 
 
 class _Doorbell(object):
     """Wakes the thread that polls ``socket``. Any thread may ring, also when it is too late."""
 
     def __init__(self, context):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ring while its own thread does
         self.socket = context.socket(zmq.PAIR)
         self.socket.bind('inproc://doorbell')
         self._button = context.socket(zmq.PAIR)
@@ -205,7 +227,7 @@ class _Link(object):
             self._receiver = _Channel(self._context, zmq.SUB, _address(ip, port_out),
                                       _RECEIVER_OPTIONS + [(zmq.SUBSCRIBE, identity)])
             self._doorbell = _Doorbell(self._context)
-        except Exception:
+        except BaseException:
             self.close()
             raise
         self.ring = self._doorbell.ring
@@ -244,11 +266,33 @@ class _Link(object):
 
     def send(self, frames):
         """Send a message, or answer False when that has to wait."""
+        is_begun = False
         try:
-            self._sender.socket.send_multipart(frames, zmq.NOBLOCK)
+            for frame in frames[:-1]:
+                self._sender.socket.send(frame, zmq.NOBLOCK | zmq.SNDMORE)
+                is_begun = True
+            self._sender.socket.send(frames[-1], zmq.NOBLOCK)
         except zmq.Again:
+            if is_begun:
+                self._renew_sender()
             return False
+        except BaseException:  # Ctrl-C: what went out of this message must not become the head of the next
+            self._renew_sender()
+            raise
         return True
+
+    def _renew_sender(self):
+        """Give up a socket in the middle of a message. The connection of the new one is a new session."""
+        old = self._sender
+        self._idle_poller.unregister(old.monitor)
+        self._full_poller.unregister(old.monitor)
+        self._full_poller.unregister(old.socket)
+        old.close(0)
+        self._sender = _Channel(self._context, zmq.PUSH, old.address, _SENDER_OPTIONS)
+        self._sender.times_up = old.times_up
+        self._idle_poller.register(self._sender.monitor, zmq.POLLIN)
+        self._full_poller.register(self._sender.monitor, zmq.POLLIN)
+        self._full_poller.register(self._sender.socket, zmq.POLLOUT)
 
     def receive(self):
         """The frames of the next message, or None."""
@@ -362,12 +406,12 @@ class _Mailbox(object):
         return len(self.waiting) + len(self.arrived)
 
     def put(self, reply):
-        del self.waiting[reply.id]
         if reply.error:  # whoever looks next shall learn of it first
             self.arrived.appendleft(reply)
             self.failed = True
         else:
             self.arrived.append(reply)
+        self.waiting.pop(reply.id, None)  # last, and it may have been given up: no interrupt between loses the reply
 
     def take(self):
         """The next reply; raises what it says if it is an error."""
@@ -400,8 +444,15 @@ def _read_reply(frames, request_id, rows):
                 raise ValueError('tokens of %d rows for %d' % (len(reply.tokens), came))
         return reply
     except Exception as reason:  # whatever is wrong with it: who waits for it must be told
-        return _Reply(request_id, None, None, ProtocolError(
-            'the answer to request %d cannot be used: %s: %s' % (request_id, type(reason).__name__, reason)))
+        return _Reply(request_id, None, None, ProtocolError(_native(
+            'the answer to request %d cannot be used: %s: %s' % (request_id, type(reason).__name__, reason))))
+
+
+def _is_shutting_down(reply):
+    """Whether the server refuses a request because it is about to end: the next one, which the connection leads to
+    as soon as it is there, will take it.
+    """
+    return isinstance(reply.error, ServerError) and reply.error.type == 'ShuttingDown'
 
 
 def _dump(rows):
@@ -503,7 +554,14 @@ class _Answer(object):
 
     def put(self, start, reply):
         """Take in the rows from ``start`` on; return how many."""
-        part = reply.array
+        count = self.put_array(start, reply.array)
+        if reply.tokens:
+            self._tokens[start:start + count] = reply.tokens
+        self.missing -= count
+        return count
+
+    def put_array(self, start, part):
+        """Take in the rows ``part`` from ``start`` on; return how many."""
         count = len(part)
         if count == self._rows:
             self.array = part.copy()  # of its own, so that it may be written to
@@ -512,9 +570,6 @@ class _Answer(object):
             # The token-level answers of a server without max_seq_len differ in length: the rest stays zero, as it would
             # in one answer to all.
             self.array[(slice(start, start + count),) + tuple(slice(size) for size in part.shape[1:])] = part
-        if reply.tokens:
-            self._tokens[start:start + count] = reply.tokens
-        self.missing -= count
         return count
 
     def _make_room(self, part):
@@ -642,6 +697,11 @@ class _Courier(object):
     def pending_ids(self):
         return list(self._pending)
 
+    @property
+    def session(self):
+        """Which connection this is, None before the first."""
+        return self._session
+
     def post(self, payload, rows, mailbox):
         """Make a request, which the next ``exchange`` sends; return its id."""
         request = _Request(self._next_id, payload, rows, mailbox)
@@ -702,8 +762,8 @@ class _Courier(object):
             request = next(iter(self._unsent.values()))
             if not self._link.send([self._identity, request.payload, b'%d' % request.id, b'%d' % request.rows]):
                 break
-            del self._unsent[request.id]
-        for frames in iter(self._link.receive, None):
+            self._unsent.pop(request.id, None)
+        for frames in itertools.islice(iter(self._link.receive, None), _MESSAGES_A_ROUND):
             self._sort_in(frames)
 
     def _sort_in(self, frames):
@@ -714,10 +774,19 @@ class _Courier(object):
             request_id = int(frames[-1].bytes)
         except ValueError:
             return
-        request = self._pending.pop(request_id, None)
+        request = self._pending.get(request_id)
         if request:
+            try:
+                reply = _read_reply(frames, request_id, request.rows)
+            except BaseException:  # Ctrl-C: the answer is lost, so it is asked for again
+                self._unsent[request_id] = request
+                raise
+            if _is_shutting_down(reply):
+                _log.info('the server is shutting down: request %d is kept for the next one', request_id)
+                return
+            request.mailbox.put(reply)
+            self._pending.pop(request_id, None)
             self._unsent.pop(request_id, None)  # answered before it was sent again
-            request.mailbox.put(_read_reply(frames, request_id, request.rows))
         elif self.listeners and len(frames) == 4:
             reply = _read_reply(frames, request_id, None)
             if not reply.error:
@@ -784,7 +853,7 @@ class BertClient(object):
         self._pid = os.getpid()
         self._busy = threading.Lock()
         self._fetchable = _Mailbox()
-        self._server_limits = None
+        self._server_limits = self._limits_session = None
         self._courier = _Courier(_Link(ip, port, port_out, self.identity), self.identity)
 
         if not ignore_all_checks and (check_version or check_length or check_token_info or show_server_config):
@@ -845,7 +914,7 @@ class BertClient(object):
         """
         with self._claimed():
             config = self._ask(b'SHOW_CONFIG')
-        self._server_limits = _Limits(config)
+        self._remember_limits(config)
         return config
 
     @property
@@ -958,17 +1027,16 @@ class BertClient(object):
             return None
         with self._claimed():
             self._courier.pump(lambda: mailbox.failed or not mailbox.waiting, self._deadline())
-            responses = [self._response(mailbox.take())]  # which raises if it is an error, before the rest is taken out
-            while mailbox.arrived:
-                responses.append(self._response(mailbox.take()))
-        if sort:
-            responses.sort(key=lambda response: response.id)
-        embeddings = [response.embedding for response in responses]
-        if not concat:
-            return embeddings
-        if self.output_fmt == 'ndarray':
-            return np.concatenate(embeddings, axis=0)
-        return [row for embedding in embeddings for row in embedding]
+            if mailbox.failed:
+                mailbox.take()  # raises, before the rest is taken out
+            responses = [self._response(reply) for reply in mailbox.arrived]
+            if sort:
+                responses.sort(key=lambda response: response.id)
+            embeddings = [response.embedding for response in responses]
+            if concat:
+                embeddings = _concatenated(embeddings)
+            mailbox.arrived.clear()  # only now: whatever went wrong before, nothing is lost
+        return embeddings
 
     def listen(self):
         """Yield every result that arrives for this identity, asked for here with ``blocking=False`` or by a clone.
@@ -986,20 +1054,23 @@ class BertClient(object):
         :raises ServerError: for a request of this object that failed; the errors of clones are theirs
         :raises TimeoutError: nothing arrived within ``timeout``
         """
+        return _Listening(self._courier, self._next_heard)
+
+    def _next_heard(self):
+        """The next result of this identity, whoever asked for it; None when the client is closed."""
         courier, mailbox = self._courier, self._fetchable
-        courier.listeners += 1
+        if courier.is_closed:
+            return None
         try:
-            while not courier.is_closed:
-                with self._claimed():
-                    courier.pump(lambda: mailbox.arrived or courier.overheard or courier.is_closed, self._deadline())
-                    if courier.is_closed:
-                        return
-                    response = self._response(mailbox.take() if mailbox.arrived else courier.overheard.popleft())
-                yield response
-        finally:
-            courier.listeners -= 1
-            if not courier.listeners:
-                courier.overheard.clear()
+            with self._claimed():
+                courier.pump(lambda: mailbox.arrived or courier.overheard or courier.is_closed, self._deadline())
+                if courier.is_closed:
+                    return None
+                return self._response(mailbox.take() if mailbox.arrived else courier.overheard.popleft())
+        except RuntimeError:
+            if courier.is_closed:  # between the look and the wait
+                return None
+            raise
 
     def close(self):
         """End both connections, within a second. May be called twice, from another thread, and by a signal handler."""
@@ -1069,19 +1140,24 @@ class BertClient(object):
         array = reply.array
         return Response(reply.id, array.tolist() if self.output_fmt == 'list' else array.copy(), reply.tokens)
 
-    def _ask(self, question):
+    def _ask(self, question, deadline=None):
         """The server's answer to SHOW_CONFIG or SHOW_STATUS."""
         mailbox = _Mailbox()
         try:
             self._courier.post(question, 0, mailbox)
-            self._courier.pump(lambda: mailbox.arrived, self._deadline())
+            self._courier.pump(lambda: mailbox.arrived, deadline or self._deadline())
             return mailbox.take().header
         finally:
             self._courier.abandon(mailbox)
 
-    def _limits(self):
-        if self._server_limits is None:
-            self._server_limits = _Limits(self._ask(b'SHOW_CONFIG'))
+    def _remember_limits(self, config):
+        self._server_limits = _Limits(config)
+        self._limits_session = self._courier.session
+
+    def _limits(self, deadline):
+        """Those of the server that is connected now: after a restart it may have others."""
+        if self._server_limits is None or self._limits_session != self._courier.session:
+            self._remember_limits(self._ask(b'SHOW_CONFIG', deadline))
         return self._server_limits
 
     @property
@@ -1104,7 +1180,7 @@ class BertClient(object):
         deadline = self._deadline()
         progress = _progress_bar(len(rows), stacklevel=4) if show_progress else _NoProgress()
         try:
-            chunks = self._chunks(rows, answer, is_fine=show_progress)
+            chunks = self._chunks(rows, answer, show_progress, deadline)
             while answer.missing:
                 for start, count, payload in itertools.islice(chunks, _CHUNKS_IN_FLIGHT - len(mailbox)):
                     first_rows[self._courier.post(payload, count, mailbox)] = start
@@ -1117,7 +1193,7 @@ class BertClient(object):
             self._courier.abandon(mailbox)
             progress.close()
 
-    def _chunks(self, rows, answer, is_fine):
+    def _chunks(self, rows, answer, is_fine, deadline):
         """Yield (first row, number of rows, JSON) per request: one if that is little enough, else several.
 
         The server works in sub-batches of its ``max_batch_size``, and without a ``max_seq_len`` the length of an answer
@@ -1129,7 +1205,7 @@ class BertClient(object):
             if len(payload) <= min(_CHUNK_BYTES, self._known_message_bytes or _CHUNK_BYTES):
                 yield 0, total, payload
                 return
-        limits = self._limits()
+        limits = self._limits(deadline)
         batch = limits.batch_rows
         most = batch if is_fine else _CHUNK_ROWS
         start = 0
@@ -1187,6 +1263,37 @@ class BertClient(object):
             producer.stop()
             self._courier.abandon(mailbox)
             progress.close()
+
+
+class _Listening(object):
+    """The iterator of ``listen``. From when it is made until it is closed, what is overheard is kept for it."""
+
+    def __init__(self, courier, next_heard):
+        self._courier = courier
+        self._next_heard = next_heard
+        self._is_closed = False
+        courier.listeners += 1
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        response = None if self._is_closed else self._next_heard()
+        if response is None:
+            self.close()
+            raise StopIteration
+        return response
+
+    next = __next__
+
+    def close(self):
+        if not self._is_closed:
+            self._is_closed = True
+            self._courier.listeners -= 1
+            if not self._courier.listeners:
+                self._courier.overheard.clear()
+
+    __del__ = close
 
 
 class _Limits(object):
@@ -1296,7 +1403,7 @@ class ConcurrentBertClient(BertClient):
                 if self._is_closed:
                     raise _closed_error()
                 if self._idle:
-                    return self._idle.pop()
+                    return self._idle.pop(0)  # in turn, so that none is left unread while clones of it are busy
                 if self._num_made < self.max_concurrency:
                     self._num_made += 1
                     return None
@@ -1319,6 +1426,17 @@ class ConcurrentBertClient(BertClient):
         if is_late:
             client.close()
         return client
+
+
+def _concatenated(embeddings):
+    """The rows of all, in one array or list; token-level arrays are padded with zeros to the longest, as in ``encode``."""
+    if isinstance(embeddings[0], list):
+        return [row for embedding in embeddings for row in embedding]
+    answer = _Answer(sum(len(embedding) for embedding in embeddings))
+    start = 0
+    for embedding in embeddings:
+        start += answer.put_array(start, embedding)
+    return answer.array
 
 
 def _not_concurrent(method):
