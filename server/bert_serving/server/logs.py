@@ -30,12 +30,8 @@ def set_up(context: str, verbose: bool = False) -> None:
         logger.removeHandler(handler)
     handler = _Handler()
     name = colour(context, _COLOURS.get(context.split('-')[0], 'white'))
-    handler.setFormatter(
-        logging.Formatter(
-            '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s',
-            datefmt='%m-%d %H:%M:%S',
-        )
-    )
+    line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
+    handler.setFormatter(logging.Formatter(line))
     logger.addHandler(handler)
     logger.propagate = False
 
