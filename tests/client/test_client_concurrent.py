@@ -124,3 +124,18 @@ def test_a_context_manager(server):
 def test_no_connection_at_all_is_refused():
     with pytest.raises(ValueError, match='max_concurrency'):
         ConcurrentBertClient(0)
+
+
+def test_a_pool_has_the_attributes_of_a_client(server, pool):
+    assert (pool.port, pool.port_out, pool.output_fmt) == (server.port, server.port_out, 'ndarray')
+    assert pool.length_limit == 25
+    assert pool.token_info_available
+    with pytest.raises(AttributeError, match='no_such_thing'):
+        pool.no_such_thing
+
+
+def test_a_timeout_that_is_set_later_holds(server, pool):
+    server.hold()
+    pool.timeout = 200
+    with pytest.raises(bert_serving.client.TimeoutError):
+        pool.encode(['a'])

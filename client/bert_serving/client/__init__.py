@@ -1305,6 +1305,9 @@ class _Limits(object):
         self.is_token_level = config.get('pooling_strategy') == 0
 
 
+_OF_A_CONNECTION = ('ip', 'port', 'port_out', 'identity', 'output_fmt', 'length_limit', 'token_info_available')
+
+
 class ConcurrentBertClient(BertClient):
     """A client that any number of threads may use at once: a pool of ``BertClient``, made as they are needed.
 
@@ -1381,6 +1384,12 @@ class ConcurrentBertClient(BertClient):
     def __del__(self):
         pass  # each connection looks after itself
 
+    def __getattr__(self, name):
+        """What describes a connection: that of the first, since all are made alike."""
+        if name in _OF_A_CONNECTION and self.__dict__.get('_clients'):
+            return getattr(self._clients[0], name)
+        raise AttributeError('%r has no attribute %r' % (type(self).__name__, name))
+
     @contextlib.contextmanager
     def _connection(self):
         """An idle connection, or a new one, or the next that becomes idle."""
@@ -1388,6 +1397,7 @@ class ConcurrentBertClient(BertClient):
             raise SharedClientError('this ConcurrentBertClient was made in process %d and is used in process %d: make '
                                     'one in each process' % (self._pid, os.getpid()))
         client = self._idle_one() or self._new_one()
+        client.timeout = self.timeout  # which may have been set since
         try:
             yield client
         finally:
