@@ -206,7 +206,7 @@ class Settings:
     )
     max_batch_tokens: int | None = _option(
         None, SERVING, 'most tokens of a graph run, padding included; without it -max_batch_size times -max_seq_len, '
-        'and at most 1024 on a CPU, where longer runs bring nothing and keep urgent requests waiting',
+        'and at most 1024 on a CPU, so that urgent requests do not wait long for the run that is on',
         parse=whole_number(1), metavar='TOKENS')  # fmt: skip
     priority_batch_size: int = _option(
         16, SERVING, 'a job of at most this many rows goes ahead of larger ones', parse=whole_number(0),
