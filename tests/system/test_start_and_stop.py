@@ -185,6 +185,17 @@ def test_a_signal_while_it_starts_stops_the_server() -> None:
         assert 'ready and listening' not in server.log
 
 
+@pytest.mark.parametrize('order', ['request_drain', 'request_stop'])
+def test_an_order_that_comes_before_the_start_is_obeyed(order: str) -> None:
+    args = get_args_parser().parse_args(['-model_dir', SMALL_MODEL, '-cpu', '-port', '0', '-port_out', '0'])
+    server = FakeServer(args)
+    getattr(server, order)()  # a signal between the handler's installation and the start
+    server.start()
+    server.join(30)
+    assert not server.is_alive()
+    assert not server.is_ready.is_set()
+
+
 @pytest.mark.parametrize('option', ['-port', '-port_out'])
 def test_a_port_in_use_is_one_clear_line_and_exit_code_1(option: str) -> None:
     with socket.socket() as taken:

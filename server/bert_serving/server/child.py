@@ -161,6 +161,12 @@ class Child:
         """From now on its end is expected; whoever can talk to it tells it to end."""
         self.state = advance_child(self.state, ChildEvent.TOLD_TO_STOP)
 
+    def interrupt(self) -> None:
+        """Send SIGTERM, which a process ignores unless its `main` asks for it."""
+        if self._process is not None and self.state is not ChildState.GONE:
+            self.dismiss()
+            self._process.terminate()
+
     def kill(self) -> None:
         """End the process at once, if it is not gone yet; `Exited` is still to be read."""
         if self._process is not None and self.state is not ChildState.GONE:

@@ -84,6 +84,7 @@ class BertServer(threading.Thread):
         self._state = ServerState.STARTING
         self._settled = threading.Event()
         self._orders: Mailbox | None = None
+        self._early_orders: list[ServerEvent] = []
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor)
         self._leftovers: list[str] = []
@@ -105,6 +106,8 @@ class BertServer(threading.Thread):
         self._plan = plan(self.settings)
         self._orders = Mailbox()
         self._reactor.add(self._orders.fileno(), self._obey)
+        for order in self._early_orders:
+            self._orders.put(order)
         super().start()
 
     def close(self) -> None:
@@ -114,7 +117,10 @@ class BertServer(threading.Thread):
             self.join()
 
     def request_drain(self) -> None:
-        """Begin to do so, without waiting. Safe in a signal handler; a second call changes nothing."""
+        """Begin to do so, without waiting. Safe in a signal handler; a second call changes nothing.
+
+        Before `start` it is remembered: the server then starts and ends.
+        """
         self._order(ServerEvent.DRAIN)
 
     def request_stop(self) -> None:
@@ -122,7 +128,9 @@ class BertServer(threading.Thread):
         self._order(ServerEvent.STOP)
 
     def _order(self, event: ServerEvent) -> None:
-        if self._orders is not None:
+        if self._orders is None:
+            self._early_orders.append(event)
+        else:
             self._orders.put(event)
 
     def wait_until_ready(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -20,6 +21,9 @@ from ..terminate import terminate
 from .load import Address
 
 TERMINATE_TIMEOUT_MS = 5000
+
+INTERRUPT_S = 5
+"""How long a server that is interrupted may take to clear up behind itself before it is killed."""
 
 STOP_MARGIN_S = 10
 """How much longer than its `shutdown_timeout` a server may take to end before it is killed."""
@@ -52,18 +56,18 @@ class Host:
         try:
             self.address = self._wait_until_ready()
         except BaseException:
-            self._kill()
+            self._interrupt()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Let it drain; kill it when that takes too long, or when there is no time for it."""
+        """Let it drain; interrupt it when there is no time for that, and kill it when it takes too long."""
         if kind is None or issubclass(kind, Exception):
             self._stop()
         else:
-            self._kill()
+            self._interrupt()
 
     def _wait_until_ready(self) -> Address:
         match self._wait_for_report(self._ready_within_s):
@@ -89,6 +93,11 @@ class Host:
         else:
             self._kill(after_s=self._stop_within_s)
 
+    def _interrupt(self) -> None:
+        """End it by a signal that it can clear up after: one that is killed leaves the folders it has just made."""
+        self._child.interrupt()
+        self._kill(after_s=INTERRUPT_S)
+
     def _kill(self, after_s: float = 0) -> None:
         """Wait until the process is gone; end it if it takes longer than `after_s`."""
         deadline = time.monotonic() + after_s
@@ -105,10 +114,12 @@ class Host:
 
 def main(instructions: Instructions, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
     """Be a server with the settings of `instructions` until somebody terminates it, and log to its `log`."""
+    server = server_class(Settings.from_dict(instructions['settings']))
+    signal.signal(signal.SIGTERM, lambda *_: server.request_stop())  # see `Host._interrupt`
     log = os.open(instructions['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)
     os.close(log)
-    with server_class(Settings.from_dict(instructions['settings'])) as server:
+    with server:
         report_ready({'port': server.port, 'port_out': server.port_out})
         server.join()
     if server.error is not None:
