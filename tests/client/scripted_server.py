@@ -25,7 +25,8 @@ class Request(object):
 
     def __init__(self, frames):
         self.frames = frames
-        self.identity, self.payload, request_id, rows = frames
+        self.identity, self.payload, request_id, rows = frames[:4]
+        self.options = json.loads(frames[4].decode('ascii')) if len(frames) == 5 else None
         self.id = int(request_id)
         self.rows = int(rows)
 
@@ -66,6 +67,7 @@ class ScriptedServer(object):
         self.port = self.port_out = None
         self.requests = []  # data requests, in the order of arrival, those of earlier lives too
         self.questions = []  # SHOW_CONFIG and SHOW_STATUS
+        self.cancelled = []  # ids
         self.num_published = 0
         self._changed = threading.Condition()
         self._thread = None
@@ -169,6 +171,9 @@ class ScriptedServer(object):
         if request.rows:
             messages = self.script(request)
             kept = self.requests
+        elif request.payload == b'CANCEL':
+            messages, kept = [], self.cancelled
+            request = request.id
         else:
             answer = dict(self.config)
             if request.payload == b'SHOW_STATUS':

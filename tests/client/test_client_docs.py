@@ -7,6 +7,7 @@ import os
 import re
 
 import numpy as np
+from scripted_server import tokens_of
 
 PAGE = os.path.join(os.path.dirname(__file__), '..', '..', 'docs', 'client.md')
 
@@ -14,8 +15,13 @@ PAGE = os.path.join(os.path.dirname(__file__), '..', '..', 'docs', 'client.md')
 def test_the_examples_print_what_the_page_says(make_server):
     with io.open(PAGE, encoding='utf-8') as page:
         code = '\n'.join(re.findall(r'```python\n(.*?)```', page.read(), flags=re.DOTALL))
-    server = make_server(max_batch_size=256)
-    server.script = lambda request: [server.result(request, np.zeros((request.rows, 384), dtype=np.float32))]
+    server = make_server(max_batch_size=256, extensions=['options', 'token_ids', 'cancel'])
+
+    def answer(request):
+        counts = {'token_counts': [len(row) for row in tokens_of(request.texts)]} if request.options else {}
+        return [server.result(request, np.zeros((request.rows, 384), dtype=np.float32), **counts)]
+
+    server.script = answer
     printed = []
     expected = []
     for line in code.split('\n'):

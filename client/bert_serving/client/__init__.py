@@ -38,8 +38,8 @@ import numpy as np
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-__all__ = ['__version__', 'BertClient', 'ConcurrentBertClient', 'Response',
-           'ServerError', 'ProtocolError', 'SharedClientError', 'TimeoutError']
+__all__ = ['__version__', 'BertClient', 'ConcurrentBertClient', 'Response', 'Encoded',
+           'ServerError', 'ProtocolError', 'SharedClientError', 'UnsupportedError', 'CancelledError', 'TimeoutError']
 
 __version__ = '2.0.0'
 
@@ -49,11 +49,13 @@ PROTOCOL_VERSION = '1.10.0'
 _PY2 = sys.version_info[0] == 2
 if _PY2:
     _STRING_TYPES = (basestring,)  # noqa: F821
+    _INTEGER_TYPES = (int, long, np.integer)  # noqa: F821
 
     class TimeoutError(OSError):
         """No response within ``timeout``; Python 2.7 has none of its own."""
 else:
     _STRING_TYPES = (str,)
+    _INTEGER_TYPES = (int, np.integer)
     TimeoutError = TimeoutError  # the built-in one, so that the name can be imported from here on every Python
 
 _log = logging.getLogger('bert_serving.client')
@@ -66,6 +68,7 @@ _CHUNK_ANSWER_BYTES = 32 << 20
 _CHUNKS_IN_FLIGHT = 8
 _BATCHES_IN_FLIGHT = 16  # of `encode_async`, whether they wait to be sent, to be answered, or to be taken
 
+_MOST_DEADLINE_MS = 24 * 60 * 60 * 1000  # what the server takes
 _MESSAGES_A_ROUND = 256  # read before the deadline is looked at again: a clone may be busier than this client
 _TICK_S = 1.0  # the longest poll: Ctrl-C does not end a poll on Windows
 _FIRST_CONNECTION_S = 1.0  # how long `encode(blocking=False)` may wait for a connection that is being made
@@ -122,6 +125,14 @@ class SharedClientError(RuntimeError):
     """One client object is used by two threads at once, or in a process forked from the one that made it."""
 
 
+class UnsupportedError(RuntimeError):
+    """The server does not advertise the extension of the protocol that a call needs; a server of 1.10 has none."""
+
+
+class CancelledError(RuntimeError):
+    """A call was ended by its own ``cancelled``."""
+
+
 class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])):
     """What ``fetch``, ``encode_async`` and ``listen`` give for one request.
 
@@ -141,6 +152,17 @@ class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])
     def shape(self):
         """The shape of the embedding."""
         return np.shape(self.embedding)
+
+
+class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_counts'])):
+    """What ``encode_with_details`` and ``tokenize`` return.
+
+    :ivar array: the embedding; of ``tokenize`` the ids, int32 [rows, tokens], zero behind a row's last
+    :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
+    :ivar token_counts: a list of ints, how many tokens of each row the model is fed, [CLS] and [SEP] among them
+    """
+
+    __slots__ = ()
 
 
 # ---------------------------------------------------------------------------------------------------- connection
@@ -363,14 +385,19 @@ def _has_handler(logger):
 class _Request(object):
     """What is kept of a request until its answer has come, so that it can be sent again."""
 
-    __slots__ = ('id', 'payload', 'rows', 'mailbox', 'since')
+    __slots__ = ('id', 'payload', 'rows', 'mailbox', 'since', 'options')
 
-    def __init__(self, request_id, payload, rows, mailbox):
+    def __init__(self, request_id, payload, rows, mailbox, options=None):
         self.id = request_id
         self.payload = payload
         self.rows = rows
         self.mailbox = mailbox
         self.since = _now()
+        self.options = options  # of the extensions, a dict; None: a request that every server of the protocol reads
+
+    def frames(self, identity):
+        frames = [identity, self.payload, b'%d' % self.id, b'%d' % self.rows]
+        return frames if self.options is None else frames + [_dump(self.options)]
 
 
 class _Reply(object):
@@ -392,6 +419,10 @@ class _Reply(object):
     @property
     def tokens(self):
         return self.header.get('tokens', '')
+
+    @property
+    def token_counts(self):
+        return self.header.get('token_counts')
 
 
 class _Mailbox(object):
@@ -440,8 +471,10 @@ def _read_reply(frames, request_id, rows):
             came = len(reply.array)
             if rows is not None and came != rows:
                 raise ValueError('%d rows were sent, %d came back' % (rows, came))
-            if reply.tokens and len(reply.tokens) != came:
-                raise ValueError('tokens of %d rows for %d' % (len(reply.tokens), came))
+            for name in ('tokens', 'token_counts'):
+                values = header.get(name)
+                if values and len(values) != came:
+                    raise ValueError('%s of %d rows for %d' % (name, len(values), came))
         return reply
     except Exception as reason:  # whatever is wrong with it: who waits for it must be told
         return _Reply(request_id, None, None, ProtocolError(_native(
@@ -503,6 +536,24 @@ class _Texts(object):
         return _dump([_text(text) for text in rows])
 
 
+class _TokenIds(object):
+    """Rows of ids of the vocabulary, checked; the same to its users as ``_Texts``."""
+
+    def __init__(self, rows):
+        self._rows = _sequence(rows, '"texts"')
+        for index, row in enumerate(self._rows):
+            for position, value in enumerate(_sequence(row, 'element %d of "texts"' % index)):
+                if not isinstance(value, _INTEGER_TYPES) or isinstance(value, bool):
+                    raise TypeError('token %d of element %d of "texts" must be an int, but is a %s'
+                                    % (position, index, type(value).__name__))
+
+    def __len__(self):
+        return len(self._rows)
+
+    def dump(self, start, stop):
+        return _dump([[int(value) for value in row] for row in self._rows[start:stop]])
+
+
 def _sequence(value, name):
     """A list, tuple or array as it is, a Series as an array."""
     if isinstance(value, _STRING_TYPES + (bytes,)):
@@ -538,11 +589,13 @@ def _text(value):
 class _Answer(object):
     """The rows of one ``encode``, put together from the answers to its chunks, in any order."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, is_ragged=False):
         self._rows = rows
+        self._is_ragged = is_ragged  # whether parts of two dimensions may differ in the second, as ids of tokens do
         self.missing = rows
         self.array = None
         self._tokens = [''] * rows
+        self.token_counts = [0] * rows
 
     @property
     def bytes_per_row(self):
@@ -557,6 +610,8 @@ class _Answer(object):
         count = self.put_array(start, reply.array)
         if reply.tokens:
             self._tokens[start:start + count] = reply.tokens
+        if reply.token_counts:
+            self.token_counts[start:start + count] = reply.token_counts
         self.missing -= count
         return count
 
@@ -577,7 +632,8 @@ class _Answer(object):
             self.array = np.zeros((self._rows,) + part.shape[1:], dtype=part.dtype)
             return
         have, need = self.array.shape[1:], part.shape[1:]
-        if self.array.dtype != part.dtype or have[1:] != need[1:] or (len(need) < 2 and have != need):
+        if self.array.dtype != part.dtype or have[1:] != need[1:] or (
+                len(need) < 2 and have != need and not self._is_ragged):
             raise ProtocolError('rows of %s %s and of %s %s cannot be one answer: was the server started anew with '
                                 'other options?' % (self.array.dtype, have, part.dtype, need))
         if need[:1] > have[:1]:
@@ -690,6 +746,9 @@ class _Courier(object):
         self._session = None
         self.num_request = 0
         self.is_closed = False
+        self.extended_session = None  # that in which the server has been found to read requests with options
+        self.cancelling_session = None  # that in which it has been found to read CANCEL
+        self._to_cancel = collections.deque()  # ids of requests that nobody waits for any more
         self.listeners = 0
         self.overheard = collections.deque()  # replies to clones, while there are listeners
 
@@ -702,9 +761,13 @@ class _Courier(object):
         """Which connection this is, None before the first."""
         return self._session
 
-    def post(self, payload, rows, mailbox):
+    @property
+    def is_connected(self):
+        return self._link.is_up
+
+    def post(self, payload, rows, mailbox, options=None):
         """Make a request, which the next ``exchange`` sends; return its id."""
-        request = _Request(self._next_id, payload, rows, mailbox)
+        request = _Request(self._next_id, payload, rows, mailbox, options)
         self._next_id += 1
         self.num_request += 1
         for place in (self._pending, self._unsent, mailbox.waiting):
@@ -712,16 +775,22 @@ class _Courier(object):
         return request.id
 
     def abandon(self, mailbox):
-        """Nobody waits for these any more: their answers will be dropped."""
-        for request_id in mailbox.waiting:
-            self._pending.pop(request_id, None)
-            self._unsent.pop(request_id, None)
+        """Nobody waits for these any more: their answers will be dropped, and the server is told where it can be.
+
+        It is told by the next ``exchange``, because this may be called by a thread that must not touch the sockets: that
+        of the garbage collector, when a generator is forgotten.
+        """
+        for request in mailbox.waiting.values():
+            is_out = self._pending.pop(request.id, None) and not self._unsent.pop(request.id, None)
+            if is_out and request.rows:
+                self._to_cancel.append((self._session, request.id))
         mailbox.waiting.clear()
 
-    def pump(self, done, deadline):
+    def pump(self, done, deadline, cancelled=None):
         """Exchange messages until ``done()``; raise TimeoutError if that is not before ``deadline``.
 
-        Without a deadline it is not the server that is waited for: no limit, and no word on the log.
+        Without a deadline it is not the server that is waited for: no limit, and no word on the log. ``cancelled`` is
+        asked once a round, and so about once a second.
         """
         patience = _Patience(self._link)
         while True:
@@ -730,6 +799,8 @@ class _Courier(object):
                 return
             if self.is_closed:
                 raise _closed_error()
+            if cancelled and cancelled():
+                raise CancelledError('the call was cancelled before the server had answered')
             seconds = _TICK_S
             if deadline:
                 seconds = deadline.seconds_left
@@ -758,13 +829,26 @@ class _Courier(object):
                 _log.info('connected to the server again, %d request(s) are sent again', len(self._pending))
             self._session = self._link.session
             self._unsent = self._pending.copy()
+        self._send_cancels()
         while self._unsent and self._link.is_up:
-            request = next(iter(self._unsent.values()))
-            if not self._link.send([self._identity, request.payload, b'%d' % request.id, b'%d' % request.rows]):
+            request = next((request for request in self._unsent.values() if self._is_readable(request)), None)
+            if request is None or not self._link.send(request.frames(self._identity)):
                 break
             self._unsent.pop(request.id, None)
         for frames in itertools.islice(iter(self._link.receive, None), _MESSAGES_A_ROUND):
             self._sort_in(frames)
+
+    def _is_readable(self, request):
+        """Whether the server of this connection is known to read it: after a restart it may be another."""
+        return request.options is None or self.extended_session == self._session
+
+    def _send_cancels(self):
+        while self._to_cancel:
+            session, request_id = self._to_cancel[0]
+            if session == self._session == self.cancelling_session and self._link.is_up:
+                if not self._link.send([self._identity, b'CANCEL', b'%d' % request_id, b'0']):
+                    return
+            self._to_cancel.popleft()  # else there is nobody to tell: what that server had is lost with its connection
 
     def _sort_in(self, frames):
         """Give an answer to who waits for it."""
@@ -781,7 +865,7 @@ class _Courier(object):
             except BaseException:  # Ctrl-C: the answer is lost, so it is asked for again
                 self._unsent[request_id] = request
                 raise
-            if _is_shutting_down(reply):
+            if _is_shutting_down(reply) and request.options is None:
                 _log.info('the server is shutting down: request %d is kept for the next one', request_id)
                 return
             request.mailbox.put(reply)
@@ -970,6 +1054,48 @@ class BertClient(object):
             return embedding
         return embedding, tokens
 
+    def encode_with_details(self, texts, is_tokenized=False, token_ids=False, cancelled=None):
+        """As a blocking ``encode``, and how many tokens the model was fed; of a server of release 2 or later.
+
+        It is for programs that serve others, as the HTTP proxy does. ``timeout`` goes to the server as well, which drops
+        what it has not begun by then; a call that ends early, by an error or an interrupt, is cancelled there; and a
+        server that is shutting down is not waited for.
+
+        :param texts: as in ``encode``
+        :param is_tokenized: the texts are lists of tokens
+        :param token_ids: the texts are lists of ids of the server's vocabulary, without [CLS] and [SEP]
+        :param cancelled: a function that is asked about once a second whether the call is to end with CancelledError
+        :return: ``Encoded(array, tokens, token_counts)``; the array is numpy's whatever ``output_fmt`` says
+        :raises UnsupportedError: the server does not advertise what this needs
+        :raises CancelledError: ``cancelled`` said so
+        """
+        with self._claimed():
+            rows = _TokenIds(texts) if token_ids else self._checked(texts, is_tokenized)
+            needs = {'token_ids'} if token_ids else set()
+            return self._ask_for_details(rows, {'token_counts': True}, needs, cancelled)
+
+    def tokenize(self, texts, is_tokenized=False, cancelled=None):
+        """The tokens of texts, as the model would be fed them; of a server of release 2 or later.
+
+        ::
+
+            bc.tokenize(['hello world']).tokens  # [['[CLS]', 'hello', 'world', '[SEP]']]
+
+        :param texts: as in ``encode``
+        :param is_tokenized: as in ``encode``
+        :param cancelled: as in ``encode_with_details``
+        :return: ``Encoded(array, tokens, token_counts)``; the array has the ids
+        :raises UnsupportedError: the server does not advertise what this needs
+        """
+        with self._claimed():
+            rows = _Texts(texts, is_tokenized)  # no warning about long ones: how they are cut is what is asked here
+            return self._ask_for_details(rows, {'tokenize': True}, set(), cancelled)
+
+    @property
+    def is_connected(self):
+        """Whether both connections to the server stand, as far as the last call knows."""
+        return self._courier.is_connected
+
     def encode_async(self, batch_generator, max_num_batch=None, delay=0.1, is_tokenized=False, show_tokens=False,
                      show_progress=False):
         """Encode batch after batch while they are being made, and yield the results in the order of arrival.
@@ -1140,29 +1266,39 @@ class BertClient(object):
         array = reply.array
         return Response(reply.id, array.tolist() if self.output_fmt == 'list' else array.copy(), reply.tokens)
 
-    def _ask(self, question, deadline=None):
+    def _ask(self, question, deadline=None, cancelled=None):
         """The server's answer to SHOW_CONFIG or SHOW_STATUS."""
         mailbox = _Mailbox()
         try:
             self._courier.post(question, 0, mailbox)
-            self._courier.pump(lambda: mailbox.arrived, deadline or self._deadline())
+            self._courier.pump(lambda: mailbox.arrived, deadline or self._deadline(), cancelled)
             return mailbox.take().header
         finally:
             self._courier.abandon(mailbox)
 
     def _remember_limits(self, config):
-        self._server_limits = _Limits(config)
-        self._limits_session = self._courier.session
+        limits = self._server_limits = _Limits(config)
+        session = self._limits_session = self._courier.session
+        self._courier.extended_session = session if 'options' in limits.extensions else None
+        self._courier.cancelling_session = session if 'cancel' in limits.extensions else None
 
-    def _limits(self, deadline):
+    @property
+    def _are_limits_old(self):
+        return self._server_limits is None or self._limits_session != self._courier.session
+
+    def _limits(self, deadline, cancelled=None):
         """Those of the server that is connected now: after a restart it may have others."""
-        if self._server_limits is None or self._limits_session != self._courier.session:
-            self._remember_limits(self._ask(b'SHOW_CONFIG', deadline))
+        if self._are_limits_old:
+            self._remember_limits(self._ask(b'SHOW_CONFIG', deadline, cancelled))
         return self._server_limits
 
     @property
     def _known_message_bytes(self):
         return self._server_limits and self._server_limits.message_bytes
+
+    @property
+    def _known_request_rows(self):
+        return self._server_limits and self._server_limits.request_rows
 
     def _post_whole(self, rows, mailbox):
         """Make one request of all rows."""
@@ -1173,24 +1309,43 @@ class BertClient(object):
                              'at a time, or let a blocking "encode" divide them' % (len(rows), len(payload), limit))
         self._courier.post(payload, len(rows), mailbox)
 
-    def _encode_in_chunks(self, rows, show_progress):
+    def _ask_for_details(self, rows, options, needs, cancelled):
+        """``encode`` by a request with ``options``; ``needs`` are the extensions without which it cannot be asked."""
+        needs = {'options'} | needs
+        answer = self._encode_in_chunks(rows, False, options, needs, cancelled)
+        return Encoded(answer.array, answer.tokens, answer.token_counts)
+
+    def _require(self, needs, deadline, cancelled=None):
+        """See to it that the server of this connection has these extensions."""
+        missing = needs - self._limits(deadline, cancelled).extensions
+        if missing:
+            raise UnsupportedError('the server does not advertise %s among the "extensions" of its configuration: it is '
+                                   'older than this client, so use "encode"' % ', '.join(sorted(missing)))
+
+    def _encode_in_chunks(self, rows, show_progress, options=None, needs=frozenset(), cancelled=None):
         mailbox = _Mailbox()
-        answer = _Answer(len(rows))
+        answer = _Answer(len(rows), is_ragged=bool(options and options.get('tokenize')))
         first_rows = {}  # id of the request -> its first row
         deadline = self._deadline()
         progress = _progress_bar(len(rows), stacklevel=4) if show_progress else _NoProgress()
         try:
             chunks = self._chunks(rows, answer, show_progress, deadline)
             while answer.missing:
+                if needs:
+                    self._require(needs, deadline, cancelled)
                 for start, count, payload in itertools.islice(chunks, _CHUNKS_IN_FLIGHT - len(mailbox)):
-                    first_rows[self._courier.post(payload, count, mailbox)] = start
+                    first_rows[self._courier.post(payload, count, mailbox, _until(options, deadline))] = start
                     self._courier.exchange()  # it is on its way while the next one is made
-                self._courier.pump(lambda: mailbox.arrived, deadline)
-                reply = mailbox.take()
-                progress.update(answer.put(first_rows.pop(reply.id), reply))
+                self._courier.pump(lambda: mailbox.arrived or needs and self._are_limits_old, deadline, cancelled)
+                if mailbox.arrived:
+                    reply = mailbox.take()
+                    progress.update(answer.put(first_rows.pop(reply.id), reply))
             return answer
         finally:
-            self._courier.abandon(mailbox)
+            if mailbox.waiting:
+                self._courier.abandon(mailbox)
+                if not self._courier.is_closed:
+                    self._courier.exchange()  # so that the server is told at once
             progress.close()
 
     def _chunks(self, rows, answer, is_fine, deadline):
@@ -1200,7 +1355,7 @@ class BertClient(object):
         depends on them. So a chunk is a multiple of that, unless a message would become too large for the server.
         """
         total = len(rows)
-        if total <= _CHUNK_ROWS and not is_fine:
+        if total <= min(_CHUNK_ROWS, self._known_request_rows or _CHUNK_ROWS) and not is_fine:
             payload = rows.dump(0, total)
             if len(payload) <= min(_CHUNK_BYTES, self._known_message_bytes or _CHUNK_BYTES):
                 yield 0, total, payload
@@ -1215,7 +1370,7 @@ class BertClient(object):
                 count = min(count, _CHUNK_ANSWER_BYTES // answer.bytes_per_row)
             elif limits.is_token_level:
                 count = batch  # large, but how large is not known yet
-            count = min(max(count // batch, 1) * batch, total - start)
+            count = min(max(count // batch, 1) * batch, total - start, limits.request_rows or total)
             payload = rows.dump(start, start + count)
             while len(payload) > _CHUNK_BYTES and count > batch:
                 most = count = max(count // 2 // batch, 1) * batch
@@ -1265,6 +1420,13 @@ class BertClient(object):
             progress.close()
 
 
+def _until(options, deadline):
+    """The options of a request, with what is left until the deadline in milliseconds, if there is one."""
+    if options is None or deadline.seconds_left == float('inf'):
+        return options
+    return dict(options, deadline_ms=int(min(max(1000 * deadline.seconds_left, 1), _MOST_DEADLINE_MS)))
+
+
 class _Listening(object):
     """The iterator of ``listen``. From when it is made until it is closed, what is overheard is kept for it."""
 
@@ -1302,7 +1464,9 @@ class _Limits(object):
     def __init__(self, config):
         self.batch_rows = max(1, int(config.get('max_batch_size') or 256))
         self.message_bytes = config.get('max_message_bytes')
+        self.request_rows = config.get('max_request_rows')
         self.is_token_level = config.get('pooling_strategy') == 0
+        self.extensions = frozenset(config.get('extensions') or ())
 
 
 _OF_A_CONNECTION = ('ip', 'port', 'port_out', 'identity', 'output_fmt', 'length_limit', 'token_info_available')
@@ -1360,6 +1524,19 @@ class ConcurrentBertClient(BertClient):
             raise _not_concurrent('encode(blocking=False)')
         with self._connection() as client:
             return client.encode(texts, True, is_tokenized, show_tokens, show_progress)
+
+    def encode_with_details(self, texts, is_tokenized=False, token_ids=False, cancelled=None):
+        with self._connection() as client:
+            return client.encode_with_details(texts, is_tokenized, token_ids, cancelled)
+
+    def tokenize(self, texts, is_tokenized=False, cancelled=None):
+        with self._connection() as client:
+            return client.tokenize(texts, is_tokenized, cancelled)
+
+    @property
+    def is_connected(self):
+        with self._changed:
+            return any(client.is_connected for client in self._clients)
 
     def encode_async(self, *args, **kwargs):
         raise _not_concurrent('encode_async')

@@ -1,13 +1,13 @@
 from builtins import TimeoutError as TimeoutError
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
 from numpy.typing import NDArray
 
 __all__ = [
-    '__version__', 'BertClient', 'ConcurrentBertClient', 'Response',
-    'ServerError', 'ProtocolError', 'SharedClientError', 'TimeoutError',
+    '__version__', 'BertClient', 'ConcurrentBertClient', 'Response', 'Encoded',
+    'ServerError', 'ProtocolError', 'SharedClientError', 'UnsupportedError', 'CancelledError', 'TimeoutError',
 ]
 
 __version__: str
@@ -25,6 +25,7 @@ _Sentences = list[str] | tuple[str, ...] | list[list[str]] | list[tuple[str, ...
 # An array, or nested lists of floats with output_fmt='list': the caller knows which.
 _Embedding = Any
 _TokenLists = list[list[str]]
+_Ids = list[list[int]]
 
 class ServerError(RuntimeError):
     type: str
@@ -34,6 +35,8 @@ class ServerError(RuntimeError):
 
 class ProtocolError(RuntimeError): ...
 class SharedClientError(RuntimeError): ...
+class UnsupportedError(RuntimeError): ...
+class CancelledError(RuntimeError): ...
 
 class _ResponseFields(NamedTuple):
     id: int
@@ -45,6 +48,11 @@ class Response(_ResponseFields):
     def content(self) -> _Embedding: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+class Encoded(NamedTuple):
+    array: NDArray[Any]
+    tokens: _TokenLists | Literal['']
+    token_counts: list[int]
 
 class BertClient:
     ip: str
@@ -102,6 +110,18 @@ class BertClient:
         show_tokens: bool = False,
         show_progress: bool = False,
     ) -> Any: ...
+    def encode_with_details(
+        self,
+        texts: _Sentences | _Ids,
+        is_tokenized: bool = False,
+        token_ids: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Encoded: ...
+    def tokenize(
+        self, texts: _Sentences, is_tokenized: bool = False, cancelled: Callable[[], bool] | None = None
+    ) -> Encoded: ...
+    @property
+    def is_connected(self) -> bool: ...
     def encode_async(
         self,
         batch_generator: Iterable[_Sentences],
