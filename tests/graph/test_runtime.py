@@ -208,7 +208,9 @@ DENSE = [(b'BiasAdd',), (b'BiasAdd', b'Add'), (b'BiasAdd', b'GeluExact'), (b'Bia
 
 def optimised(path):
     """The nodes of the graph that the session runs."""
-    with GraphEncoder(path, threads=1) as encoder:
+    shown = GraphEncoder(path, threads=1)
+    shown.is_shown = True
+    with shown as encoder:
         metadata = tf1.RunMetadata()
         feed = dict(zip(('input_ids:0', 'input_mask:0', 'input_type_ids:0'), reference.random_inputs(), strict=True))
         options = tf1.RunOptions(output_partition_graphs=True)
@@ -311,7 +313,9 @@ def test_xla_compiles_on_a_cpu_and_answers_the_same(graphs):
         'from bert_serving.server.graph.runtime import GraphEncoder\n'
         'from bert_serving.server.graph.tf import tf1\n'
         'ids = np.ones((3, 5), np.int32)\n'
-        'with GraphEncoder(%r, threads=1, xla=True) as encoder, GraphEncoder(%r, threads=1) as plain:\n'
+        'shown = GraphEncoder(%r, threads=1, xla=True)\n'
+        'shown.is_shown = True\n'
+        'with shown as encoder, GraphEncoder(%r, threads=1) as plain:\n'
         '    answers = [encoder.encode(ids, ids, ids) for _ in range(3)]\n'
         '    np.testing.assert_allclose(answers, 3 * [plain.encode(ids, ids, ids)], rtol=1e-4, atol=2e-5)\n'
         '    metadata, options = tf1.RunMetadata(), tf1.RunOptions(output_partition_graphs=True)\n'

@@ -63,3 +63,19 @@ def test_a_handler_of_the_program_that_embeds_the_server_is_left_in_charge(monke
     logging.getLogger(logs.ROOT).addHandler(logging.StreamHandler(theirs))
     assert write(monkeypatch, io.StringIO(), 'SINK') == ''
     assert theirs.getvalue() == 'ready and listening!\n'
+
+
+def test_what_one_place_says_too_often_is_counted_instead() -> None:
+    now = 0.0
+    limit = logs.RateLimit(lambda: now)
+
+    def warn(line: int, level: int = logging.WARNING) -> str | None:
+        record = logging.LogRecord('x', level, 'place.py', line, 'bad %s', ('thing',), None)
+        return record.getMessage() if limit.filter(record) else None
+
+    assert [warn(1) for _ in range(25)] == 10 * ['bad thing'] + 15 * [None]
+    assert warn(2) == 'bad thing', 'another place'
+    assert warn(1, logging.INFO) == 'bad thing', 'what is no trouble'
+    now = 1.5
+    assert warn(1) == 'bad thing (and 15 more like it before, which were left out)'
+    assert warn(1) == 'bad thing'

@@ -12,13 +12,17 @@ import pytest
 import zmq
 
 from bert_serving.server.assembly import DEFAULT_BOUNDS, Bounds
+from bert_serving.server.child import Pulse
 from bert_serving.server.errors import RequestError
 from bert_serving.server.sink import Sink
 from bert_serving.server.transport import make_socket
 from bert_serving.server.wire import (
     Answer,
     Collected,
+    Drop,
+    DroppedPart,
     FailedPart,
+    Gone,
     JobHeader,
     Part,
     Published,
@@ -41,7 +45,9 @@ class Bench:
         ready = threading.Event()
         facts: dict[str, Any] = {}
 
-        def report_ready(found: dict[str, Any]) -> None:
+        def report_ready(found: dict[str, Any], pulse: Pulse | None = None) -> None:
+            assert pulse is not None
+            self.pulse = pulse
             facts.update(found)
             ready.set()
 
@@ -107,6 +113,13 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture
 def impatient() -> Iterator[Bench]:
     bench = Bench(Bounds(unread_s=1.0))
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Bench]:
+    bench = Bench(Bounds(gone_s=0.3))
     yield bench
     bench.close()
 
@@ -188,6 +201,32 @@ def test_frames_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplog
     assert receive(reader)[-1] == b'1'
     assert 'NONSENSE' in caplog.text
     assert 'Published' in caplog.text
+
+
+def test_a_dropped_request_is_not_published_and_its_worker_has_its_credit_back(bench: Bench) -> None:
+    reader = bench.reader(b'me')
+    bench.put(Drop(1))
+    bench.put(DroppedPart(3, a_part(1).header))
+    bench.put(a_part(1))
+    bench.put(a_part(2))
+    assert receive(reader)[-1] == b'2'
+    assert [bench.report() for _ in range(2)] == [Collected(3, 1, 0, 0)] * 2
+
+
+def test_the_ventilator_is_told_of_a_client_that_does_not_come_back(hasty: Bench) -> None:
+    staying, leaving = hasty.reader(b'staying'), hasty.reader(b'leaving')
+    for reader, identity in ((staying, b'staying'), (leaving, b'leaving')):
+        hasty.put(Status(identity, b'0', b'{}'))
+        receive(reader)
+    leaving.close()
+    gone = hasty.report()
+    assert isinstance(gone, Gone)
+    assert gone.identity == b'leaving'
+    assert not hasty.reports.poll(300)
+
+
+def test_the_pulse_says_that_it_is_idle_and_what_was_given_up(bench: Bench) -> None:
+    assert bench.pulse() == {'busy_s': 0.0, 'given_up': 0}
 
 
 def test_a_stop_leaves_no_answer_behind_that_was_published(bench: Bench) -> None:

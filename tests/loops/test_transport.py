@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.transport import Mailbox, Reactor, bind_tcp, make_socket, socket_folder
+from bert_serving.server.transport import Mailbox, Reactor, bind_tcp, is_loopback, make_socket, socket_folder
 
 
 def test_the_socket_folder_is_private_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +84,35 @@ def test_the_reactor_calls_back_in_the_order_of_adding_and_only_who_is_ready() -
     for reader, writer in pairs:
         reader.close()
         writer.close()
+
+
+def test_what_is_added_first_is_called_before_all_that_were_there() -> None:
+    reactor = Reactor()
+    pairs = [socket.socketpair() for _ in range(2)]
+    called: list[str] = []
+    reactor.add(pairs[0][0].fileno(), lambda: called.append('added before'))
+    reactor.add(pairs[1][0].fileno(), lambda: called.append('first'), first=True)
+    for _, writer in pairs:
+        writer.send(b'x')
+    reactor.wait(1000)
+    assert called == []
+    reactor.call_back()
+    assert called == ['first', 'added before']
+    for reader, writer in pairs:
+        reader.close()
+        writer.close()
+
+
+@pytest.mark.parametrize('address', ['127.0.0.1', '127.3.4.5', '::1', '::ffff:127.0.0.1'])
+def test_a_peer_on_this_machine_is_known_by_its_address(address: str) -> None:
+    assert is_loopback(address)
+
+
+@pytest.mark.parametrize(
+    'address', ['10.0.0.1', '::ffff:10.0.0.1', 'fe80::1', '0.0.0.0', '', 'localhost', '127.0.0.1:5']
+)
+def test_any_other_peer_is_taken_for_remote(address: str) -> None:
+    assert not is_loopback(address)
 
 
 def test_a_callback_may_remove_one_that_is_ready_too() -> None:

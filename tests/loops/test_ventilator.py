@@ -16,11 +16,14 @@ from bert_serving.server.ventilator import Ventilator
 from bert_serving.server.wire import (
     Collected,
     Drain,
+    Drop,
+    Gone,
     Job,
     Published,
     Refuse,
     Register,
     RingMessage,
+    SinkMoved,
     Status,
     Stop,
     decode_ring_message,
@@ -32,11 +35,13 @@ from bert_serving.server.wire import (
 class Bench:
     """A ventilator whose sink and worker are sockets of the test's; `turn` lets it work off what has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.terminations = 0
-        settings = Settings(port=0, port_out=0, max_batch_size=4, priority_batch_size=1, prefetch_size=2)
-        self.ventilator = Ventilator(settings, lambda: {'server_version': '1.10.0'}, self._terminate)
+        settings = Settings(port=0, port_out=0, max_batch_size=4, priority_batch_size=1, prefetch_size=2, **options)
+        self.ventilator = Ventilator(
+            settings, lambda: {'server_version': '1.10.0'}, lambda: {'num_worker_restart': 0}, self._terminate
+        )
         self.sink = make_socket(self.context, zmq.PULL)
         self.sink.bind('inproc://sink')
         port = self.ventilator.bind(self.context, 'inproc://feedback', 'inproc://sink')
@@ -72,6 +77,18 @@ class Bench:
             messages.append(decode_ring_message(socket.recv_multipart()))
         return messages
 
+    def statistic(self) -> dict[str, Any]:
+        self.client.send_multipart(encode_client_message(b'me', b'SHOW_STATUS', 7))
+        self.reactor.run_once(5000)
+        status = self.heard(self.sink)[-1]
+        assert isinstance(status, Status)
+        found: dict[str, Any] = json.loads(status.body)['statistic']
+        return found
+
+    def heard_by_worker(self) -> list[RingMessage]:
+        """What it is told beside where the first sink is."""
+        return [message for message in self.heard(self.worker) if message != SinkMoved('inproc://sink')]
+
     def close(self) -> None:
         self.context.destroy(linger=0)
 
@@ -88,11 +105,11 @@ def test_a_request_is_registered_cut_and_handed_out_by_credit(bench: Bench) -> N
     texts = ['text %d' % i for i in range(9)]
     bench.ask(texts)
     assert bench.heard(bench.sink) == [Register(1, 3, 9, b'me', b'1')]
-    jobs = [message for message in bench.heard(bench.worker) if isinstance(message, Job)]
+    jobs = [message for message in bench.heard_by_worker() if isinstance(message, Job)]
     assert [(job.header.part, job.header.rows) for job in jobs] == [(2, 1), (0, 4)], 'the urgent lane, then bulk'
     assert json.loads(bytes(jobs[1].payload)) == texts[:4]
     bench.tell(Collected(0, 1, 0, 0))
-    (job,) = bench.heard(bench.worker)
+    (job,) = bench.heard_by_worker()
     assert isinstance(job, Job)
     assert job.header.part == 1
     assert bench.ventilator.unanswered == 1
@@ -151,6 +168,118 @@ def test_a_termination_is_passed_on(bench: Bench) -> None:
     assert bench.terminations == 1
 
 
+def test_a_termination_from_another_machine_is_not_obeyed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr('bert_serving.server.ventilator.is_loopback', lambda _address: False)
+    bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
+    bench.reactor.run_once(5000)
+    assert bench.terminations == 0
+    assert '127.0.0.1' in caplog.text
+    assert '-allow_remote_terminate' in caplog.text
+
+
+def test_a_termination_from_another_machine_is_obeyed_if_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('bert_serving.server.ventilator.is_loopback', lambda _address: False)
+    bench = Bench(allow_remote_terminate=True)
+    bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
+    bench.reactor.run_once(5000)
+    assert bench.terminations == 1
+    bench.close()
+
+
+def test_a_request_that_is_too_large_or_comes_on_top_of_too_much_is_refused_and_counted() -> None:
+    bench = Bench(max_request_rows=10, max_queue_rows=12, max_message_bytes=1000)
+    bench.ask(['a'] * 10)
+    bench.ask(['a'] * 11, request_id=2)
+    bench.ask(['a' * 1000], request_id=3)
+    bench.ask(['a'] * 3, request_id=4)
+    refusals = [message for message in bench.heard(bench.sink) if isinstance(message, Refuse)]
+    assert [(r.request_id, r.error.type) for r in refusals] == [(b'2', 'TooLarge'), (b'3', 'TooLarge'), (b'4', 'Busy')]
+    counted = bench.statistic()
+    assert (counted['num_refused_request'], counted['num_busy_request'], counted['queue_rows']) == (2, 1, 10)
+    bench.close()
+
+
+def test_the_status_counts_from_zero_what_an_operator_needs(bench: Bench) -> None:
+    counted = bench.statistic()
+    assert counted.pop('num_sys_request') == counted.pop('num_total_request') == counted.pop('num_total_client') == 1
+    times = [counted.pop(name) for name in ('queue_time', 'total_time')]
+    assert [time['count'] for time in times] == [0, 0]
+    numbers = {name: value for name, value in counted.items() if not name.endswith('request_per_client')}
+    assert {'num_garbage_message', 'num_worker_restart', 'queue_rows', 'num_requeued_job'} <= numbers.keys()
+    assert set(numbers.values()) == {0}
+    bench.client.send_multipart([b'x'])
+    bench.reactor.run_once(5000)
+    assert bench.statistic()['num_garbage_message'] == 1
+
+
+def test_a_cancelled_request_is_dropped_at_the_worker_and_the_sink(bench: Bench) -> None:
+    bench.add_worker()
+    bench.ask(['a'])
+    bench.client.send_multipart(encode_client_message(b'me', b'CANCEL', 1))
+    bench.reactor.run_once(5000)
+    assert bench.heard(bench.sink)[1:] == [Drop(1)]
+    assert bench.heard_by_worker()[1:] == [Drop(1)]
+    assert bench.ventilator.unanswered == 0
+
+
+def test_the_work_for_a_client_that_has_gone_is_dropped(bench: Bench) -> None:
+    bench.ask(['a'])
+    bench.tell(Gone(b'me', 0.0))
+    assert bench.heard(bench.sink)[1:] == [Drop(1)]
+    assert bench.ventilator.unanswered == 0
+
+
+def test_a_request_whose_deadline_has_passed_is_answered_with_that(bench: Bench) -> None:
+    frames = encode_client_message(b'me', b'["a"]', 1, 1)
+    bench.client.send_multipart([*frames, b'{"deadline_ms": 20}'])
+    bench.reactor.run_once(5000)
+    assert bench.ventilator.awaits_deadline
+    time.sleep(0.03)
+    bench.ventilator.pass_time()
+    assert not bench.ventilator.awaits_deadline
+    refusal = bench.heard(bench.sink)[-1]
+    assert isinstance(refusal, Refuse)
+    assert refusal.error.type == 'DeadlineExceeded'
+
+
+def test_a_new_sink_is_told_of_what_is_unfinished_and_the_workers_of_the_sink(bench: Bench) -> None:
+    bench.add_worker()
+    bench.ask(['a'])
+    bench.heard(bench.worker)
+    bench.tell(Collected(0, 1, 0, 0))
+    bench.feedback.send_multipart(encode_ring_message(Collected(0, 1, 0, 0)))  # its last words
+    next_sink = make_socket(bench.context, zmq.PULL)
+    next_sink.bind('inproc://sink-2')
+    bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
+    bench.ventilator.welcome_sink()
+    assert bench.heard(next_sink) == [Register(1, 1, 1, b'me', b'1')]
+    moved, job = bench.heard(bench.worker)
+    assert moved == SinkMoved('inproc://sink-2')
+    assert isinstance(job, Job)
+    assert job.header.attempt == 1
+    feedback = make_socket(bench.context, zmq.PUSH)
+    feedback.connect('inproc://feedback-2')
+    feedback.send_multipart(encode_ring_message(Published(1, True)))
+    bench.reactor.run_once(5000)
+    assert bench.ventilator.unanswered == 0
+
+
+def test_what_the_old_sink_published_with_its_last_words_is_not_computed_again(bench: Bench) -> None:
+    bench.ask(['a'])
+    bench.feedback.send_multipart(encode_ring_message(Published(1, True)))
+    bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
+    assert bench.ventilator.unanswered == 0
+    assert bench.ventilator.rows_answered == 1
+
+
+def test_a_worker_that_comes_later_is_told_which_sink_there_is(bench: Bench) -> None:
+    bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
+    bench.add_worker()
+    assert bench.heard(bench.worker) == [SinkMoved('inproc://sink-2')]
+
+
 def test_while_draining_new_requests_are_refused(bench: Bench) -> None:
     bench.ask(['a'])
     bench.ventilator.start_drain()
@@ -168,7 +297,7 @@ def test_what_has_come_when_the_port_is_let_go_is_refused(bench: Bench) -> None:
         bench.client.send_multipart(encode_client_message(b'me', b'["a"]', request_id, 1))
     assert bench.ventilator._requests.poll(5000)
     time.sleep(0.2)  # the second, which came by the same connection, is there too
-    bench.ventilator.stop_listening(bench.reactor)
+    bench.ventilator.stop_listening()
     refused = [message.request_id for message in bench.heard(bench.sink) if isinstance(message, Refuse)]
     assert refused == [b'1', b'2']
 
@@ -189,11 +318,11 @@ def test_what_comes_from_the_sink_is_read_before_new_requests(bench: Bench, monk
 def test_a_message_that_breaks_our_own_code_is_its_senders_trouble_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut(*_args: object) -> None:
+    def parse(*_args: object) -> None:
         raise ZeroDivisionError('not thought of')
 
-    monkeypatch.setattr('bert_serving.server.ventilator.cut_request', cut)
-    bench.ask(['a'])
+    monkeypatch.setattr('bert_serving.server.scheduling.parse_texts', parse)
+    bench.ask(['a'] * 5)
     (refusal,) = bench.heard(bench.sink)
     assert isinstance(refusal, Refuse)
     assert refusal.error.type == 'InternalError'
@@ -214,12 +343,12 @@ def test_a_flood_of_terminations_is_one_line(bench: Bench, caplog: pytest.LogCap
 def test_the_jobs_of_a_lost_worker_wait_for_the_next(bench: Bench) -> None:
     bench.add_worker()
     bench.ask(['a'])
-    assert len(bench.heard(bench.worker)) == 1
+    assert len(bench.heard_by_worker()) == 1
     bench.ventilator.remove_worker(0)
     bench.ventilator.remove_worker(0)
     assert bench.ventilator.num_worker == 0
     bench.add_worker()
-    (job,) = bench.heard(bench.worker)
+    (job,) = bench.heard_by_worker()
     assert isinstance(job, Job)
     assert job.header.attempt == 1
 
@@ -228,7 +357,7 @@ def test_workers_and_sink_are_told_to_stop(bench: Bench) -> None:
     bench.add_worker()
     bench.ventilator.stop_workers()
     bench.ventilator.stop_sink()
-    assert bench.heard(bench.worker) == [Stop()]
+    assert bench.heard_by_worker() == [Stop()]
     assert bench.heard(bench.sink) == [Stop()]
 
 

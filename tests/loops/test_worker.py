@@ -13,14 +13,20 @@ import pytest
 import zmq
 
 from bert_serving.server.batching import Limits
+from bert_serving.server.child import Pulse
 from bert_serving.server.features import RowEncoder
+from bert_serving.server.stats import WorkerTally
 from bert_serving.server.tokenization import WordPiece
 from bert_serving.server.transport import make_socket
 from bert_serving.server.wire import (
+    Drop,
+    DroppedPart,
     FailedPart,
     Job,
     JobHeader,
     Part,
+    RingMessage,
+    SinkMoved,
     Stop,
     decode_ring_message,
     encode_ring_message,
@@ -44,7 +50,6 @@ class Bench:
             5, 'inproc://jobs', 'inproc://sink', rows, encoder, Limits(4, 100), show_tokens, embed_length
         )
         self.crash: BaseException | None = None
-        self.ready: list[dict[str, Any]] = []
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
         self.jobs = make_socket(self.context, zmq.PUSH)
@@ -52,24 +57,31 @@ class Bench:
 
     def _run(self) -> None:
         try:
-            self.worker.run(self.context, self.ready.append)
+            self.worker.run(self.context, self._report_ready)
         except BaseException as error:
             self.crash = error
 
-    def put(self, number: int, texts: Any, rows: int | None = None, urgent: bool = True) -> JobHeader:
-        header = JobHeader(number, 0, 0, 1, 0, len(texts) if rows is None else rows, len(texts), urgent, b'me', b'1')
-        payload = texts if isinstance(texts, bytes) else json.dumps(texts).encode()
-        self.jobs.send_multipart(encode_ring_message(Job(header, payload)))
+    def _report_ready(self, facts: dict[str, Any], pulse: Pulse | None = None) -> None:
+        assert pulse is not None
+        self.pulse = pulse
+
+    def tell(self, message: RingMessage) -> None:
+        self.jobs.send_multipart(encode_ring_message(message))
+
+    def put(self, number: int, texts: Any, rows: int | None = None, urgent: bool = True, **flags: bool) -> JobHeader:
+        rows = len(texts) if rows is None else rows
+        header = JobHeader(number, 0, 0, 1, 0, rows, len(texts), urgent, b'me', b'1', **flags)
+        self.tell(Job(header, texts if isinstance(texts, bytes) else json.dumps(texts).encode()))
         return header
 
-    def take(self) -> Part | FailedPart:
+    def take(self) -> Part | FailedPart | DroppedPart:
         assert self.parts.poll(10_000), 'no part has come'
         message = decode_ring_message(self.parts.recv_multipart())
-        assert isinstance(message, Part | FailedPart)
+        assert isinstance(message, Part | FailedPart | DroppedPart)
         return message
 
     def stop(self) -> None:
-        self.jobs.send_multipart(encode_ring_message(Stop()))
+        self.tell(Stop())
         self.thread.join(10)
         assert not self.thread.is_alive()
 
@@ -93,7 +105,7 @@ def bench(encoder: FakeEncoder) -> Iterator[Bench]:
     bench.close()
 
 
-def array_of(part: Part | FailedPart) -> np.ndarray:
+def array_of(part: Part | FailedPart | DroppedPart) -> np.ndarray:
     assert isinstance(part, Part)
     return np.frombuffer(part.answer.body, part.answer.dtype).reshape(part.answer.shape)
 
@@ -194,7 +206,7 @@ def test_what_was_taken_in_is_computed_before_a_stop(encoder: FakeEncoder) -> No
     encoder.gate.clear()
     for number in range(6):
         bench.put(number, ['a', 'b', 'c'])
-    bench.jobs.send_multipart(encode_ring_message(Stop()))
+    bench.tell(Stop())
     encoder.gate.set()
     assert [bench.take().header.number for _ in range(6)] == list(range(6))
     bench.thread.join(10)
@@ -240,3 +252,108 @@ def test_a_crash_of_the_compute_thread_ends_the_worker_with_it(bench: Bench, enc
     bench.put(1, ['a'])
     bench.thread.join(10)
     assert isinstance(bench.crash, Crash)
+
+
+def test_a_job_that_wants_no_vectors_is_answered_with_ids_and_tokens(bench: Bench, encoder: FakeEncoder) -> None:
+    bench.put(1, ['a zzz', 'b ||| c'], tokenize=True)
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert array_of(part).tolist() == [[2, 4, 1, 3, 0], [2, 5, 3, 6, 3]]
+    assert (part.answer.dtype, part.width, part.answer.token_counts) == ('int32', 5, [4, 5])
+    assert part.answer.tokens == [['[CLS]', 'a', '[UNK]', '[SEP]'], ['[CLS]', 'b', '[SEP]', 'c', '[SEP]']]
+    assert encoder.runs == []
+
+
+def test_the_tokens_of_each_row_are_counted_if_asked_for(bench: Bench) -> None:
+    bench.put(1, ['a', 'b c', 'a'], token_counts=True)
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert (part.answer.token_counts, part.answer.tokens) == ([3, 4, 3], None)
+
+
+def test_ids_are_computed_as_the_tokens_they_stand_for_and_an_unknown_one_is_refused(bench: Bench) -> None:
+    bench.put(1, [[4, 5]])
+    np.testing.assert_array_equal(array_of(bench.take()), [[2 + 4 + 5 + 3, 4, 0]])
+    bench.put(2, [[4], [4, 99]])
+    failed = bench.take()
+    assert isinstance(failed, FailedPart)
+    assert failed.error.type == 'BadRequest'
+    assert 'element 1 has the id 99' in failed.error.message
+
+
+def test_what_waits_of_a_dropped_request_is_let_go_of_and_the_rest_computed(bench: Bench, encoder: FakeEncoder) -> None:
+    encoder.gate.clear()
+    bench.put(0, ['b'])
+    assert encoder.entered.wait(10)
+    dropped = bench.put(1, ['a', 'c'])
+    bench.put(2, ['a'])
+    bench.tell(Drop(1))
+    assert bench.take() == DroppedPart(5, dropped)
+    encoder.gate.set()
+    assert [bench.take().header.number for _ in range(2)] == [0, 2]
+    assert [rows for rows, _ in encoder.runs] == [1, 1]
+
+
+def test_a_request_that_is_dropped_when_it_is_done_is_no_matter(bench: Bench) -> None:
+    bench.put(1, ['a'])
+    assert bench.take().header.number == 1
+    bench.tell(Drop(1))
+    bench.put(2, ['a'])
+    assert bench.take().header.number == 2
+
+
+def test_when_the_sink_is_another_what_waited_is_dropped_and_what_comes_goes_there(
+    bench: Bench, encoder: FakeEncoder
+) -> None:
+    next_sink = make_socket(bench.context, zmq.PULL)
+    next_sink.bind('inproc://sink-2')
+    encoder.gate.clear()
+    bench.put(0, ['b'])
+    assert encoder.entered.wait(10)
+    bench.put(1, ['a'])
+    bench.tell(SinkMoved('inproc://sink-2'))
+    bench.put(2, ['c'])
+    bench.put(3, b'nonsense', rows=1)
+    first, second = bench.parts, next_sink
+    bench.parts = next_sink
+    assert bench.take().header.number == 3, 'from the intake thread'
+    encoder.gate.set()
+    assert bench.take().header.number == 2
+    bench.parts = first
+    assert bench.take().header.number == 0
+    assert not first.poll(100)
+    second.close()
+
+
+def test_to_be_told_of_the_sink_that_there_is_changes_nothing(bench: Bench, encoder: FakeEncoder) -> None:
+    encoder.gate.clear()
+    bench.put(0, ['b'])
+    bench.put(1, ['a'])
+    bench.tell(SinkMoved('inproc://sink'))
+    encoder.gate.set()
+    assert {bench.take().header.number for _ in range(2)} == {0, 1}
+
+
+def test_the_pulse_says_how_long_a_run_has_taken_and_what_has_been_computed(bench: Bench, encoder: FakeEncoder) -> None:
+    bench.put(1, ['a', 'b c'])
+    bench.take()
+    idle = bench.pulse()
+    assert idle['busy_s'] == 0
+    assert WorkerTally.from_json(idle['tally']).to_dict()['padding_share'] == pytest.approx(1 / 8)
+    encoder.gate.clear()
+    encoder.entered.clear()
+    bench.put(2, ['a'])
+    assert encoder.entered.wait(10)
+    time.sleep(0.05)
+    assert bench.pulse()['busy_s'] >= 0.05
+    encoder.gate.set()
+
+
+def test_the_first_run_of_a_size_may_take_as_long_as_it_takes(bench: Bench, encoder: FakeEncoder) -> None:
+    encoder.is_first = lambda _rows, _width: True  # type: ignore[method-assign]
+    encoder.gate.clear()
+    bench.put(1, ['a'])
+    assert encoder.entered.wait(10)
+    time.sleep(0.05)
+    assert bench.pulse()['busy_s'] == 0
+    encoder.gate.set()

@@ -32,6 +32,9 @@ class Clock:
         self.floats = floats
         self._overslept = 0.0
 
+    def is_first(self, rows: int, width: int) -> bool:
+        return False
+
     def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
         started = time.perf_counter()
         due = self.seconds - self._overslept

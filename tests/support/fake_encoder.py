@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ class FakeEncoder:
         self.entered = threading.Event()
         self.runs: list[tuple[int, int]] = []
 
+    def is_first(self, rows: int, width: int) -> bool:
+        return False
+
     def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
         self.entered.set()
         self.gate.wait()
@@ -33,6 +37,24 @@ class FakeEncoder:
         if self.fail_on is not None and (input_ids == self.fail_on).any():
             raise MemoryError('the id %d is too much for me' % self.fail_on)
         return np.stack([input_ids.sum(1), input_mask.sum(1), input_type_ids.sum(1)], axis=1).astype(np.float32)
+
+
+class SpellboundEncoder(FakeEncoder):
+    """A `FakeEncoder` that does something before a run with a certain token in it: `spells` has it by the token's id.
+
+    A spell is given the number of rows of the run that have the token.
+    """
+
+    def __init__(self, spells: Mapping[int, Callable[[int], None]], seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.spells = spells
+
+    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+        for token_id, spell in self.spells.items():
+            rows = int((input_ids == token_id).any(axis=1).sum())
+            if rows:
+                spell(rows)
+        return super().encode(input_ids, input_mask, input_type_ids)
 
 
 class TokenLevelFakeEncoder(FakeEncoder):

@@ -1,7 +1,9 @@
-"""Children that do one thing each, for `tests/system/test_child.py`."""
+"""Children that do one thing each, for `tests/system/test_child.py` and `test_supervisor.py`."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 from bert_serving.server.child import Child, Instructions, ReportReady
@@ -21,6 +23,19 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
         case 'sleep':
             report_ready({})
             time.sleep(60)
+        case 'never ready':
+            time.sleep(60)
+        case 'stop':
+            report_ready({})
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case 'be busy':
+            report_ready({}, lambda: {'busy_s': instructions['busy_s']})
+            time.sleep(60)
+        case 'die when told':
+            report_ready({'pid': os.getpid()})
+            while not os.path.exists(instructions['path']):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def be_a_parent(leftover: str) -> None:

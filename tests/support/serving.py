@@ -50,12 +50,14 @@ def fake_path() -> str:
 class ServerProcess:
     """`bert-serving-start` as a user runs it: a process with a log, signals and an exit code."""
 
+    always: tuple[str, ...] = ('-cpu', '-port', '0', '-port_out', '0')
+
     def __init__(
         self, *words: str, environment: dict[str, str] | None = None, module: str = 'bert_serving.server.cli'
     ) -> None:
         """`module` is what is run; `environment` is laid over this process's."""
         self.process = subprocess.Popen(
-            [sys.executable, '-m', module, '-cpu', '-port', '0', '-port_out', '0', *words],
+            [sys.executable, '-m', module, *self.always, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.server.child import EXIT_CRASHED, EXIT_ORPHANED, Child, Exited, Failed, Ready, Report, describe_exit
+from bert_serving.server.child import (
+    EXIT_CRASHED,
+    EXIT_ORPHANED,
+    Beat,
+    Child,
+    Exited,
+    Failed,
+    Ready,
+    Report,
+    describe_exit,
+)
 from bert_serving.server.states import ChildState
 
 
@@ -65,6 +75,30 @@ def test_a_child_that_is_killed_on_purpose_is_expected_to_go() -> None:
     child.kill()
     assert child.read_reports() == [Exited(-9, 'ODD was killed by SIGKILL! Perhaps out of memory?', expected=True)]
     child.kill()
+
+
+def test_a_child_that_is_killed_because_it_is_stuck_has_not_been_dismissed() -> None:
+    child = make_child('sleep')
+    child.start()
+    child.read_reports()
+    child.destroy()
+    (exited,) = child.read_reports()
+    assert isinstance(exited, Exited)
+    assert (exited.code, exited.expected) == (-9, False)
+    child.destroy()
+
+
+@pytest.mark.parametrize(
+    ('what', 'facts'), [({'what': 'be busy', 'busy_s': 7}, {'busy_s': 7}), ({'what': 'never ready'}, {})]
+)
+def test_a_child_says_that_it_is_alive_and_how_its_work_goes(what: dict[str, object], facts: dict[str, object]) -> None:
+    child = make_child(**what)  # type: ignore[arg-type]
+    child.start()
+    reports = child.read_reports()
+    while not isinstance(reports[-1], Beat):
+        reports += child.read_reports()
+    assert reports[-1] == Beat(facts)
+    child.kill_and_reap(10)
 
 
 def test_a_child_that_dies_says_how() -> None:

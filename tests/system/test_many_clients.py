@@ -141,11 +141,15 @@ def test_64_clients_of_the_default_model_get_the_answers_they_get_alone(minilm: 
     assert_equal_to_alone(minilm, requests)
 
 
-def test_a_row_alone_in_bulk_and_among_others_is_one_vector(small: BertServer) -> None:
-    texts = make_texts(3, 600, longest=40)
-    (bulk,) = ask_alone(small, [texts])
-    alone = ask_alone(small, [[text] for text in texts[:50]])
-    np.testing.assert_allclose(np.vstack(alone), bulk[:50], rtol=1e-4, atol=2e-5)
+def test_a_text_has_one_vector_alone_among_a_thousand_and_through_32_clients(minilm: BertServer) -> None:
+    texts = make_texts(3, 1000, longest=40)
+    some = texts[:64]
+    (bulk,) = ask_alone(minilm, [texts])
+    alone = ask_alone(minilm, [[text] for text in some])
+    through_many = ask_together(minilm, [[[text] for text in some[client::32]] for client in range(32)])
+    np.testing.assert_allclose(bulk[:64], np.vstack(alone), rtol=1e-4, atol=2e-5)
+    for client, answers in enumerate(through_many):
+        np.testing.assert_allclose(np.vstack(answers), np.vstack(alone[client::32]), rtol=1e-4, atol=2e-5)
 
 
 def test_ten_thousand_rows_in_one_request(small: BertServer) -> None:

@@ -28,12 +28,16 @@ from bert_serving.server.assembly import (
     Unsubscribed,
     join_parts,
 )
-from bert_serving.server.errors import RequestError
+from bert_serving.server.errors import DeadlineExceeded, RequestError
 from bert_serving.server.wire import (
+    MAX_IDENTITY_BYTES,
     Answer,
     Collected,
     Drain,
+    Drop,
+    DroppedPart,
     FailedPart,
+    Gone,
     JobHeader,
     Part,
     Published,
@@ -86,12 +90,12 @@ class Sink:
 def a_part(
     part: int = 0, parts: int = 1, first_row: int = 0, rows: int = 2, total: int = 2, number: int = 1,
     identity: bytes = ME, array: np.ndarray | None = None, width: int = 0, tokens: list[list[str]] | None = None,
-    attempt: int = 0,
+    attempt: int = 0, token_counts: list[int] | None = None,
 ) -> Part:  # fmt: skip
     if array is None:
         array = np.arange(first_row * 3, (first_row + rows) * 3, dtype=np.float32).reshape(rows, 3)
     header = JobHeader(number, part, attempt, parts, first_row, rows, total, True, identity, b'%d' % number)
-    return Part(4, header, Answer(str(array.dtype), list(array.shape), array.tobytes(), tokens), width)
+    return Part(4, header, Answer(str(array.dtype), list(array.shape), array.tobytes(), tokens, token_counts), width)
 
 
 def array_of(frames: list[bytes]) -> np.ndarray:
@@ -320,7 +324,7 @@ def test_the_oldest_unread_answers_are_given_up_beyond_the_bound_of_bytes() -> N
     sink = Sink(Bounds(unread_bytes=170))
     for number, identity in enumerate((b'one', b'two', b'three'), 1):
         sink.handle(a_part(number=number, identity=identity), number)
-    assert 'more than 170 bytes' in sink.complaints[0]
+    assert '170 bytes of answers wait unread' in sink.complaints[0]
     assert Published(1, False) in sink.told
     for identity in (b'one', b'two', b'three'):
         sink.handle(Subscribed(identity), 4)
@@ -375,6 +379,151 @@ def test_a_single_part_is_padded_too_if_it_has_to_be() -> None:
 def test_a_single_part_that_is_whole_is_passed_on_without_a_copy() -> None:
     part = a_part()
     assert join_parts([part], 2) is part.answer
+
+
+def test_a_dropped_request_is_forgotten_with_the_parts_it_has_and_those_that_come() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=0, parts=2, total=4))
+    sink.handle(Drop(1))
+    assert sink.assembler.open_requests == 0
+    sink.handle(a_part(part=1, parts=2, first_row=2, total=4))
+    sink.handle(FailedPart(4, a_part().header, RequestError('too late')))
+    assert sink.assembler.open_requests == 0
+    assert sink.published == []
+    assert sink.told == [Collected(4, 1, 0, 0), Collected(4, 1, 1, 0), Collected(4, 1, 0, 0)]
+
+
+def test_a_request_that_is_given_up_is_answered_with_the_reason_and_its_parts_forgotten() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=0, parts=2, total=4))
+    sink.handle(Refuse(ME, b'1', DeadlineExceeded('too late'), 1))
+    sink.handle(a_part(part=1, parts=2, first_row=2, total=4))
+    assert [json.loads(frames[1])['error']['type'] for frames in sink.published] == ['DeadlineExceeded']
+    assert sink.assembler.open_requests == 0
+
+
+def test_a_request_that_is_given_up_when_it_is_answered_has_that_one_answer() -> None:
+    sink = Sink()
+    sink.handle(a_part())
+    sink.handle(Refuse(ME, b'1', DeadlineExceeded('too late'), 1))
+    sink.handle(Subscribed(ME))
+    assert [json.loads(frames[1]).get('error') for frames in sink.published] == [None]
+
+
+def test_a_job_that_a_worker_has_let_go_of_gives_its_credit_back_and_nothing_else() -> None:
+    sink = Sink()
+    sink.handle(DroppedPart(4, a_part(attempt=2).header))
+    assert sink.told == [Collected(4, 1, 0, 2)]
+    assert sink.assembler.open_requests == 0
+
+
+def test_a_request_that_is_dropped_when_it_is_finished_is_remembered_once() -> None:
+    sink = Sink(Bounds(finished_numbers=2))
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(number=1))
+    sink.handle(Drop(1))
+    sink.handle(a_part(number=2))
+    sink.handle(a_part(number=1, attempt=1))
+    assert sink.ids == [b'1', b'2']
+
+
+def test_when_the_last_subscriber_has_been_away_for_the_grace_time_the_ventilator_is_told() -> None:
+    sink = Sink(Bounds(gone_s=20))
+    for topic in (ME, ME, b'other'):
+        sink.handle(Subscribed(topic), 0)
+    sink.handle(Unsubscribed(ME), 1)
+    sink.handle(Tick(), 50)
+    assert sink.told == [], 'a clone is still there'
+    sink.handle(Unsubscribed(ME), 60)
+    sink.handle(Unsubscribed(b'other'), 70)
+    sink.handle(Tick(), 79)
+    assert sink.told == []
+    sink.handle(Tick(), 80)
+    assert sink.told == [Gone(ME, 20)]
+    sink.handle(Tick(), 100)
+    assert sink.told == [Gone(ME, 20), Gone(b'other', 30)]
+
+
+def test_a_client_that_comes_back_within_the_grace_time_is_not_gone() -> None:
+    sink = Sink(Bounds(gone_s=20))
+    sink.handle(Subscribed(ME), 0)
+    sink.handle(Unsubscribed(ME), 0)
+    sink.handle(Subscribed(ME), 19)
+    sink.handle(Tick(), 100)
+    assert sink.told == []
+
+
+def test_identities_that_were_left_are_remembered_up_to_a_bound() -> None:
+    sink = Sink(Bounds(gone_s=20, left_identities=2))
+    for topic in (b'a', b'b', b'c'):
+        sink.handle(Subscribed(topic), 0)
+        sink.handle(Unsubscribed(topic), 0)
+    sink.handle(Tick(), 20)
+    assert sink.told == [Gone(b'b', 20), Gone(b'c', 20)]
+
+
+def test_errors_to_many_identities_that_nobody_claims_are_given_up_from_the_oldest() -> None:
+    sink = Sink(Bounds(unclaimed_identities=2))
+    for number in range(1, 4):
+        sink.handle(Refuse(b'made up %d' % number, b'%d' % number, RequestError('no')), number)
+    assert sink.assembler.given_up == 1
+    assert 'more than 2 identities' in sink.complaints[0]
+    for number in range(1, 4):
+        sink.handle(Subscribed(b'made up %d' % number), 5)
+    assert sink.ids == [b'2', b'3']
+
+
+def test_a_client_for_which_answers_come_on_and_on_keeps_nobody_elses_from_expiring() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(a_part(number=1, identity=b'busy'), 0)
+    sink.handle(a_part(number=2, identity=b'quiet'), 1)
+    for now in range(2, 30):
+        sink.handle(a_part(number=1 + now, identity=b'busy'), now)
+        sink.handle(Tick(), now)
+    assert Published(2, False) in sink.told
+
+
+def test_the_answers_of_a_client_that_left_expire_unless_it_comes_back() -> None:
+    sink = Sink(Bounds(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(), 5)
+    sink.handle(Unsubscribed(ME), 6)
+    sink.handle(Tick(), 14)
+    assert sink.assembler.waiting_replies == 1
+    sink.handle(Tick(), 15)
+    assert sink.told[-1] == Published(1, False)
+
+
+def test_a_subscription_longer_than_any_identity_is_refused() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(b'x' * (MAX_IDENTITY_BYTES + 1)))
+    sink.handle(Subscribed(b'x' * MAX_IDENTITY_BYTES))
+    assert sink.granted == [b'x' * MAX_IDENTITY_BYTES]
+    assert '1025 bytes was refused' in sink.complaints[0]
+
+
+def test_tokenised_parts_are_padded_with_zeros_to_the_longest_row() -> None:
+    long = a_part(part=0, parts=2, first_row=0, rows=1, total=3, array=np.array([[2, 7, 8, 3]], np.int32), width=4)
+    short = a_part(part=1, parts=2, first_row=1, rows=2, total=3, array=np.array([[2, 3], [2, 3]], np.int32), width=2)
+    answer = join_parts([short, long], 3)
+    assert (answer.dtype, answer.shape) == ('int32', [3, 4])
+    array = np.frombuffer(answer.body, np.int32).reshape(3, 4)
+    assert array.tolist() == [[2, 7, 8, 3], [2, 3, 0, 0], [2, 3, 0, 0]]
+
+
+def test_tokenised_rows_without_a_token_are_an_array_of_no_width() -> None:
+    empty = [a_part(part, 2, part, 1, 2, array=np.zeros((1, 0), np.int32)) for part in range(2)]
+    assert join_parts(empty, 2).shape == [2, 0]
+
+
+def test_token_counts_come_in_the_order_of_the_rows() -> None:
+    first = a_part(part=0, parts=2, first_row=0, rows=2, total=3, token_counts=[3, 4])
+    last = a_part(part=1, parts=2, first_row=2, rows=1, total=3, token_counts=[5])
+    assert join_parts([last, first], 3).token_counts == [3, 4, 5]
+    assert join_parts([last, first], 3).tokens is None
 
 
 def test_tokens_come_in_the_order_of_the_rows() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,3 +233,77 @@ def test_every_row_is_answered_once_with_its_own_answer_and_no_run_is_too_large(
                 assert not answer[len(row) :].any()
             else:
                 assert answer.tolist() == [row.ids[0], len(row)]
+
+
+def test_a_dropped_request_is_forgotten_and_its_equal_rows_are_computed_for_others() -> None:
+    shared = a_row(5, 7)
+
+    def a_job_with(number: int, *rows: Row) -> ReadyJob:
+        header = JobHeader(number, 0, 0, 1, 0, len(rows), len(rows), True, b'client', b'1')
+        return ReadyJob(header, rows, 25)
+
+    dropped, wanted = a_job_with(1, a_row(5, 6), shared), a_job_with(2, shared)
+    batcher = a_batcher(dropped, wanted)
+    assert batcher.drop(1) == [dropped]
+    assert batcher.drop(1) == []
+    run = batcher.next_run()
+    assert run is not None
+    assert run.rows == [shared]
+    assert [job.header.number for job, _ in batcher.finish(run, compute(run))] == [2]
+
+
+def test_a_request_that_is_dropped_while_some_of_its_rows_are_computed_is_not_answered_with_them() -> None:
+    batcher = a_batcher(a_job(1, [5, 5]), limits=Limits(1, 100))
+    run = batcher.next_run()
+    assert run is not None
+    assert [job.header.number for job in batcher.drop(1)] == [1]
+    assert list(batcher.finish(run, compute(run))) == []
+    assert list(batcher.fail(run)) == []
+    assert len(batcher) == 0
+
+
+def test_a_request_all_of_whose_rows_are_being_computed_is_not_let_go_of_twice() -> None:
+    batcher = a_batcher(a_job(1, [5]))
+    run = batcher.next_run()
+    assert run is not None
+    assert batcher.drop(1) == []
+    assert [job.header.number for job, _ in batcher.finish(run, compute(run))] == [1]
+
+
+def test_both_jobs_of_a_dropped_request_are_named() -> None:
+    batcher = a_batcher(a_job(1, [5], urgent=True), a_job(1, [5, 6], urgent=False), a_job(2, [5]))
+    assert [len(job.rows) for job in batcher.drop(1)] == [1, 2]
+    assert take(batcher) == [2]
+
+
+def test_after_a_clearing_nothing_waits_and_no_half_of_a_job_is_answered() -> None:
+    batcher = a_batcher(a_job(1, [5, 5]), a_job(2, [5, 5], urgent=False), limits=Limits(1, 100))
+    run = batcher.next_run()
+    assert run is not None
+    batcher.clear()
+    assert len(batcher) == 0
+    assert list(batcher.finish(run, compute(run))) == []
+    batcher.add(a_job(3, [5]))
+    assert take(batcher) == [3]
+
+
+def test_a_job_on_which_a_worker_has_died_gets_runs_of_half_the_rows() -> None:
+    job = a_job(1, [5, 6, 7, 8, 9, 10])
+    gently = ReadyJob(replace(job.header, gently=True), job.rows, job.max_len)
+    batcher = a_batcher(gently)
+    answered = []
+    sizes = []
+    while (run := batcher.next_run()) is not None:
+        sizes.append(len(run.rows))
+        answered += [job.header.number for job, _ in batcher.finish(run, compute(run))]
+    assert sizes == [3, 2, 1]
+    assert answered == [1]
+
+
+def test_the_oldest_row_is_in_the_half_that_is_computed_first() -> None:
+    job = a_job(1, [5, 9, 7])
+    batcher = a_batcher(ReadyJob(replace(job.header, gently=True), job.rows, job.max_len))
+    run = batcher.next_run()
+    assert run is not None
+    assert [len(row) for row in run.rows] == [5, 9]
+    assert (run.width, run.tokens) == (9, 14)

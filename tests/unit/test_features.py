@@ -172,6 +172,18 @@ def test_a_text_full_of_pair_markers_takes_no_longer_than_another():
     assert len(row) == 7
 
 
+def test_ids_of_the_vocabulary_are_handled_as_the_tokens_they_stand_for():
+    ids, tokens = [[4, 5], [], [6, 3, 7]], [['a', 'b'], [], ['c', '[SEP]', 'd']]
+    for rows in (encoder(), encoder(5), encoder(no_special_token=True)):
+        assert rows.encode(parse_texts(ids, 3)) == rows.encode(parse_texts(tokens, 3))
+
+
+@pytest.mark.parametrize('id_', [-1, 12, 1 << 80])
+def test_an_id_that_the_vocabulary_has_not_is_refused_with_the_element_of_the_whole_request(id_):
+    with pytest.raises(RequestError, match=f'element 9 has the id {id_}, and the vocabulary has no such token'):
+        encoder().encode([[4], [4, id_]], first_row=8)
+
+
 # --- L ---------------------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +286,7 @@ def test_a_run_that_is_too_narrow_for_a_row_is_refused(row, needed):
 # --- parse_texts -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('value', [['a'], ['', ' ', 'b'], [[]], [['a', ''], []], ['[SEP]', '\ud800']])
+@pytest.mark.parametrize('value', [['a'], ['', ' ', 'b'], [[]], [['a', ''], []], [[], [7, 0]], ['[SEP]', '\ud800']])
 def test_texts_and_lists_of_tokens_are_passed_on(value):
     assert parse_texts(value, len(value)) is value
 
@@ -293,6 +305,11 @@ def test_texts_and_lists_of_tokens_are_passed_on(value):
         (['secret', ['b']], 2, 'expected a text, like element 0, as element 1, got list'),
         ([['secret'], 'b'], 2, 'expected a list of tokens, like element 0, as element 1, got str'),
         ([['secret'], ['b', 7.5]], 2, 'expected a string in element 1 as token 1, got float'),
+        ([[7], ['secret']], 2, 'expected an id in element 1 as token 0, got str'),
+        ([[], [7, 8.5]], 2, 'expected an id in element 1 as token 1, got float'),
+        ([[7, True]], 1, 'expected an id in element 0 as token 1, got bool'),
+        ([[True]], 1, 'expected a string in element 0 as token 0, got bool'),
+        ([['secret', 7]], 1, 'expected a string in element 0 as token 1, got int'),
         ([[['secret']]], 1, 'expected a string in element 0 as token 0, got list'),
     ],
 )
@@ -305,7 +322,6 @@ def test_what_is_wrong_with_a_request_is_said_without_quoting_it(value, rows, me
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists), st.integers(0, 3))
 def test_whatever_json_holds_is_accepted_or_refused(value, rows):
     try:
-        texts = parse_texts(value, rows)
-    except RequestError:
-        return
-    assert len(encoder().encode(texts).rows) == rows
+        assert len(encoder().encode(parse_texts(value, rows)).rows) == rows
+    except RequestError as error:
+        assert error.message

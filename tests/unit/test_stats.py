@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+from bisect import bisect_left
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bert_serving.server import stats
-from bert_serving.server.stats import RequestStatistic
+from bert_serving.server.stats import BUCKETS_S, Histogram, RequestStatistic, WorkerTally
 
 COUNTS = {
     'num_data_request', 'num_total_seq', 'num_sys_request', 'num_total_request', 'num_total_client',
@@ -63,3 +69,66 @@ def test_memory_is_bounded_by_the_latest_clients_and_all_are_counted(monkeypatch
     assert values['num_total_client'] == 10
     assert values['num_active_client'] == 3
     assert values['num_min_request_per_client'] == 3
+
+
+def test_a_histogram_counts_durations_up_to_each_bound() -> None:
+    times = Histogram()
+    for seconds in (0.0005, 0.001, 0.0015, 4, 1e6):
+        times.add(seconds)
+    values = times.to_dict()
+    assert (values['count'], values['sum_s']) == (5, pytest.approx(1_000_004.003))
+    assert values['buckets'][:2] == [[0.001, 2], [0.002, 3]]
+    assert values['buckets'][-2:] == [[700.0, 4], [None, 5]]
+    assert [5.0, 4] in values['buckets']
+
+
+def test_the_buckets_go_from_a_millisecond_to_ten_minutes_five_for_each_power_of_ten() -> None:
+    assert BUCKETS_S[:6] == (0.001, 0.002, 0.003, 0.005, 0.007, 0.01)
+    assert BUCKETS_S[-1] == 700
+    assert list(BUCKETS_S) == sorted(set(BUCKETS_S))
+
+
+def test_a_quantile_lies_where_it_should_within_its_bucket() -> None:
+    times = Histogram()
+    for _ in range(10):
+        times.add(0.15)
+    assert times.quantile(0.5) == pytest.approx(0.15)
+    assert times.quantile(1) == pytest.approx(0.2)
+    times.add(1e6)
+    assert times.quantile(1) == 700, 'beyond the last bound nothing more is known'
+
+
+def test_of_no_durations_all_is_zero() -> None:
+    values = Histogram().to_dict()
+    assert {values[key] for key in ('count', 'sum_s', 'p50_s', 'p90_s', 'p99_s')} == {0}
+
+
+@given(st.lists(st.floats(0, 1000), min_size=1), st.floats(0.01, 1))
+def test_a_quantile_is_in_the_bucket_of_the_duration_it_stands_for(seconds: list[float], share: float) -> None:
+    times = Histogram()
+    for each in seconds:
+        times.add(each)
+    exact = sorted(seconds)[math.ceil(share * len(seconds)) - 1]
+    bounds = [0.0, *BUCKETS_S, BUCKETS_S[-1]]
+    at = bisect_left(BUCKETS_S, exact)
+    assert bounds[at] <= times.quantile(share) * (1 + 1e-9)
+    assert times.quantile(share) <= bounds[at + 1] * (1 + 1e-9)
+
+
+def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
+    first, second = WorkerTally(), WorkerTally()
+    first.count_run(rows=2, tokens=6, computed_tokens=8, seconds=0.5)
+    second.count_run(rows=1, tokens=3, computed_tokens=4, seconds=1.5)
+    second.count_run(rows=1, tokens=3, computed_tokens=4, seconds=2.0)
+    copies = [WorkerTally.from_json(json.loads(json.dumps(tally.to_json()))) for tally in (first, second)]
+    assert [copy.to_dict() for copy in copies] == [first.to_dict(), second.to_dict()]
+    both = (copies[0] + copies[1]).to_dict()
+    times = both.pop('compute_time')
+    assert (times['count'], times['sum_s']) == (3, 4.0)
+    assert both == {
+        'num_run': 3, 'num_computed_row': 4, 'num_tokens_done': 12, 'num_computed_tokens': 16, 'padding_share': 0.25,
+    }  # fmt: skip
+
+
+def test_before_the_first_run_no_padding_was_computed() -> None:
+    assert WorkerTally().to_dict()['padding_share'] == 0

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bert_serving.server.errors import InternalError, RequestError, ShuttingDown, WireError
+from bert_serving.server.errors import REQUEST_ERRORS, InternalError, RequestError, WireError
 from bert_serving.server.wire import (
+    MAX_DEADLINE_MS,
+    NO_OPTIONS,
     Answer,
     BadRequest,
+    CancelRequest,
     Collected,
     Drain,
+    Drop,
+    DroppedPart,
     EncodeRequest,
     FailedPart,
+    Gone,
     Job,
     JobHeader,
+    Options,
     Part,
     Published,
     Refuse,
     Register,
     RingMessage,
+    SinkMoved,
     Status,
     StatusRequest,
     Stop,
     TerminationRequest,
     decode_client_message,
+    decode_options,
     decode_ring_message,
     decode_texts,
     encode_client_message,
@@ -59,11 +69,54 @@ def test_a_termination_of_1_10() -> None:
 
 
 @pytest.mark.parametrize(
+    ('frame', 'options'),
+    [
+        (b'{}', NO_OPTIONS),
+        (b'{"deadline_ms": 1}', Options(deadline_ms=1)),
+        (b'{"deadline_ms": 86400000, "token_counts": true}', Options(deadline_ms=86_400_000, token_counts=True)),
+        (b'{"deadline_ms": null, "token_counts": false, "tokenize": true}', Options(tokenize=True)),
+    ],
+)
+def test_a_fifth_frame_holds_options(frame: bytes, options: Options) -> None:
+    message = decode_client_message([b'me', b'["a"]', b'3', b'1', memoryview(frame)])
+    assert message == EncodeRequest(b'me', b'3', 1, b'["a"]', options)
+
+
+@pytest.mark.parametrize(
+    ('frame', 'says'),
+    [
+        (b'', 'not JSON'),
+        (b'[' * 4096, 'not JSON'),
+        (b'[]', 'not a JSON object'),
+        (b'{"deadline": 1}', "'deadline' is not known"),
+        (b'{"%s": 1}' % (b'x' * 100), "'%s' is not known" % ('x' * 64)),
+        (b'{"deadline_ms": 0}', 'deadline_ms: expected a whole number from 1 to 86400000'),
+        (b'{"deadline_ms": 86400001}', 'deadline_ms'),
+        (b'{"deadline_ms": 1.0}', 'deadline_ms'),
+        (b'{"deadline_ms": true}', 'deadline_ms'),
+        (b'{"deadline_ms": "1"}', 'deadline_ms'),
+        (b'{"token_counts": 1}', 'token_counts: expected true or false'),
+        (b'{"tokenize": null}', 'tokenize: expected true or false'),
+        (b'{}' + b' ' * 4095, '4097 bytes'),
+    ],
+)
+def test_bad_options_are_answered_with_what_is_wrong(frame: bytes, says: str) -> None:
+    message = decode_client_message([b'me', b'["a"]', b'3', b'1', frame])
+    assert isinstance(message, BadRequest)
+    assert message.error.type == 'BadRequest'
+    assert says in message.error.message
+
+
+def test_a_request_is_cancelled_by_its_id() -> None:
+    assert decode_client_message([b'me', b'CANCEL', b'3', b'0']) == CancelRequest(b'me', b'3')
+
+
+@pytest.mark.parametrize(
     ('frames', 'says'),
     [
         ([], '0 frames'),
         ([b'me', b'[]', b'1'], '3 frames'),
-        ([b'me', b'[]', b'1', b'1', b''], '5 frames'),
+        ([b'me', b'[]', b'1', b'1', b'{}', b''], '6 frames'),
         ([b'', b'["a"]', b'1', b'1'], 'identity has 0 bytes'),
         ([b'x' * 10_000, b'["a"]', b'1', b'1'], 'identity has 10000 bytes'),
         ([b'me', b'["a"]', b'', b'1'], 'not a number'),
@@ -93,7 +146,23 @@ def test_a_bad_row_count_is_answered(rows: bytes, says: str) -> None:
     assert says in message.error.message
 
 
-@given(st.lists(st.binary(max_size=30), max_size=6))
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: (
+    st.lists(inner) | st.dictionaries(st.sampled_from(['deadline_ms', 'token_counts', 'tokenize']) | st.text(), inner)
+))  # fmt: skip
+
+
+@given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_options_are_read_or_refused_as_the_clients_fault(frame: bytes) -> None:
+    with contextlib.suppress(RequestError):
+        options = decode_options(frame)
+        assert options.deadline_ms is None or 0 < options.deadline_ms <= MAX_DEADLINE_MS
+
+
+MESSAGES = st.sampled_from([b'TERMINATION', b'CANCEL', b'SHOW_STATUS', b'["a"]'])
+NUMBERS = st.sampled_from([b'0', b'1', b'12', b'\xd9\xa1', b'-1'])
+
+
+@given(st.lists(st.binary(max_size=30), max_size=6) | st.tuples(st.binary(), MESSAGES, NUMBERS, NUMBERS).map(list))
 def test_any_frames_from_a_client_are_a_message_or_a_wire_error(frames: list[bytes]) -> None:
     try:
         decode_client_message(frames)
@@ -101,9 +170,29 @@ def test_any_frames_from_a_client_are_a_message_or_a_wire_error(frames: list[byt
         assert error.message
 
 
-@given(
-    st.lists(st.binary(max_size=40), max_size=8), st.sampled_from([b'JOB', b'PART', b'FAILED', b'REGISTER', b'STOP'])
-)
+RING_MESSAGES: list[RingMessage] = [
+    Job(HEADER, b'["a"]'),
+    Job(replace(HEADER, urgent=False, gently=True), b'["a"]'),
+    Job(replace(HEADER, token_counts=True), b'["a"]'),
+    Job(replace(HEADER, tokenize=True), b'["a"]'),
+    Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),
+    Part(9, HEADER, Answer('float16', [1, 2, 1], b'1234', None, [2]), 0),
+    DroppedPart(9, HEADER),
+    Drop(1 << 40),
+    SinkMoved('ipc:///tmp/é/sink-2'),
+    Register(1, 2, 3, b'me', b'4'),
+    Status(b'me', b'4', b'{}'),
+    Collected(1, 2, 3, 4),
+    Published(5, True),
+    Published(6, False),
+    Gone(b'me#\xff', 20.5),
+    Drain(),
+    Stop(),
+]
+KINDS = sorted({bytes(encode_ring_message(message)[0]) for message in RING_MESSAGES} | {b'FAILED', b'REFUSE'})
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), st.sampled_from(KINDS))
 def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[bytes], kind: bytes) -> None:
     for candidate in (frames, [kind, *frames]):
         try:
@@ -112,32 +201,32 @@ def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[by
             assert error.message
 
 
-@pytest.mark.parametrize(
-    'message',
-    [
-        Job(HEADER, b'["a"]'),
-        Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),
-        Part(9, HEADER, Answer('float16', [1, 2, 1], b'1234'), 0),
-        Register(1, 2, 3, b'me', b'4'),
-        Status(b'me', b'4', b'{}'),
-        Collected(1, 2, 3, 4),
-        Published(5, True),
-        Published(6, False),
-        Drain(),
-        Stop(),
-    ],
-    ids=lambda message: type(message).__name__,
-)
+@given(st.sampled_from(RING_MESSAGES), st.data())
+def test_a_ring_message_with_one_frame_spoilt_is_a_message_or_a_wire_error(
+    message: RingMessage, data: st.DataObject
+) -> None:
+    frames = encode_ring_message(message)
+    frames[data.draw(st.integers(0, len(frames) - 1))] = data.draw(st.binary() | JSON.map(_as_bytes))
+    with contextlib.suppress(WireError):
+        decode_ring_message(frames)
+
+
+def _as_bytes(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize('message', RING_MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_ring_message_comes_out_as_it_went_in(message: RingMessage) -> None:
     assert decode_ring_message(encode_ring_message(message)) == message
 
 
-@pytest.mark.parametrize('error', [RequestError('bad é'), ShuttingDown('later'), InternalError('worker 3')])
+@pytest.mark.parametrize('error', [kind('bad é') for kind in REQUEST_ERRORS.values()])
 def test_an_error_keeps_its_kind_and_words_round_the_ring(error: RequestError) -> None:
-    for message in (Refuse(b'me', b'4', error), FailedPart(9, HEADER, error)):
+    for message in (Refuse(b'me', b'4', error), Refuse(b'me', b'4', error, 1 << 40), FailedPart(9, HEADER, error)):
         copy = decode_ring_message(encode_ring_message(message))
         assert isinstance(copy, Refuse | FailedPart)
         assert (type(copy.error), copy.error.message) == (type(error), error.message)
+        assert replace(copy, error=error) == message
 
 
 def test_a_result_has_the_frames_of_1_10() -> None:
@@ -146,6 +235,19 @@ def test_a_result_has_the_frames_of_1_10() -> None:
     assert json.loads(head) == {'dtype': 'float32', 'shape': [1, 2], 'tokens': ''}
     _, head, _, _ = encode_result(b'me', b'3', Answer('float32', [1, 2], b'12345678', [['[CLS]', 'é']]))
     assert json.loads(head)['tokens'] == [['[CLS]', 'é']]
+
+
+def test_an_error_of_a_kind_that_is_not_known_is_ours() -> None:
+    frames = encode_ring_message(Refuse(b'me', b'4', RequestError('odd')))
+    frames[frames.index(b'BadRequest')] = b'Strange'
+    refusal = decode_ring_message(frames)
+    assert isinstance(refusal, Refuse)
+    assert (type(refusal.error), refusal.error.message) == (InternalError, 'odd')
+
+
+def test_the_token_counts_of_a_result_are_there_if_asked_for() -> None:
+    head = encode_result(b'me', b'3', Answer('float32', [1, 2], b'12345678', token_counts=[4]))[1]
+    assert json.loads(head) == {'dtype': 'float32', 'shape': [1, 2], 'tokens': '', 'token_counts': [4]}
 
 
 def test_an_error_reply_names_type_and_message_on_one_line() -> None:

@@ -5,25 +5,31 @@ clock; the loop in `sink.py` does what the actions say and reports how a `Publis
 
 Parts may come in any order, twice, and before their registration. A finished answer waits until its identity has a
 subscriber (1.10 slept 0.1 s for everybody instead), and the answers of one identity keep their order. An answer whose
-client never subscribes, or never reads, is given up after a bound, counted and reported: nothing vanishes silently.
+client never subscribes, or never reads, is given up after a bound, counted and reported: nothing vanishes silently. When
+the last subscriber of an identity has been away for a while, the ventilator is told to drop what it still computes for it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InternalError
 from .wire import (
+    MAX_IDENTITY_BYTES,
     Answer,
     Buffer,
     Collected,
     Drain,
+    Drop,
+    DroppedPart,
     FailedPart,
+    Gone,
     Part,
     Published,
     Refuse,
@@ -72,7 +78,10 @@ class Tick:
     """Time has passed."""
 
 
-Event = Part | FailedPart | Register | Refuse | Status | Drain | Subscribed | Unsubscribed | Sent | Blocked | Tick
+Event = (
+    Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain | Subscribed | Unsubscribed | Sent
+    | Blocked | Tick
+)  # fmt: skip
 
 # --- actions ---------------------------------------------------------------------------------------------------------
 
@@ -137,8 +146,17 @@ class Bounds:
     """How long an answer waits for a subscriber, or for a subscriber's full queue to move."""
     unread_s_at_the_end: float = 2.0
     """How long it waits for a subscriber when the server is about to stop."""
+    unread_replies: int = 200_000
+    """Answers that wait; beyond it the oldest are given up. Errors are small, but each takes two kilobytes of memory."""
     unread_bytes: int = 1 << 30
     """Bytes of all answers that wait; beyond it the oldest are given up."""
+    unclaimed_identities: int = 10_000
+    """Identities without a subscriber for which answers wait; beyond it the oldest are given up. Errors to what made up its
+    identity are small, but many."""
+    gone_s: float = 20.0
+    """How long an identity may have no subscriber before the work for it is dropped."""
+    left_identities: int = 100_000
+    """Identities that are remembered to have been left; of one that is not, the work is done for nobody."""
     finished_numbers: int = 100_000
     """How many finished requests are remembered, to know late duplicates of their parts."""
 
@@ -168,7 +186,6 @@ class _Mailbox:
 
     subscribers: int = 0
     waiting: deque[tuple[float, Reply]] = field(default_factory=deque)
-    blocked_since: float | None = None
     lossy: bool = False
 
 
@@ -181,9 +198,14 @@ class Assembler:
         self._finished: set[int] = set()
         self._finished_order: deque[int] = deque()
         self._mailboxes: dict[bytes, _Mailbox] = {}
+        self._unclaimed: OrderedDict[bytes, None] = (
+            OrderedDict()
+        )  # identities with answers and no subscriber, oldest first
+        self._left: OrderedDict[bytes, float] = OrderedDict()  # since when an identity has no subscriber
+        self._waiting = 0
         self._waiting_bytes = 0
         self._unread_s = bounds.unread_s
-        self._blocked: set[bytes] = set()
+        self._blocked: dict[bytes, float] = {}  # since when a reader's queue is full
         self.given_up = 0
         """Replies that nobody read, or that may not have reached their reader."""
 
@@ -195,7 +217,7 @@ class Assembler:
     @property
     def waiting_replies(self) -> int:
         """Replies that wait for a subscriber, or for room in its queue."""
-        return sum(len(box.waiting) for box in self._mailboxes.values())
+        return self._waiting
 
     @property
     def is_blocked(self) -> bool:
@@ -212,16 +234,27 @@ class Assembler:
                 yield from self._collect(event, now)
             case FailedPart():
                 yield from self._fail(event, now)
+            case DroppedPart(worker, header):
+                yield Tell(Collected(worker, header.number, header.part, header.attempt))
+            case Drop(number):
+                self._finish(number)
             case Register(number, parts, total_rows, identity, request_id):
                 self._assembly(number, parts, total_rows, identity, request_id)
-            case Refuse(identity, request_id, error):
-                yield from self._post(identity, encode_error(identity, request_id, error), None, False, now)
+                if not self._has_subscriber(
+                    identity
+                ):  # a sink that begins knows of nobody who has left the one before it
+                    self._miss(identity, now)
+            case Refuse(identity, request_id, error, number):
+                if number not in self._finished:  # of two answers, the second would be none
+                    if number:
+                        self._finish(number)
+                    yield from self._post(identity, encode_error(identity, request_id, error), None, False, now)
             case Status(identity, request_id, body):
                 yield from self._post(identity, encode_status(identity, request_id, body), None, True, now)
             case Subscribed(topic):
                 yield from self._subscribe(topic)
             case Unsubscribed(topic):
-                self._unsubscribe(topic)
+                self._unsubscribe(topic, now)
             case Sent(reply):
                 yield from self._sent(reply)
             case Blocked(reply):
@@ -229,7 +262,7 @@ class Assembler:
             case Drain():
                 self._unread_s = min(self._unread_s, self.bounds.unread_s_at_the_end)
             case _:
-                yield from self._retry_and_expire(now)
+                yield from self._pass_time(now)
 
     # Parts ---------------------------------------------------------------------------------------------------------
 
@@ -275,6 +308,8 @@ class Assembler:
 
     def _finish(self, number: int) -> None:
         self._open.pop(number, None)
+        if number in self._finished:
+            return
         self._finished.add(number)
         self._finished_order.append(number)
         if len(self._finished_order) > self.bounds.finished_numbers:
@@ -288,33 +323,56 @@ class Assembler:
         reply = Reply(identity, frames, number, answered, sum(map(len, frames)))
         box = self._mailboxes.setdefault(identity, _Mailbox())
         box.waiting.append((now, reply))
+        self._waiting += 1
         self._waiting_bytes += reply.size
         if box.subscribers and len(box.waiting) == 1:
             yield Publish(reply, force=box.lossy)
-        else:
-            yield from self._shed()
+            return
+        if not box.subscribers:
+            self._unclaimed[identity] = None
+        yield from self._shed()
 
     def _subscribe(self, topic: bytes) -> Iterator[Action]:
         if not topic:
             yield Complain('an empty subscription, which would read the answers of everybody, was refused')
             return
+        if len(topic) > MAX_IDENTITY_BYTES:
+            yield Complain('a subscription of %d bytes was refused: no identity is longer than %d'
+                           % (len(topic), MAX_IDENTITY_BYTES))  # fmt: skip
+            return
         yield Grant(topic)
         box = self._mailboxes.setdefault(topic, _Mailbox())
         box.subscribers += 1
         box.lossy = False
+        self._unclaimed.pop(topic, None)
+        self._left.pop(topic, None)
         yield from self._publish_head(box)
 
-    def _unsubscribe(self, topic: bytes) -> None:
+    def _unsubscribe(self, topic: bytes, now: float) -> None:
         box = self._mailboxes.get(topic)
-        if box is not None:
-            box.subscribers = max(0, box.subscribers - 1)
-            if not box.subscribers:
-                self._unblock(topic, box)
-            self._discard_if_unused(topic, box)
+        if box is None or not box.subscribers:
+            return
+        box.subscribers -= 1
+        if not box.subscribers:
+            self._blocked.pop(topic, None)
+            self._miss(topic, now)
+            if box.waiting:
+                self._unclaimed[topic] = None
+        self._discard_if_unused(topic, box)
+
+    def _has_subscriber(self, identity: bytes) -> bool:
+        box = self._mailboxes.get(identity)
+        return box is not None and box.subscribers > 0
+
+    def _miss(self, identity: bytes, now: float) -> None:
+        """Note since when an identity has no subscriber; beyond the bound, the one that has been missed longest is not."""
+        self._left.setdefault(identity, now)
+        if len(self._left) > self.bounds.left_identities:
+            self._left.popitem(last=False)
 
     def _sent(self, reply: Reply) -> Iterator[Action]:
         box = self._mailboxes[reply.identity]
-        self._unblock(reply.identity, box)
+        self._blocked.pop(reply.identity, None)
         self._drop_head(box)
         self.given_up += box.lossy
         if reply.number is not None:
@@ -323,40 +381,43 @@ class Assembler:
         self._discard_if_unused(reply.identity, box)
 
     def _hold_back(self, reply: Reply, now: float) -> Iterator[Action]:
-        box = self._mailboxes[reply.identity]
-        if box.blocked_since is None:
-            box.blocked_since = now
-            self._blocked.add(reply.identity)
+        self._blocked.setdefault(reply.identity, now)
         yield from self._shed()
 
-    def _unblock(self, identity: bytes, box: _Mailbox) -> None:
-        box.blocked_since = None
-        self._blocked.discard(identity)
-
     def _publish_head(self, box: _Mailbox) -> Iterator[Action]:
-        if box.subscribers and box.waiting and box.blocked_since is None:
+        if box.subscribers and box.waiting and box.waiting[0][1].identity not in self._blocked:
             yield Publish(box.waiting[0][1], force=box.lossy)
 
     def _drop_head(self, box: _Mailbox) -> Reply:
         _since, reply = box.waiting.popleft()
+        self._waiting -= 1
         self._waiting_bytes -= reply.size
         return reply
 
     def _discard_if_unused(self, identity: bytes, box: _Mailbox) -> None:
-        if not box.subscribers and not box.waiting:
-            self._unblock(identity, box)
-            del self._mailboxes[identity]
-
-    def _retry_and_expire(self, now: float) -> Iterator[Action]:
-        for identity, box in list(self._mailboxes.items()):
+        if not box.waiting:
+            self._unclaimed.pop(identity, None)
             if not box.subscribers:
-                yield from self._expire(box, now)
-            elif box.blocked_since is not None:
-                yield from self._retry(identity, box, now - box.blocked_since)
+                self._blocked.pop(identity, None)
+                del self._mailboxes[identity]
 
-    def _expire(self, box: _Mailbox, now: float) -> Iterator[Action]:
-        while box.waiting and now - box.waiting[0][0] >= self._unread_s:
+    def _pass_time(self, now: float) -> Iterator[Action]:
+        for identity in sorted(self._blocked):
+            yield from self._retry(identity, self._mailboxes[identity], now - self._blocked[identity])
+        while self._unclaimed:  # the first has waited longest, or nearly
+            identity = next(iter(self._unclaimed))
+            box = self._mailboxes[identity]
+            if now - box.waiting[0][0] < self._unread_s:
+                break
             yield from self._give_up(box, 'no client has subscribed to it for %g s' % self._unread_s)
+            if identity in self._unclaimed:  # what is behind it must not wait for all of its answers
+                self._unclaimed.move_to_end(identity)
+        while self._left:
+            identity, since = next(iter(self._left.items()))
+            if now - since < self.bounds.gone_s:
+                break
+            del self._left[identity]
+            yield Tell(Gone(identity, now - since))
 
     def _retry(self, identity: bytes, box: _Mailbox, blocked_s: float) -> Iterator[Action]:
         if blocked_s >= self.bounds.unread_s:
@@ -366,21 +427,24 @@ class Assembler:
         yield Publish(box.waiting[0][1], force=box.lossy)
 
     def _shed(self) -> Iterator[Action]:
-        """Give the oldest replies up while all that wait are too large to be kept."""
-        while self._waiting_bytes > self.bounds.unread_bytes:
-            idle = [
-                box
-                for box in self._mailboxes.values()
-                if box.waiting and (box.blocked_since is not None or not box.subscribers)
-            ]
-            oldest = min(idle, key=lambda box: box.waiting[0][0])
-            yield from self._give_up(oldest, 'more than %d bytes of answers wait unread' % self.bounds.unread_bytes)
+        """Give the oldest replies up while those that wait are too many or too large to be kept."""
+        while len(self._unclaimed) > self.bounds.unclaimed_identities:
+            box = self._mailboxes[next(iter(self._unclaimed))]
+            yield from self._give_up(box, 'answers to more than %d identities wait for a subscriber'
+                                     % self.bounds.unclaimed_identities)  # fmt: skip
+        while self._waiting > self.bounds.unread_replies or self._waiting_bytes > self.bounds.unread_bytes:
+            # Any other reply that waits is the head of a box that is just being published.
+            candidates = [self._mailboxes[identity] for identity in self._blocked]
+            candidates += [self._mailboxes[identity] for identity in islice(self._unclaimed, 1)]
+            oldest = min(candidates, key=lambda box: box.waiting[0][0])
+            yield from self._give_up(oldest, 'more than %d answers or %d bytes of answers wait unread'
+                                     % (self.bounds.unread_replies, self.bounds.unread_bytes))  # fmt: skip
 
     def _give_up(self, box: _Mailbox, why: str) -> Iterator[Action]:
         reply = self._drop_head(box)
         self.given_up += 1
         if not box.waiting:
-            self._unblock(reply.identity, box)
+            self._blocked.pop(reply.identity, None)
         yield Complain('an answer to %s was given up: %s' % (show_identity(reply.identity), why))
         if reply.number is not None:
             yield Tell(Published(reply.number, False))
@@ -390,8 +454,8 @@ class Assembler:
 def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
     """The parts of a request in the order of their rows, as one array of `total_rows` rows in C order.
 
-    Token-level parts, [rows, t, D], are padded with zeros on axis 1 to the largest `width` of any part, which is what
-    1.10 answered. A single part that needs no padding is passed on without a copy.
+    Token-level parts, [rows, t, D], or [rows, t] of token ids, are padded with zeros on axis 1 to the largest `width` of
+    any part, which is what 1.10 answered. A single part that needs no padding is passed on without a copy.
 
     Raises:
         ValueError: rows are missing, or the dtypes or shapes of the parts differ.
@@ -405,22 +469,21 @@ def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
     if len(parts) == 1 and first.shape == shape:
         return first
     joined: NDArray[np.generic] = np.zeros(shape, np.dtype(first.dtype))
+    fixed = 2 if width else 1  # the first axis in which all parts must agree
     filled = 0
     for part in parts:
         answer, row = part.answer, part.header.first_row
         array = np.frombuffer(answer.body, np.dtype(answer.dtype)).reshape(answer.shape)
-        if array.dtype != joined.dtype or answer.shape[-1] != shape[-1] or array.ndim != joined.ndim:
+        if array.dtype != joined.dtype or answer.shape[fixed:] != shape[fixed:] or array.ndim != joined.ndim:
             raise ValueError('%s %s and %s %s' % (first.dtype, first.shape, answer.dtype, answer.shape))
-        where = (slice(row, row + len(array)),) + ((slice(array.shape[1]),) if width else ())
+        where = (slice(row, row + len(array)), slice(array.shape[1]) if width else slice(None))
         joined[where] = array
         filled += len(array)
     if filled != total_rows:
         raise ValueError('%d rows for a request of %d' % (filled, total_rows))
-    return Answer(first.dtype, shape, joined.data.cast('B'), _join_tokens(parts))
-
-
-def _join_tokens(parts: Sequence[Part]) -> list[list[str]] | None:
-    if parts[0].answer.tokens is None:
-        return None
-    in_order = sorted(parts, key=lambda part: part.header.first_row)
-    return [row for part in in_order for row in part.answer.tokens or []]
+    in_order = [part.answer for part in sorted(parts, key=lambda part: part.header.first_row)]
+    return Answer(
+        first.dtype, shape, joined.reshape(-1).view(np.uint8).data,
+        tokens=None if first.tokens is None else [row for answer in in_order for row in answer.tokens or []],
+        token_counts=None if first.token_counts is None else [n for answer in in_order for n in answer.token_counts or []],
+    )  # fmt: skip

@@ -9,7 +9,8 @@ sorted by length and cut into runs by a budget of tokens, and of these the one w
 brings the oldest row on, whatever is added meanwhile: nobody starves. Rows that are the same are computed once.
 
 Urgent rows go before bulk rows; after `MAX_OVERTAKES` urgent runs that passed waiting bulk over, a bulk run is taken.
-There is no waiting timer: a run is made of what is there when the device is free.
+There is no waiting timer: a run is made of what is there when the device is free. A job on which a worker has died gets
+runs of half the size (`JobHeader.gently`): what was too much for the memory at once may do in two.
 """
 
 from __future__ import annotations
@@ -99,6 +100,11 @@ class Run:
         middle = len(self.entries) // 2
         return Run(self.entries[:middle], self.width), Run(self.entries[middle:], self.width)
 
+    def half_with(self, entry: _Entry) -> Run:
+        """A run of half as many of the rows, of which `entry`'s is one; of a single row, the same."""
+        others = [other for other in self.entries if other is not entry]
+        return Run([entry, *others[: (len(self.entries) + 1) // 2 - 1]], self.width)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -138,6 +144,8 @@ class Batcher:
             return None
         window = list(islice(lane.values(), WINDOW_RUNS * self.limits.rows))
         run = self._run_with(window[0], window)
+        if any(progress.job.header.gently for entry in run.entries for progress, _ in entry.places):
+            run = run.half_with(window[0])
         for entry in run.entries:
             del lane[entry.key]
         return run
@@ -191,6 +199,25 @@ class Batcher:
                     progress.failed = True
                     self._give_up(progress)
                     yield progress.job
+
+    def drop(self, number: int) -> list[ReadyJob]:
+        """Forget the rows that wait of request `number`; return its jobs of which there were any."""
+        dropped: dict[int, _Progress] = {}
+        for lane in self._lanes.values():
+            for entry in lane.values():
+                dropped.update((id(p), p) for p, _ in entry.places if p.job.header.number == number)
+        for progress in dropped.values():
+            progress.failed = True
+            self._give_up(progress)
+        return [progress.job for progress in dropped.values()]
+
+    def clear(self) -> None:
+        """Forget every row that waits; of a run that has been taken, jobs complete only if nothing of them waited."""
+        for lane in self._lanes.values():
+            for entry in lane.values():
+                for progress, _ in entry.places:
+                    progress.failed = True
+            lane.clear()
 
     def _give_up(self, failed: _Progress) -> None:
         lane = self._lanes[failed.job.header.urgent]

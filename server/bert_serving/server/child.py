@@ -8,6 +8,9 @@ is ready, or has failed to become so; when that pipe closes, the process is gone
 Children are started with `sys.executable -m`, not by `multiprocessing`, whose spawn runs the user's script again and
 breaks every one that has no `__main__` guard. Each has a session of its own and ignores SIGINT and SIGTERM, so that
 Ctrl-C, and a service manager that signals the whole group, leave it to the parent to drain.
+
+A thread of the process says every second, up the report pipe, that it is alive and how its work goes: so one that is stopped
+or stuck is noticed without asking the ring, whose other members may be at fault (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from . import logs
 from .errors import ServingError
@@ -41,14 +45,34 @@ EXIT_ORPHANED = 71
 CHILD_MAIN = 'bert_serving.server.child_main'
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
+BEAT_S = 1.0
+"""How often a process says that it is alive."""
+
 Instructions = dict[str, Any]
-ReportReady = Callable[[dict[str, Any]], None]
+Pulse = Callable[[], dict[str, Any]]
+
+
+class ReportReady(Protocol):
+    """What a child's `main` calls when it can do its work."""
+
+    def __call__(self, facts: dict[str, Any], pulse: Pulse | None = None) -> None:
+        """`facts` is what it found out on the way; `pulse`, called by another thread, says from now on how it does."""
+        ...
+
+
 ChildMain = Callable[[Instructions, ReportReady], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The process can do its work; `facts` is what it found out on the way."""
+
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The process is alive, and `facts` is what its pulse says; {} as long as it has none."""
 
     facts: dict[str, Any]
 
@@ -70,7 +94,7 @@ class Exited:
     expected: bool
 
 
-Report = Ready | Failed | Exited
+Report = Ready | Beat | Failed | Exited
 
 
 class Child:
@@ -105,6 +129,9 @@ class Child:
                 start_new_session=True,
                 env=self._make_environment(),
             )
+        except OSError:
+            os.close(self._reports)
+            raise
         finally:
             os.close(writer)
         line = json.dumps({**self.instructions, 'report_to': writer}).encode() + b'\n'
@@ -142,6 +169,8 @@ class Child:
     def _read_report(self, report: dict[str, Any]) -> Report:
         if 'failed' in report:
             return Failed(report['failed'], report['exit_code'])
+        if 'beat' in report:
+            return Beat(report['beat'])
         self.state = advance_child(self.state, ChildEvent.REPORTED_READY)
         return Ready(report['ready'])
 
@@ -166,6 +195,11 @@ class Child:
         if self._process is not None and self.state is not ChildState.GONE:
             self.dismiss()
             self._process.terminate()
+
+    def destroy(self) -> None:
+        """Kill the process, which does not end by itself; its `Exited` will say that this was not expected."""
+        if self._process is not None and self.state is not ChildState.GONE:
+            self._process.kill()
 
     def kill(self) -> None:
         """End the process at once, if it is not gone yet; `Exited` is still to be read."""
@@ -211,13 +245,26 @@ def run_child(main: ChildMain) -> NoReturn:
     reports = instructions.pop('report_to')
     leftovers = instructions.pop('leftovers')
     threading.Thread(target=_hold_lifeline, args=(leftovers,), name='lifeline', daemon=True).start()
+    pulses: list[Pulse] = [dict]
+    writing = threading.Lock()
 
     def report(**what: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        with writing, contextlib.suppress(BrokenPipeError):
             os.write(reports, json.dumps(what).encode() + b'\n')
 
+    def report_ready(facts: dict[str, Any], pulse: Pulse | None = None) -> None:
+        if pulse is not None:
+            pulses.append(pulse)
+        report(ready=facts)
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT_S)
+            report(beat=pulses[-1]())
+
+    threading.Thread(target=beat, name='beat', daemon=True).start()
     try:
-        main(instructions, lambda facts: report(ready=facts))
+        main(instructions, report_ready)
     except ServingError as error:
         report(failed=str(error), exit_code=error.exit_code)
         _exit(error.exit_code)

@@ -11,7 +11,8 @@ from types import FrameType
 
 from . import logs
 from .errors import ServingError, UsageError
-from .helper import get_args_parser, get_benchmark_parser, get_shutdown_parser
+from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
+from .http.config import check_installed
 from .server import BertServer
 from .settings import Settings
 from .terminate import terminate
@@ -56,6 +57,19 @@ def terminate_main() -> None:
     except ServingError as error:
         fail('bert-serving-terminate', error)
     print('shutdown signal sent to %s:%d' % (args.ip, args.port))
+
+
+def http_main() -> None:
+    """`bert-serving-http`: the HTTP proxy by itself; the first SIGINT or SIGTERM drains it, the second stops it at once."""
+    args = get_http_parser().parse_args()
+    logs.set_up('PROXY', args.verbose)
+    try:
+        check_installed()
+        from .http.proxy import run_alone  # Flask and the client, which only this command needs
+
+        run_alone(Settings.from_args(args), args.ip)
+    except ServingError as error:
+        fail('bert-serving-http', error)
 
 
 def benchmark_main() -> None:

@@ -47,6 +47,30 @@ class RequestError(ServingError):
     type = 'BadRequest'
 
 
+class TooLarge(RequestError):
+    """More rows or bytes in one request than the server takes: the same again, in smaller requests, may do."""
+
+    type = 'TooLarge'
+
+
+class Busy(RequestError):
+    """So much is accepted and not yet finished that no more is: the same again, later, may do."""
+
+    type = 'Busy'
+
+
+class DeadlineExceeded(RequestError):
+    """The time in which the client wanted the answer is over; what was not yet computed will not be."""
+
+    type = 'DeadlineExceeded'
+
+
+class PoisonedRequest(RequestError):
+    """Workers died twice while they computed this request and nothing else."""
+
+    type = 'PoisonedRequest'
+
+
 class ShuttingDown(RequestError):
     """The server is draining: what it accepted is answered, what comes now is refused."""
 
@@ -61,3 +85,10 @@ class InternalError(RequestError):
 
 class WireError(ServingError):
     """A message does not have the frames that the protocol asks for, so nobody can be answered: it is logged."""
+
+
+REQUEST_ERRORS: dict[str, type[RequestError]] = {
+    kind.type: kind
+    for kind in (RequestError, TooLarge, Busy, DeadlineExceeded, PoisonedRequest, ShuttingDown, InternalError)
+}
+"""The errors that travel on the wire, by their `type`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from .errors import RequestError
 from .tokenization import WordPiece
 
-Text: TypeAlias = 'str | list[str]'
-"""What one row is made from: a text, or the tokens that a client made of one."""
+Text: TypeAlias = 'str | list[str] | list[int]'
+"""What one row is made from: a text, or the tokens that a client made of one, or their ids."""
 
 PAIR_MARKER = '|||'
 PAD_ID = 0
 
 
-def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]]:
-    """The decoded JSON of a request, once it is known to be `expected_rows` texts, or as many lists of tokens.
+def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]] | list[list[int]]:
+    """The decoded JSON of a request, once it is known to be `expected_rows` texts, or as many lists of tokens or ids.
 
-    Blank texts and empty lists of tokens are rows too.
+    Blank texts and empty lists of tokens are rows too. Whether the model has the ids is for `RowEncoder.encode` to say.
 
     Raises:
         RequestError: it is anything else; the message names the first element that is wrong, and quotes none.
@@ -45,8 +45,10 @@ def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]
         _check_each(value, str, 'a text, like element 0, as element')
     elif isinstance(value[0], list):
         _check_each(value, list, 'a list of tokens, like element 0, as element')
+        first = next((tokens[0] for tokens in value if tokens), '')
+        kind, name = (int, 'an id') if type(first) is int else (str, 'a string')
         for index, tokens in enumerate(value):
-            _check_each(tokens, str, f'a string in element {index} as token')
+            _check_each(tokens, kind, f'{name} in element {index} as token')
     else:
         raise RequestError(f'expected a text or a list of tokens as element 0, got {_type_of(value[0])}')
     return value
@@ -111,13 +113,16 @@ class RowEncoder:
         self._mask_cls_sep = mask_cls_sep
         self._no_special_token = no_special_token
 
-    def encode(self, texts: Sequence[Text]) -> JobRows:
-        """The rows of a job, one for each of its texts, of which there is at least one.
+    def encode(self, texts: Sequence[Text], first_row: int = 0) -> JobRows:
+        """The rows of a job, one for each of its texts, of which there is at least one; `first_row` counts in errors.
 
-        A text is a pair when `' ||| '` stands in it, and no newline does; its last one counts. A list of tokens is a
+        Ids are those of the tokens of a single text, without [CLS] and [SEP]. A text is a pair when `' ||| '` stands in it, and no newline does; its last one counts. A list of tokens is a
         pair at its first `'|||'`. A pair without a token on its right is a single text.
+
+        Raises:
+            RequestError: the model has no such id.
         """
-        segments = [self._segments(text) for text in texts]
+        segments = [self._segments(text, index) for index, text in enumerate(texts, first_row)]
         max_len = self._job_length(segments) if self._max_seq_len is None else self._max_seq_len
         rows = [self._row(a, b, isinstance(text, list), max_len) for text, (a, b) in zip(texts, segments, strict=True)]
         return JobRows(rows, max_len)
@@ -126,9 +131,12 @@ class RowEncoder:
         """The tokens that the model is fed for a row, [CLS] and [SEP] included where it has them."""
         return self._wordpiece.tokens_of(row.ids)
 
-    def _segments(self, text: Text) -> tuple[list[int], list[int]]:
-        """The ids of the first and of the second half of a text, uncut and without special tokens."""
+    def _segments(self, text: Text, index: int) -> tuple[list[int], list[int]]:
+        """The ids of the first and of the second half of text `index`, uncut and without special tokens."""
         if isinstance(text, list):
+            if text and isinstance(text[0], int):
+                return self._check_ids(text, index), []
+            text = cast('list[str]', text)
             at = text.index(PAIR_MARKER) if PAIR_MARKER in text else len(text)
             return self._wordpiece.tokens_to_ids(text[:at]), self._wordpiece.tokens_to_ids(text[at + 1 :])
         text = text.strip()
@@ -136,6 +144,12 @@ class RowEncoder:
         if not marker or '\n' in text:
             return self._wordpiece.encode(text), []
         return self._wordpiece.encode(first), self._wordpiece.encode(second)
+
+    def _check_ids(self, ids: list[int], index: int) -> list[int]:
+        for id_ in ids:
+            if not self._wordpiece.has_id(id_):
+                raise RequestError(f'element {index} has the id {id_}, and the vocabulary has no such token')
+        return ids
 
     def _job_length(self, segments: Iterable[tuple[list[int], list[int]]]) -> int:
         """L where no option sets it: the longest row of the job, and three special tokens if any row is a pair."""
@@ -195,7 +209,7 @@ def pack(rows: Sequence[Row], width: int) -> tuple[NDArray[np.int32], NDArray[np
 
 def _check_each(elements: list[object], kind: type, expected: str) -> None:
     for index, element in enumerate(elements):
-        if not isinstance(element, kind):
+        if type(element) is not kind:  # true and false, too, are no ids
             raise RequestError(f'expected {expected} {index}, got {_type_of(element)}')
 
 

@@ -6,18 +6,21 @@ from collections.abc import Callable, Collection
 
 from .benchmark.plan import EXPERIMENTS, FP32, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
+from .http.config import DEFAULT_PORT
 from .release import RELEASE
 from .settings import (
+    HTTP,
     OPTIONS,
     EnvironmentParser,
     Option,
     add_help_and_version,
+    add_options,
     add_server_options,
     integer,
     whole_number,
 )
 
-__all__ = ['get_args_parser', 'get_benchmark_parser', 'get_shutdown_parser']
+__all__ = ['get_args_parser', 'get_benchmark_parser', 'get_http_parser', 'get_shutdown_parser']
 
 
 def get_args_parser() -> EnvironmentParser:
@@ -53,6 +56,25 @@ def get_shutdown_parser() -> EnvironmentParser:
     )
     add_help_and_version(parser, RELEASE)
     return parser
+
+
+def get_http_parser() -> EnvironmentParser:
+    """The parser of `bert-serving-http`: where the server is, and those of its options that are the proxy's."""
+    parser = EnvironmentParser(
+        prog='bert-serving-http',
+        description='Serve HTTP for a server that runs already, here or on another machine.',
+        epilog='Every option can also be set in the environment: -http_port as BERT_SERVING_HTTP_PORT. '
+        'The command line wins.',
+    )
+    group = parser.add_argument_group('Server', 'the server behind')
+    parser.add_option(group, 'ip', Option(('ip',), 'Server', 'its address', metavar='ADDRESS'), 'localhost')
+    add_options(parser, lambda name, option: option.group == HTTP or name in _OF_THE_PROXY)
+    parser.set_defaults(http_port=DEFAULT_PORT)
+    add_help_and_version(parser, RELEASE)
+    return parser
+
+
+_OF_THE_PROXY = ('port', 'port_out', 'shutdown_timeout', 'verbose')
 
 
 def get_benchmark_parser() -> EnvironmentParser:

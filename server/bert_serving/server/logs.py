@@ -1,5 +1,8 @@
 """The log of every process: one logger, `bert_serving.server`, one coloured context a process, lines as 1.10 wrote them.
 
+What goes wrong with every message of a client could fill a disk: of the warnings and errors from one place in the code a
+few are written each second, and the next says how many were left out.
+
 Modules log through `logging.getLogger(__name__)`; only the entry point of a process calls `set_up`.
 """
 
@@ -8,10 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
 
 from termcolor import colored
 
 ROOT = 'bert_serving.server'
+
+LINES_PER_SECOND = 10
+"""Of warnings and errors from one place in the code."""
 
 _COLOURS = {'VENTILATOR': 'magenta', 'SINK': 'green', 'WORKER': 'yellow', 'GRAPHOPT': 'cyan', 'PROXY': 'red'}
 
@@ -29,6 +37,7 @@ def set_up(context: str, verbose: bool = False) -> None:
     for handler in ours:
         logger.removeHandler(handler)
     handler = _Handler()
+    handler.addFilter(RateLimit())
     name = colour(context, _COLOURS.get(context.split('-')[0], 'white'))
     line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
     handler.setFormatter(logging.Formatter(line))
@@ -44,3 +53,28 @@ def colour(text: str, name: str) -> str:
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     """Ours, so that it can be told from a user's."""
+
+
+class RateLimit(logging.Filter):
+    """Lets `LINES_PER_SECOND` warnings and errors of a place through, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether `record` is written; the first of a second takes the number of those left out with it."""
+        if record.levelno < logging.WARNING:
+            return True
+        place, now = (record.pathname, record.lineno), self._clock()
+        began, count = self._seconds.get(place, (now, 0))
+        if now - began < 1:
+            self._seconds[place] = began, count + 1
+            return count < LINES_PER_SECOND
+        self._seconds[place] = now, 1
+        left_out = count - LINES_PER_SECOND
+        if left_out > 0:
+            record.msg = '%s (and %d more like it before, which were left out)' % (record.getMessage(), left_out)
+            record.args = None
+        return True

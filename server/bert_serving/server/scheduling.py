@@ -10,37 +10,49 @@ small request reach a worker at once, however much bulk is queued; the worker's 
 (`batching.py`), and bounds how often a bulk job is overtaken.
 
 The input of a request is kept until the sink has published its answer (rule 1 of the ring): until then a worker's
-death can be mended by handing its jobs to another.
+death can be mended by handing its jobs to another, and the sink's by having everything computed again.
+
+A worker computes rows of many requests together, so its death taints all that it held. These suspects wait in a line of
+their own and are computed alone, by one worker that gets nothing else meanwhile (`_Worker.alone_with`); only a death while
+alone counts against a request, and the second is answered with an error (rule 4).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
+from heapq import heapify, heappop, heappush
 
-from .errors import ShuttingDown
+from .errors import Busy, DeadlineExceeded, InternalError, PoisonedRequest, RequestError, ShuttingDown, TooLarge
 from .features import parse_texts
-from .wire import Collected, EncodeRequest, Job, JobHeader, Published, Refuse, Register, decode_texts, encode_texts
+from .stats import Histogram
+from .wire import (
+    BadRequest,
+    CancelRequest,
+    Collected,
+    Drop,
+    EncodeRequest,
+    Gone,
+    Job,
+    JobHeader,
+    Options,
+    Published,
+    Refuse,
+    Register,
+    decode_texts,
+    encode_texts,
+)
 
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A request has come; `cuts` are its jobs in order, as `cut_request` made them."""
+    """A request has come."""
 
     request: EncodeRequest
-    cuts: Sequence[Cut]
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The rows of one job: their number and their JSON."""
-
-    rows: int
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +70,37 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkLost:
+    """The sink has died, with all it had collected and not published; the workers have let go of what they held."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkReady:
+    """The next sink is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted:
     """From now on new requests are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Event = (
+    Arrived | BadRequest | CancelRequest | WorkerReady | WorkerLost | SinkLost | SinkReady | DrainStarted | Tick | Collected
+    | Published | Gone
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The rows of one job: their number and their JSON."""
+
+    rows: int
+    payload: bytes
 
 
 def cut_request(request: EncodeRequest, max_batch_size: int) -> list[Cut]:
@@ -68,16 +109,19 @@ def cut_request(request: EncodeRequest, max_batch_size: int) -> list[Cut]:
     A request that fits into one is passed on undecoded; the worker checks its rows against the claim.
 
     Raises:
-        RequestError: the message is not what it claims to be.
+        RequestError: the message is not what it claims to be, or is one that we have not thought of.
     """
     if request.rows <= max_batch_size:
         return [Cut(request.rows, request.payload)]
-    texts = parse_texts(decode_texts(request.payload), request.rows)
+    try:
+        texts = parse_texts(decode_texts(request.payload), request.rows)
+    except RequestError:
+        raise
+    except Exception as error:  # it is its sender's trouble alone
+        raise InternalError('the server failed on the request: %s: %s' % (type(error).__name__, error)) from error
     runs = (texts[start : start + max_batch_size] for start in range(0, len(texts), max_batch_size))
     return [Cut(len(run), encode_texts(run)) for run in runs]
 
-
-Event = Arrived | WorkerReady | WorkerLost | DrainStarted | Collected | Published
 
 # --- actions ---------------------------------------------------------------------------------------------------------
 
@@ -91,13 +135,21 @@ class SendJob:
 
 
 @dataclass(frozen=True, slots=True)
+class TellWorker:
+    """Send `message` to `worker`."""
+
+    worker: int
+    message: Drop
+
+
+@dataclass(frozen=True, slots=True)
 class TellSink:
     """Send `message` to the sink."""
 
-    message: Register | Refuse
+    message: Register | Refuse | Drop
 
 
-Action = SendJob | TellSink
+Action = SendJob | TellWorker | TellSink
 
 
 # --- state -----------------------------------------------------------------------------------------------------------
@@ -105,11 +157,19 @@ Action = SendJob | TellSink
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The options that the scheduler goes by; rows, except `prefetch_size` in batches."""
+    """The options that the scheduler goes by; rows, except `prefetch_size` in batches and the bytes.
+
+    `max_queue_rows` and `max_queue_bytes` bound what is accepted and not finished; they do not hold for a request that is
+    alone there.
+    """
 
     max_batch_size: int
     priority_batch_size: int
     prefetch_size: int
+    max_request_rows: int
+    max_message_bytes: int
+    max_queue_rows: int
+    max_queue_bytes: int
 
     @property
     def lane_rows(self) -> dict[bool, int]:
@@ -123,22 +183,87 @@ class Limits:
 
 
 @dataclass(slots=True)
+class Counters:
+    """What has become of the requests so far."""
+
+    rows_done: int = 0
+    """Rows answered with their vectors."""
+    published: int = 0
+    """Requests answered with their vectors."""
+    failed: int = 0
+    """Requests that a worker or the sink answered with an error, or whose answer nobody took."""
+    refused: int = 0
+    """Requests that were not what a request has to be, or larger than the server takes."""
+    busy: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    gone: int = 0
+    """Requests dropped because their client has left."""
+    poisoned: int = 0
+    requeued: int = 0
+    """Jobs handed out again after the death of a worker or the sink."""
+
+    def to_dict(self) -> dict[str, int]:
+        """The keys of the status."""
+        names = {'rows_done': 'num_rows_done', 'requeued': 'num_requeued_job'}
+        return {names.get(f.name, 'num_%s_request' % f.name): getattr(self, f.name) for f in fields(self)}
+
+
+Key = tuple[bytes, bytes, bytes, Options]
+
+
+@dataclass(slots=True)
 class _Request:
-    key: tuple[bytes, bytes, bytes]
-    waiting: dict[bool, deque[Job]]
-    """Jobs not with a worker, by lane."""
+    key: Key
+    arrived: float
+    asked: float
+    """When it came last: a client that has come back sends it again."""
+    bytes: int
     jobs: list[Job]
-    """All of them, by part: what a new sink would need computed again."""
+    """All of them, by part, as they were last made: what a new worker or a new sink would need computed again."""
+    waiting: dict[bool, deque[Job]]
+    """Jobs that are not with a worker, by lane; a suspect's stand in `Scheduler._suspects` instead."""
     collected: set[int] = field(default_factory=set)
     """Parts that the sink has."""
+    deaths: int = 0
+    """Workers that died while they computed nothing but this."""
+
+    @property
+    def rows(self) -> int:
+        return self.jobs[0].header.total_rows
+
+
+Hold = tuple[int, int, int]
+"""What a worker holds: number, part, attempt."""
 
 
 @dataclass(slots=True)
 class _Worker:
-    held: dict[tuple[int, int, int], Job] = field(default_factory=dict)
-    """Jobs sent and not collected, by (number, part, attempt)."""
+    held: dict[Hold, Job] = field(default_factory=dict)
+    """Jobs sent and not collected."""
     rows: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     """Rows held, by lane."""
+    reserved: bool = False
+    """Whether it is kept free for suspects: it gets no other jobs."""
+    alone_with: int | None = None
+    """The number of the suspect that it holds, and nothing else."""
+
+    def take(self, job: Job) -> None:
+        header = job.header
+        self.held[header.number, header.part, header.attempt] = job
+        self.rows[header.urgent] += header.rows
+
+    def let_go(self, hold: Hold) -> None:
+        job = self.held.pop(hold, None)
+        if job is not None:
+            self.rows[job.header.urgent] -= job.header.rows
+        if not self.held:
+            self.alone_with = None
+
+    def forget_all(self) -> None:
+        self.held.clear()
+        self.rows = {True: 0, False: 0}
+        self.alone_with = None
 
 
 class Scheduler:
@@ -146,15 +271,24 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.counters = Counters()
+        self.queue_time = Histogram()
+        """From a request's arrival until a job of it is handed to a worker."""
+        self.total_time = Histogram()
+        """From a request's arrival until its vectors are published."""
         self._lane_rows = limits.lane_rows
         self._requests: dict[int, _Request] = {}
-        self._numbers: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._numbers: dict[Key, int] = {}
+        self._numbers_of: dict[bytes, set[int]] = {}
         self._turns: dict[bool, deque[int]] = {True: deque(), False: deque()}
+        self._suspects: deque[Job] = deque()
+        self._deadlines: list[tuple[float, int]] = []
         self._workers: dict[int, _Worker] = {}
         self._next_number = 1
+        self._rows = 0
+        self._bytes = 0
         self._draining = False
-        self.rows_answered = 0
-        """Rows of all requests answered with their vectors so far."""
+        self._has_sink = True
 
     @property
     def unanswered(self) -> int:
@@ -166,58 +300,201 @@ class Scheduler:
         """Workers that can take jobs."""
         return len(self._workers)
 
+    @property
+    def awaits_deadline(self) -> bool:
+        """Whether a `Tick` should come soon."""
+        return bool(self._deadlines)
+
+    def gauge(self) -> dict[str, int]:
+        """How much there is at this moment, in the keys of the status."""
+        in_flight = sum(sum(worker.rows.values()) for worker in self._workers.values())
+        waiting = [job for request in self._requests.values() for jobs in request.waiting.values() for job in jobs]
+        waiting += self._suspects
+        return {
+            'queue_rows': sum(job.header.rows for job in waiting),
+            'queue_requests': len({job.header.number for job in waiting}),
+            'in_flight_rows': in_flight,
+            'unfinished_requests': len(self._requests),
+            'unfinished_rows': self._rows,
+        }
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take one event in; return what is to be done, in order."""
         actions: list[Action] = []
         match event:
-            case Arrived():
-                actions += self._accept(event)
+            case Arrived(request):
+                actions += self._accept(request, now)
+            case BadRequest(identity, request_id, error):
+                self.counters.refused += 1
+                actions.append(TellSink(Refuse(identity, request_id, error)))
             case WorkerReady(worker):
                 self._workers[worker] = _Worker()
             case WorkerLost(worker):
-                self._take_back(worker)
+                actions += self._take_back(worker)
+            case SinkLost():
+                actions += self._begin_again()
+            case SinkReady():
+                self._has_sink = True
             case DrainStarted():
                 self._draining = True
             case Collected():
                 self._give_credit(event)
+            case Published():
+                actions += self._publish(event, now)
+            case CancelRequest(identity, request_id):
+                actions += self._cancel(identity, request_id)
+            case Gone(identity, away_s):
+                actions += self._drop_those_of(identity, left=now - away_s)
             case _:
-                self._forget(event)
-        actions += self._dispatch()
+                actions += self._expire(now)
+        actions += self._dispatch(now)
         return actions
 
-    def _accept(self, arrived: Arrived) -> Iterator[Action]:
-        request = arrived.request
-        key = (request.identity, request.request_id, blake2b(request.payload, digest_size=16).digest())
+    # Requests come and go ----------------------------------------------------------------------------------------------
+
+    def _accept(self, request: EncodeRequest, now: float) -> Iterator[Action]:
+        digest = blake2b(request.payload, digest_size=16).digest()
+        key = (request.identity, request.request_id, digest, request.options)
         if key in self._numbers:  # a client that lost its connection asks again for what is already on its way
+            self._requests[self._numbers[key]].asked = now
             return
-        if self._draining:
-            refusal = ShuttingDown('the server is shutting down and takes no new requests: send it again later')
+        try:
+            self._check(request)
+            cuts = cut_request(request, self.limits.max_batch_size)
+        except (Busy, ShuttingDown) as refusal:
+            self.counters.busy += isinstance(refusal, Busy)
             yield TellSink(Refuse(request.identity, request.request_id, refusal))
-            return
+        except RequestError as fault:
+            self.counters.refused += 1
+            yield TellSink(Refuse(request.identity, request.request_id, fault))
+        else:
+            yield self._enter(request, key, cuts, now)
+
+    def _check(self, request: EncodeRequest) -> None:
+        """Raise RequestError if the request is too large, or comes at a wrong time."""
+        limits, size = self.limits, len(request.payload)
+        if self._draining:
+            raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
+        if request.rows > limits.max_request_rows:
+            raise TooLarge('the request has %d rows, and -max_request_rows of the server is %d: send it in parts'
+                           % (request.rows, limits.max_request_rows))  # fmt: skip
+        if size > limits.max_message_bytes:
+            raise TooLarge('the message has %d bytes, and -max_message_bytes of the server is %d: send it in parts'
+                           % (size, limits.max_message_bytes))  # fmt: skip
+        rows_after, bytes_after = self._rows + request.rows, self._bytes + size
+        if self._requests and (rows_after > limits.max_queue_rows or bytes_after > limits.max_queue_bytes):
+            raise Busy('the server has %d rows to finish, and takes %d rows or %d MB at a time: send the request again '
+                       'later' % (self._rows, limits.max_queue_rows, limits.max_queue_bytes >> 20))  # fmt: skip
+
+    def _enter(self, request: EncodeRequest, key: Key, cuts: Sequence[Cut], now: float) -> Action:
+        """Keep an accepted request, and let its jobs wait for their turns."""
         number, self._next_number = self._next_number, self._next_number + 1
-        self._numbers[key] = number
-        jobs = self._make_jobs(number, request, arrived.cuts)
+        jobs = list(self._make_jobs(number, request, cuts))
         waiting = {lane: deque(job for job in jobs if job.header.urgent is lane) for lane in (True, False)}
-        self._requests[number] = _Request(key, waiting, jobs)
+        self._requests[number] = _Request(key, now, now, len(request.payload), jobs, waiting)
+        self._numbers[key] = number
+        self._numbers_of.setdefault(request.identity, set()).add(number)
+        self._rows += request.rows
+        self._bytes += len(request.payload)
         for lane in (True, False):
             if waiting[lane]:
                 self._turns[lane].append(number)
-        yield TellSink(Register(number, len(jobs), request.rows, request.identity, request.request_id))
+        if request.options.deadline_ms is not None:
+            heappush(self._deadlines, (now + request.options.deadline_ms / 1000, number))
+        return TellSink(self._registration(number))
 
-    def _make_jobs(self, number: int, request: EncodeRequest, cuts: Sequence[Cut]) -> list[Job]:
-        jobs = []
+    def _make_jobs(self, number: int, request: EncodeRequest, cuts: Sequence[Cut]) -> Iterator[Job]:
         first_row = 0
         for part, cut in enumerate(cuts):
             header = JobHeader(
                 number=number, part=part, attempt=0, parts=len(cuts), first_row=first_row, rows=cut.rows,
                 total_rows=request.rows, urgent=cut.rows <= self.limits.priority_batch_size,
                 identity=request.identity, request_id=request.request_id,
+                token_counts=request.options.token_counts, tokenize=request.options.tokenize,
             )  # fmt: skip
-            jobs.append(Job(header, cut.payload))
+            yield Job(header, cut.payload)
             first_row += cut.rows
-        return jobs
 
-    def _dispatch(self) -> Iterator[Action]:
+    def _registration(self, number: int) -> Register:
+        header = self._requests[number].jobs[0].header
+        return Register(number, header.parts, header.total_rows, header.identity, header.request_id)
+
+    def _publish(self, published: Published, now: float) -> Iterator[Action]:
+        request = self._requests.get(published.number)
+        if request is None:
+            return
+        if published.answered:
+            self.counters.published += 1
+            self.counters.rows_done += request.rows
+            self.total_time.add(now - request.arrived)
+        else:
+            self.counters.failed += 1
+        yield from self._forget(published.number)
+
+    def _cancel(self, identity: bytes, request_id: bytes) -> Iterator[Action]:
+        for number in sorted(self._numbers_of.get(identity, ())):
+            if self._requests[number].key[1] == request_id:
+                self.counters.cancelled += 1
+                yield from self._drop(number)
+
+    def _drop_those_of(self, identity: bytes, left: float) -> Iterator[Action]:
+        """Drop what an identity asked for before it left; what it asks for again comes before its subscription."""
+        for number in sorted(self._numbers_of.get(identity, ())):
+            if self._requests[number].asked > left:
+                continue
+            self.counters.gone += 1
+            yield from self._drop(number)
+
+    def _expire(self, now: float) -> Iterator[Action]:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, number = self._deadlines[0]
+            self.counters.expired += 1
+            waited_ms = 1000 * (now - self._requests[number].arrived)
+            yield from self._drop(number, DeadlineExceeded(
+                'the request was not answered within its deadline: it waited %.0f ms' % waited_ms))  # fmt: skip
+
+    def _drop(self, number: int, reason: RequestError | None = None) -> Iterator[Action]:
+        """Let go of a request that is not finished; its client gets `reason`, or nothing."""
+        header = self._requests[number].jobs[0].header
+        if reason is None:
+            yield TellSink(Drop(number))
+        else:
+            yield TellSink(Refuse(header.identity, header.request_id, reason, number))
+        yield from self._forget(number)
+
+    def _forget(self, number: int) -> Iterator[Action]:
+        """Keep nothing of a request; workers that still hold jobs of it need not begin with them."""
+        request = self._requests.pop(number)
+        del self._numbers[request.key]
+        identity = request.key[0]
+        self._numbers_of[identity].discard(number)
+        if not self._numbers_of[identity]:
+            del self._numbers_of[identity]
+        self._rows -= request.rows
+        self._bytes -= request.bytes
+        self._prune_deadlines()
+        for lane, turns in self._turns.items():
+            if request.waiting[lane]:
+                turns.remove(number)
+        if len(request.collected) == len(request.jobs):
+            return
+        self._suspects = deque(job for job in self._suspects if job.header.number != number)
+        for name, worker in self._workers.items():
+            if any(held == number for held, _, _ in worker.held):
+                yield TellWorker(name, Drop(number))
+
+    def _prune_deadlines(self) -> None:
+        """Keep no more deadlines than twice the requests; the first is always that of one."""
+        if len(self._deadlines) > 2 * len(self._requests):
+            self._deadlines = [deadline for deadline in self._deadlines if deadline[1] in self._requests]
+            heapify(self._deadlines)
+        while self._deadlines and self._deadlines[0][1] not in self._requests:
+            heappop(self._deadlines)
+
+    # Jobs go out -------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, now: float) -> Iterator[Action]:
+        yield from self._dispatch_suspects(now)
         for lane in (True, False):
             turns = self._turns[lane]
             while turns:
@@ -229,63 +506,124 @@ class Scheduler:
                 number = turns.popleft()
                 if waiting:
                     turns.append(number)
-                yield self._hand_over(worker, job)
+                yield self._hand_over(worker, job, now)
+
+    def _dispatch_suspects(self, now: float) -> Iterator[Action]:
+        """Keep one worker for the suspects as long as there are any, and give it one at a time.
+
+        Without a sink none begins: it would be taken for unfinished until there is one, and answer for a death after it.
+        """
+        reserved = next((name for name, worker in self._workers.items() if worker.reserved), None)
+        if reserved is None and self._suspects and self._workers:
+            reserved = min(self._workers, key=lambda name: sum(self._workers[name].rows.values()))
+            self._workers[reserved].reserved = True
+        if reserved is None:
+            return
+        worker = self._workers[reserved]
+        if not worker.held and self._suspects and self._has_sink:
+            job = self._suspects.popleft()
+            yield self._hand_over(reserved, job, now)
+            worker.alone_with = job.header.number
+        worker.reserved = worker.alone_with is not None or bool(self._suspects)
 
     def _choose_worker(self, lane: bool, rows: int) -> int | None:
         """The worker that holds the fewest rows among those with credit for `rows` more of `lane`."""
         best = None
         for name, worker in self._workers.items():
-            if worker.rows[lane] + rows > self._lane_rows[lane]:
+            if worker.reserved or worker.rows[lane] + rows > self._lane_rows[lane]:
                 continue
             load = sum(worker.rows.values())
             if best is None or load < best[0]:
                 best = (load, name)
         return None if best is None else best[1]
 
-    def _hand_over(self, name: int, job: Job) -> SendJob:
-        worker, header = self._workers[name], job.header
-        worker.held[header.number, header.part, header.attempt] = job
-        worker.rows[header.urgent] += header.rows
+    def _hand_over(self, name: int, job: Job, now: float) -> SendJob:
+        self._workers[name].take(job)
+        if job.header.attempt == 0:
+            self.queue_time.add(now - self._requests[job.header.number].arrived)
         return SendJob(name, job)
 
     def _give_credit(self, collected: Collected) -> None:
+        worker = self._workers.get(collected.worker)
+        if worker is not None:
+            worker.let_go((collected.number, collected.part, collected.attempt))
         request = self._requests.get(collected.number)
         if request is not None:
             request.collected.add(collected.part)
-        worker = self._workers.get(collected.worker)
-        if worker is None:
-            return
-        job = worker.held.pop((collected.number, collected.part, collected.attempt), None)
-        if job is not None:
-            worker.rows[job.header.urgent] -= job.header.rows
+            if request.jobs[collected.part].header.attempt != collected.attempt:
+                self._withdraw(collected.number, request, collected.part)
 
-    def _forget(self, published: Published) -> None:
-        number = published.number
-        request = self._requests.pop(number, None)
-        if request is None:
-            return
-        if published.answered:
-            self.rows_answered += request.jobs[0].header.total_rows
-        del self._numbers[request.key]
-        for lane, turns in self._turns.items():
-            if request.waiting[lane]:
-                turns.remove(number)
+    def _withdraw(self, number: int, request: _Request, part: int) -> None:
+        """Do not hand a job out again whose part has come after all."""
+        for lane, waiting in request.waiting.items():
+            if any(job.header.part == part for job in waiting):
+                request.waiting[lane] = deque(job for job in waiting if job.header.part != part)
+                if not request.waiting[lane]:
+                    self._turns[lane].remove(number)
+        if self._suspects:
+            self._suspects = deque(
+                job for job in self._suspects if (job.header.number, job.header.part) != (number, part)
+            )
 
-    def _take_back(self, name: int) -> None:
-        """Put what a dead worker held back at the head of its request, to be handed to another."""
+    # A process is lost -------------------------------------------------------------------------------------------------
+
+    def _take_back(self, name: int) -> Iterator[Action]:
+        """Suspect every job that a dead worker held; one that it held alone has a death to answer for."""
         worker = self._workers.pop(name, None)
         if worker is None:
             return
-        for job in reversed(worker.held.values()):
-            header = job.header
-            request = self._requests.get(header.number)
-            if request is None or header.part in request.collected:
-                continue
-            again = Job(replace(header, attempt=header.attempt + 1), job.payload)
-            request.jobs[header.part] = again
-            if not request.waiting[header.urgent]:
-                self._turns[header.urgent].appendleft(header.number)
-            request.waiting[header.urgent].appendleft(again)
+        lost = [job for job in worker.held.values() if self._is_wanted(job)]
+        if worker.alone_with is None:
+            self._suspects.extend(self._make_again(job) for job in lost)
+            return
+        for job in lost:
+            request = self._requests[job.header.number]
+            request.deaths += 1
+            if request.deaths >= 2:
+                self.counters.poisoned += 1
+                yield from self._drop(job.header.number, PoisonedRequest(
+                    'two workers died while they computed this request and nothing else: do not send it again'))  # fmt: skip
+            else:
+                self._suspects.appendleft(self._make_again(job, gently=True))
+
+    def _is_wanted(self, job: Job) -> bool:
+        request = self._requests.get(job.header.number)
+        return request is not None and job.header.part not in request.collected
+
+    def _make_again(self, job: Job, gently: bool = False) -> Job:
+        """The same job, to be handed out once more."""
+        self.counters.requeued += 1
+        header = replace(job.header, attempt=job.header.attempt + 1, gently=job.header.gently or gently)
+        again = Job(header, job.payload)
+        self._requests[job.header.number].jobs[job.header.part] = again
+        return again
+
+    def _begin_again(self) -> Iterator[Action]:
+        """Everything that is not published is computed again, in the order in which it came."""
+        self._has_sink = False
+        for worker in self._workers.values():
+            worker.forget_all()
+        suspected = {(job.header.number, job.header.part) for job in self._suspects}
+        for turns in self._turns.values():
+            turns.clear()
+        for number, request in self._requests.items():
+            yield TellSink(self._registration(number))
+            for part in self._parts_that_were_out(request, suspected):
+                self._make_again(request.jobs[part])
+            request.collected.clear()
+            for lane in (True, False):
+                request.waiting[lane] = deque(
+                    job for job in request.jobs
+                    if job.header.urgent is lane and (number, job.header.part) not in suspected
+                )  # fmt: skip
+                if request.waiting[lane]:
+                    self._turns[lane].append(number)
+
+    def _parts_that_were_out(self, request: _Request, suspected: set[tuple[int, int]]) -> list[int]:
+        """The parts that a worker or the lost sink had."""
+        still_here = {job.header.part for waiting in request.waiting.values() for job in waiting}
+        headers = (job.header for job in request.jobs)
+        return [h.part for h in headers if h.part not in still_here and (h.number, h.part) not in suspected]
 
     def check_invariants(self) -> None:
         """Raise AssertionError where the state contradicts itself; called by the tests after every event."""
@@ -298,7 +636,24 @@ class Scheduler:
             _must(len(set(turns)) == len(turns), 'a request has two turns in a lane')
             having = {number for number, request in self._requests.items() if request.waiting[lane]}
             _must(set(turns) == having, 'a request with waiting jobs has no turn, or one without has')
+        for worker in self._workers.values():
+            _must(worker.alone_with is None or len(worker.held) == 1, 'a suspect is not alone')
+        _must(sum(worker.reserved for worker in self._workers.values()) <= 1, 'two workers are kept for suspects')
         _must({r.key for r in self._requests.values()} == set(self._numbers), 'keys and requests differ')
+        _must(set().union(*self._numbers_of.values()) == set(self._requests), 'identities and requests differ')
+        _must(self._rows == sum(r.rows for r in self._requests.values()), 'the rows are miscounted')
+        _must(self._bytes == sum(r.bytes for r in self._requests.values()), 'the bytes are miscounted')
+        self._check_that_no_job_is_lost()
+
+    def _check_that_no_job_is_lost(self) -> None:
+        """Every part of every request is in exactly one place at least: waiting, suspected, held or collected."""
+        places = {(job.header.number, job.header.part) for job in self._suspects}
+        places |= {(number, part) for worker in self._workers.values() for number, part, _ in worker.held}
+        for number, request in self._requests.items():
+            waiting = [job.header.part for jobs in request.waiting.values() for job in jobs]
+            _must(len(set(waiting)) == len(waiting), 'a job waits twice')
+            known = set(waiting) | request.collected | {part for held, part in places if held == number}
+            _must(known == set(range(len(request.jobs))), 'a job is nowhere')
 
 
 def _must(true: bool, otherwise: str) -> None:

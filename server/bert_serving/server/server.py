@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -30,15 +31,17 @@ from .bert_config import check_max_seq_len, resolve_layers
 from .child import Child
 from .devices import DevicePlan, plan_devices
 from .errors import ChildDied, ServingError, StartError, UsageError
+from .http.config import HttpConfig, check_installed
 from .model_dir import Model, find_model
 from .release import RELEASE
 from .settings import Settings
 from .states import ServerEvent, ServerState, advance_server
-from .supervisor import Supervisor
+from .stats import WorkerTally
+from .supervisor import CHECK_S, ChildFailed, Post, Supervisor
 from .terminate import terminate
 from .transport import Mailbox, Reactor, socket_folder, temporary_folder
 from .ventilator import Ventilator
-from .wire import PROTOCOL_VERSION
+from .wire import EXTENSIONS, PROTOCOL_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,9 @@ LINGER_S = 5
 
 WORKER_STOP_S = 2
 """How long a worker may take to end by itself when nothing is asked of it any more."""
+
+DEADLINE_TICK_MS = 20
+"""How often deadlines are looked at while there are any."""
 
 Plan = tuple[Settings, Model, DevicePlan]
 
@@ -61,13 +67,17 @@ class BertServer(threading.Thread):
 
     Attributes:
         is_ready: a `threading.Event`, set once requests are answered.
-        port, port_out: the ports it listens on, once it is ready; they differ from the options if those are 0.
+        port, port_out, http_port: the ports it listens on, once it is ready; they differ from the options if those are 0.
+            `http_port` is None where HTTP is not served.
         error: the `ServingError` that ended it, or None.
     """
 
     exporter_module = 'bert_serving.server.exporter'
     worker_module = 'bert_serving.server.worker'
     sink_module = 'bert_serving.server.sink'
+    http_module = 'bert_serving.server.http.proxy'
+    sink_bounds: Mapping[str, Any] = {}
+    """Those of `assembly.Bounds` that are not the default."""
 
     def __init__(self, args: argparse.Namespace | Settings) -> None:
         """`args` are those of `helper.get_args_parser`. Nothing happens before `start`.
@@ -79,6 +89,7 @@ class BertServer(threading.Thread):
         self.settings = args if isinstance(args, Settings) else Settings.from_args(args)
         self.port = self.settings.port
         self.port_out = self.settings.port_out
+        self.http_port = self.settings.http_port
         self.is_ready = threading.Event()
         self.error: ServingError | None = None
         self._state = ServerState.STARTING
@@ -86,12 +97,18 @@ class BertServer(threading.Thread):
         self._orders: Mailbox | None = None
         self._early_orders: list[ServerEvent] = []
         self._reactor = Reactor()
-        self._supervisor = Supervisor(self._reactor)
+        self._supervisor = Supervisor(self._reactor, hang_s=self.settings.worker_timeout)
         self._leftovers: list[str] = []
+        self._generations = 0
+        self._sink_endpoint = self._feedback_endpoint = ''
         self._endpoints: dict[int, str] = {}
-        self._ventilator = Ventilator(self.settings, self._describe, self.request_drain)
-        self._waiting_for: set[str] = set()
-        self._workers: list[Child] = []
+        self._ventilator = Ventilator(self.settings, self._describe, self._count_children, self.request_drain)
+        self._sink: Post | None = None
+        self._http: Post | None = None
+        self._workers: dict[int, Post] = {}
+        self._tallies: dict[int, WorkerTally] = {}
+        self._tally_of_the_dead = WorkerTally()
+        self._given_up = {'now': 0, 'before': 0}
         self._started_at = datetime.now()
 
     # For the caller's thread -----------------------------------------------------------------------------------------
@@ -209,48 +226,77 @@ class BertServer(threading.Thread):
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)
             stack.callback(self._supervisor.kill_all)
-            self.port = self._ventilator.bind(context, self._address('feedback'), self._address('sink'))
+            self._name_sink_endpoints()
+            self.port = self._ventilator.bind(context, self._feedback_endpoint, self._sink_endpoint)
             graph = self._export_graph()
             if graph is not None:
-                self._start_children(graph)
                 self._ventilator.listen(self._reactor)
+                self._start_children(graph)
                 self._serve()
                 self._drain()
+
+    def _name_sink_endpoints(self) -> None:
+        """A sink's endpoints are its own: nothing that was meant for another, or came from it, reaches it."""
+        self._generations += 1
+        self._sink_endpoint = self._address('sink-%d' % self._generations)
+        self._feedback_endpoint = self._address('feedback-%d' % self._generations)
 
     def _address(self, name: str) -> str:
         return 'ipc://' + os.path.join(self._sockets, name)
 
     def _serve(self) -> None:
         while self._state in (ServerState.STARTING, ServerState.SERVING):
-            self._reactor.run_once(timeout_ms=1000)
+            self._run_a_round(longest_ms=1000 * CHECK_S)
+
+    def _run_a_round(self, longest_ms: float) -> None:
+        """Wait for something to happen, do it, and see what the clock says."""
+        if self._ventilator.awaits_deadline:
+            longest_ms = min(longest_ms, DEADLINE_TICK_MS)
+        next_start = self._supervisor.next_start
+        if next_start is not None:
+            longest_ms = min(longest_ms, max(0, 1000 * (next_start - time.monotonic())))
+        self._reactor.run_once(timeout_ms=math.ceil(longest_ms))
+        self._supervisor.pass_time()
+        if self._ventilator.awaits_deadline:
+            self._ventilator.pass_time()
 
     def _drain(self) -> None:
-        """Answer what was accepted, at most until the time limit; then end the workers, and last the sink.
+        """Answer what was accepted, over HTTP first, at most until the time limit; then end the workers, and last the sink.
 
         Once everything is answered, nothing that a worker still computes is wanted, so it gets a moment and no more. The
         sink gets the time that its last answers may need to reach their readers.
         """
-        self._ventilator.start_drain()
+        deadline = time.monotonic() + self.settings.shutdown_timeout
         unanswered = self._ventilator.unanswered
         if unanswered:
             logger.info('shutting down: %d accepted requests are answered first', unanswered)
-        self._run_while(lambda: self._ventilator.unanswered > 0, self.settings.shutdown_timeout)
+        self._drain_http(deadline)
+        self._ventilator.start_drain()
+        self._run_while(lambda: self._ventilator.unanswered > 0, deadline - time.monotonic())
         if self._ventilator.unanswered:
             logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
-        self._ventilator.stop_listening(self._reactor)
-        self._supervisor.dismiss(self._workers)
+        self._ventilator.stop_listening()
+        workers = self._supervisor.abandon(self._workers.values())
         self._ventilator.stop_workers()
-        self._run_while(lambda: self._supervisor.are_alive(self._workers), WORKER_STOP_S)
-        self._supervisor.kill(self._workers)
-        self._supervisor.dismiss([self._sink])
+        self._run_while(lambda: self._supervisor.are_alive(workers), WORKER_STOP_S)
+        self._supervisor.kill(workers)
+        sink = self._supervisor.abandon([] if self._sink is None else [self._sink])
         self._ventilator.stop_sink()
-        self._run_while(lambda: self._supervisor.are_alive([self._sink]), LINGER_S + 1)
+        self._run_while(lambda: self._supervisor.are_alive(sink), LINGER_S + 1)
+
+    def _drain_http(self, deadline: float) -> None:
+        """Let the proxy answer what it has taken in; it refuses what comes, and the ventilator not yet."""
+        children = self._supervisor.abandon([] if self._http is None else [self._http])
+        for child in children:
+            child.interrupt()
+        self._run_while(lambda: self._supervisor.are_alive(children), deadline - time.monotonic())
+        self._supervisor.kill(children)
 
     def _run_while(self, condition: Callable[[], bool], seconds: float) -> None:
         """Run the reactor while `condition` holds and the server drains, for so many seconds at most."""
         deadline = time.monotonic() + seconds
         while condition() and self._state is ServerState.DRAINING and time.monotonic() < deadline:
-            self._reactor.run_once(timeout_ms=50)
+            self._run_a_round(longest_ms=50)
 
     def _advance(self, event: ServerEvent) -> None:
         self._state = advance_server(self._state, event)
@@ -284,25 +330,45 @@ class BertServer(threading.Thread):
         logger.info('device map: %s', ', '.join(
             'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)
             for worker, device in enumerate(devices.devices)))  # fmt: skip
-        self._start_sink()
-        for worker, device in enumerate(devices.devices):
-            self._start_worker(worker, device, graph)
+        self._sink = Post(
+            make=self._make_sink, on_ready=self._on_sink_ready, on_beat=self._on_sink_beat, on_lost=self._on_sink_lost,
+            on_given_up=self._end,
+        )  # fmt: skip
+        self._workers = {
+            worker: Post(
+                make=partial(self._make_worker, worker, device, graph), on_ready=partial(self._on_worker_ready, worker),
+                on_beat=partial(self._on_worker_beat, worker), on_lost=partial(self._on_worker_lost, worker),
+                on_given_up=self._on_worker_given_up,
+            )
+            for worker, device in enumerate(devices.devices)
+        }  # fmt: skip
+        for post in (self._sink, *self._workers.values()):
+            self._supervisor.fill(post)
 
-    def _start_sink(self) -> None:
-        child = self._sink = self._make_child(self.sink_module, 'SINK', {
-            'intake': self._address('sink'),
-            'feedback': self._address('feedback'),
-            'port_out': self.settings.port_out,
+    def _make_sink(self) -> Child:
+        return self._make_child(self.sink_module, 'SINK', {
+            'intake': self._sink_endpoint,
+            'feedback': self._feedback_endpoint,
+            'port_out': self.port_out,
             'linger_ms': LINGER_S * 1000,
+            'bounds': dict(self.sink_bounds),
         })  # fmt: skip
-        self._waiting_for.add(child.name)
-        self._supervisor.launch(child, partial(self._on_sink_ready, child.name), self._on_vital_exit)
 
-    def _start_worker(self, worker: int, device: int, graph: str) -> None:
+    def _make_http(self) -> Child:
+        return self._make_child(self.http_module, 'PROXY', {
+            'settings': self.settings.to_dict(),
+            'ip': '127.0.0.1',
+            'port': self.port,
+            'port_out': self.port_out,
+            'http_port': self.http_port,
+        })  # fmt: skip
+
+    def _make_worker(self, worker: int, device: int, graph: str) -> Child:
         settings, model, devices = self._plan
-        self._endpoints[worker] = self._address('worker-%d' % worker)
+        self._generations += 1
+        self._endpoints[worker] = self._address('worker-%d-%d' % (worker, self._generations))
         on_cpu = sum(other < 0 for other in devices.devices)
-        child = self._make_child(self.worker_module, 'WORKER-%d' % worker, {
+        return self._make_child(self.worker_module, 'WORKER-%d' % worker, {
             'settings': settings.to_dict(),
             'worker': worker,
             'device': device,
@@ -312,13 +378,8 @@ class BertServer(threading.Thread):
             'lower_case': model.lower_case,
             'max_position_embeddings': model.config.max_position_embeddings,
             'intake': self._endpoints[worker],
-            'sink': self._address('sink'),
+            'sink': self._sink_endpoint,
         }, {'CUDA_VISIBLE_DEVICES': str(device), 'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'})  # fmt: skip  # GPUtil's order
-        self._waiting_for.add(child.name)
-        self._workers.append(child)
-        self._supervisor.launch(
-            child, partial(self._on_worker_ready, child.name, worker), partial(self._on_worker_exit, worker)
-        )
 
     def _make_child(
         self, module: str, context: str, instructions: dict[str, Any], environment: dict[str, str] | None = None
@@ -327,61 +388,115 @@ class BertServer(threading.Thread):
         chatter = {'TF_CPP_MIN_LOG_LEVEL': '0'} if self.settings.verbose else {}
         return Child(module, context, {**about, **instructions}, {**chatter, **(environment or {})})
 
-    def _on_sink_ready(self, name: str, facts: dict[str, Any]) -> None:
+    def _on_sink_ready(self, facts: dict[str, Any]) -> None:
         self.port_out = facts['port_out']
         logger.info('requests come in on port %d, answers go out on port %d', self.port, self.port_out)
-        self._count_ready(name)
+        self._ventilator.welcome_sink()
+        if self.http_port is not None and self._http is None:
+            self._http = Post(
+                make=self._make_http, on_ready=self._on_http_ready, on_beat=lambda _facts: None,
+                on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._end,
+            )  # fmt: skip
+            self._supervisor.fill(self._http)
+        self._check_whether_ready()
 
-    def _on_worker_ready(self, name: str, worker: int, facts: dict[str, Any]) -> None:
+    def _on_http_ready(self, facts: dict[str, Any]) -> None:
+        self.http_port = facts['http_port']
+        self._check_whether_ready()
+
+    def _on_sink_beat(self, facts: dict[str, Any]) -> None:
+        self._given_up['now'] = facts.get('given_up', self._given_up['now'])
+
+    def _on_sink_lost(self, how: str, failure: ChildFailed | None) -> None:
+        self._raise_at_boot(failure)
+        logger.error('%s; what was not published is computed again', how)
+        self._given_up = {'now': 0, 'before': sum(self._given_up.values())}
+        self._name_sink_endpoints()
+        self._ventilator.replace_sink(self._feedback_endpoint, self._sink_endpoint)
+
+    def _on_worker_ready(self, worker: int, facts: dict[str, Any]) -> None:
         self._ventilator.add_worker(worker, self._endpoints[worker])
-        self._count_ready(name)
+        self._check_whether_ready()
 
-    def _count_ready(self, name: str) -> None:
-        self._waiting_for.discard(name)
-        if not self._waiting_for and self._state is ServerState.STARTING:
+    def _on_worker_beat(self, worker: int, facts: dict[str, Any]) -> None:
+        if 'tally' in facts:
+            self._tallies[worker] = WorkerTally.from_json(facts['tally'])
+
+    def _on_worker_lost(self, worker: int, how: str, failure: ChildFailed | None) -> None:
+        self._raise_at_boot(failure)
+        logger.error('%s; its jobs go to other workers', how)
+        self._tally_of_the_dead += self._tallies.pop(worker, WorkerTally())
+        self._ventilator.remove_worker(worker)
+
+    def _on_worker_given_up(self, how: str) -> None:
+        if self._state is ServerState.STARTING:
+            self._end(how)
+        if all(post.state == 'gone' for post in self._workers.values()):
+            self._end('%s, and no worker is left' % how)
+        logger.error('%s: the server goes on without it', how)
+
+    def _raise_at_boot(self, failure: ChildFailed | None) -> None:
+        """What a child says against its first start is said against every other, and whoever starts the server waits."""
+        if failure is not None and self._state is ServerState.STARTING:
+            raise failure
+
+    def _end(self, how: str) -> None:
+        raise ChildDied(how)
+
+    def _check_whether_ready(self) -> None:
+        posts = [self._sink, *self._workers.values()]
+        if self.http_port is not None:
+            posts.append(self._http)
+        if self._state is ServerState.STARTING and all(post is not None and post.state == 'ready' for post in posts):
             self._advance(ServerEvent.READY)
-            logger.info('all set, ready to serve request! port=%d port_out=%d start=%.1fs', self.port, self.port_out,
+            http = '' if self.http_port is None else ' http_port=%d' % self.http_port
+            logger.info('all set, ready to serve request! port=%d port_out=%d%s start=%.1fs', self.port, self.port_out, http,
                         (datetime.now() - self._started_at).total_seconds())  # fmt: skip
             self.is_ready.set()
             self._settled.set()
-
-    def _on_worker_exit(self, worker: int, child: Child, how: str) -> None:
-        if child.name in self._waiting_for:
-            raise StartError(how)
-        logger.error('%s; its jobs go to other workers', how)
-        self._ventilator.remove_worker(worker)
-        if self._ventilator.num_worker == 0:
-            raise ChildDied('%s, and no worker is left' % how)
-
-    def _on_vital_exit(self, child: Child, how: str) -> None:
-        raise ChildDied(how)
 
     # Status ----------------------------------------------------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
         """The keys of 1.10's status, but for `client` and `statistic`; ours beside them."""
         settings, model, devices = self._plan
-        sink = self._address('sink')
         return {
             **settings.to_status(),
             'model_dir': os.path.dirname(model.vocab),
             'port': self.port,
             'port_out': self.port_out,
+            'http_port': self.http_port,
             'tensorflow_version': _version_of('tensorflow').split('.'),
             'python_version': sys.version,
             'server_version': PROTOCOL_VERSION,
             'server_release': RELEASE,
-            'extensions': [],
+            'extensions': list(EXTENSIONS),
             'pyzmq_version': zmq.pyzmq_version(),
             'zmq_version': zmq.zmq_version(),
             'server_start_time': str(self._started_at),
             'server_current_time': str(datetime.now()),
             'num_process': self._supervisor.num_process,
             'ventilator -> worker': list(self._endpoints.values()),
-            'worker -> sink': sink,
-            'ventilator <-> sink': self._address('feedback'),
+            'worker -> sink': self._sink_endpoint,
+            'ventilator <-> sink': self._feedback_endpoint,
             'device_map': list(devices.devices),
             'num_concurrent_socket': len(self._endpoints),
+            'server_state': self._state.value,
+            'workers': [
+                {'worker': worker, 'device': devices.devices[worker], **post.describe()}
+                for worker, post in self._workers.items()
+            ],
+        }
+
+    def _count_children(self) -> dict[str, Any]:
+        """What the status counts of the children and what they have done."""
+        tally = sum(self._tallies.values(), self._tally_of_the_dead)
+        return {
+            **tally.to_dict(),
+            'num_worker_restart': sum(post.restarts.count for post in self._workers.values()),
+            'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
+            'num_http_restart': 0 if self._http is None else self._http.restarts.count,
+            'num_given_up_reply': sum(self._given_up.values()),
         }
 
 
@@ -392,7 +507,8 @@ def plan(settings: Settings) -> Plan:
         UsageError, ModelError: they do not go together; the message says which and what to do.
     """
     if settings.http_port is not None:
-        raise UsageError('-http_port: the HTTP server is not part of this release yet; leave the option out')
+        check_installed()
+        HttpConfig.from_settings(settings)
     model = find_model(
         settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name,
         cased_tokenization=not settings.do_lower_case or None,

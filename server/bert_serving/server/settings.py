@@ -21,6 +21,7 @@ ENVIRONMENT_PREFIX = 'BERT_SERVING_'
 MODEL = 'Model'
 BERT = 'BERT parameters'
 SERVING = 'Serving'
+HTTP = 'HTTP'
 DEVICES = 'Devices'
 OTHER = 'Other'
 
@@ -28,6 +29,7 @@ GROUPS = {
     MODEL: 'which model is served; without any of them, the embedded default',
     BERT: 'how a text becomes a vector',
     SERVING: 'ports, batches and the queue',
+    HTTP: "the server's second face, for everyone who is not Python; needs the extra [http]",
     DEVICES: 'what the model runs on',
     OTHER: '',
 }
@@ -189,11 +191,6 @@ class Settings:
     port_out: int = _option(
         5556, SERVING, 'port on which answers go out; 0 for any free one', 'port_out', 'port_result',
         parse=_port, metavar='PORT')  # fmt: skip
-    http_port: int | None = _option(
-        None, SERVING, 'port of the HTTP server; none without it', parse=whole_number(1, 65535), metavar='PORT'
-    )
-    http_max_connect: int = _option(10, SERVING, 'most HTTP connections at a time', parse=whole_number(1), metavar='N')
-    cors: str = _option('*', SERVING, 'origins that may call the HTTP server from a browser', metavar='ORIGIN')
     num_worker: int = _option(
         1, SERVING, 'number of workers, each a process with a model of its own', parse=whole_number(1), metavar='N'
     )
@@ -214,9 +211,50 @@ class Settings:
     prefetch_size: int = _option(
         10, SERVING, 'batches that a worker holds, so that it never waits for the next', parse=whole_number(1),
         metavar='BATCHES')  # fmt: skip
+    max_queue_rows: int = _option(
+        1_000_000, SERVING, 'most rows that are accepted and not yet answered; what comes beyond is refused at once, '
+        'except a request that is alone', parse=whole_number(1), metavar='ROWS')  # fmt: skip
+    max_request_rows: int = _option(
+        10_000_000, SERVING, 'most rows of a request', parse=whole_number(1, MAX_ROWS), metavar='ROWS'
+    )
+    max_message_bytes: int = _option(
+        512 << 20, SERVING, 'most bytes of the texts of a request', parse=whole_number(1), metavar='BYTES'
+    )
+    worker_timeout: int = _option(
+        120, SERVING, 'seconds after which a worker, or the sink, that is stopped or has not finished a piece of work is '
+        'taken for stuck, killed and replaced', parse=whole_number(3), metavar='SECONDS')  # fmt: skip
+    allow_remote_terminate: bool = _flag(SERVING, 'let bert-serving-terminate stop the server from another machine')
     shutdown_timeout: int = _option(
         30, SERVING, 'seconds in which accepted requests are still answered after a signal or bert-serving-terminate',
         parse=whole_number(0), metavar='SECONDS')  # fmt: skip
+
+    http_port: int | None = _option(
+        None, HTTP, 'port of the HTTP server; without it there is none; 0 for any free one', parse=_port, metavar='PORT')  # fmt: skip
+    http_host: str = _option(
+        '0.0.0.0', HTTP, 'address that it listens on; 127.0.0.1 for this machine only', metavar='ADDRESS')  # fmt: skip
+    http_max_connect: int = _option(
+        10, HTTP, 'HTTP requests that are worked on at a time', parse=whole_number(1), metavar='N'
+    )
+    http_max_waiting: int = _option(
+        128, HTTP, 'HTTP requests that wait for their turn; what comes beyond is refused with 429',
+        parse=whole_number(0), metavar='N')  # fmt: skip
+    http_timeout: int = _option(
+        60, HTTP, 'seconds in which an HTTP request is answered, waiting included; 504 after that',
+        parse=whole_number(1, 86400), metavar='SECONDS')  # fmt: skip
+    http_max_body: int = _option(
+        1 << 24, HTTP, 'most bytes in the body of an HTTP request', parse=whole_number(1024), metavar='BYTES'
+    )
+    http_api_key: str | None = _option(
+        None, HTTP, 'key that HTTP requests must bring as "Authorization: Bearer KEY". Who lists the processes can read '
+        'a command line: better in the environment, or in a file', metavar='KEY', secret=True)  # fmt: skip
+    http_api_key_file: str | None = _option(
+        None, HTTP, 'file with such keys, one on a line; any of them will do', metavar='FILE')  # fmt: skip
+    http_model_name: str | None = _option(
+        None, HTTP, "names of the model in OpenAI's API, with commas between them; without it, that of the model's "
+        'folder', metavar='NAME')  # fmt: skip
+    cors: str = _option(
+        '*', HTTP, 'origins whose pages may call the HTTP server from a browser, with commas between them',
+        metavar='ORIGIN')  # fmt: skip
 
     cpu: bool = _flag(DEVICES, 'run on the CPU')
     xla: bool = _flag(DEVICES, 'compile the graph with XLA')
@@ -382,7 +420,14 @@ def add_help_and_version(parser: argparse.ArgumentParser, release: str) -> None:
 
 def add_server_options(parser: EnvironmentParser) -> None:
     """Add every option of `Settings`, in its groups."""
-    groups = {title: parser.add_argument_group(title, about) for title, about in GROUPS.items() if title != OTHER}
+    add_options(parser, lambda _name, _option: True)
+
+
+def add_options(parser: EnvironmentParser, wanted: Callable[[str, Option], bool]) -> None:
+    """Add those options of `Settings` that are `wanted`, by field name, in their groups."""
+    chosen = {dest: option for dest, option in OPTIONS.items() if wanted(dest, option)}
+    titles = {option.group for option in chosen.values()} - {OTHER}
+    groups = {title: parser.add_argument_group(title, about) for title, about in GROUPS.items() if title in titles}
     defaults = Settings()
-    for dest, option in OPTIONS.items():
+    for dest, option in chosen.items():
         parser.add_option(groups.get(option.group, parser), dest, option, getattr(defaults, dest))

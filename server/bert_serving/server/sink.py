@@ -14,6 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import zmq
 
@@ -36,7 +37,20 @@ from .assembly import (
 from .child import Instructions, ReportReady
 from .errors import WireError
 from .transport import Context, Reactor, bind_tcp, make_socket
-from .wire import Drain, FailedPart, Part, Refuse, Register, Status, Stop, decode_ring_message, encode_ring_message
+from .wire import (
+    MAX_IDENTITY_BYTES,
+    Drain,
+    Drop,
+    DroppedPart,
+    FailedPart,
+    Part,
+    Refuse,
+    Register,
+    Status,
+    Stop,
+    decode_ring_message,
+    encode_ring_message,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +62,9 @@ MAX_MESSAGES_A_ROUND = 64
 
 RETRY_S = 0.005
 """How often, while a reader's queue is full."""
+
+LONGEST_SUBSCRIPTION = 4 * MAX_IDENTITY_BYTES
+"""Bytes that a reader may send at once; it has nothing to say but subscriptions."""
 
 READER_HWM = 32
 """Answers that libzmq queues for one connection; the sink keeps, counts and bounds what is beyond."""
@@ -66,6 +83,7 @@ class Sink:
         self._linger_ms = linger_ms
         self._assembler = Assembler(bounds)
         self._stopped = False
+        self._awake_since: float | None = None
 
     def run(self, context: Context, report_ready: ReportReady) -> None:
         """Serve until a `Stop` comes.
@@ -74,7 +92,7 @@ class Sink:
             StartError: `port_out` can not be listened on.
         """
         self._bind(context)
-        report_ready({'port_out': self._port_out})
+        report_ready({'port_out': self._port_out}, self._pulse)
         logger.info('ready')
         reactor = Reactor()
         reactor.add(self._clients, self._on_subscriptions)
@@ -82,17 +100,26 @@ class Sink:
         next_tick = time.monotonic()
         while not self._stopped:
             pause_s = RETRY_S if self._assembler.is_blocked else TICK_S
-            reactor.run_once(timeout_ms=int(pause_s * 1000))
+            self._awake_since = None
+            reactor.wait(timeout_ms=int(pause_s * 1000))
+            self._awake_since = time.monotonic()
+            reactor.call_back()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + pause_s
                 self._handle(Tick())
         self._close()
+
+    def _pulse(self) -> dict[str, Any]:
+        """How it does; called by the thread that reports it to the supervisor."""
+        since = self._awake_since
+        return {'busy_s': 0.0 if since is None else time.monotonic() - since, 'given_up': self._assembler.given_up}
 
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)
         self._clients.setsockopt(zmq.XPUB_MANUAL, 1)
         self._clients.setsockopt(zmq.XPUB_NODROP, 1)
         self._clients.setsockopt(zmq.SNDHWM, READER_HWM)
+        self._clients.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
         self._port_out = bind_tcp(self._clients, self._port_out, 'port_out')
         self._intake = make_socket(context, zmq.PULL)
@@ -129,7 +156,7 @@ class Sink:
             match message:
                 case Stop():
                     self._stopped = True
-                case Part() | FailedPart() | Register() | Refuse() | Status() | Drain():
+                case Part() | FailedPart() | DroppedPart() | Register() | Refuse() | Status() | Drop() | Drain():
                     self._handle(message)
                 case _:
                     logger.error('the sink was sent a %s and dropped it', type(message).__name__)
@@ -166,9 +193,10 @@ class Sink:
 
 
 def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    """Be the sink: `instructions` has the arguments of `Sink`."""
+    """Be the sink: `instructions` has the arguments of `Sink`; of `bounds` only those that are not the default."""
     sink = Sink(
-        instructions['intake'], instructions['feedback'], instructions['port_out'], instructions['linger_ms']
+        instructions['intake'], instructions['feedback'], instructions['port_out'], instructions['linger_ms'],
+        Bounds(**instructions['bounds']),
     )  # fmt: skip
     context = zmq.Context()
     sink.run(context, report_ready)

@@ -1,14 +1,16 @@
-"""Counts what the ventilator sees of its clients: the `statistic` of SHOW_STATUS, in the keys of 1.10.
+"""Counts what the server sees of its clients and how long things take: the `statistic` of SHOW_STATUS.
 
-Pure: requests and the time go in, a dictionary comes out. Memory is bounded: of clients and intervals only the latest are
-kept, of sizes only a summary.
+Pure: requests, durations and the time go in, a dictionary comes out. Memory is bounded: of clients and intervals only the
+latest are kept, of sizes only a summary, of durations a histogram. The first keys are those of 1.10; ours stand beside them.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 ACTIVE_S = 180.0
 """A client is active when its last data request is no older."""
@@ -111,4 +113,106 @@ class RequestStatistic:
             **self._sizes.to_dict('size_per_request'),
             **Summary.of(self._intervals).to_dict('last_two_interval'),
             **Summary.of(1 / seconds for seconds in self._intervals if seconds > 0).to_dict('request_per_second'),
+        }
+
+
+BUCKETS_S = tuple(
+    float('%g' % (factor * scale)) for scale in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0) for factor in (1, 2, 3, 5, 7)
+)
+"""The upper bounds of a histogram's buckets, seconds: five for each power of ten from a millisecond to ten minutes."""
+
+
+class Histogram:
+    """How long something took, of any number of times, in bounded memory."""
+
+    def __init__(self, counts: Iterable[int] = (), total_s: float = 0.0) -> None:
+        """Empty, or from the `to_list` of another."""
+        self._counts = list(counts) or [0] * (len(BUCKETS_S) + 1)
+        self._total_s = total_s
+
+    def add(self, seconds: float) -> None:
+        """Take one more duration in."""
+        self._counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self._total_s += seconds
+
+    def to_list(self) -> list[float]:
+        """What the constructor takes, the sum first: for another process."""
+        return [self._total_s, *self._counts]
+
+    @classmethod
+    def from_list(cls, values: Iterable[float]) -> Histogram:
+        """The histogram of `to_list`."""
+        total_s, *counts = values
+        return cls(map(int, counts), total_s)
+
+    def __add__(self, other: Histogram) -> Histogram:
+        counts = (mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True))
+        return Histogram(counts, self._total_s + other._total_s)
+
+    def quantile(self, share: float) -> float:
+        """The duration, in seconds, that `share` of all did not exceed: linear within a bucket, 0 of none."""
+        wanted = share * sum(self._counts)
+        below, lower = 0, 0.0
+        for count, upper in zip(self._counts, BUCKETS_S, strict=False):
+            if count and below + count >= wanted:
+                return lower + (upper - lower) * (wanted - below) / count
+            below, lower = below + count, upper
+        return lower if wanted else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Count, sum, three quantiles and the buckets, cumulative as Prometheus has them; the last has no bound."""
+        buckets, cumulative = [], 0
+        for bound, count in zip((*BUCKETS_S, None), self._counts, strict=True):
+            cumulative += count
+            buckets.append([bound, cumulative])
+        quantiles = {'p%d_s' % percent: self.quantile(percent / 100) for percent in (50, 90, 99)}
+        return {'count': cumulative, 'sum_s': self._total_s, **quantiles, 'buckets': buckets}
+
+
+@dataclass
+class WorkerTally:
+    """What workers have computed so far; one of each worker, and one of all together."""
+
+    runs: int = 0
+    rows: int = 0
+    tokens: int = 0
+    """Positions that held a token."""
+    computed_tokens: int = 0
+    """Positions that were computed, padding included."""
+    compute_time: Histogram = field(default_factory=Histogram)
+
+    def count_run(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
+        """A run has been computed."""
+        self.runs += 1
+        self.rows += rows
+        self.tokens += tokens
+        self.computed_tokens += computed_tokens
+        self.compute_time.add(seconds)
+
+    def __add__(self, other: WorkerTally) -> WorkerTally:
+        return WorkerTally(
+            self.runs + other.runs, self.rows + other.rows, self.tokens + other.tokens,
+            self.computed_tokens + other.computed_tokens, self.compute_time + other.compute_time,
+        )  # fmt: skip
+
+    def to_json(self) -> list[Any]:
+        """For the way from the worker's process to the server's."""
+        return [self.runs, self.rows, self.tokens, self.computed_tokens, self.compute_time.to_list()]
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> WorkerTally:
+        """The tally of `to_json`."""
+        runs, rows, tokens, computed_tokens, compute_time = values
+        return cls(runs, rows, tokens, computed_tokens, Histogram.from_list(compute_time))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of the status."""
+        padding = 1 - self.tokens / self.computed_tokens if self.computed_tokens else 0.0
+        return {
+            'num_run': self.runs,
+            'num_computed_row': self.rows,
+            'num_tokens_done': self.tokens,
+            'num_computed_tokens': self.computed_tokens,
+            'padding_share': padding,
+            'compute_time': self.compute_time.to_dict(),
         }

@@ -95,6 +95,10 @@ class WordPiece:
         self._max_piece_chars = max(map(len, vocab))
         self._spell_remembered = lru_cache(REMEMBERED_WORDS)(self._spell)
 
+    def has_id(self, index: int) -> bool:
+        """Whether `tokens_of` knows the id."""
+        return index in self._tokens
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without [CLS] and [SEP]; none for a blank text. Any `str` will do."""
         ids: list[int] = []

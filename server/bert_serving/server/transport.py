@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import queue
 import shutil
@@ -95,6 +96,16 @@ def bind_tcp(listener: Socket, port: int, option: str) -> int:
     return int(listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
 
 
+def is_loopback(address: str) -> bool:
+    """Whether a peer's address, as ZeroMQ tells it, is this machine's own."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, 'ipv4_mapped', None)
+    return bool((mapped or parsed).is_loopback)
+
+
 class Reactor:
     """Waits for sockets and file descriptors and calls back for those that can be read, in the order they were added.
 
@@ -104,10 +115,11 @@ class Reactor:
     def __init__(self) -> None:
         self._poller = zmq.Poller()
         self._callbacks: dict[Any, Callable[[], None]] = {}
+        self._ready: dict[Any, int] = {}
 
-    def add(self, source: Socket | int, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever `source` can be read."""
-        self._callbacks[source] = callback
+    def add(self, source: Socket | int, callback: Callable[[], None], first: bool = False) -> None:
+        """Call `callback` whenever `source` can be read; with `first`, before all that are there."""
+        self._callbacks = {source: callback, **self._callbacks} if first else {**self._callbacks, source: callback}
         self._poller.register(source, zmq.POLLIN)
 
     def remove(self, source: Socket | int) -> None:
@@ -117,9 +129,17 @@ class Reactor:
 
     def run_once(self, timeout_ms: int) -> None:
         """Wait at most so long for anything to be readable, and call back once for everything that is."""
-        ready = dict(self._poller.poll(timeout_ms))
+        self.wait(timeout_ms)
+        self.call_back()
+
+    def wait(self, timeout_ms: int) -> None:
+        """The first half of a round: wait at most so long for anything to be readable."""
+        self._ready = dict(self._poller.poll(timeout_ms))
+
+    def call_back(self) -> None:
+        """The second half: call back once for everything that `wait` found."""
         for source, callback in list(self._callbacks.items()):
-            if source in ready and source in self._callbacks:
+            if source in self._ready and source in self._callbacks:
                 callback()
 
 

@@ -9,13 +9,14 @@ gives it a queue at once, and what is in that queue is bounded by the credit.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import zmq
 
-from .errors import InternalError, RequestError, WireError
+from .errors import WireError
 from .scheduling import (
     Action,
     Arrived,
@@ -24,21 +25,28 @@ from .scheduling import (
     Limits,
     Scheduler,
     SendJob,
+    SinkLost,
+    SinkReady,
+    TellWorker,
+    Tick,
     WorkerLost,
     WorkerReady,
-    cut_request,
 )
 from .settings import Settings
 from .stats import RequestStatistic
-from .transport import Context, Reactor, Socket, bind_tcp, make_socket
+from .transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
 from .wire import (
     BadRequest,
+    CancelRequest,
+    ClientMessage,
     Collected,
     Drain,
     EncodeRequest,
+    Gone,
     Published,
     Refuse,
     RingMessage,
+    SinkMoved,
     Status,
     StatusRequest,
     Stop,
@@ -52,23 +60,42 @@ from .wire import (
 
 logger = logging.getLogger(__name__)
 
+MAX_QUEUE_BYTES = 1 << 30
+"""Bytes of all messages that are accepted and not finished. They are what the ventilator's memory holds of requests."""
+
+INTAKE_HWM = 64
+"""Messages of one connection that wait in memory to be read; the rest waits at the sender."""
+
+LAST_WORDS_MS = 50
+"""How long the last reports of a process that has died may be on their way round the ring."""
+
+HARD_LIMIT = 4
+"""A message of so many times `-max_message_bytes` ends its connection before it is in memory: no error can be sent then."""
+
 
 class Ventilator:
     """The head of the ring. Every method is for the one thread that runs the reactor."""
 
     def __init__(
-        self, settings: Settings, describe: Callable[[], dict[str, Any]], on_termination: Callable[[], None]
-    ) -> None:
-        """`describe` gives the keys of the status that the server knows; `on_termination` stops the server."""
+        self, settings: Settings, describe: Callable[[], dict[str, Any]], count_children: Callable[[], dict[str, Any]],
+        on_termination: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`describe` gives the keys of the status that the server knows, `count_children` those of its `statistic`;
+        `on_termination` stops the server.
+        """
         self._settings = settings
         self._describe = describe
+        self._count_children = count_children
         self._on_termination = on_termination
         self._statistic = RequestStatistic()
-        self._scheduler = Scheduler(
-            Limits(settings.max_batch_size, settings.priority_batch_size, settings.prefetch_size)
-        )
+        self._scheduler = Scheduler(Limits(
+            settings.max_batch_size, settings.priority_batch_size, settings.prefetch_size, settings.max_request_rows,
+            settings.max_message_bytes, settings.max_queue_rows, MAX_QUEUE_BYTES,
+        ))  # fmt: skip
         self._workers: dict[int, Socket] = {}
+        self._garbage = 0
         self._terminating = False
+        self._draining = False
 
     # Sockets ---------------------------------------------------------------------------------------------------------
 
@@ -83,41 +110,87 @@ class Ventilator:
         """
         self._context = context
         self._requests = make_socket(context, zmq.PULL)
-        self._feedback = make_socket(context, zmq.PULL)
-        self._sink = make_socket(context, zmq.PUSH)
+        self._requests.setsockopt(zmq.RCVHWM, INTAKE_HWM)
+        self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
+        self._bind_to_sink(feedback, sink)
+        return bind_tcp(self._requests, self._settings.port, 'port')
+
+    def _bind_to_sink(self, feedback: str, sink: str) -> None:
+        self._feedback = make_socket(self._context, zmq.PULL)
+        self._sink = make_socket(self._context, zmq.PUSH)
         self._feedback.bind(feedback)
         self._sink.connect(sink)
-        return bind_tcp(self._requests, self._settings.port, 'port')
+        self._sink_endpoint = sink
 
     def listen(self, reactor: Reactor) -> None:
         """Take part in the rounds of `reactor`: first what comes from the sink, then requests."""
+        self._reactor = reactor
         reactor.add(self._feedback, self._on_feedback)
         reactor.add(self._requests, self._on_request)
 
-    def stop_listening(self, reactor: Reactor) -> None:
+    def stop_listening(self) -> None:
         """Refuse what has come, and let go of the port: what comes now waits at its sender for the next server."""
         while self._requests.poll(0):
             self._on_request()
-        reactor.remove(self._requests)
+        self._reactor.remove(self._requests)
         self._requests.close()
 
     # Orders of the server --------------------------------------------------------------------------------------------
 
     def add_worker(self, worker: int, endpoint: str) -> None:
         """A worker takes jobs at `endpoint` from now on."""
-        self._workers[worker] = make_socket(self._context, zmq.PUSH)
-        self._workers[worker].connect(endpoint)
+        socket = self._workers[worker] = make_socket(self._context, zmq.PUSH)
+        socket.connect(endpoint)
+        self._send(socket, SinkMoved(self._sink_endpoint))  # the one that it was started with may be gone
         self._handle(WorkerReady(worker))
 
     def remove_worker(self, worker: int) -> None:
-        """A worker is gone: its jobs go to others."""
-        socket = self._workers.pop(worker, None)
-        if socket is not None:
-            socket.close()
+        """A worker is gone: its jobs go to others, but for those whose parts the sink has."""
+        if worker in self._workers:
+            self._read_last_reports()
+            self._workers.pop(worker).close()
             self._handle(WorkerLost(worker))
+
+    def _read_last_reports(self) -> None:
+        """What was on its way round the ring when a process died."""
+        deadline = time.monotonic() + LAST_WORDS_MS / 1000
+        while (left_s := deadline - time.monotonic()) > 0:
+            if self._feedback.poll(math.ceil(1000 * left_s)):
+                self._on_feedback()
+
+    def replace_sink(self, feedback: str, sink: str) -> None:
+        """The sink is gone, and there will be another at `sink`: what it had is computed again.
+
+        The new endpoints are what keeps late messages of the old sink, and for it, out of the way.
+        """
+        self._read_last_reports()
+        self._reactor.remove(self._feedback)
+        self._feedback.close()
+        self._sink.close()
+        self._bind_to_sink(feedback, sink)
+        self._reactor.add(self._feedback, self._on_feedback, first=True)
+        for socket in self._workers.values():
+            self._send(socket, SinkMoved(sink))
+        if self._draining:
+            self._send(self._sink, Drain())
+        self._handle(SinkLost())
+
+    def welcome_sink(self) -> None:
+        """The sink, or the next one, does its work."""
+        self._handle(SinkReady())
+
+    def pass_time(self) -> None:
+        """Look at the deadlines; to be called soon again while `awaits_deadline`."""
+        self._handle(Tick())
+
+    @property
+    def awaits_deadline(self) -> bool:
+        """Whether a request has a deadline."""
+        return self._scheduler.awaits_deadline
 
     def start_drain(self) -> None:
         """Refuse new requests from now on; what was accepted is still answered, to clients that are there."""
+        self._draining = True
         self._handle(DrainStarted())
         self._send(self._sink, Drain())
 
@@ -138,7 +211,7 @@ class Ventilator:
     @property
     def rows_answered(self) -> int:
         """Rows answered with their vectors so far."""
-        return self._scheduler.rows_answered
+        return self._scheduler.counters.rows_done
 
     @property
     def num_worker(self) -> int:
@@ -154,58 +227,62 @@ class Ventilator:
             except WireError as error:
                 logger.error('%s', error)
                 continue
-            if isinstance(report, Collected | Published):
+            if isinstance(report, Collected | Published | Gone):
                 self._handle(report)
 
     def _on_request(self) -> None:
+        frames = self._requests.recv_multipart(copy=False)
         try:
-            message = decode_client_message(self._requests.recv_multipart())
+            message = decode_client_message([frame.buffer for frame in frames])
         except WireError as error:
+            self._garbage += 1
             logger.warning('%s', error)
             return
+        self._obey(message, frames[0])
+
+    def _obey(self, message: ClientMessage, first: zmq.Frame) -> None:
         match message:
-            case EncodeRequest():
-                self._accept(message)
+            case EncodeRequest(identity, request_id, rows):
+                logger.debug('new encode request id=%s rows=%d client=%s',
+                             request_id.decode(), rows, show_identity(identity))  # fmt: skip
+                self._statistic.count_data_request(identity, rows, time.monotonic())
+                self._handle(Arrived(message))
             case StatusRequest():
                 self._answer_status(message)
-            case BadRequest(identity, request_id, fault):
-                self._refuse(identity, request_id, fault)
+            case BadRequest() | CancelRequest():
+                self._handle(message)
             case TerminationRequest():
-                self._terminate()
+                self._terminate(str(first.get('Peer-Address')))
 
-    def _terminate(self) -> None:
+    def _terminate(self, sender: str) -> None:
+        if not (self._settings.allow_remote_terminate or is_loopback(sender)):
+            logger.warning('a request to stop the server, from %s, was not obeyed: it has to come from this machine, or the '
+                           'server be started with -allow_remote_terminate', sender)  # fmt: skip
+            return
         if not self._terminating:
             logger.info('a client asked the server to stop')
         self._terminating = True
         self._on_termination()
 
-    def _accept(self, request: EncodeRequest) -> None:
-        logger.debug('new encode request id=%s rows=%d client=%s',
-                     request.request_id.decode(), request.rows, show_identity(request.identity))  # fmt: skip
-        try:
-            cuts = cut_request(request, self._settings.max_batch_size)
-        except RequestError as error:
-            self._refuse(request.identity, request.request_id, error)
-            return
-        except Exception as error:  # a message that we have not thought of is its sender's trouble alone
-            logger.exception('a request could not be cut into jobs')
-            fault = InternalError('the server failed on the request: %s: %s' % (type(error).__name__, error))
-            self._refuse(request.identity, request.request_id, fault)
-            return
-        self._statistic.count_data_request(request.identity, request.rows, time.monotonic())
-        self._handle(Arrived(request, cuts))
-
-    def _refuse(self, identity: bytes, request_id: bytes, error: RequestError) -> None:
-        logger.warning('refused a request id=%s client=%s: %s',
-                       request_id.decode(), show_identity(identity), error.message)  # fmt: skip
-        self._send(self._sink, Refuse(identity, request_id, error))
-
     def _answer_status(self, request: StatusRequest) -> None:
         self._statistic.count_system_request(request.identity)
         status = {'client': show_identity(request.identity), **self._describe()}
         if request.statistic:
-            status['statistic'] = self._statistic.to_dict(time.monotonic())
+            status['statistic'] = self._count()
         self._send(self._sink, Status(request.identity, request.request_id, encode_json(status)))
+
+    def _count(self) -> dict[str, Any]:
+        """The `statistic` of the status."""
+        scheduler = self._scheduler
+        return {
+            **self._statistic.to_dict(time.monotonic()),
+            **scheduler.counters.to_dict(),
+            **scheduler.gauge(),
+            **self._count_children(),
+            'num_garbage_message': self._garbage,
+            'queue_time': scheduler.queue_time.to_dict(),
+            'total_time': scheduler.total_time.to_dict(),
+        }
 
     def _handle(self, event: Event) -> None:
         for action in self._scheduler.handle(event, time.monotonic()):
@@ -215,8 +292,16 @@ class Ventilator:
         match action:
             case SendJob(worker, job):
                 self._send(self._workers[worker], job)
+            case TellWorker(worker, message):
+                self._send(self._workers[worker], message)
             case _:
+                if isinstance(action.message, Refuse):
+                    self._log_refusal(action.message)
                 self._send(self._sink, action.message)
+
+    def _log_refusal(self, refusal: Refuse) -> None:
+        logger.warning('refused a request id=%s client=%s: %s', refusal.request_id.decode(),
+                       show_identity(refusal.identity), refusal.error.message, exc_info=refusal.error.__cause__)  # fmt: skip
 
     def _send(self, socket: Socket, message: RingMessage) -> None:
         socket.send_multipart(encode_ring_message(message), zmq.DONTWAIT, copy=False)

@@ -4,6 +4,9 @@ Runs in a process of its own, started by the supervisor. Two threads share a `ba
 receives jobs, decodes and tokenises them; the compute thread takes runs, computes them and sends the parts to the
 sink. So tokenising, computing and sending overlap. A worker never talks to the ventilator; what goes wrong with a job
 goes to the sink as a `FailedPart`, and from there to the client.
+
+When the sink is lost, what waits here is dropped: the ventilator hands everything out again that was not published, and
+what comes after its `SinkMoved` is answered to the new sink.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import zmq
@@ -23,13 +27,17 @@ from .child import Instructions, ReportReady
 from .errors import InternalError, RequestError, WireError
 from .features import RowEncoder, pack, parse_texts
 from .settings import Settings
+from .stats import WorkerTally
 from .tokenization import WordPiece, load_vocab
 from .transport import Context, Socket, make_socket
 from .wire import (
     Answer,
+    Drop,
+    DroppedPart,
     FailedPart,
     Job,
     Part,
+    SinkMoved,
     Stop,
     decode_ring_message,
     decode_texts,
@@ -59,6 +67,28 @@ class Encoder(Protocol):
         """The answers to B rows, [B, D] or [B, T, D], from three arrays [B, T]; called by one thread."""
         ...
 
+    def is_first(self, rows: int, width: int) -> bool:
+        """Whether a run of that size has something to prepare that the next will not have: it may take very long."""
+        ...
+
+
+class Stopwatch:
+    """Since when a thread has been at one piece of work, for the thread that reports it: no lock, one writer."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_exc: object) -> None:
+        self._since = None
+
+    def seconds(self) -> float:
+        """0 when it is idle."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
 
 class Worker:
     """The two loops of a worker."""
@@ -81,6 +111,9 @@ class Worker:
         self._batcher = Batcher(limits)
         self._changed = threading.Condition()
         self._stopping = False
+        self._tally = WorkerTally()
+        self._taking_in, self._computing = Stopwatch(), Stopwatch()
+        self._preparing = False
         self._crash: BaseException | None = None
 
     def run(self, context: Context, report_ready: ReportReady) -> None:
@@ -92,18 +125,24 @@ class Worker:
         intake = make_socket(context, zmq.PULL)
         intake.bind(self._intake_endpoint)
         logger.info('ready and listening!')
-        report_ready({})
+        report_ready({}, self._pulse)
         compute = threading.Thread(target=self._compute_until_stopped, args=(context,), name='compute')
         compute.start()
-        with intake, self._connect_to_sink(context) as sink:
-            self._take_in_until_stopped(intake, sink)
+        with intake:
+            self._take_in_until_stopped(context, intake)
         compute.join()
         if self._crash is not None:
             raise self._crash
 
     # The intake thread -----------------------------------------------------------------------------------------------
 
-    def _take_in_until_stopped(self, intake: Socket, sink: Socket) -> None:
+    def _pulse(self) -> dict[str, Any]:
+        """How it does, and what it has computed so far; called by the thread that reports it to the supervisor."""
+        computing = 0.0 if self._preparing else self._computing.seconds()
+        return {'busy_s': max(self._taking_in.seconds(), computing), 'tally': self._tally.to_json()}
+
+    def _take_in_until_stopped(self, context: Context, intake: Socket) -> None:
+        sink = self._connect_to_sink(context)
         while self._crash is None:
             if not intake.poll(500):
                 continue
@@ -112,20 +151,41 @@ class Worker:
             except WireError as error:
                 logger.error('%s', error)
                 continue
-            if isinstance(message, Stop):
-                break
-            if isinstance(message, Job):
-                self._take_in(message, sink)
+            match message:
+                case Job():
+                    with self._taking_in:
+                        self._take_in(message, sink)
+                case Drop(number):
+                    self._let_go(number, sink)
+                case SinkMoved(endpoint) if endpoint != self._sink_endpoint:
+                    sink.close()
+                    self._move_to(endpoint)
+                    sink = self._connect_to_sink(context)
+                case Stop():
+                    break
+        sink.close()
         with self._changed:
             self._stopping = True
             self._changed.notify()
+
+    def _let_go(self, number: int, sink: Socket) -> None:
+        with self._changed:
+            dropped = self._batcher.drop(number)
+        for job in dropped:
+            self._send(sink, DroppedPart(self._number, job.header))
+
+    def _move_to(self, sink: str) -> None:
+        """What is computed just now was for the old sink; the compute thread sees the new one before its next run."""
+        with self._changed:
+            self._batcher.clear()
+            self._sink_endpoint = sink
 
     def _take_in(self, job: Job, sink: Socket) -> None:
         header = job.header
         logger.debug('new job number=%d part=%d rows=%d', header.number, header.part, header.rows)
         try:
             texts = parse_texts(decode_texts(job.payload), header.rows)
-            encoded = self._rows.encode(texts)
+            encoded = self._rows.encode(texts, header.first_row)
         except RequestError as error:
             self._send(sink, FailedPart(self._number, header, error))
             return
@@ -133,19 +193,28 @@ class Worker:
             logger.exception('a job could not be tokenised number=%d part=%d', header.number, header.part)
             self._send(sink, FailedPart(self._number, header, self._explain(error)))
             return
+        job_rows = ReadyJob(header, encoded.rows, encoded.max_len)
+        if header.tokenize:
+            self._send(sink, self._make_tokens(job_rows))
+            return
         with self._changed:
-            self._batcher.add(ReadyJob(header, encoded.rows, encoded.max_len))
+            self._batcher.add(job_rows)
             self._changed.notify()
 
     # The compute thread ----------------------------------------------------------------------------------------------
 
     def _compute_until_stopped(self, context: Context) -> None:
-        with self._connect_to_sink(context) as sink:
-            try:
-                while (run := self._next_run()) is not None:
-                    self._compute(run, sink)
-            except BaseException as error:
-                self._crash = error
+        endpoint, sink = self._sink_endpoint, self._connect_to_sink(context)
+        try:
+            while (run := self._next_run()) is not None:
+                if endpoint != self._sink_endpoint:
+                    sink.close()
+                    endpoint, sink = self._sink_endpoint, self._connect_to_sink(context)
+                self._compute(run, sink)
+        except BaseException as error:
+            self._crash = error
+        finally:
+            sink.close()
 
     def _next_run(self) -> Run | None:
         """Wait for rows; None when the worker is to stop and everything is computed."""
@@ -162,10 +231,12 @@ class Worker:
         """
         rows = run.rows
         try:
-            output = self._encoder.encode(*pack(rows, run.width))
+            output = self._encode(run)
         except Exception as error:
             if len(rows) > 1:
-                logger.warning('a run failed and is tried in halves rows=%d width=%d: %s', len(rows), run.width, error)
+                logger.warning('%s and is tried in halves rows=%d width=%d: %s',
+                               'out of memory: a run failed' if is_out_of_memory(error) else 'a run failed',
+                               len(rows), run.width, error)  # fmt: skip
                 for half in run.halves():
                     self._compute(half, sink)
                 return
@@ -180,13 +251,34 @@ class Worker:
         for job, array in self._batcher.finish(run, output):
             self._send(sink, self._make_part(job, array))
 
+    def _encode(self, run: Run) -> NDArray[np.generic]:
+        rows = run.rows
+        self._preparing = self._encoder.is_first(len(rows), run.width)
+        started = time.monotonic()
+        with self._computing:
+            output = self._encoder.encode(*pack(rows, run.width))
+        self._tally.count_run(len(rows), run.tokens, len(rows) * run.width, time.monotonic() - started)
+        return output
+
+    # What goes to the sink -------------------------------------------------------------------------------------------
+
     def _make_part(self, job: ReadyJob, array: NDArray[np.generic]) -> Part:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
+        counts = [len(row) for row in job.rows] if job.header.token_counts else None
         width = 0 if array.ndim == 2 else self._embed_length or job.max_len
-        answer = Answer(str(array.dtype), list(array.shape), array.data.cast('B'), tokens)
+        body = array.reshape(-1).view(np.uint8).data  # an array of no elements, too: rows without a token
+        answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts)
         return Part(self._number, job.header, answer, width)
 
-    # Both ------------------------------------------------------------------------------------------------------------
+    def _make_tokens(self, job: ReadyJob) -> Part:
+        """The answer to a job that wants no vectors: the ids, int32 [rows, T] of the longest row, with the tokens."""
+        counts = [len(row) for row in job.rows]
+        ids = np.zeros((len(counts), max(counts)), np.int32)
+        for row, at in zip(job.rows, ids, strict=True):
+            at[: len(row)] = row.ids
+        tokens = [self._rows.tokens(row) for row in job.rows]
+        answer = Answer('int32', list(ids.shape), ids.tobytes(), tokens, counts)
+        return Part(self._number, job.header, answer, ids.shape[1])
 
     def _connect_to_sink(self, context: Context) -> Socket:
         """A socket of the calling thread's own; ZeroMQ sockets are not to be shared."""
@@ -194,11 +286,16 @@ class Worker:
         socket.connect(self._sink_endpoint)
         return socket
 
-    def _send(self, sink: Socket, message: Part | FailedPart) -> None:
+    def _send(self, sink: Socket, message: Part | FailedPart | DroppedPart) -> None:
         sink.send_multipart(encode_ring_message(message), copy=False)
 
     def _explain(self, error: Exception) -> InternalError:
         return InternalError('worker %d failed on the request: %s: %s' % (self._number, type(error).__name__, error))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a run failed for want of memory: Python's own error or TensorFlow's, which is not imported for this."""
+    return isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError'
 
 
 def load_graph(instructions: Instructions, settings: Settings) -> Encoder:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from ..child import Child, Exited, Failed, Instructions, Ready, Report, ReportReady
+from ..child import Beat, Child, Exited, Failed, Instructions, Ready, Report, ReportReady
 from ..errors import ServingError, StartError
 from ..server import BertServer
 from ..settings import Settings
@@ -81,8 +81,13 @@ class Host:
                 raise StartError('the server was not ready within %g s' % self._ready_within_s)
 
     def _wait_for_report(self, within_s: float) -> Report | None:
-        readable, _, _ = select.select([self._child], [], [], max(0, within_s))
-        return self._child.read_reports()[0] if readable else None
+        """The first report that is no heartbeat, or None if none comes in time."""
+        deadline = time.monotonic() + within_s
+        while select.select([self._child], [], [], max(0, deadline - time.monotonic()))[0]:
+            for report in self._child.read_reports():
+                if not isinstance(report, Beat):
+                    return report
+        return None
 
     def _stop(self) -> None:
         self._child.dismiss()

@@ -56,16 +56,17 @@ def make_vocabulary(size: int) -> list[str]:
 
 
 def make_weights(config: BertConfig, seed: int) -> Weights:
-    """Every variable of a BERT under Hugging Face's name: normal kernels, LayerNorms that change nothing yet."""
+    """Every variable of a BERT under Hugging Face's name: normal around 0, the gammas of LayerNorms around 1.
+
+    Biases, too, are not 0 as at the start of a training: TensorFlow would leave their addition out, which no trained model
+    allows, and with it the kernels that do product, bias and activation in one.
+    """
     dice = np.random.default_rng(seed)
     weights: Weights = {}
     for name, shape in _shapes_of(config):
+        weights[name] = dice.standard_normal(shape, np.float32) * np.float32(SCALE)
         if name.endswith('LayerNorm.weight'):
-            weights[name] = np.ones(shape, np.float32)
-        elif name.endswith('.bias'):
-            weights[name] = np.zeros(shape, np.float32)
-        else:
-            weights[name] = dice.standard_normal(shape, np.float32) * np.float32(SCALE)
+            weights[name] += 1
     return weights
 
 

@@ -6,6 +6,8 @@ requests or models; what it needs to know of the graph is in the graph.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +67,9 @@ class GraphEncoder:
     shapes, and the answers cut back.
     """
 
+    is_shown = False
+    """Whether the session can be asked for the graph that it has made of ours; set before `load`."""
+
     def __init__(
         self,
         path: str,
@@ -81,6 +86,7 @@ class GraphEncoder:
         self._xla = xla
         self._traits: _Traits | None = None
         self._session: Any = None
+        self._compiled: set[tuple[int, int]] = set()
         self._run: Callable[[Array, Array, Array], Array] | None = None
 
     def load(self) -> None:
@@ -98,6 +104,7 @@ class GraphEncoder:
         for shape in ((1, 1),) if small_run is None else ((1, 1), (small_run // 3 + 1, 3)):
             ones = np.ones(shape, np.int32)
             self.encode(ones, ones, np.zeros_like(ones))
+        _give_memory_back()
 
     def encode(self, input_ids: Array, input_mask: Array, input_type_ids: Array) -> Array:
         """The vectors of a batch, [B, D] or [B, T, D], of arrays [B, T] that hold int32."""
@@ -107,11 +114,18 @@ class GraphEncoder:
         padded_rows, padded_tokens = self._padded(self._traits, rows, tokens)
         if padded_tokens > tokens and not input_mask.any(axis=1).all():
             padded_tokens = tokens  # a row without a token that counts attends to padding: its answer depends on T
+        self._compiled.add((padded_rows, padded_tokens))
         if (padded_rows, padded_tokens) == (rows, tokens):
             return self._run(input_ids, input_mask, input_type_ids)
         pad = ((0, padded_rows - rows), (0, padded_tokens - tokens))
         answer = self._run(np.pad(input_ids, pad), np.pad(input_mask, pad), np.pad(input_type_ids, pad))
         return answer[:rows, :tokens] if answer.ndim == 3 else answer[:rows]
+
+    def is_first(self, rows: int, width: int) -> bool:
+        """Whether a run of B and T like these compiles something: with XLA the first of every shape does."""
+        if not self._xla or self._traits is None:
+            return False
+        return self._padded(self._traits, rows, width) not in self._compiled
 
     def describe(self) -> str:
         """What is on, in one line for the log."""
@@ -154,6 +168,9 @@ class GraphEncoder:
             inter_op_parallelism_threads=1,
             allow_soft_placement=True,
         )
+        # It will not be extended, nor shown: two copies of every weight less.
+        config.experimental.optimize_for_static_graph = True
+        config.experimental.disable_output_partition_graphs = not self.is_shown
         optimiser = config.graph_options.rewrite_options
         optimiser.optimizers.extend(_OPTIMISERS)
         optimiser.meta_optimizer_iterations = optimiser.ONE
@@ -188,6 +205,12 @@ def _read_graph(path: str) -> Any:
     except OSError as error:
         raise StartError('the graph %s can not be read: %s' % (path, error.strerror)) from error
     return graph_def
+
+
+def _give_memory_back() -> None:
+    """Return to the system what loading took for a moment, a sixth of a worker; only the GNU C library knows how."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bucket(size: int) -> int:

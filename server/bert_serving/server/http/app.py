@@ -1,0 +1,126 @@
+"""`create_app`: the Flask application, put together. It knows no process, no port and no thread.
+
+Run by `lanes` in the proxy's process; by tests with a backend in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+from flask_compress import Compress
+from flask_json import FlaskJSON
+from werkzeug.exceptions import HTTPException
+
+from . import guard, legacy, openai, operation
+from .answers import dump
+from .backend import Backend
+from .config import HttpConfig
+from .faults import Fault, fault_of_status
+from .metrics import HttpMetrics
+from .routes import label_of, speaks_openai
+from .turn import TIMEOUT_S, received_at
+
+logger = logging.getLogger(__name__)
+
+
+def _never() -> bool:
+    return False
+
+
+def _none() -> int:
+    return 0
+
+
+def create_app(
+    backend: Backend,
+    config: HttpConfig | None = None,
+    is_draining: Callable[[], bool] = _never,
+    working: Callable[[], int] = _none,
+    waiting: Callable[[], int] = _none,
+) -> Flask:
+    """The application, which asks `backend`.
+
+    `is_draining` says whether the process is about to end; `working` and `waiting` how many requests have, and wait for,
+    a thread: for `/health/ready` and `/metrics`.
+    """
+    config = config or HttpConfig()
+    app = Flask(__name__, static_folder=None)
+    app.config[TIMEOUT_S] = config.timeout_s
+    metrics = HttpMetrics(backend.report, working, waiting)
+    _record(app, metrics)  # first, so that it sees an answer as it leaves
+    guard.install(app, config)
+    _answer_faults(app)
+    FlaskJSON(app)
+    _compress(app)
+    app.register_blueprint(legacy.make_blueprint(backend))
+    app.register_blueprint(openai.make_blueprint(backend, config.model_names))
+    app.register_blueprint(operation.make_blueprint(backend, metrics, is_draining, bool(config.api_keys)))
+    app.register_blueprint(operation.make_docs_blueprint())
+    return app
+
+
+def _answer_faults(app: Flask) -> None:
+    @app.errorhandler(Fault)
+    def _on_fault(fault: Fault) -> Response:
+        body = fault.to_openai() if speaks_openai(request.path) else fault.to_legacy()
+        response = Response(dump(body), status=fault.status, mimetype='application/json')
+        if fault.kind.retry_after_s is not None:
+            response.headers['retry-after'] = str(fault.kind.retry_after_s)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def _on_http_exception(error: HTTPException) -> Response:
+        """What Flask itself has to say: no such route, a wrong method, a body that is too large."""
+        if error.code is None or error.code < 400:
+            return Response(status=error.code or 500, headers=dict(error.get_headers()))
+        response = _on_fault(fault_of_status(error.code, error.description or error.name))
+        response.status_code = error.code
+        if error.code == 405:
+            response.headers['allow'] = dict(error.get_headers()).get('Allow', '')
+        return response
+
+    @app.errorhandler(Exception)
+    def _on_exception(error: Exception) -> Response:
+        logger.exception('request_id=%s route=%s failed', g.get('request_id'), label_of_request())
+        return _on_fault(Fault('InternalError', 'a fault of this proxy: %s; its log has more' % type(error).__name__))
+
+
+def _compress(app: Flask) -> None:
+    """Compress what is worth it, quickly: at the usual levels that would take longer than the model."""
+    app.config.update(
+        COMPRESS_REGISTER=False, COMPRESS_LEVEL=1, COMPRESS_BR_LEVEL=1, COMPRESS_ZSTD_LEVEL=1, COMPRESS_MIN_SIZE=1400
+    )
+    compress = Compress(app)
+
+    @app.after_request
+    def _compress_answer(response: Response) -> Response:
+        return response if response.cache_control.no_transform else compress.after_request(response)
+
+
+def _record(app: Flask, metrics: HttpMetrics) -> None:
+    @app.before_request
+    def _begin() -> None:
+        received_at()
+
+    @app.after_request
+    def _end(response: Response) -> Response:
+        label, seconds = label_of_request(), time.monotonic() - received_at()
+        metrics.count_request(label, request.method, response.status_code, seconds)
+        turn = g.get('turn')
+        if turn is not None:
+            response.headers['x-inference-time'] = '%.1f' % (1000 * turn.seconds)
+            if turn.rows:
+                metrics.count_rows(label, turn.rows, turn.tokens)
+        is_news = response.status_code >= 500 and not label.startswith('/health')  # whose 503 is an answer
+        level = logging.WARNING if is_news else logging.DEBUG
+        logger.log(level, 'request_id=%s method=%s route=%s status=%d rows=%d seconds=%.3f', g.get('request_id'),
+                   request.method, label, response.status_code, turn.rows if turn else 0, seconds)  # fmt: skip
+        return response
+
+
+def label_of_request() -> str:
+    """The label of the request that is being served."""
+    return label_of(request.url_rule.rule if request.url_rule else None)

@@ -1,0 +1,99 @@
+"""Who may come in, and with how much: API keys, CORS, the size of a body, request ids.
+
+Everything here runs before and after each request, whatever its route. A key is neither logged nor repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import uuid
+from collections.abc import Callable, Sequence
+
+from flask import Flask, Response, g, request
+from flask_cors import CORS
+
+from .config import HttpConfig
+from .faults import Fault
+from .routes import encodes, is_open, label_of
+
+REFUSAL = 'bert_serving.refusal'
+"""In the WSGI environment: the kind of fault, if the front door has decided already that a request is not to be served."""
+
+_REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
+
+_REFUSALS = {
+    'Busy': 'too many requests are waiting already: try again in a moment',
+    'TooLarge': 'the body is larger than this server takes',
+    'ShuttingDown': 'this proxy is shutting down',
+}
+
+
+def install(app: Flask, config: HttpConfig) -> None:
+    """Let every request of `app` pass by here."""
+    CORS(
+        app, origins=list(config.origins), methods=['GET', 'POST', 'OPTIONS'],
+        allow_headers=['authorization', 'content-type', 'x-request-id'],
+        expose_headers=['x-request-id', 'retry-after', 'x-inference-time'], max_age=600,
+        send_wildcard='*' in config.origins,
+    )  # fmt: skip
+    app.config['MAX_CONTENT_LENGTH'] = config.max_body
+    app.config['MAX_FORM_MEMORY_SIZE'] = config.max_body
+    app.config['MAX_FORM_PARTS'] = None  # the size of the body bounds them
+    admits = make_key_check(config.api_keys)
+
+    @app.before_request
+    def _look_at_the_request() -> None:
+        g.request_id = request_id_of(request.headers.get('x-request-id'))
+        if request.method == 'OPTIONS':
+            return  # a browser asks beforehand, and without a key
+        refusal = request.environ.get(REFUSAL)
+        if refusal is not None:
+            raise Fault(refusal, _REFUSALS[refusal])
+        rule = request.url_rule
+        if rule is None:
+            return  # there is no such route, which is no secret
+        if not is_open(label_of(rule.rule)) and not admits(request.headers.get('authorization')):
+            raise Fault(
+                'Unauthorized', 'this server asks for an API key: send "Authorization: Bearer KEY", with a right one'
+            )
+        is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
+        if is_compressed and encodes(request.method, request.path):
+            raise Fault('UnsupportedMediaType', 'the body must not be compressed')
+
+    @app.after_request
+    def _mark_the_answer(response: Response) -> Response:
+        response.headers['x-request-id'] = g.get('request_id') or request_id_of(None)
+        if response.status_code == 401:
+            response.headers['www-authenticate'] = 'Bearer'
+        return response
+
+
+def request_id_of(given: str | None) -> str:
+    """The caller's id if it is fit for a header and a line of the log, else a new one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return uuid.uuid4().hex
+
+
+def make_key_check(keys: Sequence[str]) -> Callable[[str | None], bool]:
+    """A check of an `Authorization` header against `keys`; without keys, everybody is admitted.
+
+    How long it takes tells nothing of a key, nor of which one was nearly right: digests are compared, all of them.
+    """
+    digests = [_digest(key) for key in keys]
+
+    def admits(header: str | None) -> bool:
+        if not digests:
+            return True
+        scheme, _, key = (header or '').partition(' ')
+        given = _digest(key.strip())
+        matches = [hmac.compare_digest(given, digest) for digest in digests]
+        return any(matches) and scheme.lower() == 'bearer'
+
+    return admits
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode('utf-8', 'surrogateescape')).digest()

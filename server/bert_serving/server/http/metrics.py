@@ -1,0 +1,164 @@
+"""What `/metrics` shows, for Prometheus: the proxy's own series, and those of the server behind, from its status.
+
+Every series is there from the start, at zero, so that the first request is an increase and not a beginning. Names have
+the units at their end. Used by all threads of the proxy; a registry of our own, so that two apps in one process do not meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from .health import Report, judge
+from .routes import OTHER, ROUTES
+
+CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+
+class HttpMetrics:
+    """The series of one app."""
+
+    def __init__(self, report: Callable[[], Report], working: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """`report` gives the status of the server behind; the others, how many requests are worked on, and wait."""
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            'bert_http_requests',
+            'HTTP requests, by route and status',
+            ['route', 'method', 'status'],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            'bert_http_request_duration_seconds', 'From when a request has been read until its answer is made', ['route'],
+            buckets=_SECONDS, registry=self._registry)  # fmt: skip
+        self._rows = Histogram(
+            'bert_http_request_rows', 'Texts in a request that was answered', ['route'], buckets=_ROWS,
+            registry=self._registry)  # fmt: skip
+        self._tokens = Counter(
+            'bert_http_tokens',
+            'Tokens of those texts, special ones among them',
+            ['route'],
+            registry=self._registry,
+        )
+        self._begin_at_zero()
+        _gauge('bert_http_requests_working', 'Requests that have a thread', working, self._registry)
+        _gauge('bert_http_requests_waiting', 'Requests that wait for a thread', waiting, self._registry)
+        self._registry.register(ServerMetrics(report))
+        ProcessCollector(registry=self._registry)
+
+    def _begin_at_zero(self) -> None:
+        for route in ROUTES:
+            for status in route.statuses:
+                self._requests.labels(route.label, route.method, status)
+            self._seconds.labels(route.label)
+            if route.encodes:
+                self._rows.labels(route.label)
+                self._tokens.labels(route.label)
+        self._requests.labels(OTHER, OTHER, 404)
+        self._seconds.labels(OTHER)
+
+    def count_request(self, label: str, method: str, status: int, seconds: float) -> None:
+        """A request has been answered."""
+        if label == OTHER:
+            method = OTHER  # anybody may make up methods
+        self._requests.labels(label, method, status).inc()
+        self._seconds.labels(label).observe(seconds)
+
+    def count_rows(self, label: str, rows: int, tokens: int) -> None:
+        """The server behind has answered so many texts with so many tokens."""
+        self._rows.labels(label).observe(rows)
+        self._tokens.labels(label).inc(tokens)
+
+    def page(self) -> bytes:
+        """The page in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+
+def _gauge(name: str, about: str, value: Callable[[], int], registry: CollectorRegistry) -> None:
+    Gauge(name, about, registry=registry).set_function(value)
+
+
+_COUNTERS = {
+    'num_data_request': ('requests', 'Requests to encode that came in over ZeroMQ, this proxy among them'),
+    'num_sys_request': ('status_requests', 'Requests for the configuration or the status'),
+    'num_total_seq': ('rows_received', 'Texts that came in'),
+    'num_rows_done': ('rows', 'Texts computed'),
+    'num_tokens_done': ('tokens', 'Tokens computed, without padding'),
+    'num_computed_tokens': ('computed_tokens', 'Tokens computed, padding included'),
+    'num_computed_row': ('computed_rows', 'Rows computed; equal ones that came together are one'),
+    'num_run': ('runs', 'Runs of the graph'),
+    'num_published_request': ('published_requests', 'Requests whose answer has been published'),
+    'num_failed_request': ('failed_requests', 'Requests that were answered with an error by a worker or the sink'),
+    'num_refused_request': ('refused_requests', 'Requests that were not fit, or too large'),
+    'num_busy_request': ('busy_requests', 'Requests that were refused because the queue was full'),
+    'num_expired_request': ('expired_requests', 'Requests whose deadline had passed before they were computed'),
+    'num_cancelled_request': ('cancelled_requests', 'Requests that their client took back'),
+    'num_gone_request': ('gone_requests', 'Requests whose client had gone'),
+    'num_poisoned_request': ('poisoned_requests', 'Requests that killed workers'),
+    'num_requeued_job': ('requeued_jobs', 'Jobs that went to another worker because theirs had died'),
+    'num_given_up_reply': ('given_up_replies', 'Answers that nobody read'),
+    'num_worker_restart': ('worker_restarts', 'Workers that were started again'),
+    'num_sink_restart': ('sink_restarts', 'Sinks that were started again'),
+    'num_http_restart': ('http_restarts', 'HTTP proxies of that server that were started again'),
+    'num_garbage_message': ('garbage_messages', 'Messages that could not be read, and had nobody to be answered'),
+}
+_GAUGES = {
+    'padding_share': ('padding_ratio', 'Share of the computed tokens that was padding'),
+    'queue_rows': ('queue_rows', 'Texts that wait for a worker'),
+    'queue_requests': ('queue_requests', 'Requests that wait for a worker'),
+    'in_flight_rows': ('in_flight_rows', 'Texts that are with a worker'),
+    'unfinished_requests': ('unfinished_requests', 'Requests accepted and not yet published'),
+    'unfinished_rows': ('unfinished_rows', 'Texts of those'),
+    'num_active_client': ('active_clients', 'Clients that asked in the last 180 seconds'),
+}
+_HISTOGRAMS = {
+    'queue_time': ('queue_seconds', 'From when a job was accepted until it went into a run'),
+    'compute_time': ('compute_seconds', 'Duration of a run of the graph'),
+    'total_time': ('request_seconds', 'From when a request was accepted until its answer was published'),
+}
+
+
+class ServerMetrics(Collector):
+    """The `statistic` of the server's status as series; the last known ones when it does not answer, `up` being 0."""
+
+    def __init__(self, report: Callable[[], Report]) -> None:
+        self._report = report
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that a registry need not ask the server when this is registered."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        report = self._report()
+        health = judge(report)
+        yield _one('up', 'Whether the server behind answers', health.is_live)
+        yield _one('ready', 'Whether the server behind takes requests and has a worker for them', health.is_ready)
+        yield _one('workers', 'Workers that it is to have', health.workers or 0)
+        yield _one('workers_ready', 'Workers that take jobs', health.workers_ready or 0)
+        yield from server_series((report.status or {}).get('statistic', {}))
+
+
+def server_series(statistic: Mapping[str, Any]) -> Iterator[Metric]:
+    """The series of a `statistic`; zero for what it does not have."""
+    for key, (name, about) in _COUNTERS.items():
+        yield CounterMetricFamily('bert_serving_' + name, about, value=statistic.get(key, 0))
+    for key, (name, about) in _GAUGES.items():
+        yield _one(name, about, statistic.get(key, 0))
+    for key, (name, about) in _HISTOGRAMS.items():
+        yield _histogram(name, about, statistic.get(key) or {})
+
+
+def _one(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily('bert_serving_' + name, about, value=value)
+
+
+def _histogram(name: str, about: str, summary: Mapping[str, Any]) -> Metric:
+    counted = summary.get('buckets') or [[None, 0]]
+    buckets = [('+Inf' if bound is None else repr(float(bound)), count) for bound, count in counted]
+    return HistogramMetricFamily('bert_serving_' + name, about, buckets=buckets, sum_value=summary.get('sum_s', 0))

@@ -1,0 +1,253 @@
+"""From the bytes of a request to a query that has been checked: no field is used before it was looked at here.
+
+Pure. A message names the field, what was expected and what came, but never repeats a text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import orjson
+
+from .faults import Fault
+
+MAX_DEPTH = 16
+"""How deep lists and objects may be nested; what we read needs three levels, and unknown fields may have some."""
+
+MAX_ITEMS = 1_000_000
+"""How many elements a body may have in all: an empty list takes three bytes here and sixty in memory."""
+
+MAX_INPUTS = 2048
+"""How many inputs a request of OpenAI's API may have, as there."""
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string, or one that never ends: possessive, and content with no end, so that no body takes more than one pass."""
+
+_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}'))
+_TRUE, _FALSE = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is to be encoded: texts, lists of tokens, or lists of ids of the vocabulary."""
+
+    items: list[Any]
+    form: Literal['texts', 'tokens', 'ids'] = 'texts'
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeQuery:
+    """A request of 1.10's: `id` is any JSON value, and comes back with the answer."""
+
+    id: Any
+    rows: Rows
+    show_tokens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsQuery:
+    """A request of OpenAI's API; without `model`, whichever is served."""
+
+    rows: Rows
+    model: str | None
+    encoding_format: Literal['float', 'base64']
+    dimensions: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizeQuery:
+    """A request for tokens and ids."""
+
+    rows: Rows
+
+
+# JSON ----------------------------------------------------------------------------------------------------------------
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`.
+
+    Raises:
+        Fault: BadRequest, it is no JSON, or no object, or nested too deep; TooLarge, it has too many elements.
+    """
+    check_structure(body)
+    value = _load(body)
+    if not isinstance(value, dict):
+        raise Fault('BadRequest', 'the body must be a JSON object, but is %s' % _name(value), type_name='TypeError')
+    return value
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        fault = error
+    try:
+        return json.loads(body.decode('utf-8'))  # half a surrogate pair, which orjson refuses, is a text to the server
+    except (ValueError, RecursionError):
+        raise Fault('BadRequest', 'the body is not JSON: %s' % fault, type_name='ValueError') from None
+
+
+def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> None:
+    """Refuse a body that would be far larger in memory than it is here, before anything is made of it.
+
+    Counted first with what is in the texts, which is quick; only if that is too much, without.
+    """
+    if body.count(b'[') + body.count(b'{') <= max_depth and body.count(b',') < max_items:
+        return
+    bare = _STRING.sub(b'', body)
+    if bare.count(b',') + bare.count(b'[') + bare.count(b'{') > max_items:
+        raise Fault('TooLarge', 'the body has more than %d elements' % max_items)
+    brackets = bare.translate(None, _NOT_BRACKETS)
+    for _ in range(max_depth):
+        brackets = brackets.replace(b'[]', b'').replace(b'{}', b'')
+    if brackets:
+        message = 'the body is nested deeper than %d levels, or its brackets do not match' % max_depth
+        raise Fault('BadRequest', message, type_name='ValueError')
+
+
+# 1.10's routes -------------------------------------------------------------------------------------------------------
+
+
+def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
+    """The query of `POST /encode`, from JSON."""
+    for name in ('id', 'texts'):
+        if name not in data:
+            raise _missing(name)
+    is_tokenized = _flag(data, 'is_tokenized')
+    rows = _read_rows(data['texts'], 'texts', is_tokenized)
+    return EncodeQuery(data['id'], rows, _flag(data, 'show_tokens'))
+
+
+def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
+    """The same from a form: `texts` comes once for each text, or, if tokenised, once for each JSON list of tokens."""
+    data: dict[str, Any] = {name: values[-1] for name, values in fields.items() if values}
+    if 'texts' in data:
+        data['texts'] = list(fields['texts'])
+        if _flag(data, 'is_tokenized'):
+            data['texts'] = [_read_tokens(text, index) for index, text in enumerate(data['texts'])]
+    return read_encode(data)
+
+
+def _read_tokens(text: str, index: int) -> Any:
+    body = text.encode('utf-8', 'surrogatepass')
+    check_structure(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        message = 'element %d of "texts" must be a JSON list of tokens, since "is_tokenized" is true' % index
+        raise Fault('BadRequest', message, 'texts', 'ValueError') from None
+
+
+def read_tokenize(data: Mapping[str, Any]) -> TokenizeQuery:
+    """The query of `POST /tokenize`."""
+    if 'texts' not in data:
+        raise _missing('texts')
+    return TokenizeQuery(_read_rows(data['texts'], 'texts', _flag(data, 'is_tokenized')))
+
+
+def _missing(name: str) -> Fault:
+    return Fault('BadRequest', '"%s" is missing' % name, name, 'KeyError')
+
+
+def _flag(data: Mapping[str, Any], name: str) -> bool:
+    """A boolean; as a word too, since a form has nothing else."""
+    value = data.get(name)
+    word = str(value).strip().lower() if isinstance(value, (str, int)) else value
+    if word is None or word in _FALSE:
+        return False
+    if word in _TRUE:
+        return True
+    raise Fault('BadRequest', '"%s" must be true or false, but is %s' % (name, _name(value)), name, 'TypeError')
+
+
+def _read_rows(value: Any, name: str, is_tokenized: bool) -> Rows:
+    rows = _list(value, '"%s"' % name, name)
+    for index, row in enumerate(rows):
+        where = 'element %d of "%s"' % (index, name)
+        if is_tokenized:
+            for position, token in enumerate(_list(row, where, name)):
+                _check_text(token, 'token %d of %s' % (position, where), name)
+        else:
+            _check_text(row, where, name)
+    return Rows(rows, 'tokens' if is_tokenized else 'texts')
+
+
+def _list(value: Any, where: str, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise Fault('BadRequest', '%s must be a list, but is %s' % (where, _name(value)), name, 'TypeError')
+    if not value:
+        raise Fault('BadRequest', '%s must not be empty' % where, name, 'ValueError')
+    return value
+
+
+def _check_text(value: Any, where: str, name: str) -> None:
+    if not isinstance(value, str):
+        raise Fault('BadRequest', '%s must be a string, but is %s' % (where, _name(value)), name, 'TypeError')
+    if not value.strip():
+        raise Fault('BadRequest', '%s must not be blank' % where, name, 'ValueError')
+
+
+# OpenAI's route ------------------------------------------------------------------------------------------------------
+
+
+def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
+    """The query of `POST /v1/embeddings`. Fields that we do not know are ignored: others' servers take them."""
+    model = data.get('model')
+    if model is not None and not isinstance(model, str):
+        _refuse('model', 'a string', model)
+    encoding_format = data.get('encoding_format')
+    if encoding_format not in (None, 'float', 'base64'):
+        raise Fault('BadRequest', '"encoding_format" must be "float" or "base64"', 'encoding_format')
+    dimensions = data.get('dimensions')
+    if dimensions is not None and (not _is_integer(dimensions) or dimensions < 1):
+        _refuse('dimensions', 'a whole number of at least 1', dimensions)
+    if data.get('input') is None:
+        raise Fault(
+            'BadRequest', '"input" is missing: a text, a list of texts, or one or more lists of token ids', 'input'
+        )
+    return EmbeddingsQuery(_read_input(data['input']), model, encoding_format or 'float', dimensions)
+
+
+def _read_input(value: Any) -> Rows:
+    """A text, a list of texts, a list of token ids or a list of such lists, as the rows that they are."""
+    if isinstance(value, str):
+        value = [value]
+    rows = _list(value, '"input"', 'input')
+    if _is_integer(rows[0]):
+        rows = [rows]
+    if len(rows) > MAX_INPUTS:
+        message = '"input" has %d elements, but a request may have %d at most' % (len(rows), MAX_INPUTS)
+        raise Fault('TooLarge', message, 'input')
+    if isinstance(rows[0], list):
+        for index, row in enumerate(rows):
+            where = 'element %d of "input"' % index
+            for position, value in enumerate(_list(row, where, 'input')):
+                if not _is_integer(value) or not 0 <= value < 1 << 31:
+                    message = 'token %d of %s must be an id of the vocabulary, but is %s'
+                    raise Fault('BadRequest', message % (position, where, _name(value)), 'input')
+        return Rows(rows, 'ids')
+    return _read_rows(rows, 'input', is_tokenized=False)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
+    raise Fault('BadRequest', '"%s" must be %s, but is %s' % (name, wanted, _name(value)), name)
+
+
+_NAMES = {'str': 'a string', 'int': 'a number', 'float': 'a number', 'bool': 'a boolean', 'list': 'a list',
+          'dict': 'an object', 'NoneType': 'null'}  # fmt: skip
+
+
+def _name(value: Any) -> str:
+    """The type of a JSON value in words; a small number by itself. Never the text that it may be."""
+    if _is_integer(value) and abs(value) < 1 << 40:
+        return str(value)
+    return _NAMES[type(value).__name__]

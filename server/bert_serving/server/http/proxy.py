@@ -1,0 +1,106 @@
+"""The HTTP proxy: a process that serves `app` at its front door, and asks a server over its two ports.
+
+`main` is what a child of the server runs, started and ended by it (see `child.py`); `run_alone` is `bert-serving-http`,
+which may be on another machine. SIGTERM drains it: no more connections, what has come is answered, then it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from ..child import Instructions, ReportReady
+from ..errors import UsageError
+from ..logs import ROOT
+from ..settings import Settings
+from .app import create_app
+from .backend import ServerBackend
+from .config import DEFAULT_PORT, HttpConfig
+from .lanes import FrontDoor, Lanes
+
+logger = logging.getLogger(__name__)
+
+
+def main(instructions: Instructions, report_ready: ReportReady) -> None:
+    """Be the proxy of the server that started this.
+
+    `instructions` has its `settings`, `ip`, `port`, `port_out`, and `http_port`, which is the one of the settings, or, if
+    that is 0 and this is not the first proxy, the one that the first has found.
+    """
+    settings = Settings.from_dict(instructions['settings'])
+    serve(
+        settings, instructions['ip'], instructions['port'], instructions['port_out'], instructions['http_port'],
+        lambda port: report_ready({'http_port': port}),
+    )  # fmt: skip
+
+
+def run_alone(settings: Settings, ip: str) -> None:
+    """Be a proxy on its own, for the server at `ip`."""
+    port = DEFAULT_PORT if settings.http_port is None else settings.http_port
+    if 0 in (settings.port, settings.port_out):
+        raise UsageError('-port, -port_out: expected the ports of a running server, got 0')
+    serve(settings, ip, settings.port, settings.port_out, port, lambda _port: None)
+
+
+def serve(
+    settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[int], None]
+) -> None:
+    """Serve until a signal; `on_ready` is told the port.
+
+    Raises:
+        UsageError: options that can not work.
+        StartError: the port can not be listened on.
+    """
+    config = HttpConfig.from_settings(settings)
+    _log_like_us('bert_serving.client')
+    logging.getLogger('waitress.queue').setLevel(logging.ERROR)  # that requests wait is in the metrics
+    lanes = Lanes(config.max_connect, config.max_waiting)
+    backend = ServerBackend(ip, port, port_out)
+    try:
+        door: FrontDoor | None = None
+        app = create_app(
+            backend, config, is_draining=lambda: door is not None and door.is_draining,
+            working=lambda: lanes.working, waiting=lambda: lanes.waiting,
+        )  # fmt: skip
+        door = FrontDoor(app, lanes, config.host, http_port, config.max_body)
+        _obey_signals(door)
+        if config.is_open_to_all:
+            logger.warning(
+                'whoever reaches port %d of this machine may use it: give -http_api_key_file, or -http_host 127.0.0.1',
+                door.port,
+            )
+        host = '[%s]' % config.host if ':' in config.host else config.host
+        logger.info(
+            'HTTP is served at http://%s:%d, for the server at %s:%d and %d', host, door.port, ip, port, port_out
+        )
+        on_ready(door.port)
+        try:
+            door.run(drain_s=settings.shutdown_timeout)
+        finally:
+            door.close()
+    finally:
+        backend.close()
+
+
+def _obey_signals(door: FrontDoor) -> None:
+    """The first SIGTERM or SIGINT drains, the second ends at once; a child's SIGINT stays its parent's business."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if door.is_draining:
+            door.stop()
+        else:
+            door.drain()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, on_signal)
+
+
+def _log_like_us(name: str) -> None:
+    """Let what the library `name` has to say come in the form of our lines."""
+    ours, theirs = logging.getLogger(ROOT), logging.getLogger(name)
+    theirs.handlers = ours.handlers
+    theirs.setLevel(ours.level)
+    theirs.propagate = False

@@ -1,0 +1,210 @@
+"""The backend against a scripted server over real sockets: what it asks, and what becomes of what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from scripted_server import Request, ScriptedServer, tokens_of, vectors
+
+from bert_serving.server.http import backend as backend_module
+from bert_serving.server.http.backend import ServerBackend
+from bert_serving.server.http.faults import Fault
+from bert_serving.server.http.parsing import Rows
+
+EXTENSIONS = ['options', 'token_ids', 'cancel']
+PATIENCE_S = 20.0
+
+
+def answer_with_options(server: ScriptedServer) -> Callable[[Request], list[Any]]:
+    def answer(request: Request) -> list[Any]:
+        texts = [[str(part) for part in row] if isinstance(row, list) else row for row in request.texts]
+        tokens = tokens_of(texts)
+        counts = [len(row) for row in tokens]
+        array = vectors(request.texts)
+        if request.options and request.options.get('tokenize'):
+            array = np.array([[7] * count + [0] * (max(counts) - count) for count in counts], np.int32)
+        return [server.result(request, array, tokens=tokens, **({'token_counts': counts} if request.options else {}))]
+
+    return answer
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    server = ScriptedServer(extensions=EXTENSIONS)
+    server.script = answer_with_options(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def backend(server: ScriptedServer) -> Iterator[ServerBackend]:
+    backend = ServerBackend('127.0.0.1', server.port, server.port_out)
+    yield backend
+    backend.close()
+
+
+def encode(backend: ServerBackend, rows: Rows, within_s: float = PATIENCE_S, **more: Any) -> Any:
+    return backend.encode(rows, time.monotonic() + within_s, more.pop('is_gone', lambda: False), **more)
+
+
+def fault_of(backend: ServerBackend, **more: Any) -> Fault:
+    with pytest.raises(Fault) as caught:
+        encode(backend, Rows(['a']), **more)
+    return caught.value
+
+
+def test_vectors_with_the_number_of_tokens(backend: ServerBackend, server: ScriptedServer) -> None:
+    for rows, expected in (
+        (Rows(['a b', 'c']), [4, 3]),
+        (Rows([['a', 'b'], ['c']], 'tokens'), [4, 3]),
+        (Rows([[11, 12], [13]], 'ids'), [4, 3]),
+    ):
+        encoding = encode(backend, rows)
+        np.testing.assert_array_equal(encoding.array, vectors(rows.items))
+        assert encoding.counts == expected
+    assert 19000 < server.requests[0].options['deadline_ms'] <= 20000
+
+
+def test_tokens_only(backend: ServerBackend) -> None:
+    encoding = backend.tokenize(Rows(['a b', 'c']), time.monotonic() + PATIENCE_S, lambda: False)
+    assert encoding.tokens == tokens_of(['a b', 'c'])
+    assert encoding.array.tolist() == [[7, 7, 7, 7], [7, 7, 7, 0]]
+
+
+@pytest.mark.parametrize(
+    ('type_name', 'status'),
+    [('BadRequest', 400), ('TooLarge', 413), ('Busy', 429), ('ShuttingDown', 503), ('DeadlineExceeded', 504),
+     ('PoisonedRequest', 500), ('InternalError', 500), ('Unheard', 500)],
+)  # fmt: skip
+def test_an_error_of_the_server_has_its_status(
+    backend: ServerBackend, server: ScriptedServer, type_name: str, status: int
+) -> None:
+    server.script = lambda request: [server.error(request, type_name, 'why')]
+    fault = fault_of(backend)
+    assert (fault.status, fault.message) == (status, 'why')
+    server.script = answer_with_options(server)
+    assert encode(backend, Rows(['a'])).counts == [3]
+
+
+def test_an_answer_that_can_not_be_read_is_a_bad_gateway(backend: ServerBackend, server: ScriptedServer) -> None:
+    server.script = lambda request: [server.result(request, vectors(['a', 'b']))]
+    assert fault_of(backend).status == 502
+
+
+def test_what_the_client_refuses_is_a_bad_request(backend: ServerBackend) -> None:
+    with pytest.raises(Fault) as caught:
+        encode(backend, Rows(['\u2003']))
+    assert caught.value.status == 400
+
+
+def test_a_deadline_is_kept_and_the_request_cancelled(backend: ServerBackend, server: ScriptedServer) -> None:
+    server.hold()
+    assert fault_of(backend, within_s=0.3).status == 504
+    server.wait_until(lambda: server.cancelled)
+    assert server.cancelled == [server.requests[0].id]
+
+
+def test_a_caller_that_has_gone_is_not_waited_for(backend: ServerBackend, server: ScriptedServer) -> None:
+    server.hold()
+    gone = threading.Event()
+    threading.Thread(target=lambda: (server.wait_for(1), gone.set())).start()
+    assert fault_of(backend, is_gone=gone.is_set).name == 'ClientGone'
+    server.wait_until(lambda: server.cancelled)
+
+
+def test_a_server_that_is_away_is_waited_for_a_moment_only(
+    backend: ServerBackend, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_module, 'AWAY_S', 0.5)
+    encode(backend, Rows(['a']))
+    server.stop()
+    fault = fault_of(backend)
+    assert (fault.name, fault.kind.retry_after_s) == ('Unavailable', 5)
+    assert fault_of(backend, within_s=0.2).name == 'Unavailable', 'though its own time limit came first'
+
+
+def test_a_server_that_comes_back_is_found(backend: ServerBackend, server: ScriptedServer) -> None:
+    encode(backend, Rows(['a']))
+    server.stop()
+    restart = threading.Timer(0.5, server.start)
+    restart.start()
+    assert encode(backend, Rows(['a'])).counts == [3]
+    restart.join()
+    assert backend.report(0).is_fresh
+
+
+def test_a_server_that_was_never_there(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_module, 'AWAY_S', 0.3)
+    monkeypatch.setattr(backend_module, 'STATUS_TIMEOUT_S', 0.3)
+    server.stop()
+    backend = ServerBackend('127.0.0.1', server.port, server.port_out)
+    try:
+        assert backend.report() == backend_module.Report(None, False)
+        assert fault_of(backend).status == 503
+        monkeypatch.undo()  # to find it again may take a second
+        server.start()
+        assert encode(backend, Rows(['a'])).counts == [3]
+        assert backend.report(0).is_fresh
+    finally:
+        backend.close()
+
+
+def test_many_ask_at_once(backend: ServerBackend) -> None:
+    wrong = []
+
+    def ask(name: int) -> None:
+        for number in range(5):
+            rows = Rows(['%d %d' % (name, number)])
+            if not np.array_equal(encode(backend, rows).array, vectors(rows.items)):
+                wrong.append(rows)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    status = backend.client_status()
+    assert status['num_request'] >= 40
+    assert (status['num_pending_request'], status['pending_request']) == (0, [])
+    assert json.dumps(status)
+
+
+def test_the_status_is_asked_for_at_most_so_often(backend: ServerBackend, server: ScriptedServer) -> None:
+    assert backend.report().status == {**server.config, 'statistic': {'num_data_request': 0}}
+    encode(backend, Rows(['a']))
+    assert backend.report(60).status['statistic'] == {'num_data_request': 0}
+    assert backend.report(0).status['statistic'] == {'num_data_request': 1}
+
+
+def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:
+    server = ScriptedServer()
+    backend = ServerBackend('127.0.0.1', server.port, server.port_out)
+    try:
+        encoding = encode(backend, Rows(['a b']), show_tokens=True)
+        np.testing.assert_array_equal(encoding.array, vectors(['a b']))
+        assert (encoding.tokens, encoding.counts) == (tokens_of(['a b']), None)
+        assert encode(backend, Rows([['a']], 'tokens')).tokens == ''
+        assert all(len(request.frames) == 4 for request in server.requests)
+        with pytest.raises(Fault) as caught:
+            encode(backend, Rows([[1]], 'ids'))
+        assert caught.value.status == 501
+        with pytest.raises(Fault) as caught:
+            backend.tokenize(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False)
+        assert caught.value.status == 501
+    finally:
+        backend.close()
+        server.stop()
+
+
+def test_closing_ends_what_waits(backend: ServerBackend, server: ScriptedServer) -> None:
+    server.hold()
+    threading.Thread(target=lambda: (server.wait_for(1), backend.close())).start()
+    assert fault_of(backend).status == 503
+    assert fault_of(backend).status == 503

@@ -1,0 +1,238 @@
+"""The front door with real connections: overload, bodies that are too large, callers that hang up, and the end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bert_serving.server.errors import StartError
+from bert_serving.server.http.lanes import FrontDoor, Lane, Lanes, choose_lane
+from fake_backend import FakeBackend
+
+BODY = json.dumps({'id': 1, 'texts': ['hello world']})
+PATIENCE_S = 60
+
+OpenDoor = Callable[..., FrontDoor]
+
+
+def connect(door: FrontDoor) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection('127.0.0.1', door.port, timeout=PATIENCE_S)
+
+
+def post(door: FrontDoor, path: str = '/encode', body: str | bytes = BODY) -> http.client.HTTPResponse:
+    connection = connect(door)
+    connection.request('POST', path, body)
+    answer = connection.getresponse()
+    answer.body = answer.read()  # type: ignore[attr-defined]
+    connection.close()
+    return answer
+
+
+def get(door: FrontDoor, path: str) -> tuple[int, str]:
+    connection = connect(door)
+    connection.request('GET', path)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, 'it never came to be'
+        time.sleep(0.01)
+
+
+class Callers:
+    """Requests in threads of their own; `statuses` are those of the answers that have come."""
+
+    def __init__(self, door: FrontDoor, number: int) -> None:
+        self.statuses: list[int] = []
+        self._door = door
+        self._threads = [threading.Thread(target=self._call) for _ in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def _call(self) -> None:
+        self.statuses.append(post(self._door).status)
+
+    def join(self) -> list[int]:
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+        return sorted(self.statuses)
+
+
+def test_lanes_are_chosen_by_what_is_asked_and_how_much_is_outstanding() -> None:
+    assert choose_lane(False, False, 1000, 15) is Lane.DESK
+    assert choose_lane(False, True, 0, 15) is Lane.DESK
+    assert choose_lane(True, False, 14, 15) is Lane.WORK
+    assert choose_lane(True, False, 15, 15) is Lane.DOOR
+    assert choose_lane(True, True, 0, 15) is Lane.DOOR
+
+
+def test_a_connection_is_kept_for_many_requests(open_door: OpenDoor) -> None:
+    connection = connect(open_door())
+    for number in range(20):
+        connection.request('POST', '/encode', json.dumps({'id': number, 'texts': ['a b']}))
+        answer = connection.getresponse()
+        assert json.loads(answer.read()) == {
+            'id': number,
+            'result': [[4, 12, 0]],
+            'results': [[4, 12, 0]],
+            'status': 200,
+        }
+        assert answer.getheader('server') is None
+    connection.close()
+
+
+def test_what_comes_beyond_the_bound_is_refused_at_once(open_door: OpenDoor, backend: FakeBackend) -> None:
+    door = open_door(max_connect=2, max_waiting=3)
+    backend.gate.clear()
+    callers = Callers(door, 5)
+    for _ in range(2):
+        assert backend.entered.acquire(timeout=PATIENCE_S)
+    wait_until(lambda: 'bert_http_requests_waiting 3.0' in get(door, '/metrics')[1])
+    assert 'bert_http_requests_working 2.0' in get(door, '/metrics')[1]
+    began = time.monotonic()
+    for _ in range(10):
+        answer = post(door)
+        assert (answer.status, answer.getheader('retry-after')) == (429, '1')
+        assert json.loads(answer.body)['type'] == 'Busy'  # type: ignore[attr-defined]
+    assert json.loads(post(door, '/v1/embeddings').body)['error']['code'] == 'rate_limit_exceeded'  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 10, 'though nobody is answered'
+    assert get(door, '/health')[0] == 200, 'though all threads that encode are busy'
+    backend.gate.set()
+    assert callers.join() == [200] * 5
+    assert post(door).status == 200
+
+
+def test_a_refusal_leaves_the_connection_open(open_door: OpenDoor, backend: FakeBackend) -> None:
+    door = open_door(max_connect=1, max_waiting=0)
+    backend.gate.clear()
+    callers = Callers(door, 1)
+    assert backend.entered.acquire(timeout=PATIENCE_S)
+    connection = connect(door)
+    for _ in range(3):
+        connection.request('POST', '/encode', BODY)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.will_close) == (429, False)
+    backend.gate.set()
+    callers.join()
+    wait_until(lambda: 'bert_http_requests_working 0.0' in get(door, '/metrics')[1])
+    connection.request('POST', '/encode', BODY)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_request_that_waited_too_long_is_not_asked_any_more(open_door: OpenDoor, backend: FakeBackend) -> None:
+    door = open_door(max_connect=1, max_waiting=5, timeout_s=0.3)
+    backend.gate.clear()
+    callers = Callers(door, 3)
+    assert callers.join() == [504] * 3
+    assert len(backend.asked) < 3
+
+
+@pytest.mark.parametrize('path', ['/encode', '/v1/embeddings'])
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(open_door: OpenDoor, path: str) -> None:
+    door = open_door(max_body=5000)
+    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b'POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999\r\n\r\n{' % path.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert answer.status == 413
+    assert ('error' in body) == path.startswith('/v1')
+    assert 'route="%s",status="413"' % path in get(door, '/metrics')[1]
+
+
+def test_a_body_of_unknown_length_is_bounded_too(open_door: OpenDoor) -> None:
+    door = open_door(max_body=5000)
+    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n')
+        connection.sendall(b'1770\r\n' + b'x' * 0x1770 + b'\r\n')
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 413
+    assert post(door).status == 200
+
+
+def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(open_door: OpenDoor) -> None:
+    door = open_door()
+    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(
+            b'POST /encode HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n'
+        )
+        assert connection.recv(100).startswith(b'HTTP/1.1 100')
+        for part in (BODY[:10], BODY[10:], ''):
+            connection.sendall(b'%x\r\n%s\r\n' % (len(part), part.encode()))
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())['id']) == (200, 1)
+
+
+def test_a_large_answer_gets_through(open_door: OpenDoor) -> None:
+    texts = ['text %d' % number for number in range(100_000)]
+    answer = post(open_door(), '/encode', json.dumps({'id': 1, 'texts': texts}))
+    assert len(json.loads(answer.body)['result']) == 100_000  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize('request_line', [b'nonsense', b'GET / HTTP/1.1\r\nbad header', b'\x16\x03\x01\x02\x00'])
+def test_what_is_no_http_does_no_harm(open_door: OpenDoor, request_line: bytes) -> None:
+    door = open_door()
+    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(request_line + b'\r\n\r\n')
+        assert b'400' in connection.recv(100)
+    assert post(door).status == 200
+
+
+def test_a_caller_that_hangs_up_is_noticed(open_door: OpenDoor, backend: FakeBackend) -> None:
+    door = open_door()
+    backend.gate.clear()
+    connection = connect(door)
+    connection.request('POST', '/encode', BODY)
+    assert backend.entered.acquire(timeout=PATIENCE_S)
+    connection.close()
+    wait_until(lambda: backend.left == ['gone'])
+    backend.gate.set()
+    assert post(door).status == 200
+
+
+def test_draining_answers_what_has_come_and_lets_the_port_go(open_door: OpenDoor, backend: FakeBackend) -> None:
+    door = open_door(max_connect=2)
+    backend.gate.clear()
+    callers = Callers(door, 3)
+    wait_until(lambda: 'bert_http_requests_waiting 1.0' in get(door, '/metrics')[1])
+    kept = [connect(door), connect(door)]
+    for connection in kept:
+        connection.request('GET', '/health/ready')
+        assert connection.getresponse().read()
+    door.drain()
+    wait_until(lambda: not is_listening(door.port))
+    for connection, method, path in zip(kept, ('GET', 'POST'), ('/health/ready', '/encode')):
+        connection.request(method, path, BODY)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.will_close) == (503, True)
+    backend.gate.set()
+    assert callers.join() == [200] * 3
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(('127.0.0.1', port)) == 0
+
+
+def test_a_port_that_is_taken_and_a_wrong_address_are_said(open_door: OpenDoor) -> None:
+    door = open_door()
+    for host, port, words in (('127.0.0.1', door.port, 'can not be listened on'), ('203.0.113.1', 0, 'can not be listened on'),
+                              ('no.such.host.invalid', 0, 'is no address')):  # fmt: skip
+        with pytest.raises(StartError, match=words):
+            FrontDoor(lambda _environ, _start: [], Lanes(1, 1), host, port, 1000)

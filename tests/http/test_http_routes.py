@@ -1,0 +1,428 @@
+"""Every route, with a backend in memory: what comes back, and what is said when it can not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from bert_serving.server.http.app import create_app
+from bert_serving.server.http.config import HttpConfig
+from bert_serving.server.http.faults import KINDS, Fault
+from bert_serving.server.http.routes import ROUTES
+from fake_backend import FakeBackend
+
+TEXTS = ['hello world', 'good day!']
+
+
+# 1.10's --------------------------------------------------------------------------------------------------------------
+
+
+def test_encode_as_the_documentation_of_1_10_has_it(http: FlaskClient) -> None:
+    answer = http.post('/encode', json={'id': 123, 'texts': TEXTS, 'is_tokenized': False})
+    assert answer.status_code == 200
+    assert answer.content_type == 'application/json'
+    assert answer.json == {
+        'id': 123,
+        'result': [[4, 20, 0], [4, 18, 1]],
+        'results': [[4, 20, 0], [4, 18, 1]],
+        'status': 200,
+    }
+
+
+def test_encode_takes_a_form(http: FlaskClient) -> None:
+    answer = http.post('/encode', data={'id': '7', 'texts': TEXTS, 'is_tokenized': 'false'})
+    assert answer.json is not None
+    assert (answer.json['id'], len(answer.json['result'])) == ('7', 2)
+    answer = http.post('/encode', data={'id': '7', 'texts': TEXTS}, content_type='multipart/form-data')
+    assert answer.status_code == 200
+
+
+def test_encode_does_not_ask_for_a_content_type(http: FlaskClient) -> None:
+    answer = http.post('/encode', data=json.dumps({'id': 1, 'texts': TEXTS}))
+    assert answer.status_code == 200
+    for content_type in ('text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=utf-8'):
+        for path in ('/encode', '/tokenize', '/v1/embeddings'):
+            query = {'id': 1, 'texts': TEXTS, 'input': TEXTS}
+            assert http.post(path, data=json.dumps(query), content_type=content_type).status_code == 200
+
+
+def test_encode_takes_tokens_and_shows_them(http: FlaskClient, backend: FakeBackend) -> None:
+    query = {'id': 1, 'texts': [['hello', 'world']], 'is_tokenized': True, 'show_tokens': True}
+    answer = http.post('/encode', json=query)
+    assert answer.json is not None
+    assert answer.json['tokens'] == [['[CLS]', 'hello', 'world', '[SEP]']]
+    assert backend.asked[-1].form == 'tokens'
+    backend.shows_tokens = False
+    answer = http.post('/encode', json=query)
+    assert answer.json is not None
+    assert answer.json['tokens'] is None
+
+
+@pytest.mark.parametrize(
+    ('body', 'type_name'),
+    [
+        (b'', 'ValueError'),
+        (b'nonsense', 'ValueError'),
+        (b'{"id": 1}', 'KeyError'),
+        (b'{"texts": ["a"]}', 'KeyError'),
+        (b'{"id": 1, "texts": []}', 'ValueError'),
+        (b'{"id": 1, "texts": "a"}', 'TypeError'),
+        (b'{"id": 1, "texts": [1]}', 'TypeError'),
+    ],
+)
+def test_errors_of_encode(http: FlaskClient, body: bytes, type_name: str) -> None:
+    answer = http.post('/encode', data=body, content_type='application/json')
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert set(answer.json) == {'description', 'type', 'status'}
+    assert (answer.json['type'], answer.json['status']) == (type_name, 400)
+
+
+def test_statuses(http: FlaskClient, backend: FakeBackend) -> None:
+    answer = http.get('/status/server')
+    assert answer.json is not None
+    assert (answer.json['server_version'], answer.json['status']) == ('1.10.0', 200)
+    assert http.get('/status/client').json == {'identity': 'abc', 'num_request': 0, 'status': 200}
+    backend.is_fresh = False
+    assert http.get('/status/server').status_code == 503
+
+
+def test_tokenize(http: FlaskClient) -> None:
+    answer = http.post('/tokenize', json={'texts': ['good day to you', 'hello']})
+    assert answer.json == {
+        'tokens': [['[CLS]', 'good', 'day', 'to', 'you', '[SEP]'], ['[CLS]', 'hello', '[SEP]']],
+        'ids': [[105, 104, 103, 102, 103, 105], [105, 105, 105]], 'status': 200}  # fmt: skip
+    assert http.post('/tokenize', json={'texts': []}).status_code == 400
+
+
+# OpenAI's ------------------------------------------------------------------------------------------------------------
+
+
+def test_embeddings(http: FlaskClient) -> None:
+    answer = http.post('/v1/embeddings', json={'model': 'tiny', 'input': TEXTS})
+    assert answer.json == {
+        'object': 'list', 'model': 'tiny', 'usage': {'prompt_tokens': 8, 'total_tokens': 8}, 'data': [
+            {'object': 'embedding', 'index': 0, 'embedding': [4, 20, 0]},
+            {'object': 'embedding', 'index': 1, 'embedding': [4, 18, 1]}]}  # fmt: skip
+
+
+def test_embeddings_in_base64_and_with_fewer_dimensions(http: FlaskClient) -> None:
+    answer = http.post('/v1/embeddings', json={'input': TEXTS, 'encoding_format': 'base64', 'dimensions': 2})
+    assert answer.json is not None
+    vector = np.frombuffer(base64.b64decode(answer.json['data'][1]['embedding']), '<f4')
+    np.testing.assert_allclose(vector, np.array([4, 18]) / np.hypot(4, 18), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('value', 'form', 'rows'), [('hi', 'texts', 1), ([5, 6], 'ids', 1), ([[5], [6], [7]], 'ids', 3)]
+)
+def test_each_kind_of_input(http: FlaskClient, backend: FakeBackend, value: object, form: str, rows: int) -> None:
+    assert http.post('/v1/embeddings', json={'input': value}).status_code == 200
+    assert (backend.asked[-1].form, len(backend.asked[-1].items)) == (form, rows)
+
+
+def test_errors_of_openai(http: FlaskClient, backend: FakeBackend) -> None:
+    def error_of(status: int, **query: object) -> dict[str, object]:
+        answer = http.post('/v1/embeddings', json=query)
+        assert answer.status_code == status
+        assert answer.json is not None
+        assert set(answer.json) == {'error'}
+        error: dict[str, object] = answer.json['error']
+        assert set(error) == {'message', 'type', 'param', 'code'}
+        return error
+
+    assert error_of(400)['param'] == 'input'
+    assert error_of(400, input='a', dimensions=4)['param'] == 'dimensions'
+    assert error_of(404, input='a', model='gpt')['code'] == 'model_not_found'
+    assert error_of(413, input=['a'] * 2049)['code'] == 'request_too_large'
+    backend.counts = False
+    assert http.post('/v1/embeddings', json={'input': TEXTS}).json['usage']['total_tokens'] == 8  # type: ignore[index]
+    backend.shows_tokens = False
+    assert error_of(501, input='a')['type'] == 'server_error'
+
+
+def test_models(http: FlaskClient, backend: FakeBackend) -> None:
+    model = {'id': 'tiny', 'object': 'model', 'created': 1767225600, 'owned_by': 'bert-as-service'}
+    answer = http.get('/v1/models').json
+    assert answer is not None
+    created = answer['data'][0]['created']
+    assert abs(created - 1767225600) < 86400, 'it is in the time of this machine'
+    assert answer == {'object': 'list', 'data': [{**model, 'created': created}]}
+    assert http.get('/v1/models/tiny').json == {**model, 'created': created}
+    assert http.get('/v1/models/other').status_code == 404
+    assert http.get('/v1/models/a/b').json['error']['code'] == 'model_not_found'  # type: ignore[index]
+    backend.status = {**(backend.status or {}), 'server_start_time': None}
+    assert http.get('/v1/models/tiny').json['created'] == 0  # type: ignore[index]
+    backend.status = None
+    assert http.get('/v1/models').status_code == 503
+
+
+def test_names_that_were_given(backend: FakeBackend) -> None:
+    http = create_app(backend, HttpConfig(model_names=('text-embedding-3-small', 'org/tiny'))).test_client()
+    assert http.get('/v1/models/org/tiny').status_code == 200
+    assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'org/tiny'}).json['model'] == 'org/tiny'  # type: ignore[index]
+    assert http.post('/v1/embeddings', json={'input': 'a'}).json['model'] == 'text-embedding-3-small'  # type: ignore[index]
+    assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 404
+
+
+# Faults --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('path', ['/encode', '/tokenize', '/v1/embeddings'])
+@pytest.mark.parametrize('name', KINDS)
+def test_every_fault_of_the_server_behind_has_its_status(
+    http: FlaskClient, backend: FakeBackend, path: str, name: str
+) -> None:
+    backend.fault = Fault(name, 'why')
+    answer = http.post(path, json={'id': 1, 'texts': TEXTS, 'input': TEXTS})
+    assert answer.status_code == KINDS[name].status
+    assert answer.json is not None
+    assert ('error' in answer.json) == path.startswith('/v1')
+    retry_after = KINDS[name].retry_after_s
+    assert answer.headers.get('retry-after') == (None if retry_after is None else str(retry_after))
+
+
+def test_a_fault_of_ours_is_a_500_that_says_no_more_than_its_kind(
+    http: FlaskClient, backend: FakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.fault = LookupError('a secret of ours')
+    answer = http.post('/encode', json={'id': 1, 'texts': TEXTS})
+    assert answer.status_code == 500
+    assert b'LookupError' in answer.data
+    assert b'secret' not in answer.data
+
+
+@pytest.mark.parametrize(
+    ('method', 'path', 'status'),
+    [('GET', '/nowhere', 404), ('GET', '/v1/nowhere', 404), ('GET', '/encode', 405), ('DELETE', '/v1/models', 405)],
+)
+def test_what_flask_refuses_has_our_shapes(http: FlaskClient, method: str, path: str, status: int) -> None:
+    answer = http.open(path, method=method)
+    assert answer.status_code == status
+    assert answer.json is not None
+    assert set(answer.json) == ({'error'} if path.startswith('/v1') else {'description', 'type', 'status'})
+    assert ('allow' in answer.headers) == (status == 405)
+
+
+# Guard ---------------------------------------------------------------------------------------------------------------
+
+KEY = 'sk-9f3a'
+
+
+@pytest.fixture
+def guarded(backend: FakeBackend) -> FlaskClient:
+    config = HttpConfig(
+        api_keys=('another-key', KEY), origins=('https://a.example', 'http://localhost:3000'), max_body=2000
+    )
+    return create_app(backend, config).test_client()
+
+
+def bearer(key: str, scheme: str = 'Bearer') -> dict[str, str]:
+    return {'authorization': '%s %s' % (scheme, key)}
+
+
+def test_a_key_opens_every_route(guarded: FlaskClient) -> None:
+    for headers in (bearer(KEY), bearer('another-key'), bearer(KEY, 'bearer'), bearer(' ' + KEY)):
+        assert guarded.get('/v1/models', headers=headers).status_code == 200
+        assert guarded.post('/encode', json={'id': 1, 'texts': TEXTS}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    'headers',
+    [{}, bearer('wrong'), bearer(KEY + 'x'), bearer(KEY[:-1]), bearer(''), bearer(KEY, 'Basic'), {'x-api-key': KEY}],
+)
+def test_no_key_or_a_wrong_one_opens_nothing(guarded: FlaskClient, headers: dict[str, str]) -> None:
+    for route in ROUTES:
+        answer = guarded.open(route.path, method=route.method, headers=headers)
+        if route.is_open:
+            assert answer.status_code != 401
+            continue
+        assert answer.status_code == 401
+        assert answer.headers['www-authenticate'] == 'Bearer'
+        assert answer.json is not None
+        if route.path.startswith('/v1'):
+            assert answer.json['error']['code'] == 'invalid_api_key'
+
+
+def test_an_unknown_route_needs_a_key_too(guarded: FlaskClient) -> None:
+    assert guarded.get('/nowhere').status_code in (401, 404)
+
+
+def test_keys_and_texts_are_not_logged(
+    guarded: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, 'bert_serving.server')
+    monkeypatch.setattr(logging.getLogger('bert_serving.server'), 'propagate', True)
+    guarded.post('/encode', json={'id': 1, 'texts': ['my own text']}, headers=bearer(KEY))
+    guarded.post('/encode', json={'id': 1, 'texts': ['my own text', 7]}, headers=bearer(KEY))
+    guarded.post('/encode', json={'id': 1, 'texts': ['my own text']}, headers=bearer('almost' + KEY))
+    assert 'route=/encode status=200' in caplog.text
+    assert KEY not in caplog.text
+    assert 'my own text' not in caplog.text
+
+
+def test_cors_with_a_list_and_with_authorization(guarded: FlaskClient) -> None:
+    for origin, allowed in (
+        ('https://a.example', True),
+        ('http://localhost:3000', True),
+        ('https://evil.example', False),
+    ):
+        asked = {'origin': origin, 'access-control-request-method': 'POST',
+                 'access-control-request-headers': 'authorization, content-type'}  # fmt: skip
+        answer = guarded.options('/v1/embeddings', headers=asked)
+        assert answer.status_code == 200
+        assert answer.headers.get('access-control-allow-origin') == (origin if allowed else None)
+        if allowed:
+            assert 'authorization' in answer.headers['access-control-allow-headers'].lower()
+            assert 'POST' in answer.headers['access-control-allow-methods']
+        refused = guarded.post('/encode', json={}, headers={'origin': origin})
+        assert refused.headers.get('access-control-allow-origin') == (origin if allowed else None), (
+            'errors can be read too'
+        )
+
+
+def test_cors_is_open_by_default(http: FlaskClient) -> None:
+    answer = http.post('/encode', json={'id': 1, 'texts': TEXTS}, headers={'origin': 'https://any.example'})
+    assert answer.headers['access-control-allow-origin'] == '*'
+    assert 'x-request-id' in answer.headers['access-control-expose-headers']
+
+
+@pytest.mark.parametrize(
+    'content_type', ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=b']
+)
+def test_a_body_has_a_limit(guarded: FlaskClient, content_type: str) -> None:
+    answer = guarded.post('/encode', data=b'x' * 2001, content_type=content_type, headers=bearer(KEY))
+    assert answer.status_code == 413
+    assert answer.json is not None
+    assert answer.json['status'] == 413
+
+
+def test_a_compressed_body_is_refused(http: FlaskClient) -> None:
+    answer = http.post('/encode', data=b'\x1f\x8b', headers={'content-encoding': 'gzip'})
+    assert answer.status_code == 415
+
+
+def test_a_request_id_comes_back(http: FlaskClient) -> None:
+    assert http.get('/health', headers={'x-request-id': 'abc-1'}).headers['x-request-id'] == 'abc-1'
+    for bad in ('', 'x' * 129, 'two words', 'é'):
+        made = http.get('/nowhere', headers={'x-request-id': bad}).headers['x-request-id']
+        assert made != bad
+        assert len(made) == 32
+
+
+def test_the_time_limit_counts_from_when_the_request_was_read(backend: FakeBackend) -> None:
+    http = create_app(backend, HttpConfig(timeout_s=0.2)).test_client()
+    backend.gate.clear()
+    assert http.post('/encode', json={'id': 1, 'texts': TEXTS}).status_code == 504
+    environ = {'bert_serving.received_at': 0.0}
+    assert http.post('/v1/embeddings', json={'input': TEXTS}, environ_overrides=environ).status_code == 504
+    assert len(backend.asked) == 1, 'the second never came so far'
+
+
+def test_while_draining_it_is_not_ready_but_alive(backend: FakeBackend) -> None:
+    http = create_app(backend, is_draining=lambda: True).test_client()
+    assert http.get('/health/ready').status_code == 503
+    assert http.get('/health/live').status_code == 200
+
+
+def test_answers_are_compressed_but_for_base64(http: FlaskClient) -> None:
+    texts = ['text number %d' % number for number in range(500)]
+    for coding in ('gzip', 'br', 'zstd'):
+        answer = http.post('/encode', json={'id': 1, 'texts': texts}, headers={'accept-encoding': coding})
+        assert answer.headers['content-encoding'] == coding
+    plain = http.post('/encode', json={'id': 1, 'texts': texts})
+    assert 'content-encoding' not in plain.headers
+    assert len(answer.data) < len(plain.data) / 2
+    query = {'input': texts, 'encoding_format': 'base64'}
+    answer = http.post('/v1/embeddings', json=query, headers={'accept-encoding': 'gzip'})
+    assert 'content-encoding' not in answer.headers
+
+
+# Operation -----------------------------------------------------------------------------------------------------------
+
+
+def test_health(http: FlaskClient, backend: FakeBackend) -> None:
+    def codes() -> tuple[int, int, int]:
+        return tuple(http.get(path).status_code for path in ('/health', '/health/live', '/health/ready'))  # type: ignore[return-value]
+
+    assert codes() == (200, 200, 200)
+    backend.status = {**(backend.status or {}), 'workers': [{'state': 'restarting'}]}
+    assert codes() == (503, 200, 503)
+    assert http.get('/health').json['reason'] == 'no worker is ready'  # type: ignore[index]
+    backend.is_fresh = False
+    assert codes() == (503, 503, 503)
+
+
+def series_of(http: FlaskClient) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    answer = http.get('/metrics')
+    assert answer.content_type.startswith('text/plain')
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_every_series_is_there_at_zero_from_the_start(http: FlaskClient, backend: FakeBackend) -> None:
+    backend.status, backend.is_fresh = None, False
+    before = series_of(http)
+    assert all(
+        value == 0 for (name, _), value in before.items() if name.startswith('bert_') and not name.endswith('_created')
+    )
+    backend.status, backend.is_fresh = FakeBackend().status, True
+    http.post('/encode', json={'id': 1, 'texts': TEXTS})
+    http.post('/v1/embeddings', json={'input': ''})
+    http.get('/nowhere')
+    http.get('/health')
+    http.open('/nowhere', method='BREW')
+    after = series_of(http)
+    new = {key for key in set(after) - set(before) if not key[0].startswith('process_')}
+    assert {name for name, _ in new} <= {'bert_serving_queue_seconds_bucket'}, (
+        'but for the buckets, which the server has'
+    )
+
+
+def test_metrics_count(http: FlaskClient) -> None:
+    http.post('/encode', json={'id': 1, 'texts': TEXTS})
+    http.post('/encode', json={'id': 1})
+    http.get('/nowhere')
+    series = series_of(http)
+
+    def count(name: str, **labels: str) -> float:
+        return series[name, tuple(sorted(labels.items()))]
+
+    assert count('bert_http_requests_total', route='/encode', method='POST', status='200') == 1
+    assert count('bert_http_requests_total', route='/encode', method='POST', status='400') == 1
+    assert count('bert_http_requests_total', route='other', method='other', status='404') == 1
+    assert count('bert_http_request_duration_seconds_count', route='/encode') == 2
+    assert count('bert_http_request_rows_sum', route='/encode') == 2
+    assert count('bert_http_tokens_total', route='/encode') == 8
+    assert count('bert_serving_rows_total') == 7
+    assert count('bert_serving_padding_ratio') == 0.25
+    assert count('bert_serving_queue_seconds_count') == 3
+    assert count('bert_serving_queue_seconds_sum') == 0.5
+    assert count('bert_serving_queue_seconds_bucket', le='0.1') == 2
+    assert (count('bert_serving_up'), count('bert_serving_workers'), count('bert_serving_workers_ready')) == (1, 2, 1)
+
+
+def test_how_long_the_model_took_is_in_a_header(http: FlaskClient) -> None:
+    answer = http.post('/encode', json={'id': 1, 'texts': TEXTS})
+    assert float(answer.headers['x-inference-time']) >= 0
+    assert 'x-inference-time' not in http.get('/health').headers
+
+
+def test_the_page_of_the_documentation_needs_nothing_from_elsewhere(http: FlaskClient) -> None:
+    page = http.get('/docs', follow_redirects=True)
+    assert page.status_code == 200
+    assert 'http://' not in page.text
+    assert 'https://' not in page.text
+    assert '"validatorUrl": null' in page.text
+    for name in ('swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-standalone-preset.js', 'index.css'):
+        assert '/docs/' + name in page.text
+        assert http.get('/docs/' + name).status_code == 200

@@ -1,0 +1,138 @@
+"""`bert-serving-start -http_port`: the proxy as a child of the server, with workers that have no TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from proxies import curl
+from serving import SMALL_MODEL, ServerProcess, fake_path
+
+QUERY = ('-d', '{"id": 1, "texts": ["hello world"]}')
+PATIENCE_S = 60
+READY = re.compile(r'all set, ready to serve request! .*http_port=(\d+)')
+
+
+def start(*words: str, **environment: str) -> ServerProcess:
+    words = ('-model_dir', SMALL_MODEL, '-http_host', '127.0.0.1', '-http_port', '0', *words)
+    return ServerProcess(*words, environment={'PYTHONPATH': fake_path(), **environment}, module='fake_cli')
+
+
+def http_port_of(server: ServerProcess) -> int:
+    return int(server.wait_for_log(READY)[1])
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, 'it never came to be'
+        time.sleep(0.02)
+
+
+def proxy_of(server: ServerProcess) -> psutil.Process | None:
+    for child in psutil.Process(server.process.pid).children():
+        if child.cmdline()[-1].endswith('http.proxy'):
+            return child
+    return None
+
+
+def test_a_server_with_http_answers_both_ways_when_it_is_ready() -> None:
+    with start(BERT_SERVING_HTTP_API_KEY='sk-of-a-test') as server:
+        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        key = ('-H', 'authorization: Bearer sk-of-a-test')
+        assert curl(url + '/encode', *QUERY)[0] == 401
+        assert curl(url + '/encode', *QUERY, *key)[0] == 200
+        status = curl(url + '/status/server', *key)[1]
+        assert (status['http_api_key'], status['http_host']) == ('***', '127.0.0.1')
+        assert curl(url + '/health/ready')[0] == 200
+        assert server.stop() == 0
+        assert 'sk-of-a-test' not in server.log
+        assert server.process.stdout is not None
+        table = server.process.stdout.read()
+        assert 'http_api_key = ***' in table
+        assert 'sk-of-a-test' not in table
+
+
+def test_a_proxy_that_is_killed_is_started_again_on_its_port() -> None:
+    with start() as server:
+        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        first = proxy_of(server)
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait(PATIENCE_S)
+        wait_until(lambda: answers(url))
+        assert 'bert_serving_http_restarts_total 1.0' in curl(url + '/metrics')[1]
+        assert server.stop() == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        return curl(url + '/encode', *QUERY)[0] == 200
+    except Exception:
+        return False
+
+
+def test_when_it_ends_what_has_come_over_http_is_answered(tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    with start(FAKE_WORKER_GATE=str(gate)) as server:
+        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        answered: list[int] = []
+        callers = [threading.Thread(target=lambda: answered.append(curl(url + '/encode', *QUERY)[0])) for _ in range(5)]
+        for caller in callers:
+            caller.start()
+        wait_until(lambda: curl(url + '/status/server')[1]['statistic']['num_data_request'] == 5)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for_log('shutting down')
+        gate.touch()
+        assert server.wait() == 0
+        for caller in callers:
+            caller.join(PATIENCE_S)
+        assert answered == [200] * 5
+
+
+def test_readiness_goes_with_the_workers() -> None:
+    with start(FAKE_WORKER_LOADS_SECONDS='3') as server:  # longer than a status is kept
+        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        worker = next(
+            child for child in psutil.Process(server.process.pid).children() if child.cmdline()[-1] == 'fake_worker'
+        )
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: curl(url + '/health/ready')[0] == 503)
+        assert curl(url + '/health')[1]['live'] is True
+        wait_until(lambda: curl(url + '/health/ready')[0] == 200)
+        assert server.stop() == 0
+
+
+def test_a_server_that_dies_takes_its_proxy_with_it() -> None:
+    with start() as server:
+        http_port_of(server)
+        proxy = proxy_of(server)
+        assert proxy is not None
+        server.stop(signal.SIGKILL)
+        proxy.wait(PATIENCE_S)
+
+
+def test_options_that_can_not_work_end_the_start_before_any_process(tmp_path: Path) -> None:
+    for words, says in (
+        (('-cors', 'example.org'), 'is no origin'),
+        (('-http_api_key_file', str(tmp_path / 'none')), 'can not be read'),
+    ):
+        with start(*words) as server:
+            assert server.wait() == 2
+            assert says in server.log
+            assert 'export graph' not in server.log
+
+
+def test_a_port_that_is_taken_ends_the_start() -> None:
+    with start() as first:
+        port = http_port_of(first)
+        with start('-http_port', str(port)) as second:
+            assert second.wait() == 1
+            assert 'can not be listened on' in second.log

@@ -1,0 +1,60 @@
+"""The processes of a server under test, seen from outside: by what they run, their memory, and whether they live."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psutil
+
+from serving import SMALL_MODEL, ServerProcess
+
+WORKER, SINK, PROXY = 'worker', 'bert_serving.server.sink', 'bert_serving.server.http'
+
+Found = TypeVar('Found')
+
+
+def fake_server(*words: str, **environment: str) -> ServerProcess:
+    """`bert-serving-start` with fake workers; `environment` is for them."""
+    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='fake_cli')
+
+
+def children_of(server: ServerProcess, word: str = '') -> list[int]:
+    """The children of a server, those that run a module in whose name `word` stands."""
+    found = []
+    for child in psutil.Process(server.process.pid).children():
+        with contextlib.suppress(psutil.Error):  # it has just gone
+            if child.status() != psutil.STATUS_ZOMBIE and any(word in part for part in child.cmdline()[-1:]):
+                found.append(child.pid)
+    return found
+
+
+def wait_for(find: Callable[[], Found], within_s: float = 30) -> Found:
+    """What `find` gives, as soon as that is true; AssertionError if it never is."""
+    deadline = time.monotonic() + within_s
+    while not (found := find()):
+        assert time.monotonic() < deadline, 'it did not come within %g s' % within_s
+        time.sleep(0.01)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def memory_of(pid: int) -> int:
+    """Bytes that are resident."""
+    return int(psutil.Process(pid).memory_info().rss)

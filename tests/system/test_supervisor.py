@@ -1,0 +1,182 @@
+"""Posts that are filled again: what a supervisor makes of children that die, are silent, or never begin."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bert_serving.server import supervisor as supervisor_module
+from bert_serving.server.child import Child
+from bert_serving.server.errors import StartError
+from bert_serving.server.restarts import Patience, Restarts
+from bert_serving.server.supervisor import ChildFailed, Post, Supervisor
+from bert_serving.server.transport import Reactor
+
+
+class Bench:
+    """A supervisor with one post; what its child does next is the first of `whats`, the last of them again and again."""
+
+    def __init__(self, hang_s: float = 60) -> None:
+        self.reactor = Reactor()
+        self.supervisor = Supervisor(self.reactor, hang_s)
+        self.whats: list[dict[str, Any]] = []
+        self.ready: list[dict[str, Any]] = []
+        self.beats: list[dict[str, Any]] = []
+        self.lost: list[tuple[str, ChildFailed | None]] = []
+        self.given_up: list[str] = []
+        self.post = Post(
+            make=self.make, on_ready=self.ready.append, on_beat=self.beats.append,
+            on_lost=lambda how, failure: self.lost.append((how, failure)), on_given_up=self.given_up.append,
+            restarts=Restarts(Patience(first_s=0.01, most_starts=3)),
+        )  # fmt: skip
+
+    def make(self) -> Child:
+        what = self.whats.pop(0) if len(self.whats) > 1 else self.whats[0]
+        return Child('odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'leftovers': [], **what})
+
+    def fill(self, *whats: dict[str, Any]) -> None:
+        self.whats = list(whats)
+        self.supervisor.fill(self.post)
+
+    def run_until(self, condition: Callable[[], bool], within_s: float = 20) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, 'nothing has come of it'
+            self.reactor.run_once(20)
+            self.supervisor.pass_time()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.supervisor.kill_all()
+    assert bench.supervisor.num_process == 0
+
+
+@pytest.fixture
+def strict() -> Iterator[Bench]:
+    bench = Bench(hang_s=2)
+    yield bench
+    bench.supervisor.kill_all()
+
+
+SLEEP = {'what': 'sleep'}
+
+
+def test_a_child_that_dies_is_started_again(bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / 'now'
+    bench.fill({'what': 'die when told', 'path': str(path)}, SLEEP)
+    bench.run_until(lambda: bool(bench.ready))
+    before = bench.post.describe()
+    assert before == {'state': 'ready', 'pid': bench.ready[0]['pid'], 'restarts': 0}
+    path.touch()
+    bench.run_until(lambda: len(bench.ready) == 2)
+    after = bench.post.describe()
+    assert (after['state'], after['restarts']) == ('ready', 1)
+    assert after['pid'] not in (None, before['pid'])
+    assert bench.lost == [('ODD was killed by SIGKILL! Perhaps out of memory?', None)]
+    assert 'it is started again in 0.0 s' in caplog.text
+
+
+def test_while_a_post_waits_for_its_next_child_it_says_so_and_when(bench: Bench) -> None:
+    bench.post.restarts = Restarts(Patience(first_s=100, longest_s=100))
+    bench.fill({'what': 'model error'})
+    bench.run_until(lambda: len(bench.lost) == 2)
+    assert bench.post.describe() == {'state': 'restarting', 'pid': None, 'restarts': 2}
+    assert bench.supervisor.next_start == pytest.approx(time.monotonic() + 100, abs=5)
+
+
+def test_a_child_that_is_stopped_is_killed_and_replaced(strict: Bench) -> None:
+    strict.fill({'what': 'stop'}, SLEEP)
+    strict.run_until(lambda: len(strict.ready) == 2)
+    ((how, failure),) = strict.lost
+    assert how.startswith('ODD was silent for')
+    assert how.endswith('stopped or stuck; it was killed')
+    assert failure is None
+
+
+def test_a_child_that_is_too_long_at_one_piece_of_work_is_killed_and_replaced(strict: Bench) -> None:
+    strict.fill({'what': 'be busy', 'busy_s': 2.5}, SLEEP)
+    strict.run_until(lambda: len(strict.ready) == 2)
+    assert [how for how, _ in strict.lost] == ['ODD was at one piece of work for 2 s; it was killed']
+    assert strict.beats == [{'busy_s': 2.5}]
+
+
+def test_a_child_that_is_busy_for_less_is_left_alone(strict: Bench) -> None:
+    strict.fill({'what': 'be busy', 'busy_s': 1.5})
+    strict.run_until(lambda: len(strict.beats) == 3)
+    assert strict.lost == []
+
+
+def test_when_we_were_stopped_ourselves_nobody_is_taken_for_silent(strict: Bench) -> None:
+    strict.fill({'what': 'be busy', 'busy_s': 0})
+    strict.run_until(lambda: bool(strict.ready))
+    time.sleep(2.5)
+    strict.supervisor.pass_time()
+    strict.run_until(lambda: len(strict.beats) > 2)
+    assert strict.lost == []
+
+
+def test_a_child_that_is_not_ready_in_time_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, 'START_S', 0.5)
+    bench.fill({'what': 'never ready'}, SLEEP)
+    bench.run_until(lambda: bool(bench.lost))
+    assert bench.lost[0][0] == 'ODD was not ready within 0 s; it was killed'
+
+
+def test_a_child_that_never_becomes_ready_is_given_up_after_so_many_starts_with_its_last_words(bench: Bench) -> None:
+    bench.fill({'what': 'model error'})
+    bench.run_until(lambda: bool(bench.given_up))
+    assert len(bench.lost) == 3
+    how, failure = bench.lost[-1]
+    assert how == 'ODD ended with exit code 2 (the model is\nnot there)'
+    assert isinstance(failure, ChildFailed)
+    assert failure.exit_code == 2
+    assert bench.given_up == [how + '; 3 starts have failed']
+    assert bench.post.describe() == {'state': 'gone', 'pid': None, 'restarts': 2}
+    assert bench.supervisor.next_start is None
+
+
+def test_a_process_that_the_system_does_not_grant_is_a_failed_start(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_child: Child) -> None:
+        raise OSError(errno.EAGAIN, 'Resource temporarily unavailable')
+
+    monkeypatch.setattr(Child, 'start', refuse)
+    bench.fill(SLEEP)
+    bench.run_until(lambda: bool(bench.given_up))
+    assert 'ODD could not be started' in bench.lost[0][0]
+
+
+def test_posts_that_are_abandoned_are_not_filled_again(bench: Bench) -> None:
+    bench.fill(SLEEP)
+    bench.run_until(lambda: bool(bench.ready))
+    (child,) = bench.supervisor.abandon([bench.post])
+    bench.supervisor.kill([child])
+    bench.run_until(lambda: not bench.supervisor.are_alive([child]))
+    assert bench.lost == []
+    assert len(bench.ready) == 1
+
+
+def test_a_child_that_is_not_yet_ready_when_its_post_is_abandoned_is_killed(bench: Bench) -> None:
+    bench.fill({'what': 'never ready'})
+    children = bench.supervisor.abandon([bench.post])
+    bench.run_until(lambda: not bench.supervisor.are_alive(children))
+    assert bench.lost == []
+
+
+def test_a_child_that_is_run_to_its_end_gives_what_it_found_or_says_why_not(bench: Bench) -> None:
+    bench.whats = [{'what': 'work', 'number': 1}, {'what': 'model error'}, {'what': 'print'}, SLEEP]
+    assert bench.supervisor.run_to_end(bench.make(), lambda: False) == {'number': 2}
+    with pytest.raises(ChildFailed, match='ODD: the model is'):
+        bench.supervisor.run_to_end(bench.make(), lambda: False)
+    with pytest.raises(StartError, match='exit code 0'):
+        bench.supervisor.run_to_end(bench.make(), lambda: False)
+    assert bench.supervisor.run_to_end(bench.make(), lambda: True) is None
