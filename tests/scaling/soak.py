@@ -88,10 +88,11 @@ def main() -> None:
 
 
 def pass_a_minute(host: Host, kill_every: float | None) -> None:
+    """So that at the end nobody was killed just now, and all are there to be measured."""
     end = time.monotonic() + MINUTE_S
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, kill_every or left))
-        if kill_every:
+        if kill_every and end - time.monotonic() > kill_every / 2:
             children = [child for name, child in processes(host).items() if name != 'ventilator']
             random.choice(children).kill()
 
@@ -101,7 +102,10 @@ def processes(host: Host) -> dict[str, psutil.Process]:
     ventilator = psutil.Process(host.pid)
     found = {'ventilator': ventilator}
     for child in ventilator.children():
-        module = child.cmdline()[-1].rpartition('.')[2]
+        try:
+            module = child.cmdline()[-1].rpartition('.')[2]
+        except psutil.NoSuchProcess:  # killed, and not yet reaped
+            continue
         name = module
         while name in found:
             name = '%s %d' % (module, 1 + sum(known.startswith(module) for known in found))

@@ -1,0 +1,102 @@
+"""Nothing is lost, wrong or doubled while the children of a server are killed and stopped at random, seeded, times.
+
+`CHAOS_SEED` chooses another seed, `CHAOS_REQUESTS` another number of requests, `CHAOS_FAULTS` of faults. The counts are
+printed (`pytest -s`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+
+import pytest
+from chaos import (
+    Ask,
+    Material,
+    Mayhem,
+    Outcome,
+    ask_all,
+    ask_and_fetch,
+    ask_by_http,
+    ask_in_a_stream,
+    ask_one_by_one,
+    connect,
+)
+
+from processes import fake_server, wait_for
+from serving import SMALL_MODEL, ServerProcess
+
+SEED = int(os.environ.get('CHAOS_SEED', '5'))
+REQUESTS = int(os.environ.get('CHAOS_REQUESTS', '5000'))
+FAULTS = int(os.environ.get('CHAOS_FAULTS', '20'))
+MOST_ROWS = 60
+
+WORDS = (
+    'the of and in to was he is as for on with that it his by at from her she you had an were but be this are'.split()
+)
+HTTP_READY = re.compile(r'HTTP is served at http://[^ ]*:(\d+)')
+
+POISON = 2
+COUNTERS = ('num_worker_restart', 'num_sink_restart', 'num_http_restart', 'num_requeued_job', 'num_poisoned_request',
+            'num_given_up_reply', 'num_gone_request')  # fmt: skip
+WITH_PROXY: Sequence[Ask] = [ask_one_by_one] * 11 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2 + [ask_by_http]
+WITHOUT: Sequence[Ask] = [ask_one_by_one] * 12 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2
+
+
+def report(name: str, outcome: Outcome, mayhem: Mayhem, server: ServerProcess, seconds: float) -> None:
+    """Print what was asked, done, and counted by the server."""
+    with connect(server) as client:
+        statistic = client.server_status['statistic']
+    print('\nchaos %s seed=%d seconds=%.0f' % (name, SEED, seconds))
+    print('  requests: %s' % dict(+outcome.counts))
+    print('  faults: %s' % dict(mayhem.counts))
+    print('  status: %s' % {name: statistic[name] for name in COUNTERS})
+
+
+def complaints(outcome: Outcome, server: ServerProcess) -> str:
+    """What the clients were told, and what the server said of it."""
+    return '\n'.join([*outcome.errors[:20], *(line for line in server.log.splitlines() if line[:2] in ('E:', 'W:'))])
+
+
+def assert_all_well(server: ServerProcess, outcome: Outcome, expected: dict[str, int]) -> None:
+    """What became of the requests is what is expected, and the server, at peace again, has nothing left to do."""
+    assert dict(+outcome.counts) == expected, complaints(outcome, server)
+    with connect(server) as client:
+        wait_for(lambda: client.server_status['statistic']['unfinished_requests'] == 0)
+        statistic = client.server_status['statistic']
+    assert statistic['queue_rows'] == 0
+
+
+@pytest.mark.timeout(280)
+def test_5000_requests_of_16_clients_are_answered_once_and_rightly_while_children_are_killed_and_stopped() -> None:
+    words = ('-num_worker', '3', '-worker_timeout', '3', '-http_port', '0', '-http_host', '127.0.0.1')
+    with fake_server(*words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_BOUNDS='{"gone_s": 5}') as server:
+        server.wait_until_ready()
+        server.http_port = int(server.wait_for_log(HTTP_READY)[1])
+        material = Material(server, WORDS)
+        started = time.monotonic()
+        with Mayhem(server, SEED, pauses_s=(0.3, 0.7), most=FAULTS) as mayhem:
+            outcome = ask_all(server, material, REQUESTS, WITH_PROXY, MOST_ROWS, POISON)
+        report('with fake workers', outcome, mayhem, server, time.monotonic() - started)
+        assert_all_well(server, outcome, {'answered': REQUESTS, 'poison': POISON})
+        assert server.stop() == 0
+        assert 'Traceback' not in server.log
+
+
+@pytest.mark.timeout(280)
+def test_5000_requests_of_16_clients_of_the_real_graph_are_answered_once_and_rightly_while_children_are_killed() -> (
+    None
+):
+    words = ('-model_dir', SMALL_MODEL, '-num_worker', '2', '-worker_timeout', '5', '-max_batch_size', '64')
+    with ServerProcess(*words) as server:
+        server.wait_until_ready()
+        material = Material(server, WORDS)
+        started = time.monotonic()
+        with Mayhem(server, SEED, pauses_s=(1.0, 4.0), most=FAULTS // 3) as mayhem:
+            outcome = ask_all(server, material, REQUESTS, WITHOUT, MOST_ROWS)
+        report('with the real graph', outcome, mayhem, server, time.monotonic() - started)
+        assert_all_well(server, outcome, {'answered': REQUESTS})
+        assert server.stop() == 0
+        assert 'Traceback' not in server.log

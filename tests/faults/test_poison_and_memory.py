@@ -1,0 +1,132 @@
+"""Poison and memory: a request that kills workers is told so, and one that is too large at once is computed in halves."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bert_serving.client import BertClient
+from bert_serving.client import ServerError as RequestFailed
+from bert_serving.server.scheduling import (
+    Arrived,
+    Limits,
+    Scheduler,
+    SendJob,
+    SinkLost,
+    SinkReady,
+    WorkerLost,
+    WorkerReady,
+)
+from bert_serving.server.wire import EncodeRequest
+from processes import children_of, fake_server, wait_for
+from serving import ServerProcess
+
+LIMITS = Limits(
+    max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
+    max_queue_rows=10_000, max_queue_bytes=1_000_000,
+)  # fmt: skip
+
+
+def connect(server: ServerProcess) -> BertClient:
+    return BertClient(port=server.port, port_out=server.port_out, timeout=60_000)
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_poison_the_request_that_kills_is_answered_with_an_error_and_all_beside_it_with_vectors(
+    workers: int, tmp_path: Path
+) -> None:
+    gate = tmp_path / 'gate'
+    with fake_server('-num_worker', str(workers), FAKE_WORKER_GATE=str(gate)) as server:
+        server.wait_until_ready()
+        with connect(server) as poisoner, connect(server) as innocent:
+            for length in range(1, 9):
+                innocent.encode(['the ' * length] * length, blocking=False)
+            poisoner.encode(['they kill'], blocking=False)
+            gate.touch()
+            with pytest.raises(RequestFailed, match='PoisonedRequest: two workers died') as caught:
+                poisoner.fetch_all()
+            assert 'do not send it again' in str(caught.value)
+            answers = innocent.fetch_all()
+            assert [len(answer) for answer in answers] == list(range(1, 9))
+            for length, answer in enumerate(answers, 1):
+                np.testing.assert_array_equal(answer, innocent.encode(['the ' * length] * length))
+            statistic = innocent.server_status['statistic']
+        assert statistic['num_poisoned_request'] == 1
+        assert statistic['num_worker_restart'] == 3, 'once among others, and twice alone'
+        assert server.stop() == 0
+
+
+def test_poison_sent_again_and_again_keeps_nobody_from_being_answered() -> None:
+    with fake_server('-num_worker', '2') as server:
+        server.wait_until_ready()
+
+        def send_poison() -> int:
+            with connect(server) as client:
+                for _ in range(2):
+                    with pytest.raises(RequestFailed, match='PoisonedRequest'):
+                        client.encode(['they kill'])
+            return 2
+
+        with ThreadPoolExecutor(1) as pool, connect(server) as client:
+            poison = pool.submit(send_poison)
+            answered = 0
+            while not poison.done():
+                assert client.encode(['the innocent']).shape == (1, 3)
+                answered += 1
+            assert poison.result() == 2
+            assert answered > 0
+        assert server.stop() == 0
+
+
+def test_poison_no_request_is_tried_alone_while_there_is_no_sink_to_say_that_it_is_done() -> None:
+    scheduler = Scheduler(LIMITS)
+    for worker in (0, 1):
+        scheduler.handle(WorkerReady(worker), 0)
+    scheduler.handle(Arrived(EncodeRequest(b'me', b'1', 1, b'["the"]')), 0)
+    scheduler.handle(SinkLost(), 0)
+    assert not [action for action in scheduler.handle(WorkerLost(0), 0) if isinstance(action, SendJob)]
+    (tried,) = scheduler.handle(SinkReady(), 0)
+    assert isinstance(tried, SendJob)
+    assert tried.worker == 1
+
+
+def test_memory_a_run_beyond_the_limit_is_logged_as_such_and_answered_in_halves() -> None:
+    with fake_server(FAKE_WORKER_ROOM_MB='700') as server:
+        server.wait_until_ready()
+        before = children_of(server)
+        with connect(server) as client:
+            texts = ['huge %s' % ('the ' * i) for i in range(12)]
+            assert client.encode(texts).shape == (12, 3)
+            assert client.server_status['statistic']['num_worker_restart'] == 0
+        assert re.search('W:WORKER-0:.*out of memory: a run failed and is tried in halves rows=12', server.log), (
+            server.log
+        )
+        assert children_of(server) == before
+        assert server.stop() == 0
+
+
+def test_memory_a_row_that_is_too_much_by_itself_is_an_error_for_its_sender_alone() -> None:
+    with fake_server(FAKE_WORKER_ROOM_MB='100') as server:
+        server.wait_until_ready()
+        with connect(server) as client:
+            with pytest.raises(RequestFailed, match=r'InternalError: worker 0 failed on the request: .*Memory'):
+                client.encode(['the first', 'a huge one'])
+            assert client.encode(['the next']).shape == (1, 3)
+        assert server.stop() == 0
+
+
+def test_memory_a_worker_killed_for_it_is_logged_as_such_and_its_job_computed_in_halves() -> None:
+    with fake_server() as server:
+        server.wait_until_ready()
+        with connect(server) as client:
+            texts = ['heavy %s' % ('the ' * i) for i in range(8)]
+            assert client.encode(texts).shape == (8, 3)
+            statistic = wait_for(lambda: client.server_status['statistic'])
+        assert statistic['num_worker_restart'] == 2, 'once among others, and once alone'
+        assert statistic['num_poisoned_request'] == 0
+        assert 'WORKER-0 was killed by SIGKILL! Perhaps out of memory?' in server.log
+        assert server.stop() == 0
