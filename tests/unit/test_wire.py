@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bert_serving.server.errors import REQUEST_ERRORS, InternalError, RequestError, WireError
 from bert_serving.server.wire import (
     MAX_DEADLINE_MS,
+    MAX_SECOND_TRY_BYTES,
     NO_OPTIONS,
     Answer,
     BadRequest,
@@ -312,3 +313,8 @@ def test_what_orjson_refuses_and_1_10_took_is_taken() -> None:
 )
 def test_an_identity_is_shown_printable_and_short(identity: bytes, shown: str) -> None:
     assert show_identity(identity) == shown
+
+
+def test_a_very_long_message_is_not_tried_twice() -> None:
+    with pytest.raises(RequestError, match='not JSON that can be read'):
+        decode_texts(b'["a"' + b' ' * MAX_SECOND_TRY_BYTES)

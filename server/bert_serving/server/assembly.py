@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InternalError
+from .errors import InternalError, TooLarge
 from .wire import (
     MAX_IDENTITY_BYTES,
     Answer,
@@ -146,13 +146,17 @@ class Bounds:
     """How long an answer waits for a subscriber, or for a subscriber's full queue to move."""
     unread_s_at_the_end: float = 2.0
     """How long it waits for a subscriber when the server is about to stop."""
-    unread_replies: int = 200_000
-    """Answers that wait; beyond it the oldest are given up. Errors are small, but each takes two kilobytes of memory."""
+    unread_replies: int = 100_000
+    """Answers that wait; beyond it the oldest are given up. Errors are small, but each takes some kilobytes of memory."""
     unread_bytes: int = 1 << 30
     """Bytes of all answers that wait; beyond it the oldest are given up."""
     unclaimed_identities: int = 10_000
     """Identities without a subscriber for which answers wait; beyond it the oldest are given up. Errors to what made up its
     identity are small, but many."""
+    subscribed_identities: int = 100_000
+    """Identities that have subscribers; one more is refused."""
+    open_bytes: int = 4 << 30
+    """Bytes of parts that wait for others of their request; beyond it the largest request is answered with an error."""
     gone_s: float = 20.0
     """How long an identity may have no subscriber before the work for it is dropped."""
     left_identities: int = 100_000
@@ -173,6 +177,7 @@ class _Assembly:
     total_rows: int
     parts: int
     received: dict[int, Part] = field(default_factory=dict)
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -203,6 +208,8 @@ class Assembler:
         )  # identities with answers and no subscriber, oldest first
         self._left: OrderedDict[bytes, float] = OrderedDict()  # since when an identity has no subscriber
         self._waiting = 0
+        self._open_bytes = 0
+        self._subscribed = 0
         self._waiting_bytes = 0
         self._unread_s = bounds.unread_s
         self._blocked: dict[bytes, float] = {}  # since when a reader's queue is full
@@ -240,15 +247,15 @@ class Assembler:
                 self._finish(number)
             case Register(number, parts, total_rows, identity, request_id):
                 self._assembly(number, parts, total_rows, identity, request_id)
-                if not self._has_subscriber(
-                    identity
-                ):  # a sink that begins knows of nobody who has left the one before it
+                if not self._has_subscriber(identity):  # it may have left the sink before this one
                     self._miss(identity, now)
             case Refuse(identity, request_id, error, number):
                 if number not in self._finished:  # of two answers, the second would be none
                     if number:
                         self._finish(number)
-                    yield from self._post(identity, encode_error(identity, request_id, error), None, False, now)
+                    yield from self._post(
+                        identity, encode_error(identity, request_id, error), number or None, False, now
+                    )
             case Status(identity, request_id, body):
                 yield from self._post(identity, encode_status(identity, request_id, body), None, True, now)
             case Subscribed(topic):
@@ -283,8 +290,22 @@ class Assembler:
         if assembly is None or header.part in assembly.received:
             return
         assembly.received[header.part] = part
+        assembly.bytes += len(part.answer.body)
+        self._open_bytes += len(part.answer.body)
         if len(assembly.received) == assembly.parts:
             yield from self._complete(header.number, assembly, now)
+        elif self._open_bytes > self.bounds.open_bytes:
+            yield from self._give_largest_up(now)
+
+    def _give_largest_up(self, now: float) -> Iterator[Action]:
+        number = max(self._open, key=lambda number: self._open[number].bytes)
+        assembly = self._open[number]
+        fault = TooLarge('the answers that are being put together have more than %d bytes, and this one, of %d rows, has '
+                         'most of them: send it in parts' % (self.bounds.open_bytes, assembly.total_rows))  # fmt: skip
+        yield Complain('a request of %s was given up: %s' % (show_identity(assembly.identity), fault.message))
+        self._finish(number)
+        frames = encode_error(assembly.identity, assembly.request_id, fault)
+        yield from self._post(assembly.identity, frames, number, False, now)
 
     def _complete(self, number: int, assembly: _Assembly, now: float) -> Iterator[Action]:
         try:
@@ -307,7 +328,9 @@ class Assembler:
         yield from self._post(header.identity, frames, header.number, False, now)
 
     def _finish(self, number: int) -> None:
-        self._open.pop(number, None)
+        assembly = self._open.pop(number, None)
+        if assembly is not None:
+            self._open_bytes -= assembly.bytes
         if number in self._finished:
             return
         self._finished.add(number)
@@ -340,7 +363,11 @@ class Assembler:
             yield Complain('a subscription of %d bytes was refused: no identity is longer than %d'
                            % (len(topic), MAX_IDENTITY_BYTES))  # fmt: skip
             return
+        if self._subscribed >= self.bounds.subscribed_identities and not self._has_subscriber(topic):
+            yield Complain('a subscription was refused: %d identities have subscribers already' % self._subscribed)
+            return
         yield Grant(topic)
+        self._subscribed += not self._has_subscriber(topic)
         box = self._mailboxes.setdefault(topic, _Mailbox())
         box.subscribers += 1
         box.lossy = False
@@ -354,6 +381,7 @@ class Assembler:
             return
         box.subscribers -= 1
         if not box.subscribers:
+            self._subscribed -= 1
             self._blocked.pop(topic, None)
             self._miss(topic, now)
             if box.waiting:

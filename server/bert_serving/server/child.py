@@ -45,6 +45,9 @@ EXIT_ORPHANED = 71
 CHILD_MAIN = 'bert_serving.server.child_main'
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
+REAP_S = 2.0
+"""How long a process may take to end when its pipes are closed."""
+
 BEAT_S = 1.0
 """How often a process says that it is alive."""
 
@@ -178,7 +181,10 @@ class Child:
         """Note that the process is gone, and give its pipes back."""
         process = self._started
         os.close(self._reports)
-        code = process.wait()
+        try:
+            code = process.wait(REAP_S)
+        except subprocess.TimeoutExpired:  # its pipes are closed and it does not end: the system is at it
+            code = -signal.SIGKILL
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()

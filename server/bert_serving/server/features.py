@@ -112,6 +112,7 @@ class RowEncoder:
         self._max_position_embeddings = max_position_embeddings
         self._mask_cls_sep = mask_cls_sep
         self._no_special_token = no_special_token
+        self._most = max_seq_len or max_position_embeddings  # ids of a half: no row has more, however it is cut
 
     def encode(self, texts: Sequence[Text], first_row: int = 0) -> JobRows:
         """The rows of a job, one for each of its texts, of which there is at least one; `first_row` counts in errors.
@@ -132,18 +133,19 @@ class RowEncoder:
         return self._wordpiece.tokens_of(row.ids)
 
     def _segments(self, text: Text, index: int) -> tuple[list[int], list[int]]:
-        """The ids of the first and of the second half of text `index`, uncut and without special tokens."""
+        """The ids of the first and of the second half of text `index`, without special tokens; what no row can hold is cut."""
         if isinstance(text, list):
             if text and isinstance(text[0], int):
-                return self._check_ids(text, index), []
+                return self._check_ids(text, index)[: self._most], []
             text = cast('list[str]', text)
             at = text.index(PAIR_MARKER) if PAIR_MARKER in text else len(text)
-            return self._wordpiece.tokens_to_ids(text[:at]), self._wordpiece.tokens_to_ids(text[at + 1 :])
+            halves = text[:at][: self._most], text[at + 1 :][: self._most]
+            return self._wordpiece.tokens_to_ids(halves[0]), self._wordpiece.tokens_to_ids(halves[1])
         text = text.strip()
         first, marker, second = text.rpartition(f' {PAIR_MARKER} ')
         if not marker or '\n' in text:
-            return self._wordpiece.encode(text), []
-        return self._wordpiece.encode(first), self._wordpiece.encode(second)
+            return self._wordpiece.encode(text, self._most), []
+        return self._wordpiece.encode(first, self._most), self._wordpiece.encode(second, self._most)
 
     def _check_ids(self, ids: list[int], index: int) -> list[int]:
         for id_ in ids:

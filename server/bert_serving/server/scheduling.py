@@ -63,8 +63,15 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerDying:
+    """A worker has died; what it had still sent may be on its way. It gets no more jobs."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker has died, with all it held."""
+    """A worker has died, with all it held, and nothing comes from it any more."""
 
     worker: int
 
@@ -90,7 +97,7 @@ class Tick:
 
 
 Event = (
-    Arrived | BadRequest | CancelRequest | WorkerReady | WorkerLost | SinkLost | SinkReady | DrainStarted | Tick | Collected
+    Arrived | BadRequest | CancelRequest | WorkerReady | WorkerDying | WorkerLost | SinkLost | SinkReady | DrainStarted | Tick | Collected
     | Published | Gone
 )  # fmt: skip
 
@@ -101,6 +108,10 @@ class Cut:
 
     rows: int
     payload: bytes
+
+
+OBJECTS_BYTES = 4096
+"""What a request of one job takes beside its message."""
 
 
 def cut_request(request: EncodeRequest, max_batch_size: int) -> list[Cut]:
@@ -227,6 +238,8 @@ class _Request:
     """Parts that the sink has."""
     deaths: int = 0
     """Workers that died while they computed nothing but this."""
+    refusal: RequestError | None = None
+    """The error that it is being answered with, instead of vectors."""
 
     @property
     def rows(self) -> int:
@@ -247,6 +260,8 @@ class _Worker:
     """Whether it is kept free for suspects: it gets no other jobs."""
     alone_with: int | None = None
     """The number of the suspect that it holds, and nothing else."""
+    dying: bool = False
+    """Whether its process is gone: it gets no more jobs."""
 
     def take(self, job: Job) -> None:
         header = job.header
@@ -329,6 +344,9 @@ class Scheduler:
                 actions.append(TellSink(Refuse(identity, request_id, error)))
             case WorkerReady(worker):
                 self._workers[worker] = _Worker()
+            case WorkerDying(worker):
+                if worker in self._workers:
+                    self._workers[worker].dying = True
             case WorkerLost(worker):
                 actions += self._take_back(worker)
             case SinkLost():
@@ -353,13 +371,19 @@ class Scheduler:
     # Requests come and go ----------------------------------------------------------------------------------------------
 
     def _accept(self, request: EncodeRequest, now: float) -> Iterator[Action]:
+        try:
+            self._check_size(request)
+        except TooLarge as refusal:
+            self.counters.refused += 1
+            yield TellSink(Refuse(request.identity, request.request_id, refusal))
+            return
         digest = blake2b(request.payload, digest_size=16).digest()
         key = (request.identity, request.request_id, digest, request.options)
         if key in self._numbers:  # a client that lost its connection asks again for what is already on its way
             self._requests[self._numbers[key]].asked = now
             return
         try:
-            self._check(request)
+            self._check_time(request)
             cuts = cut_request(request, self.limits.max_batch_size)
         except (Busy, ShuttingDown) as refusal:
             self.counters.busy += isinstance(refusal, Busy)
@@ -370,18 +394,22 @@ class Scheduler:
         else:
             yield self._enter(request, key, cuts, now)
 
-    def _check(self, request: EncodeRequest) -> None:
-        """Raise RequestError if the request is too large, or comes at a wrong time."""
+    def _check_size(self, request: EncodeRequest) -> None:
+        """Raise TooLarge, before anything is done with the message that takes time."""
         limits, size = self.limits, len(request.payload)
-        if self._draining:
-            raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
         if request.rows > limits.max_request_rows:
             raise TooLarge('the request has %d rows, and -max_request_rows of the server is %d: send it in parts'
                            % (request.rows, limits.max_request_rows))  # fmt: skip
         if size > limits.max_message_bytes:
             raise TooLarge('the message has %d bytes, and -max_message_bytes of the server is %d: send it in parts'
                            % (size, limits.max_message_bytes))  # fmt: skip
-        rows_after, bytes_after = self._rows + request.rows, self._bytes + size
+
+    def _check_time(self, request: EncodeRequest) -> None:
+        """Raise RequestError if the request comes at a time at which no more are accepted."""
+        limits = self.limits
+        if self._draining:
+            raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
+        rows_after, bytes_after = self._rows + request.rows, self._bytes + _bytes_kept(request)
         if self._requests and (rows_after > limits.max_queue_rows or bytes_after > limits.max_queue_bytes):
             raise Busy('the server has %d rows to finish, and takes %d rows or %d MB at a time: send the request again '
                        'later' % (self._rows, limits.max_queue_rows, limits.max_queue_bytes >> 20))  # fmt: skip
@@ -391,11 +419,11 @@ class Scheduler:
         number, self._next_number = self._next_number, self._next_number + 1
         jobs = list(self._make_jobs(number, request, cuts))
         waiting = {lane: deque(job for job in jobs if job.header.urgent is lane) for lane in (True, False)}
-        self._requests[number] = _Request(key, now, now, len(request.payload), jobs, waiting)
+        self._requests[number] = _Request(key, now, now, _bytes_kept(request), jobs, waiting)
         self._numbers[key] = number
         self._numbers_of.setdefault(request.identity, set()).add(number)
         self._rows += request.rows
-        self._bytes += len(request.payload)
+        self._bytes += _bytes_kept(request)
         for lane in (True, False):
             if waiting[lane]:
                 self._turns[lane].append(number)
@@ -427,43 +455,55 @@ class Scheduler:
             self.counters.published += 1
             self.counters.rows_done += request.rows
             self.total_time.add(now - request.arrived)
-        else:
+        elif request.refusal is None:
             self.counters.failed += 1
         yield from self._forget(published.number)
 
     def _cancel(self, identity: bytes, request_id: bytes) -> Iterator[Action]:
         for number in sorted(self._numbers_of.get(identity, ())):
-            if self._requests[number].key[1] == request_id:
+            request = self._requests[number]
+            if request.key[1] == request_id and request.refusal is None:
                 self.counters.cancelled += 1
                 yield from self._drop(number)
 
     def _drop_those_of(self, identity: bytes, left: float) -> Iterator[Action]:
         """Drop what an identity asked for before it left; what it asks for again comes before its subscription."""
         for number in sorted(self._numbers_of.get(identity, ())):
-            if self._requests[number].asked > left:
+            request = self._requests[number]
+            if request.asked > left or request.refusal is not None:
                 continue
             self.counters.gone += 1
             yield from self._drop(number)
 
     def _expire(self, now: float) -> Iterator[Action]:
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, number = self._deadlines[0]
+            _, number = heappop(self._deadlines)
+            request = self._requests.get(number)
+            if request is None or request.refusal is not None:
+                continue
             self.counters.expired += 1
-            waited_ms = 1000 * (now - self._requests[number].arrived)
-            yield from self._drop(number, DeadlineExceeded(
-                'the request was not answered within its deadline: it waited %.0f ms' % waited_ms))  # fmt: skip
+            yield from self._refuse(number, DeadlineExceeded(
+                'the request was not answered within its deadline: it waited %.0f ms' % (1000 * (now - request.arrived))))  # fmt: skip
+        self._prune_deadlines()
 
-    def _drop(self, number: int, reason: RequestError | None = None) -> Iterator[Action]:
-        """Let go of a request that is not finished; its client gets `reason`, or nothing."""
-        header = self._requests[number].jobs[0].header
-        if reason is None:
-            yield TellSink(Drop(number))
-        else:
-            yield TellSink(Refuse(header.identity, header.request_id, reason, number))
+    def _drop(self, number: int) -> Iterator[Action]:
+        """Let go of a request that is not finished, and for which nobody waits any more."""
+        yield TellSink(Drop(number))
         yield from self._forget(number)
 
+    def _refuse(self, number: int, reason: RequestError) -> Iterator[Action]:
+        """Answer an accepted request with `reason`. It is kept until that is published, like one that is computed."""
+        self._requests[number].refusal = reason
+        yield TellSink(self._refusal(number, reason))
+        yield from self._stop_work(number)
+
+    def _refusal(self, number: int, reason: RequestError) -> Refuse:
+        header = self._requests[number].jobs[0].header
+        return Refuse(header.identity, header.request_id, reason, number)
+
     def _forget(self, number: int) -> Iterator[Action]:
-        """Keep nothing of a request; workers that still hold jobs of it need not begin with them."""
+        """Keep nothing of a request."""
+        yield from self._stop_work(number)
         request = self._requests.pop(number)
         del self._numbers[request.key]
         identity = request.key[0]
@@ -473,11 +513,16 @@ class Scheduler:
         self._rows -= request.rows
         self._bytes -= request.bytes
         self._prune_deadlines()
-        for lane, turns in self._turns.items():
-            if request.waiting[lane]:
-                turns.remove(number)
+
+    def _stop_work(self, number: int) -> Iterator[Action]:
+        """Hand no more jobs of a request out; workers that hold jobs of it need not begin with them."""
+        request = self._requests[number]
         if len(request.collected) == len(request.jobs):
             return
+        for lane, waiting in request.waiting.items():
+            if waiting:
+                self._turns[lane].remove(number)
+                waiting.clear()
         self._suspects = deque(job for job in self._suspects if job.header.number != number)
         for name, worker in self._workers.items():
             if any(held == number for held, _, _ in worker.held):
@@ -514,13 +559,14 @@ class Scheduler:
         Without a sink none begins: it would be taken for unfinished until there is one, and answer for a death after it.
         """
         reserved = next((name for name, worker in self._workers.items() if worker.reserved), None)
-        if reserved is None and self._suspects and self._workers:
-            reserved = min(self._workers, key=lambda name: sum(self._workers[name].rows.values()))
+        living = [name for name, worker in self._workers.items() if not worker.dying]
+        if reserved is None and self._suspects and living:
+            reserved = min(living, key=lambda name: sum(self._workers[name].rows.values()))
             self._workers[reserved].reserved = True
         if reserved is None:
             return
         worker = self._workers[reserved]
-        if not worker.held and self._suspects and self._has_sink:
+        if not worker.held and self._suspects and self._has_sink and not worker.dying:
             job = self._suspects.popleft()
             yield self._hand_over(reserved, job, now)
             worker.alone_with = job.header.number
@@ -530,7 +576,7 @@ class Scheduler:
         """The worker that holds the fewest rows among those with credit for `rows` more of `lane`."""
         best = None
         for name, worker in self._workers.items():
-            if worker.reserved or worker.rows[lane] + rows > self._lane_rows[lane]:
+            if worker.reserved or worker.dying or worker.rows[lane] + rows > self._lane_rows[lane]:
                 continue
             load = sum(worker.rows.values())
             if best is None or load < best[0]:
@@ -581,14 +627,14 @@ class Scheduler:
             request.deaths += 1
             if request.deaths >= 2:
                 self.counters.poisoned += 1
-                yield from self._drop(job.header.number, PoisonedRequest(
+                yield from self._refuse(job.header.number, PoisonedRequest(
                     'two workers died while they computed this request and nothing else: do not send it again'))  # fmt: skip
             else:
                 self._suspects.appendleft(self._make_again(job, gently=True))
 
     def _is_wanted(self, job: Job) -> bool:
         request = self._requests.get(job.header.number)
-        return request is not None and job.header.part not in request.collected
+        return request is not None and request.refusal is None and job.header.part not in request.collected
 
     def _make_again(self, job: Job, gently: bool = False) -> Job:
         """The same job, to be handed out once more."""
@@ -602,11 +648,16 @@ class Scheduler:
         """Everything that is not published is computed again, in the order in which it came."""
         self._has_sink = False
         for worker in self._workers.values():
+            if worker.alone_with is not None:  # it stays a suspect
+                self._suspects.extendleft(self._make_again(job) for job in worker.held.values() if self._is_wanted(job))
             worker.forget_all()
         suspected = {(job.header.number, job.header.part) for job in self._suspects}
         for turns in self._turns.values():
             turns.clear()
         for number, request in self._requests.items():
+            if request.refusal is not None:
+                yield TellSink(self._refusal(number, request.refusal))
+                continue
             yield TellSink(self._registration(number))
             for part in self._parts_that_were_out(request, suspected):
                 self._make_again(request.jobs[part])
@@ -646,14 +697,21 @@ class Scheduler:
         self._check_that_no_job_is_lost()
 
     def _check_that_no_job_is_lost(self) -> None:
-        """Every part of every request is in exactly one place at least: waiting, suspected, held or collected."""
+        """Every part of every request is somewhere: waiting, suspected, held or collected."""
         places = {(job.header.number, job.header.part) for job in self._suspects}
         places |= {(number, part) for worker in self._workers.values() for number, part, _ in worker.held}
         for number, request in self._requests.items():
+            if request.refusal is not None:
+                continue
             waiting = [job.header.part for jobs in request.waiting.values() for job in jobs]
             _must(len(set(waiting)) == len(waiting), 'a job waits twice')
             known = set(waiting) | request.collected | {part for held, part in places if held == number}
             _must(known == set(range(len(request.jobs))), 'a job is nowhere')
+
+
+def _bytes_kept(request: EncodeRequest) -> int:
+    """What a request takes of the memory, roughly: of a small one, the objects that it is kept in."""
+    return len(request.payload) + OBJECTS_BYTES
 
 
 def _must(true: bool, otherwise: str) -> None:

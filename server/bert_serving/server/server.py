@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from types import TracebackType
 from typing import Any
@@ -47,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 LINGER_S = 5
 """How long the sink may take at the end to get the answers it has published through to their readers."""
+
+RESERVE_S = 3
+"""Of the time in which a server stops, what is kept for its last steps."""
 
 WORKER_STOP_S = 2
 """How long a worker may take to end by itself when nothing is asked of it any more."""
@@ -266,23 +269,26 @@ class BertServer(threading.Thread):
         Once everything is answered, nothing that a worker still computes is wanted, so it gets a moment and no more. The
         sink gets the time that its last answers may need to reach their readers.
         """
-        deadline = time.monotonic() + self.settings.shutdown_timeout
+        started, limit = time.monotonic(), self.settings.shutdown_timeout
+        deadline = started + limit
         unanswered = self._ventilator.unanswered
         if unanswered:
             logger.info('shutting down: %d accepted requests are answered first', unanswered)
-        self._drain_http(deadline)
+        self._drain_http(started + limit / 2)
         self._ventilator.start_drain()
-        self._run_while(lambda: self._ventilator.unanswered > 0, deadline - time.monotonic())
+        self._run_while(
+            lambda: self._ventilator.unanswered > 0, deadline - min(RESERVE_S, limit / 4) - time.monotonic()
+        )
         if self._ventilator.unanswered:
             logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
         self._ventilator.stop_listening()
         workers = self._supervisor.abandon(self._workers.values())
         self._ventilator.stop_workers()
-        self._run_while(lambda: self._supervisor.are_alive(workers), WORKER_STOP_S)
+        self._run_while(lambda: self._supervisor.are_alive(workers), min(WORKER_STOP_S, deadline - time.monotonic()))
         self._supervisor.kill(workers)
         sink = self._supervisor.abandon([] if self._sink is None else [self._sink])
         self._ventilator.stop_sink()
-        self._run_while(lambda: self._supervisor.are_alive(sink), LINGER_S + 1)
+        self._run_while(lambda: self._supervisor.are_alive(sink), min(LINGER_S, max(1, deadline - time.monotonic())))
 
     def _drain_http(self, deadline: float) -> None:
         """Let the proxy answer what it has taken in; it refuses what comes, and the ventilator not yet."""
@@ -351,7 +357,7 @@ class BertServer(threading.Thread):
             'feedback': self._feedback_endpoint,
             'port_out': self.port_out,
             'linger_ms': LINGER_S * 1000,
-            'bounds': dict(self.sink_bounds),
+            'bounds': {'open_bytes': _memory_bytes() // 3, **self.sink_bounds},
         })  # fmt: skip
 
     def _make_http(self) -> Child:
@@ -395,10 +401,15 @@ class BertServer(threading.Thread):
         if self.http_port is not None and self._http is None:
             self._http = Post(
                 make=self._make_http, on_ready=self._on_http_ready, on_beat=lambda _facts: None,
-                on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._end,
+                on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
             )  # fmt: skip
             self._supervisor.fill(self._http)
         self._check_whether_ready()
+
+    def _on_http_given_up(self, how: str) -> None:
+        if self._state is ServerState.STARTING:
+            self._end(how)
+        logger.error('%s: the server goes on without HTTP', how)
 
     def _on_http_ready(self, facts: dict[str, Any]) -> None:
         self.http_port = facts['http_port']
@@ -532,6 +543,12 @@ def check_writable(graph_tmp_dir: str) -> None:
         raise UsageError('-graph_tmp_dir: no file can be written in %s: %s' % (graph_tmp_dir, error.strerror)) from None
 
 
+def _memory_bytes() -> int:
+    """Of this machine."""
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
+@cache
 def _version_of(name: str) -> str:
     """The release of TensorFlow, whichever distribution it came in, without importing it."""
     for distribution in (name, name + '-cpu', name + '-intel'):

@@ -218,7 +218,7 @@ class Settings:
         10_000_000, SERVING, 'most rows of a request', parse=whole_number(1, MAX_ROWS), metavar='ROWS'
     )
     max_message_bytes: int = _option(
-        512 << 20, SERVING, 'most bytes of the texts of a request', parse=whole_number(1), metavar='BYTES'
+        128 << 20, SERVING, 'most bytes of the texts of a request', parse=whole_number(1), metavar='BYTES'
     )
     worker_timeout: int = _option(
         120, SERVING, 'seconds after which a worker, or the sink, that is stopped or has not finished a piece of work is '

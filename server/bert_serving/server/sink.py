@@ -60,6 +60,9 @@ TICK_S = 0.1
 MAX_MESSAGES_A_ROUND = 64
 """Parts read before subscriptions are looked at again."""
 
+MAX_SUBSCRIPTIONS_A_ROUND = 1024
+"""Subscriptions read before parts are looked at again."""
+
 RETRY_S = 0.005
 """How often, while a reader's queue is full."""
 
@@ -135,7 +138,9 @@ class Sink:
             socket.close()
 
     def _on_subscriptions(self) -> None:
-        while self._clients.poll(0):
+        for _ in range(MAX_SUBSCRIPTIONS_A_ROUND):
+            if not self._clients.poll(0):
+                return
             frame = self._clients.recv()
             if frame[:1] == b'\1':
                 self._handle(Subscribed(frame[1:]))

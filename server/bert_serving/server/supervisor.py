@@ -36,6 +36,12 @@ OnExit = Callable[[str, 'ChildFailed | None'], None]
 START_S = 900.0
 """How long a child may take to become ready, when it is started by its post."""
 
+LOADING_S = 30.0
+"""How long a child may be silent while it starts, at least: libraries that are loaded let no other thread on."""
+
+ASLEEP_S = 2.0
+"""Between two checks or two beats: after a longer pause it was we, or the machine, that stood still."""
+
 
 class ChildFailed(StartError):
     """A child could not start; the message is the child's own, and so is the exit code."""
@@ -86,7 +92,10 @@ class Supervisor:
         self._posts: list[Post] = []
         self._heard: dict[Child, float] = {}
         self._last_words: dict[Child, tuple[str | None, ChildFailed | None]] = {}
-        self._verdicts: dict[Child, str] = {}
+        self._verdicts: dict[Child, tuple[str, float]] = {}
+        self._exits: dict[Child, OnExit] = {}
+        self._undead: list[Child] = []
+        self._slept: dict[Child, float] = {}
         self._checked = time.monotonic()
 
     @property
@@ -106,6 +115,7 @@ class Supervisor:
         logger.debug('started %s pid=%s', child.name, child.pid)
         self._children.append(child)
         self._heard[child] = time.monotonic()
+        self._exits[child] = on_exit
         self._reactor.add(child.fileno(), lambda: self._on_report(child, on_ready, on_exit, on_beat))
 
     def run_to_end(self, child: Child, interrupted: Callable[[], bool]) -> dict[str, Any] | None:
@@ -120,6 +130,7 @@ class Supervisor:
         self.launch(child, facts.update, lambda how, failure: ended.append(failure or StartError(how)))
         while not ended and not interrupted():
             self._reactor.run_once(timeout_ms=100)
+            self.pass_time()
         if not ended:
             return None
         if not facts:
@@ -129,22 +140,21 @@ class Supervisor:
     def _on_report(self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat) -> None:
         report_fd = child.fileno()
         for report in child.read_reports():
-            self._heard[child] = time.monotonic()
+            heard_before, self._heard[child] = self._heard[child], time.monotonic()
             match report:
                 case Ready(facts):
                     on_ready(facts)
                 case Beat(facts):
                     on_beat(facts)
-                    self._judge_work(child, facts)
+                    self._judge_work(child, facts, heard_before)
                 case Failed(message, exit_code):
                     could_not_start = ChildFailed('%s: %s' % (child.name, message), exit_code)
                     self._last_words[child] = message, could_not_start if child.state is ChildState.STARTING else None
                 case Exited(_code, how, expected):
                     self._reactor.remove(report_fd)
-                    self._children.remove(child)
-                    del self._heard[child]
-                    words, failure = self._last_words.pop(child, (None, None))
-                    how = self._verdicts.pop(child, how)
+                    words, failure = self._last_words.get(child, (None, None))
+                    how, _ = self._verdicts.get(child, (how, 0.0))
+                    self._forget(child)
                     if not expected:
                         on_exit(how if words is None else '%s (%s)' % (how, words), failure)
 
@@ -197,26 +207,49 @@ class Supervisor:
             elif post.child is not None and post.state == 'starting' and now - post.since > START_S:
                 self._condemn(post.child, 'was not ready within %.0f s' % START_S)
         since_last, self._checked = now - self._checked, now
-        if since_last > 2 * CHECK_S:  # we were stopped, or the machine was: what the children said is still unread
+        if since_last > ASLEEP_S:  # what the children said meanwhile is still unread
             self._heard = dict.fromkeys(self._heard, now)
         for child, heard in list(self._heard.items()):
-            if now - heard > self._hang_s:
+            most_s = max(self._hang_s, LOADING_S) if child.state is ChildState.STARTING else self._hang_s
+            if now - heard > most_s:
                 self._condemn(child, 'was silent for %.0f s: stopped or stuck' % (now - heard))
+        for child, (_, condemned) in list(self._verdicts.items()):
+            if now - condemned > REAP_S:
+                self._leave(child)
 
     @property
     def next_start(self) -> float | None:
         """The time of `time.monotonic` at which a child is to be started, if any is."""
         return min((post.start_at for post in self._posts if post.start_at is not None), default=None)
 
-    def _judge_work(self, child: Child, facts: dict[str, Any]) -> None:
-        busy_s = facts.get('busy_s', 0.0)
-        if busy_s > self._hang_s:
+    def _judge_work(self, child: Child, facts: dict[str, Any], heard_before: float) -> None:
+        """Condemn a child that is too long at one piece; a pause between its beats is one in which it stood still."""
+        busy_s, pause_s = facts.get('busy_s', 0.0), self._heard[child] - heard_before
+        if pause_s > ASLEEP_S:
+            self._slept[child] = self._slept.get(child, 0.0) + pause_s
+        if busy_s < self._slept.get(child, 0.0):
+            del self._slept[child]
+        if busy_s - self._slept.get(child, 0.0) > self._hang_s:
             self._condemn(child, 'was at one piece of work for %.0f s' % busy_s)
 
     def _condemn(self, child: Child, why: str) -> None:
         if child.state in (ChildState.STARTING, ChildState.READY) and child not in self._verdicts:
-            self._verdicts[child] = '%s %s; it was killed' % (child.name, why)
+            self._verdicts[child] = '%s %s; it was killed' % (child.name, why), time.monotonic()
             child.destroy()
+
+    def _leave(self, child: Child) -> None:
+        """A killed process that the system can not end, for a driver that hangs: as far as we go, it is gone."""
+        how, _ = self._verdicts[child]
+        self._reactor.remove(child.fileno())
+        self._undead.append(child)
+        on_exit = self._exits[child]
+        self._forget(child)
+        on_exit('%s and does not go' % how, None)
+
+    def _forget(self, child: Child) -> None:
+        self._children.remove(child)
+        for known in (self._heard, self._last_words, self._verdicts, self._exits, self._slept):
+            known.pop(child, None)
 
     # The end -----------------------------------------------------------------------------------------------------------
 
@@ -251,3 +284,5 @@ class Supervisor:
             self._reactor.remove(child.fileno())
             child.kill_and_reap(REAP_S)
         self._children.clear()
+        for child in self._undead:
+            child.kill_and_reap(0)

@@ -25,6 +25,7 @@ it counts as unassigned.
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -40,6 +41,9 @@ CONTINUES = '##'
 
 MAX_WORD_CHARS = 100
 REMEMBERED_WORDS = 1 << 15
+
+LONG_TEXT_CHARS = 1 << 16
+"""A text that is longer may be looked at in part."""
 
 # What Google's BERT takes for an ideograph, by block. Kana and Hangul are not: they are spelt like any other script.
 IDEOGRAPHS = (
@@ -99,15 +103,28 @@ class WordPiece:
         """Whether `tokens_of` knows the id."""
         return index in self._tokens
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, without [CLS] and [SEP]; none for a blank text. Any `str` will do."""
+    def encode(self, text: str, most: int = sys.maxsize) -> list[int]:
+        """The first `most` ids of a text, without [CLS] and [SEP]; none for a blank text. Any `str` will do.
+
+        Of a very long text only as much is looked at as it takes: what no model sees need not cost a minute.
+        """
+        end = text.find(' ', LONG_TEXT_CHARS) if most < LONG_TEXT_CHARS < len(text) else -1
+        if end >= 0:
+            ids = self._encode(text[:end], most)
+            if len(ids) == most:
+                return ids
+        return self._encode(text, most)
+
+    def _encode(self, text: str, most: int) -> list[int]:
         ids: list[int] = []
         for word in self._words_of(text):
+            if len(ids) >= most:
+                return ids[:most]
             if len(word) <= MAX_WORD_CHARS:
                 ids += self._spell_remembered(word)
             else:
                 ids.append(self.unknown_id)
-        return ids
+        return ids[:most]
 
     def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
         """The ids of tokens made elsewhere, looked up as they are; what is not in the vocabulary is [UNK]."""

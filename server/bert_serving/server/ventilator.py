@@ -29,6 +29,7 @@ from .scheduling import (
     SinkReady,
     TellWorker,
     Tick,
+    WorkerDying,
     WorkerLost,
     WorkerReady,
 )
@@ -65,6 +66,9 @@ MAX_QUEUE_BYTES = 1 << 30
 
 INTAKE_HWM = 64
 """Messages of one connection that wait in memory to be read; the rest waits at the sender."""
+
+LAST_REFUSALS_S = 0.5
+"""How long a server that stops goes on refusing what has come."""
 
 LAST_WORDS_MS = 50
 """How long the last reports of a process that has died may be on their way round the ring."""
@@ -129,8 +133,12 @@ class Ventilator:
         reactor.add(self._requests, self._on_request)
 
     def stop_listening(self) -> None:
-        """Refuse what has come, and let go of the port: what comes now waits at its sender for the next server."""
-        while self._requests.poll(0):
+        """Refuse what has come, and let go of the port: what comes now waits at its sender for the next server.
+
+        What keeps coming faster than it is refused is left to the next server, too.
+        """
+        deadline = time.monotonic() + LAST_REFUSALS_S
+        while self._requests.poll(0) and time.monotonic() < deadline:
             self._on_request()
         self._reactor.remove(self._requests)
         self._requests.close()
@@ -147,6 +155,7 @@ class Ventilator:
     def remove_worker(self, worker: int) -> None:
         """A worker is gone: its jobs go to others, but for those whose parts the sink has."""
         if worker in self._workers:
+            self._handle(WorkerDying(worker))
             self._read_last_reports()
             self._workers.pop(worker).close()
             self._handle(WorkerLost(worker))
@@ -233,12 +242,13 @@ class Ventilator:
     def _on_request(self) -> None:
         frames = self._requests.recv_multipart(copy=False)
         try:
-            message = decode_client_message([frame.buffer for frame in frames])
+            self._obey(decode_client_message([frame.buffer for frame in frames]), frames[0])
         except WireError as error:
             self._garbage += 1
             logger.warning('%s', error)
-            return
-        self._obey(message, frames[0])
+        except Exception:  # out of memory for a message, say: it must not end the server
+            self._garbage += 1
+            logger.exception('a message could not be read')
 
     def _obey(self, message: ClientMessage, first: zmq.Frame) -> None:
         match message:

@@ -34,6 +34,8 @@ SHOW_STATUS = b'SHOW_STATUS'
 TERMINATION = b'TERMINATION'
 CANCEL = b'CANCEL'
 
+MAX_SECOND_TRY_BYTES = 16 << 20
+
 EXTENSIONS = ('options', 'token_ids', 'cancel')
 """What this server understands beside the protocol of 1.10, as its configuration advertises it."""
 
@@ -192,15 +194,17 @@ def show_identity(identity: bytes) -> str:
 def decode_texts(payload: Buffer) -> Any:
     """The JSON value of a request's message; its shape is for the caller to check.
 
-    What orjson refuses is tried with `json`, which takes the lone surrogates and NaN that 1.10 took.
+    What orjson refuses is tried with `json`, which takes the lone surrogates and NaN that 1.10 took, and takes its time:
+    `MAX_SECOND_TRY_BYTES` bounds it.
 
     Raises:
         RequestError: no JSON, not UTF-8, or nested too deeply to be read.
     """
     try:
         return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        pass
+    except orjson.JSONDecodeError as error:
+        if len(payload) > MAX_SECOND_TRY_BYTES:
+            raise RequestError('the message is not JSON that can be read: %s' % error) from None
     try:
         return json.loads(str(payload, 'utf-8'))
     except UnicodeDecodeError as error:
@@ -461,7 +465,7 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
             return [b'GONE', identity, _GONE.pack(away_s)]
         case Drain():
             return [b'DRAIN']
-        case _:
+        case Stop():  # pragma: no branch (mypy knows that there is no other)
             return [b'STOP']
 
 

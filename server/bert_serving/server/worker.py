@@ -142,7 +142,7 @@ class Worker:
         return {'busy_s': max(self._taking_in.seconds(), computing), 'tally': self._tally.to_json()}
 
     def _take_in_until_stopped(self, context: Context, intake: Socket) -> None:
-        sink = self._connect_to_sink(context)
+        sink = self._connect_to_sink(context, self._sink_endpoint)
         while self._crash is None:
             if not intake.poll(500):
                 continue
@@ -160,7 +160,7 @@ class Worker:
                 case SinkMoved(endpoint) if endpoint != self._sink_endpoint:
                     sink.close()
                     self._move_to(endpoint)
-                    sink = self._connect_to_sink(context)
+                    sink = self._connect_to_sink(context, self._sink_endpoint)
                 case Stop():
                     break
         sink.close()
@@ -204,24 +204,25 @@ class Worker:
     # The compute thread ----------------------------------------------------------------------------------------------
 
     def _compute_until_stopped(self, context: Context) -> None:
-        endpoint, sink = self._sink_endpoint, self._connect_to_sink(context)
+        endpoint, sink = self._sink_endpoint, self._connect_to_sink(context, self._sink_endpoint)
         try:
-            while (run := self._next_run()) is not None:
-                if endpoint != self._sink_endpoint:
+            while (next_run := self._next_run()) is not None:
+                run, wanted = next_run
+                if wanted != endpoint:
                     sink.close()
-                    endpoint, sink = self._sink_endpoint, self._connect_to_sink(context)
+                    endpoint, sink = wanted, self._connect_to_sink(context, wanted)
                 self._compute(run, sink)
         except BaseException as error:
             self._crash = error
         finally:
             sink.close()
 
-    def _next_run(self) -> Run | None:
-        """Wait for rows; None when the worker is to stop and everything is computed."""
+    def _next_run(self) -> tuple[Run, str] | None:
+        """Wait for rows; return a run and the sink that it is for. None when the worker is to stop and all is computed."""
         with self._changed:
             while (run := self._batcher.next_run()) is None and not self._stopping:
                 self._changed.wait()
-            return run
+            return None if run is None else (run, self._sink_endpoint)
 
     def _compute(self, run: Run, sink: Socket) -> None:
         """Compute a run and send what it completes.
@@ -280,10 +281,10 @@ class Worker:
         answer = Answer('int32', list(ids.shape), ids.tobytes(), tokens, counts)
         return Part(self._number, job.header, answer, ids.shape[1])
 
-    def _connect_to_sink(self, context: Context) -> Socket:
+    def _connect_to_sink(self, context: Context, endpoint: str) -> Socket:
         """A socket of the calling thread's own; ZeroMQ sockets are not to be shared."""
         socket = make_socket(context, zmq.PUSH)
-        socket.connect(self._sink_endpoint)
+        socket.connect(endpoint)
         return socket
 
     def _send(self, sink: Socket, message: Part | FailedPart | DroppedPart) -> None:

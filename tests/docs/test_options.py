@@ -1,0 +1,37 @@
+"""The tables of options are those of the code, whether they were made from it or written by hand."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+
+from bert_serving.client import BertClient
+from bert_serving.server.settings import OPTIONS, Settings
+from pages import ROOT
+
+
+def test_the_tables_are_current() -> None:
+    """After a change of an option: python docs/options.py."""
+    process = subprocess.run(
+        [sys.executable, str(ROOT / 'docs' / 'options.py'), '--check'], capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 0, process.stderr
+
+
+def test_the_table_of_client_md_has_the_defaults_of_the_client() -> None:
+    rows = re.findall(r'^\| `(\w+)` \| (.*?) \|', (ROOT / 'docs' / 'client.md').read_text('utf-8'), re.MULTILINE)
+    parameters = inspect.signature(BertClient.__init__).parameters
+    said = {name: default for name, default in rows if name in parameters}
+    assert set(parameters) - set(said) == {'self', 'ip', 'port', 'port_out'}
+    said.pop('identity')  # a random one
+    assert said == {name: '`%r`' % (parameters[name].default,) for name in said}
+
+
+def test_the_table_of_http_md_has_the_defaults_of_the_server() -> None:
+    rows = re.findall(r'^\| `-(\w+)` \| `?([\w.*]+)`? \|', (ROOT / 'docs' / 'http.md').read_text('utf-8'), re.MULTILINE)
+    assert len(rows) >= 6
+    for name, default in rows:
+        assert name in OPTIONS
+        assert default == str(getattr(Settings(), name)), name
