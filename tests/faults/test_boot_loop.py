@@ -36,15 +36,17 @@ def test_boot_loop_a_worker_that_says_why_it_can_not_start_is_not_tried_again() 
 
 def test_boot_loop_a_worker_that_can_not_come_back_is_given_up_and_the_last_one_ends_the_server(tmp_path: Path) -> None:
     broken = tmp_path / 'broken'
-    with fake_server('-num_worker', '2', FAKE_WORKER_BROKEN_BY=str(broken)) as server:
+    with fake_server(
+        '-num_worker', '2', FAKE_WORKER_BROKEN_BY=str(broken), FAKE_PATIENCE='{"least_s": 2}'
+    ) as server:
         server.wait_until_ready()
         broken.touch()
         first, second = children_of(server, WORKER)
         send(first, signal.SIGKILL)
-        server.wait_for_log('5 starts have failed: the server goes on without it')
+        server.wait_for_log('starts have failed: the server goes on without it')
         with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
             assert client.encode(['the other one']).shape == (1, 3)
             assert sorted(worker['state'] for worker in client.server_status['workers']) == ['gone', 'ready']
         send(second, signal.SIGKILL)
         assert server.wait() == 1
-        assert '5 starts have failed, and no worker is left' in server.log
+        assert 'starts have failed, and no worker is left' in server.log

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
+from bert_serving.server.http.guard import make_key_check
 from bert_serving.server.http.lanes import FrontDoor, Lanes
 from fake_backend import FakeBackend
 
@@ -34,7 +35,7 @@ def open_door(backend: FakeBackend) -> Iterator[OpenDoor]:
 
     def make(**options: object) -> FrontDoor:
         config = HttpConfig(host='127.0.0.1', **options)  # type: ignore[arg-type]
-        lanes = Lanes(config.max_connect, config.max_waiting)
+        lanes = Lanes(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
         app = create_app(
             backend, config, lambda: doors[-1][0].is_draining, lambda: lanes.working, lambda: lanes.waiting
         )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bert_serving.server.http import answers
 from bert_serving.server.http.answers import dump, embeddings_answer, encode_answer, fit_dimensions, tokenize_answer
 from bert_serving.server.http.faults import KINDS, Fault, fault_of_server, fault_of_status
 from bert_serving.server.http.health import Report, judge, model_names
@@ -19,7 +20,7 @@ VECTORS = np.array([[0.1, -2.5, 3e-7], [3, 4, 0]], np.float32)
 
 
 def test_the_answer_of_1_10_and_that_of_its_documentation() -> None:
-    answer = json.loads(encode_answer({'a': [1]}, VECTORS, '', show_tokens=False))
+    answer = json.loads(b''.join(encode_answer({'a': [1]}, VECTORS, '', show_tokens=False)))
     assert list(answer) == ['id', 'result', 'results', 'status']
     assert answer['id'] == {'a': [1]}
     assert answer['status'] == 200
@@ -28,14 +29,14 @@ def test_the_answer_of_1_10_and_that_of_its_documentation() -> None:
 
 
 def test_tokens_are_shown_or_null() -> None:
-    assert json.loads(encode_answer(1, VECTORS, [['a']], show_tokens=True))['tokens'] == [['a']]
-    assert json.loads(encode_answer(1, VECTORS, '', show_tokens=True))['tokens'] is None
+    assert json.loads(b''.join(encode_answer(1, VECTORS, [['a']], show_tokens=True)))['tokens'] == [['a']]
+    assert json.loads(b''.join(encode_answer(1, VECTORS, '', show_tokens=True)))['tokens'] is None
 
 
 @pytest.mark.parametrize('dtype', [np.float16, np.float32])
 def test_numbers_are_written_so_that_they_come_back(dtype: Any) -> None:
     array = np.random.default_rng(5).standard_normal((3, 4, 5)).astype(dtype)
-    result = json.loads(encode_answer(1, array, '', show_tokens=False))['result']
+    result = json.loads(b''.join(encode_answer(1, array, '', show_tokens=False)))['result']
     np.testing.assert_array_equal(np.array(result, dtype), array)
 
 
@@ -156,3 +157,10 @@ def test_labels_of_routes() -> None:
     assert speaks_openai('/v1')
     assert speaks_openai('/v1/models')
     assert not speaks_openai('/v1models')
+
+
+def test_an_answer_that_is_too_large_to_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, 'MAX_NUMBERS', VECTORS.size - 1)
+    with pytest.raises(Fault) as caught:
+        encode_answer(1, VECTORS, '', show_tokens=False)
+    assert caught.value.status == 413

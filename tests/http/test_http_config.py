@@ -68,7 +68,16 @@ def test_a_file_without_keys_is_refused(tmp_path: Path) -> None:
 def test_origins() -> None:
     assert read_origins('*') == ('*',)
     assert read_origins('https://a.example, http://localhost:3000') == ('https://a.example', 'http://localhost:3000')
-    for wrong in ('a.example', 'https://a.example/', 'https://a.example/path', 'ftp://a'):
+    assert read_origins('http://[::1]:3000') == ('http://[::1]:3000',)
+    for wrong in (
+        'https://*.example.org',
+        'https://a.example$',
+        'https://(a|b)',
+        'a.example',
+        'https://a.example/',
+        'https://a.example/path',
+        'ftp://a',
+    ):
         with pytest.raises(UsageError, match='is no origin'):
             read_origins(wrong)
 

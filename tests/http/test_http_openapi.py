@@ -52,7 +52,7 @@ def test_the_document_is_served(backend: FakeBackend, http: FlaskClient) -> None
     assert 'security' not in document['paths']['/health']['get']
 
 
-def test_what_the_document_does_not_say_does_not_happen(backend: FakeBackend) -> None:
+def test_the_examples_of_the_document_are_answered(backend: FakeBackend) -> None:
     """Each example of a request in the document is answered as it says."""
     http = create_app(backend).test_client()
     document = make_document(has_keys=False)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from scripted_server import ScriptedServer
 
-from bert_serving.server.child import Child, Exited, Ready, Report
+from bert_serving.server.child import Beat, Child, Exited, Ready, Report
 from bert_serving.server.settings import Settings
 from proxies import ProxyProcess, curl
 
@@ -145,6 +145,7 @@ def test_keys_and_texts_are_in_no_log_and_on_no_command_line(start: Start, tmp_p
         (('-http_port', 'TAKEN'), 1, 'can not be listened on'),
         (('-http_api_key_file', '/no/such/file'), 2, 'can not be read'),
         (('-cors', 'example.org'), 2, 'is no origin'),
+        (('-ip', 'a b'), 2, 'no address that can be connected to'),
         (('-port', '0'), 2, 'expected the ports of a running server'),
     ],
 )
@@ -170,18 +171,24 @@ def test_as_a_child_it_reports_its_port_and_ends_when_it_is_interrupted(server: 
     })  # fmt: skip
     child.start()
     try:
-        ready = next_report(child)
+        ready = next_report(child, Ready)
         assert isinstance(ready, Ready)
         port = ready.facts['http_port']
         assert curl('http://127.0.0.1:%d/encode' % port, *QUERY)[0] == 200
+        beat = next_report(child, Beat)
+        assert isinstance(beat, Beat)
+        assert 0 <= beat.facts['busy_s'] < PATIENCE_S
         child.interrupt()
-        ended = next_report(child)
+        ended = next_report(child, Exited)
         assert isinstance(ended, Exited)
         assert (ended.code, ended.expected) == (0, True)
     finally:
         child.kill_and_reap(10)
 
 
-def next_report(child: Child) -> Report:
-    assert select.select([child], [], [], PATIENCE_S)[0]
-    return child.read_reports()[0]
+def next_report(child: Child, kind: type[Report]) -> Report:
+    while True:
+        assert select.select([child], [], [], PATIENCE_S)[0]
+        for report in child.read_reports():
+            if isinstance(report, kind):
+                return report

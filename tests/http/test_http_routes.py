@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.faults import KINDS, Fault
+from bert_serving.server.http.health import Report
 from bert_serving.server.http.routes import ROUTES
-from fake_backend import FakeBackend
+from fake_backend import STATUS, FakeBackend
 
 TEXTS = ['hello world', 'good day!']
 
@@ -41,6 +42,19 @@ def test_encode_takes_a_form(http: FlaskClient) -> None:
     assert (answer.json['id'], len(answer.json['result'])) == ('7', 2)
     answer = http.post('/encode', data={'id': '7', 'texts': TEXTS}, content_type='multipart/form-data')
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize('content_type', ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=b'])
+def test_a_form_has_a_bound_of_fields(http: FlaskClient, backend: FakeBackend, content_type: str) -> None:
+    part = b'a&' if 'urlencoded' in content_type else b'--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n'
+    assert http.post('/encode', data=part * 17_000, content_type=content_type).status_code == 413
+    assert not backend.asked
+
+
+@pytest.mark.parametrize('path', ['/encode', '/tokenize'])
+def test_a_request_has_a_bound_of_texts(http: FlaskClient, backend: FakeBackend, path: str) -> None:
+    assert http.post(path, json={'id': 1, 'texts': ['a'] * 16_385}).status_code == 413
+    assert not backend.asked
 
 
 def test_encode_does_not_ask_for_a_content_type(http: FlaskClient) -> None:
@@ -163,6 +177,16 @@ def test_models(http: FlaskClient, backend: FakeBackend) -> None:
     assert http.get('/v1/models').status_code == 503
 
 
+def test_a_model_that_is_not_known_is_asked_for_again(http: FlaskClient, backend: FakeBackend) -> None:
+    """A status that is kept may be from before the server was there, or had another model."""
+    now = backend.status
+    for known in (None, {**STATUS, 'model_dir': '/models/other'}):
+        backend.report = lambda max_age_s=1.0, known=known: Report(known if max_age_s > 1 else now, True)  # type: ignore[method-assign]
+        assert http.get('/v1/models/tiny').status_code == 200
+        assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 200
+        assert http.get('/v1/models/nobody').status_code == 404
+
+
 def test_names_that_were_given(backend: FakeBackend) -> None:
     http = create_app(backend, HttpConfig(model_names=('text-embedding-3-small', 'org/tiny'))).test_client()
     assert http.get('/v1/models/org/tiny').status_code == 200
@@ -186,6 +210,8 @@ def test_every_fault_of_the_server_behind_has_its_status(
     assert ('error' in answer.json) == path.startswith('/v1')
     retry_after = KINDS[name].retry_after_s
     assert answer.headers.get('retry-after') == (None if retry_after is None else str(retry_after))
+    is_final = name in ('PoisonedRequest', 'NotImplemented', 'DeadlineExceeded')
+    assert answer.headers.get('x-should-retry') == ('false' if is_final else None)
 
 
 def test_a_fault_of_ours_is_a_500_that_says_no_more_than_its_kind(
@@ -250,8 +276,8 @@ def test_no_key_or_a_wrong_one_opens_nothing(guarded: FlaskClient, headers: dict
             assert answer.json['error']['code'] == 'invalid_api_key'
 
 
-def test_an_unknown_route_needs_a_key_too(guarded: FlaskClient) -> None:
-    assert guarded.get('/nowhere').status_code in (401, 404)
+def test_that_there_is_no_such_route_is_no_secret(guarded: FlaskClient) -> None:
+    assert guarded.get('/nowhere').status_code == 404
 
 
 def test_keys_and_texts_are_not_logged(
@@ -285,6 +311,22 @@ def test_cors_with_a_list_and_with_authorization(guarded: FlaskClient) -> None:
         assert refused.headers.get('access-control-allow-origin') == (origin if allowed else None), (
             'errors can be read too'
         )
+
+
+def test_an_origin_is_no_pattern(backend: FakeBackend) -> None:
+    config = HttpConfig(origins=('http://[::1]:3000', 'https://a.example'))
+    http = create_app(backend, config).test_client()
+    for origin, allowed in (('http://[::1]:3000', True), ('http://1:3000', False), ('https://a.example', True),
+                            ('https://a.example.evil.com', False), ('https://axexample', False)):  # fmt: skip
+        answer = http.get('/health', headers={'origin': origin})
+        assert answer.headers.get('access-control-allow-origin') == (origin if allowed else None)
+
+
+def test_a_browser_may_send_the_headers_that_clients_have(guarded: FlaskClient) -> None:
+    asked = {'origin': 'https://a.example', 'access-control-request-method': 'POST',
+             'access-control-request-headers': 'authorization, x-stainless-lang, x-stainless-os'}  # fmt: skip
+    allowed = guarded.options('/v1/embeddings', headers=asked).headers['access-control-allow-headers'].lower()
+    assert {'authorization', 'x-stainless-lang', 'x-stainless-os'} <= set(allowed.split(', '))
 
 
 def test_cors_is_open_by_default(http: FlaskClient) -> None:

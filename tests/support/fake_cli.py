@@ -1,4 +1,7 @@
-"""`bert-serving-start` with a `FakeServer`; `FAKE_SINK_BOUNDS` has those bounds of its sink that are not the default."""
+"""`bert-serving-start` with a `FakeServer`, and what of its patience is not the default.
+
+`FAKE_SINK_BOUNDS` has bounds of its sink, `FAKE_PATIENCE` those with children that die.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import json
 import os
 
 from bert_serving.server import cli
+from bert_serving.server.restarts import Patience
 from serving import FakeServer
 
 if __name__ == '__main__':
     FakeServer.sink_bounds = json.loads(os.environ.get('FAKE_SINK_BOUNDS', '{}'))
+    FakeServer.patience = Patience(**json.loads(os.environ.get('FAKE_PATIENCE', '{}')))
     cli.main(FakeServer)

@@ -38,9 +38,10 @@ class Restarts:
         self.patience = patience
         self.count = 0
         """Starts after the first."""
+        self.failed_starts = 0
+        """Starts since it was ready last, after none of which it became so again."""
         self._ready_since: float | None = None
         self._deaths = 0
-        self._failed_starts = 0
         self._failing_since: float | None = None
         self._was_ready = False
 
@@ -48,19 +49,19 @@ class Restarts:
         """The child can do its work."""
         self._ready_since = now
         self._was_ready = True
-        self._failed_starts = 0
+        self.failed_starts = 0
         self._failing_since = None
 
     def died(self, now: float) -> float | None:
         """The seconds after which it is to be started again; None if it is not."""
         if self._ready_since is None:
-            self._failed_starts += 1
+            self.failed_starts += 1
             self._failing_since = self._failing_since or now
         elif now - self._ready_since >= self.patience.steady_s:
             self._deaths = 0
         self._ready_since = None
         self._deaths += 1
-        if self._failed_starts >= self.patience.most_starts and self._has_failed_long(now):
+        if self.failed_starts >= self.patience.most_starts and self._has_failed_long(now):
             return None
         self.count += 1
         if self._deaths == 1:

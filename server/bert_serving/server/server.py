@@ -34,6 +34,7 @@ from .errors import ChildDied, ServingError, StartError, UsageError
 from .http.config import HttpConfig, check_installed
 from .model_dir import Model, find_model
 from .release import RELEASE
+from .restarts import PATIENCE, Restarts
 from .settings import Settings
 from .states import ServerEvent, ServerState, advance_server
 from .stats import WorkerTally
@@ -81,6 +82,8 @@ class BertServer(threading.Thread):
     http_module = 'bert_serving.server.http.proxy'
     sink_bounds: Mapping[str, Any] = {}
     """Those of `assembly.Bounds` that are not the default."""
+    patience = PATIENCE
+    """With children that die."""
 
     def __init__(self, args: argparse.Namespace | Settings) -> None:
         """`args` are those of `helper.get_args_parser`. Nothing happens before `start`.
@@ -338,13 +341,13 @@ class BertServer(threading.Thread):
             for worker, device in enumerate(devices.devices)))  # fmt: skip
         self._sink = Post(
             make=self._make_sink, on_ready=self._on_sink_ready, on_beat=self._on_sink_beat, on_lost=self._on_sink_lost,
-            on_given_up=self._end,
+            on_given_up=self._end, restarts=Restarts(self.patience),
         )  # fmt: skip
         self._workers = {
             worker: Post(
                 make=partial(self._make_worker, worker, device, graph), on_ready=partial(self._on_worker_ready, worker),
                 on_beat=partial(self._on_worker_beat, worker), on_lost=partial(self._on_worker_lost, worker),
-                on_given_up=self._on_worker_given_up,
+                on_given_up=self._on_worker_given_up, restarts=Restarts(self.patience),
             )
             for worker, device in enumerate(devices.devices)
         }  # fmt: skip
@@ -402,6 +405,7 @@ class BertServer(threading.Thread):
             self._http = Post(
                 make=self._make_http, on_ready=self._on_http_ready, on_beat=lambda _facts: None,
                 on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
+                restarts=Restarts(self.patience),
             )  # fmt: skip
             self._supervisor.fill(self._http)
         self._check_whether_ready()

@@ -194,7 +194,7 @@ class Supervisor:
             self._enter(post, 'restarting', start_at=now + pause_s)
         post.on_lost(how, failure)
         if pause_s is None:
-            post.on_given_up('%s; %d starts have failed' % (how, post.restarts.patience.most_starts))
+            post.on_given_up('%s; %d starts have failed' % (how, post.restarts.failed_starts))
         else:
             logger.error('%s; it is started again in %.1f s', how, pause_s)
 

@@ -17,6 +17,9 @@ from .faults import Fault
 
 Array = NDArray[Any]
 
+MAX_NUMBERS = 1 << 24
+"""How many numbers an answer of 1.10's may have: as text they are some 200 MB, and each is there twice."""
+
 
 def dump(value: Any) -> bytes:
     """JSON, with NumPy's arrays and numbers as lists and numbers; half a surrogate pair becomes a question mark."""
@@ -38,15 +41,21 @@ def _encodable(value: Any) -> Any:
     return value
 
 
-def encode_answer(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -> bytes:
-    """The answer of `POST /encode` to [B, D] or [B, T, D]; the array is written once for its two names.
+def encode_answer(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -> list[bytes]:
+    """The answer of `POST /encode` to [B, D] or [B, T, D], in parts; the array is written once for its two names.
 
     `tokens` is null when they were asked for and the server does not show them.
+
+    Raises:
+        Fault: the array is too large to be written as text.
     """
+    if array.size > MAX_NUMBERS:
+        message = 'the answer has %d numbers, but may have %d at most: send less at a time' % (array.size, MAX_NUMBERS)
+        raise Fault('TooLarge', message)
     vectors = dump(np.ascontiguousarray(array))
     shown = b',"tokens":' + dump(tokens or None) if show_tokens else b''
     head = b'{"id":' + dump(request_id)
-    return b''.join([head, b',"result":', vectors, b',"results":', vectors, shown, b',"status":200}'])
+    return [head, b',"result":', vectors, b',"results":', vectors, shown, b',"status":200}']
 
 
 def tokenize_answer(ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int]) -> bytes:

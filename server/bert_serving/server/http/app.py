@@ -69,6 +69,8 @@ def _answer_faults(app: Flask) -> None:
         response = Response(dump(body), status=fault.status, mimetype='application/json')
         if fault.kind.retry_after_s is not None:
             response.headers['retry-after'] = str(fault.kind.retry_after_s)
+        if fault.kind.is_final:
+            response.headers['x-should-retry'] = 'false'  # OpenAI's clients heed it
         return response
 
     @app.errorhandler(HTTPException)

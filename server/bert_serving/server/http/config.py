@@ -6,6 +6,7 @@ Made in the process of the proxy, and by a start that wants to know of a fault b
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ DEFAULT_PORT = 8125
 
 _PACKAGES = ('flask', 'flask_cors', 'flask_compress', 'flask_json', 'flask_swagger_ui', 'waitress', 'prometheus_client',
              'bert_serving.client')  # fmt: skip
+
+_ORIGIN = re.compile(r'https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?', re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def read_origins(text: str) -> tuple[str, ...]:
     """The origins of `-cors`: `*`, or addresses as a browser sends them."""
     origins = split(text)
     for origin in origins:
-        if origin not in ('*', 'null') and (not origin.startswith(('http://', 'https://')) or origin.count('/') != 2):
+        if origin not in ('*', 'null') and not _ORIGIN.fullmatch(origin):
             raise UsageError('-cors: %r is no origin: expected *, or a scheme, host and port as in '
                              'https://example.org or http://localhost:3000' % origin)  # fmt: skip
     return origins

@@ -12,12 +12,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The status of a kind of fault, how OpenAI's API calls it, and after how many seconds to try again."""
+    """The status of a kind of fault, how OpenAI's API calls it, and after how many seconds to try again.
+
+    `is_final`: the same request again would end the same way, though clients repeat what has such a status.
+    """
 
     status: int
     openai_type: str
     code: str
     retry_after_s: int | None = None
+    is_final: bool = False
 
 
 _CALLER, _SERVER = 'invalid_request_error', 'server_error'
@@ -33,12 +37,12 @@ KINDS: Mapping[str, Kind] = {
     'Busy': Kind(429, 'rate_limit_error', 'rate_limit_exceeded', retry_after_s=1),
     'ClientGone': Kind(499, _CALLER, 'client_gone'),
     'InternalError': Kind(500, _SERVER, 'internal_error'),
-    'PoisonedRequest': Kind(500, _SERVER, 'poisoned_request'),
-    'NotImplemented': Kind(501, _SERVER, 'not_implemented'),
+    'PoisonedRequest': Kind(500, _SERVER, 'poisoned_request', is_final=True),
+    'NotImplemented': Kind(501, _SERVER, 'not_implemented', is_final=True),
     'BadGateway': Kind(502, _SERVER, 'bad_gateway'),
     'ShuttingDown': Kind(503, _SERVER, 'shutting_down', retry_after_s=5),
     'Unavailable': Kind(503, _SERVER, 'unavailable', retry_after_s=5),
-    'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded'),
+    'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded', is_final=True),
 }
 """The kinds; those of the server's error replies have the names that they have on the wire."""
 

@@ -16,6 +16,7 @@ from flask_cors import CORS
 
 from .config import HttpConfig
 from .faults import Fault
+from .parsing import MAX_FIELDS
 from .routes import encodes, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'
@@ -24,6 +25,7 @@ REFUSAL = 'bert_serving.refusal'
 _REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
 
 _REFUSALS = {
+    'Unauthorized': 'this server asks for an API key: send "Authorization: Bearer KEY", with a right one',
     'Busy': 'too many requests are waiting already: try again in a moment',
     'TooLarge': 'the body is larger than this server takes',
     'ShuttingDown': 'this proxy is shutting down',
@@ -33,14 +35,14 @@ _REFUSALS = {
 def install(app: Flask, config: HttpConfig) -> None:
     """Let every request of `app` pass by here."""
     CORS(
-        app, origins=list(config.origins), methods=['GET', 'POST', 'OPTIONS'],
-        allow_headers=['authorization', 'content-type', 'x-request-id'],
-        expose_headers=['x-request-id', 'retry-after', 'x-inference-time'], max_age=600,
+        app, origins=[_exactly(origin) for origin in config.origins], methods=['GET', 'POST', 'OPTIONS'],
+        allow_headers='*',  # clients bring their own: OpenAI's sends x-stainless-...
+        expose_headers=['x-request-id', 'retry-after', 'x-inference-time', 'x-should-retry'], max_age=600,
         send_wildcard='*' in config.origins,
     )  # fmt: skip
     app.config['MAX_CONTENT_LENGTH'] = config.max_body
     app.config['MAX_FORM_MEMORY_SIZE'] = config.max_body
-    app.config['MAX_FORM_PARTS'] = None  # the size of the body bounds them
+    app.config['MAX_FORM_PARTS'] = MAX_FIELDS
     admits = make_key_check(config.api_keys)
 
     @app.before_request
@@ -55,9 +57,7 @@ def install(app: Flask, config: HttpConfig) -> None:
         if rule is None:
             return  # there is no such route, which is no secret
         if not is_open(label_of(rule.rule)) and not admits(request.headers.get('authorization')):
-            raise Fault(
-                'Unauthorized', 'this server asks for an API key: send "Authorization: Bearer KEY", with a right one'
-            )
+            raise Fault('Unauthorized', _REFUSALS['Unauthorized'])
         is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
         if is_compressed and encodes(request.method, request.path):
             raise Fault('UnsupportedMediaType', 'the body must not be compressed')
@@ -68,6 +68,11 @@ def install(app: Flask, config: HttpConfig) -> None:
         if response.status_code == 401:
             response.headers['www-authenticate'] = 'Bearer'
         return response
+
+
+def _exactly(origin: str) -> str | re.Pattern[str]:
+    """An origin for Flask-CORS, which takes a text with a bracket in it for a regular expression."""
+    return origin if origin == '*' else re.compile(re.escape(origin) + r'\Z', re.IGNORECASE)
 
 
 def request_id_of(given: str | None) -> str:

@@ -11,7 +11,7 @@ from flask_json import json_response
 from .answers import encode_answer, tokenize_answer
 from .backend import Backend
 from .faults import Fault
-from .parsing import EncodeQuery, read_encode, read_encode_form, read_object, read_tokenize
+from .parsing import EncodeQuery, check_fields, read_encode, read_encode_form, read_object, read_tokenize
 from .turn import Turn
 
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
@@ -65,7 +65,11 @@ def read_query() -> EncodeQuery:
     What begins like a JSON object is none, though curl and urllib say so of whatever they are not told otherwise of.
     """
     is_form = request.mimetype in _FORMS and not request.get_data().lstrip().startswith(b'{')
-    return read_encode_form(request.form.to_dict(flat=False)) if is_form else read_encode(read_body())
+    if not is_form:
+        return read_encode(read_body())
+    if request.mimetype == _FORMS[0]:
+        check_fields(request.get_data())  # Flask bounds the parts of the other kind only
+    return read_encode_form(request.form.to_dict(flat=False))
 
 
 def read_body() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What `/metrics` shows, for Prometheus: the proxy's own series, and those of the server behind, from its status.
 
-Every series is there from the start, at zero, so that the first request is an increase and not a beginning. Names have
+The series are there from the start, at zero, but for rare statuses, so that the first request is an increase and not a beginning. Names have
 the units at their end. Used by all threads of the proxy; a registry of our own, so that two apps in one process do not meet.
 """
 

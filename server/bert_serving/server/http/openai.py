@@ -24,9 +24,11 @@ def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:
     """The routes, answered by `backend`; `names` are those of the model, () for that of its folder."""
     routes = Blueprint('openai', __name__)
 
-    def served() -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """The status and the names of the model."""
+    def served(asked: str | None = None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """The status and the names of the model; asked for again if there is none yet, or none that is called so."""
         status = backend.report(KNOWN_AGE_S).status
+        if status is None or (asked is not None and asked not in model_names(status, names)):
+            status = backend.report().status
         if status is None:
             raise Fault('Unavailable', 'the server behind has not answered yet: try again later')
         return status, model_names(status, names)
@@ -34,7 +36,7 @@ def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:
     @routes.post('/v1/embeddings')
     def embeddings() -> Response:
         query = read_embeddings(read_body())
-        known = names or served()[1]
+        known = names or served(query.model)[1]
         model = check_model(query.model, known)
         with Turn.of_request() as turn:
             encoding = backend.encode(query.rows, turn.deadline, turn.is_gone)
@@ -53,7 +55,7 @@ def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:
 
     @routes.get('/v1/models/<path:model>')
     def one_model(model: str) -> Response:
-        status, known = served()
+        status, known = served(model)
         return answer(describe(check_model(model, known), status))
 
     return routes

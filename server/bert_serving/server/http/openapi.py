@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..release import RELEASE
-from .parsing import MAX_INPUTS
+from .parsing import MAX_INPUTS, MAX_ROWS
 from .routes import ROUTES, Route
 
 Schema = dict[str, Any]
@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 _TEXT: Schema = {'type': 'string', 'minLength': 1, 'pattern': r'\S'}
 _TOKENS: Schema = {'type': 'array', 'minItems': 1, 'items': _TEXT}
 _IDS: Schema = {'type': 'array', 'minItems': 1, 'items': {'type': 'integer', 'minimum': 0, 'maximum': (1 << 31) - 1}}
-_TEXTS: Schema = {'type': 'array', 'minItems': 1, 'items': {'anyOf': [_TEXT, _TOKENS]}}
+_TEXTS: Schema = {'type': 'array', 'minItems': 1, 'maxItems': MAX_ROWS, 'items': {'anyOf': [_TEXT, _TOKENS]}}
 _VECTORS: Schema = {
     'type': 'array',
     'items': {'type': 'array', 'items': {'anyOf': [{'type': 'number'}, {'type': 'array'}]}},

@@ -24,6 +24,12 @@ MAX_ITEMS = 1_000_000
 MAX_INPUTS = 2048
 """How many inputs a request of OpenAI's API may have, as there."""
 
+MAX_ROWS = 16384
+"""How many texts a request of 1.10's may have: of vectors of 1,024 numbers, `answers.MAX_NUMBERS`."""
+
+MAX_FIELDS = MAX_ROWS + 16
+"""How many fields a form may have: one for each text, and a few."""
+
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or one that never ends: possessive, and content with no end, so that no body takes more than one pass."""
 
@@ -123,6 +129,12 @@ def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
     return EncodeQuery(data['id'], rows, _flag(data, 'show_tokens'))
 
 
+def check_fields(body: bytes) -> None:
+    """Refuse a form that would be far larger in memory than it is here."""
+    if body.count(b'&') >= MAX_FIELDS:
+        raise Fault('TooLarge', 'the form has more than %d fields' % MAX_FIELDS)
+
+
 def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
     """The same from a form: `texts` comes once for each text, or, if tokenised, once for each JSON list of tokens."""
     data: dict[str, Any] = {name: values[-1] for name, values in fields.items() if values}
@@ -167,6 +179,10 @@ def _flag(data: Mapping[str, Any], name: str) -> bool:
 
 def _read_rows(value: Any, name: str, is_tokenized: bool) -> Rows:
     rows = _list(value, '"%s"' % name, name)
+    if len(rows) > MAX_ROWS:
+        raise Fault(
+            'TooLarge', '"%s" has %d elements, but a request may have %d at most' % (name, len(rows), MAX_ROWS), name
+        )
     for index, row in enumerate(rows):
         where = 'element %d of "%s"' % (index, name)
         if is_tokenized:

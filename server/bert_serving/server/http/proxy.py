@@ -18,6 +18,7 @@ from ..settings import Settings
 from .app import create_app
 from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
+from .guard import make_key_check
 from .lanes import FrontDoor, Lanes
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
     settings = Settings.from_dict(instructions['settings'])
     serve(
         settings, instructions['ip'], instructions['port'], instructions['port_out'], instructions['http_port'],
-        lambda port: report_ready({'http_port': port}),
+        lambda door: report_ready({'http_port': door.port}, lambda: {'busy_s': door.round_age_s()}),
     )  # fmt: skip
 
 
@@ -41,23 +42,26 @@ def run_alone(settings: Settings, ip: str) -> None:
     port = DEFAULT_PORT if settings.http_port is None else settings.http_port
     if 0 in (settings.port, settings.port_out):
         raise UsageError('-port, -port_out: expected the ports of a running server, got 0')
-    serve(settings, ip, settings.port, settings.port_out, port, lambda _port: None)
+    serve(settings, ip, settings.port, settings.port_out, port, lambda _door: None)
 
 
 def serve(
-    settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[int], None]
+    settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[FrontDoor], None]
 ) -> None:
-    """Serve until a signal; `on_ready` is told the port.
+    """Serve until a signal; `on_ready` is told when requests are welcome.
 
     Raises:
-        UsageError: options that can not work.
+        UsageError: options, or a server's address, that can not work.
         StartError: the port can not be listened on.
     """
     config = HttpConfig.from_settings(settings)
     _log_like_us('bert_serving.client')
     logging.getLogger('waitress.queue').setLevel(logging.ERROR)  # that requests wait is in the metrics
-    lanes = Lanes(config.max_connect, config.max_waiting)
-    backend = ServerBackend(ip, port, port_out)
+    lanes = Lanes(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
+    try:
+        backend = ServerBackend(ip, port, port_out)
+    except ValueError as error:
+        raise UsageError('-ip: %s' % error) from None
     try:
         door: FrontDoor | None = None
         app = create_app(
@@ -75,7 +79,7 @@ def serve(
         logger.info(
             'HTTP is served at http://%s:%d, for the server at %s:%d and %d', host, door.port, ip, port, port_out
         )
-        on_ready(door.port)
+        on_ready(door)
         try:
             door.run(drain_s=settings.shutdown_timeout)
         finally:
