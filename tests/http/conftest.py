@@ -10,8 +10,9 @@ from flask.testing import FlaskClient
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
+from bert_serving.server.http.door import FrontDoor
 from bert_serving.server.http.guard import make_key_check
-from bert_serving.server.http.lanes import FrontDoor, Lanes
+from bert_serving.server.http.lanes import Lanes
 from fake_backend import FakeBackend
 
 OpenDoor = Callable[..., FrontDoor]

@@ -183,6 +183,21 @@ def test_the_status_is_asked_for_at_most_so_often(backend: ServerBackend, server
     assert backend.report(0).status['statistic'] == {'num_data_request': 1}
 
 
+def test_who_puts_up_with_an_old_status_has_a_new_one_asked_for(
+    backend: ServerBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the name of the model, which any request may need, is a second old and costs nobody a wait."""
+    backend.report()
+    encode(backend, Rows(['a']))
+    monkeypatch.setattr(backend_module, 'STATUS_AGE_S', 0)
+    assert backend.report(60).status['statistic'] == {'num_data_request': 0}, 'at once'
+    monkeypatch.undo()
+    deadline = time.monotonic() + 10
+    while backend.report(60).status['statistic'] != {'num_data_request': 1}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:
     server = ScriptedServer()
     backend = ServerBackend('127.0.0.1', server.port, server.port_out)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.http import lanes
-from bert_serving.server.http.lanes import FrontDoor, Lanes, refuse_at_the_door
+from bert_serving.server.http import door as door_module
+from bert_serving.server.http.door import FrontDoor
+from bert_serving.server.http.lanes import Lanes, refuse_at_the_door
 from fake_backend import FakeBackend
 
 BODY = json.dumps({'id': 1, 'texts': ['hello world']})
@@ -113,7 +114,7 @@ def test_whoever_has_no_key_takes_no_place_from_one_who_has(open_door: OpenDoor,
 def test_a_caller_that_does_not_read_keeps_no_thread(
     open_door: OpenDoor, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, 'IDLE_CONNECTION_S', 2)
+    monkeypatch.setattr(door_module, 'IDLE_CONNECTION_S', 2)
     door = open_door(max_connect=1, max_body=1 << 26)
     body = json.dumps({'id': 'x' * 30_000_000, 'texts': ['a']}).encode()
     request = b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s'
@@ -152,8 +153,8 @@ def test_a_place_is_free_again_when_the_answer_is_there(open_door: OpenDoor) -> 
 
 def test_the_main_loop_tells_how_long_it_has_been_stuck(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     door = open_door()
-    time.sleep(lanes.ROUND_S + 0.5)
-    assert door.round_age_s() < lanes.ROUND_S + 0.4, 'it goes round though nothing happens'
+    time.sleep(door_module.ROUND_S + 0.5)
+    assert door.round_age_s() < door_module.ROUND_S + 0.4, 'it goes round though nothing happens'
     is_stuck, goes_on = threading.Event(), threading.Event()
     monkeypatch.setattr(door._server, 'readable', lambda: is_stuck.set() or goes_on.wait(PATIENCE_S))
     assert is_stuck.wait(PATIENCE_S)
@@ -270,13 +271,82 @@ def test_a_large_answer_gets_through(open_door: OpenDoor) -> None:
     assert len(json.loads(answer.body)['result']) == 16_384  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize('request_line', [b'nonsense', b'GET / HTTP/1.1\r\nbad header', b'\x16\x03\x01\x02\x00'])
-def test_what_is_no_http_does_no_harm(open_door: OpenDoor, request_line: bytes) -> None:
+@pytest.mark.parametrize('path', ['/encode', '/v1/embeddings'])
+def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(open_door: OpenDoor, path: str) -> None:
+    """As most clients do; a connection that is closed with bytes of the body unread is reset, and the answer lost."""
+    door = open_door(max_body=5000)
+    body = b'x' * 30_000_000  # more than fits between the two sockets
+    answer = post(door, path, body)
+    assert (answer.status, answer.getheader('connection')) == (413, 'close')
+    assert ('error' in json.loads(answer.body)) == path.startswith('/v1')  # type: ignore[attr-defined]
+    assert answer.getheader('x-request-id')
+    wait_until(lambda: not door._server.active_channels)
+
+
+@pytest.mark.parametrize('setting', ['LINGER_S', 'LINGER_SILENT_S'])
+def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setattr(door_module, setting, 0.5)
+    door = open_door(max_body=5000)
+    is_over = threading.Event()
+    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999\r\n\r\n{')
+
+        def go_on() -> None:
+            while setting == 'LINGER_S' and not is_over.wait(0.1):
+                try:
+                    connection.sendall(b'x')
+                except OSError:
+                    return
+
+        sender = threading.Thread(target=go_on)
+        sender.start()
+        wait_until(lambda: door._server.lingering)
+        wait_until(lambda: not door._server.lingering and not door._server.active_channels)
+        is_over.set()
+        sender.join()
+    assert post(door).status == 200
+
+
+@pytest.mark.parametrize(
+    ('request_line', 'status'),
+    [
+        (b'nonsense', 400),
+        (b'GET / HTTP/1.1\r\nbad header', 400),
+        (b'\x16\x03\x01\x02\x00', 400),
+        (b'\r\n\r\nGET /health HTTP/1.1\r\nhost: a\r\ncontent-length: -1', 400),
+        (b'OPTIONS /encode HTTP/1.1\r\nhost: a\r\ncontent-length: much', 400),
+        (b'POST /encode HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip', 501),
+        (b'POST /v1/embeddings HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip', 501),
+        (b'GET /health HTTP/1.1\r\nhost: a\r\nlong: ' + b'x' * 300_000, 431),
+    ],
+)
+def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
+    open_door: OpenDoor, request_line: bytes, status: int
+) -> None:
     door = open_door()
+    before = series_of(door)
     with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
         connection.sendall(request_line + b'\r\n\r\n')
-        assert b'400' in connection.recv(100)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        body = json.loads(answer.read())
+        assert (answer.status, answer.getheader('connection')) == (status, 'close')
+        assert answer.getheader('x-request-id')
+        error = body['error'] if b'/v1/' in request_line else body
+        assert 'can not be read as HTTP' in (error.get('description') or error['message'])
+        assert connection.recv(1) == b'', 'and then it is closed'
+    after = series_of(door)
+    assert set(after) == set(before), 'every series is there from the start'
+    changed = {name for name in after if after[name] != before[name] and name.startswith('bert_http_requests_total')}
+    assert {name for name in changed if 'status="%d"' % status in name}, changed
     assert post(door).status == 200
+
+
+def series_of(door: FrontDoor) -> dict[str, str]:
+    lines = get(door, '/metrics')[1].splitlines()
+    return dict(line.rsplit(' ', 1) for line in lines if not line.startswith('#'))
 
 
 def test_a_caller_that_hangs_up_is_noticed(open_door: OpenDoor, backend: FakeBackend) -> None:

@@ -1,6 +1,6 @@
 """`create_app`: the Flask application, put together. It knows no process, no port and no thread.
 
-Run by `lanes` in the proxy's process; by tests with a backend in memory.
+Run by `door` in the proxy's process; by tests with a backend in memory.
 """
 
 from __future__ import annotations

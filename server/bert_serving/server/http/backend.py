@@ -229,12 +229,14 @@ class StatusWatch:
         threading.Thread(target=self._run, name='status', daemon=True).start()
 
     def report(self, max_age_s: float) -> Report:
-        """What is known, once that is at most so old."""
+        """What is known, once that is at most so old; if it is older than `STATUS_AGE_S`, the next will hear of something newer."""
         with self._changed:
-            since = time.monotonic() - max_age_s
-            if self._asked_at <= since:
+            now = time.monotonic()
+            since = now - max_age_s
+            if self._asked_at <= max(since, now - STATUS_AGE_S):
                 self._is_wanted = True
                 self._changed.notify_all()
+            if self._asked_at <= since:
                 self._changed.wait_for(lambda: self._asked_at > since or self._is_closed, STATUS_TIMEOUT_S + 1)
             return Report(self._status, self._is_fresh and self._asked_at > since)
 

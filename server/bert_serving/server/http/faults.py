@@ -34,6 +34,7 @@ KINDS: Mapping[str, Kind] = {
     'MethodNotAllowed': Kind(405, _CALLER, 'method_not_allowed'),
     'TooLarge': Kind(413, _CALLER, 'request_too_large'),
     'UnsupportedMediaType': Kind(415, _CALLER, 'unsupported_media_type'),
+    'HeadersTooLarge': Kind(431, _CALLER, 'headers_too_large'),
     'Busy': Kind(429, 'rate_limit_error', 'rate_limit_exceeded', retry_after_s=1),
     'ClientGone': Kind(499, _CALLER, 'client_gone'),
     'InternalError': Kind(500, _SERVER, 'internal_error'),
@@ -80,6 +81,19 @@ class Fault(Exception):
                 'code': self.kind.code,
             }
         }
+
+
+_REFUSALS = {
+    'Unauthorized': 'this server asks for an API key: send "Authorization: Bearer KEY", with a right one',
+    'Busy': 'too many requests are waiting already: try again in a moment',
+    'TooLarge': 'the body is larger than this server takes',
+    'ShuttingDown': 'this proxy is shutting down',
+}
+
+
+def make_refusal(kind: str) -> Fault:
+    """The fault of a request that is turned away before its route is looked at."""
+    return Fault(kind, _REFUSALS[kind])
 
 
 def fault_of_server(type_name: str, message: str) -> Fault:

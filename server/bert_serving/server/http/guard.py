@@ -15,21 +15,14 @@ from flask import Flask, Response, g, request
 from flask_cors import CORS
 
 from .config import HttpConfig
-from .faults import Fault
+from .faults import Fault, make_refusal
 from .parsing import MAX_FIELDS
 from .routes import encodes, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'
-"""In the WSGI environment: the kind of fault, if the front door has decided already that a request is not to be served."""
+"""In the WSGI environment: the `Fault`, if the front door has decided already that a request is not to be served."""
 
 _REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
-
-_REFUSALS = {
-    'Unauthorized': 'this server asks for an API key: send "Authorization: Bearer KEY", with a right one',
-    'Busy': 'too many requests are waiting already: try again in a moment',
-    'TooLarge': 'the body is larger than this server takes',
-    'ShuttingDown': 'this proxy is shutting down',
-}
 
 
 def install(app: Flask, config: HttpConfig) -> None:
@@ -48,16 +41,16 @@ def install(app: Flask, config: HttpConfig) -> None:
     @app.before_request
     def _look_at_the_request() -> None:
         g.request_id = request_id_of(request.headers.get('x-request-id'))
+        refusal: Fault | None = request.environ.get(REFUSAL)
+        if refusal is not None:
+            raise refusal
         if request.method == 'OPTIONS':
             return  # a browser asks beforehand, and without a key
-        refusal = request.environ.get(REFUSAL)
-        if refusal is not None:
-            raise Fault(refusal, _REFUSALS[refusal])
         rule = request.url_rule
         if rule is None:
             return  # there is no such route, which is no secret
         if not is_open(label_of(rule.rule)) and not admits(request.headers.get('authorization')):
-            raise Fault('Unauthorized', _REFUSALS['Unauthorized'])
+            raise make_refusal('Unauthorized')
         is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
         if is_compressed and encodes(request.method, request.path):
             raise Fault('UnsupportedMediaType', 'the body must not be compressed')

@@ -1,7 +1,7 @@
 """What `/metrics` shows, for Prometheus: the proxy's own series, and those of the server behind, from its status.
 
-The series are there from the start, at zero, but for rare statuses, so that the first request is an increase and not a beginning. Names have
-the units at their end. Used by all threads of the proxy; a registry of our own, so that two apps in one process do not meet.
+The series are there from the start, at zero, so that the first request is an increase and not a beginning. Names have the
+units at their end. Used by all threads of the proxy; a registry of our own, so that two apps in one process do not meet.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .. import stats
 from .health import Report, judge
-from .routes import OTHER, ROUTES
+from .routes import COUNTED_OF_OPTIONS, COUNTED_OF_OTHERS, OTHER, ROUTES
 
 CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
@@ -54,19 +55,24 @@ class HttpMetrics:
 
     def _begin_at_zero(self) -> None:
         for route in ROUTES:
-            for status in route.statuses:
+            for status in route.counted:
                 self._requests.labels(route.label, route.method, status)
+            for status in COUNTED_OF_OPTIONS:
+                self._requests.labels(route.label, 'OPTIONS', status)
             self._seconds.labels(route.label)
             if route.encodes:
                 self._rows.labels(route.label)
                 self._tokens.labels(route.label)
-        self._requests.labels(OTHER, OTHER, 404)
+        for status in COUNTED_OF_OTHERS:
+            self._requests.labels(OTHER, OTHER, status)
         self._seconds.labels(OTHER)
 
     def count_request(self, label: str, method: str, status: int, seconds: float) -> None:
         """A request has been answered."""
         if label == OTHER:
             method = OTHER  # anybody may make up methods
+        elif method == 'HEAD':
+            method = 'GET'  # of which it is the beginning
         self._requests.labels(label, method, status).inc()
         self._seconds.labels(label).observe(seconds)
 
@@ -159,6 +165,6 @@ def _one(name: str, about: str, value: float) -> Metric:
 
 
 def _histogram(name: str, about: str, summary: Mapping[str, Any]) -> Metric:
-    counted = summary.get('buckets') or [[None, 0]]
+    counted = summary.get('buckets') or stats.Histogram().to_dict()['buckets']
     buckets = [('+Inf' if bound is None else repr(float(bound)), count) for bound, count in counted]
     return HistogramMetricFamily('bert_serving_' + name, about, buckets=buckets, sum_value=summary.get('sum_s', 0))

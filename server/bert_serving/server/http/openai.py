@@ -16,8 +16,8 @@ from .legacy import read_body
 from .parsing import read_embeddings
 from .turn import Turn
 
-KNOWN_AGE_S = 60.0
-"""How old a status may be that tells which model is served."""
+KNOWN_AGE_S = 5.0
+"""How old a status may be that tells which model is served; with requests all the time, it is a second old."""
 
 
 def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:

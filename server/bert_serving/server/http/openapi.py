@@ -5,7 +5,6 @@ Pure. A test holds it against the routes of the app, and another lets requests m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..release import RELEASE
@@ -239,10 +238,9 @@ def make_document(has_keys: bool) -> dict[str, Any]:
 
 def _operation(route: Route, has_keys: bool) -> dict[str, Any]:
     summary, request, answer = _OPERATIONS[route.method, route.path]
-    statuses: Sequence[int] = (*route.statuses, *((501, 502) if route.encodes else ()))
     operation: dict[str, Any] = {
         'summary': summary,
-        'responses': {str(status): _response(route, status, answer) for status in sorted(statuses)},
+        'responses': {str(status): _response(route, status, answer) for status in sorted(route.statuses)},
     }
     if request is not None:
         operation['requestBody'] = {'required': True, 'content': {'application/json': _reference(request)}}

@@ -18,8 +18,9 @@ from ..settings import Settings
 from .app import create_app
 from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
+from .door import FrontDoor
 from .guard import make_key_check
-from .lanes import FrontDoor, Lanes
+from .lanes import Lanes
 
 logger = logging.getLogger(__name__)
 

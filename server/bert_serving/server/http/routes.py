@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Route:
     """`path` as in OpenAPI; `encodes`: it asks the workers, so it waits for a thread and may be refused when all wait.
 
-    `is_open`: no API key is asked for. `statuses` are those that are counted from the start.
+    `is_open`: no API key is asked for. `statuses` are those that the document tells of.
     """
 
     method: str
@@ -26,8 +26,18 @@ class Route:
     def label(self) -> str:
         return self.path
 
+    @property
+    def counted(self) -> frozenset[int]:
+        """All statuses that it can come to, also where nobody is left to be told: those of the metrics."""
+        return frozenset({*self.statuses, *_OF_ANY, *((CLIENT_GONE,) if self.encodes else ())})
 
-_ENCODING = (200, 400, 401, 413, 415, 429, 500, 503, 504)
+
+CLIENT_GONE = 499
+
+_OF_ANY = (400, 413, 431, 500, 501)
+"""What cannot be read as HTTP, or not as HTTP that is spoken here, and a fault of ours."""
+
+_ENCODING = (200, 400, 401, 413, 415, 429, 500, 501, 502, 503, 504)
 
 ROUTES = (
     Route('POST', '/encode', _ENCODING, encodes=True),
@@ -47,6 +57,9 @@ ROUTES = (
 
 OTHER = 'other'
 """The label of what is none of these, so that a scan of paths does not fill the metrics."""
+
+COUNTED_OF_OPTIONS = frozenset({*_OF_ANY, 200})
+COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 404, 405})
 
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}
