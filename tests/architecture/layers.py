@@ -6,11 +6,13 @@ Run, it prints the files of the pure layers, in the form of `coverage report --i
 from __future__ import annotations
 
 LAYERS = [
-    ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'settings']),
+    ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'ring', 'settings']),
     (
         'L1 decisions',
         [
-            'tokenization', 'features', 'bert_config', 'model_dir', 'stats', 'scheduling', 'batching', 'assembly', 'restarts', 'devices',
+            'tokenization', 'features', 'bert_config', 'model_dir', 'stats', 'restarts', 'devices', 'batching',
+            'scheduling', 'scheduling.events', 'scheduling.limits', 'scheduling.cutting', 'scheduling.records',
+            'scheduling.scheduler', 'assembly', 'assembly.events', 'assembly.bounds', 'assembly.joining', 'assembly.assembler',
             'benchmark', 'benchmark.plan', 'benchmark.results',
             'http', 'http.faults', 'http.routes', 'http.parsing', 'http.answers', 'http.health', 'http.openapi',
         ],
