@@ -34,7 +34,7 @@ LAYERS = [
         ],
     ),
     ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter', 'http.proxy']),
-    ('L4 server', ['supervisor', 'server', 'helper', '']),
+    ('L4 server', ['supervisor', 'plan', 'children', 'status', 'server', 'helper', '']),
     ('L5 commands', ['benchmark.load', 'benchmark.host', 'benchmark.plots', 'benchmark.run', 'cli']),
 ]  # fmt: skip
 """From the bottom up; within a layer from left to right, but for the loops, which never import each other."""
