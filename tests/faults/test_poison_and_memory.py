@@ -11,16 +11,9 @@ import pytest
 
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from bert_serving.server.scheduling import (
-    Arrived,
-    Limits,
-    Scheduler,
-    SendJob,
-    SinkLost,
-    SinkReady,
-    WorkerLost,
-    WorkerReady,
-)
+from bert_serving.server.scheduling.events import Arrived, SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
+from bert_serving.server.scheduling.limits import Limits
+from bert_serving.server.scheduling.scheduler import Scheduler
 from bert_serving.server.wire import EncodeRequest
 from processes import children_of, fake_server, wait_for
 from serving import ServerProcess

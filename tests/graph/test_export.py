@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ import reference
 from reference import CONFIG
 
 from bert_serving.server.errors import ModelError, StartError
-from bert_serving.server.graph.export import GraphInfo, GraphSpec, export
+from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.pooling import PoolingStrategy
@@ -212,13 +211,6 @@ def test_info(model, tmp_path):
     assert info.path == str(path)
     assert info.bytes == path.stat().st_size
     assert 0 < info.seconds < 60
-    assert GraphInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
-
-
-@pytest.mark.parametrize('strategy', PoolingStrategy, ids=str)
-def test_spec_travels_as_json(strategy, model):
-    spec = GraphSpec(model, (1, 0), strategy, position_embeddings=False, num_labels=3, fp16=True, on_gpu=True)
-    assert GraphSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
 @pytest.mark.parametrize('tuned', [False, True])

@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 import zmq
 
-from bert_serving.server.assembly import DEFAULT_BOUNDS, Bounds
+from bert_serving.server.assembly.bounds import DEFAULT_BOUNDS, Bounds
 from bert_serving.server.child import Pulse
 from bert_serving.server.errors import RequestError
-from bert_serving.server.sink import Sink
-from bert_serving.server.transport import make_socket
-from bert_serving.server.wire import (
-    Answer,
+from bert_serving.server.ring import (
     Collected,
     Drop,
     DroppedPart,
@@ -33,6 +30,9 @@ from bert_serving.server.wire import (
     decode_ring_message,
     encode_ring_message,
 )
+from bert_serving.server.sink import Sink
+from bert_serving.server.transport import make_socket
+from bert_serving.server.wire import Answer
 
 
 class Bench:

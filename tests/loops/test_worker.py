@@ -15,10 +15,7 @@ import zmq
 from bert_serving.server.batching import Limits
 from bert_serving.server.child import Pulse
 from bert_serving.server.features import RowEncoder
-from bert_serving.server.stats import WorkerTally
-from bert_serving.server.tokenization import WordPiece
-from bert_serving.server.transport import make_socket
-from bert_serving.server.wire import (
+from bert_serving.server.ring import (
     Drop,
     DroppedPart,
     FailedPart,
@@ -31,6 +28,9 @@ from bert_serving.server.wire import (
     decode_ring_message,
     encode_ring_message,
 )
+from bert_serving.server.stats import WorkerTally
+from bert_serving.server.tokenization import WordPiece
+from bert_serving.server.transport import make_socket
 from bert_serving.server.worker import Worker
 from fake_encoder import FakeEncoder, TokenLevelFakeEncoder
 

@@ -26,9 +26,9 @@ from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.helper import get_args_parser
 from bert_serving.server.model_dir import Model, find_model
+from bert_serving.server.ring import JobHeader
 from bert_serving.server.settings import Settings
 from bert_serving.server.tokenization import WordPiece, load_vocab
-from bert_serving.server.wire import JobHeader
 from bert_serving.server.worker import run_limits
 
 REPEATS = 5

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bert_serving.server.assembly import (
+from bert_serving.server.assembly.assembler import Assembler
+from bert_serving.server.assembly.bounds import Bounds
+from bert_serving.server.assembly.events import (
     Action,
-    Assembler,
     Blocked,
-    Bounds,
     Complain,
     Event,
     Grant,
@@ -26,12 +26,10 @@ from bert_serving.server.assembly import (
     Tell,
     Tick,
     Unsubscribed,
-    join_parts,
 )
+from bert_serving.server.assembly.joining import join_parts
 from bert_serving.server.errors import DeadlineExceeded, RequestError
-from bert_serving.server.wire import (
-    MAX_IDENTITY_BYTES,
-    Answer,
+from bert_serving.server.ring import (
     Collected,
     Drain,
     Drop,
@@ -45,6 +43,7 @@ from bert_serving.server.wire import (
     Register,
     Status,
 )
+from bert_serving.server.wire import MAX_IDENTITY_BYTES, Answer
 
 ME = b'client'
 BOUNDS = Bounds()

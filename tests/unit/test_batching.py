@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bert_serving.server.batching import MAX_OVERTAKES, WINDOW_RUNS, Batcher, Limits, ReadyJob, Run
 from bert_serving.server.features import Row
-from bert_serving.server.wire import JobHeader
+from bert_serving.server.ring import JobHeader
 
 LIMITS = Limits(rows=8, tokens=100)
 

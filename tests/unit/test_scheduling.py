@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from bert_serving.server.errors import RequestError
-from bert_serving.server.scheduling import (
+from bert_serving.server.ring import Collected, Drop, Gone, Published, Refuse, Register
+from bert_serving.server.scheduling.cutting import Cut, cut_request
+from bert_serving.server.scheduling.events import (
     Action,
     Arrived,
-    Cut,
     DrainStarted,
-    Limits,
-    Scheduler,
     SendJob,
     SinkLost,
     SinkReady,
@@ -29,22 +28,11 @@ from bert_serving.server.scheduling import (
     WorkerDying,
     WorkerLost,
     WorkerReady,
-    cut_request,
 )
-from bert_serving.server.scheduling import Event as SchedulerEvent
-from bert_serving.server.wire import (
-    BadRequest,
-    CancelRequest,
-    Collected,
-    Drop,
-    EncodeRequest,
-    Gone,
-    Options,
-    Published,
-    Refuse,
-    Register,
-    decode_texts,
-)
+from bert_serving.server.scheduling.events import Event as SchedulerEvent
+from bert_serving.server.scheduling.limits import Limits
+from bert_serving.server.scheduling.scheduler import Scheduler
+from bert_serving.server.wire import BadRequest, CancelRequest, EncodeRequest, Options, decode_texts
 
 LIMITS = Limits(
     max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
@@ -194,7 +182,6 @@ def test_suspects_run_one_at_a_time_on_a_worker_that_gets_nothing_else() -> None
     scheduler = a_scheduler()
     scheduler.handle(arrival(16), 0)
     assert scheduler.handle(WorkerLost(0), 0) == []
-    assert scheduler.workers == 0
     assert jobs_of(scheduler.handle(WorkerReady(1), 0)) == [(1, 1, 0)]
     assert jobs_of(scheduler.handle(arrival(1, request_id=2), 0)) == [], 'though it has credit'
     assert jobs_of(scheduler.handle(Collected(1, 1, 0, 1), 0)) == [(1, 1, 1)]
@@ -370,7 +357,7 @@ def test_a_request_that_breaks_our_own_code_is_its_senders_trouble_alone(monkeyp
     def parse(*_args: object) -> None:
         raise ZeroDivisionError('not thought of')
 
-    monkeypatch.setattr('bert_serving.server.scheduling.parse_texts', parse)
+    monkeypatch.setattr('bert_serving.server.scheduling.cutting.parse_texts', parse)
     assert refusal_of(a_scheduler().handle(arrival(20), 0)) == 'InternalError'
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .features import Row
-from .wire import JobHeader
+from .ring import JobHeader
 
 MAX_OVERTAKES = 8
 """Runs of urgent rows after which a bulk row that waits is taken."""

@@ -12,37 +12,31 @@ import contextlib
 import logging
 import math
 import os
-import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from functools import cache, partial
-from importlib import metadata
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import zmq
 
 from . import logs
-from .bert_config import check_max_seq_len, resolve_layers
 from .child import Child
-from .devices import DevicePlan, plan_devices
-from .errors import ChildDied, ServingError, StartError, UsageError
-from .http.config import HttpConfig, check_installed
-from .model_dir import Model, find_model
-from .release import RELEASE
+from .children import ChildMaker
+from .errors import ChildDied, ServingError, StartError
+from .plan import make_plan
 from .restarts import PATIENCE, Restarts
 from .settings import Settings
 from .states import ServerEvent, ServerState, advance_server
-from .stats import WorkerTally
+from .status import ChildrenTally, describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .supervisor import CHECK_S, ChildFailed, Post, Supervisor
 from .terminate import terminate
-from .transport import Mailbox, Reactor, socket_folder, temporary_folder
+from .transport import Endpoints, Mailbox, Reactor, socket_folder, temporary_folder
 from .ventilator import Ventilator
-from .wire import EXTENSIONS, PROTOCOL_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +51,6 @@ WORKER_STOP_S = 2
 
 DEADLINE_TICK_MS = 20
 """How often deadlines are looked at while there are any."""
-
-Plan = tuple[Settings, Model, DevicePlan]
 
 
 class BertServer(threading.Thread):
@@ -104,17 +96,11 @@ class BertServer(threading.Thread):
         self._early_orders: list[ServerEvent] = []
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor, hang_s=self.settings.worker_timeout)
-        self._leftovers: list[str] = []
-        self._generations = 0
-        self._sink_endpoint = self._feedback_endpoint = ''
-        self._endpoints: dict[int, str] = {}
         self._ventilator = Ventilator(self.settings, self._describe, self._count_children, self.request_drain)
         self._sink: Post | None = None
         self._http: Post | None = None
         self._workers: dict[int, Post] = {}
-        self._tallies: dict[int, WorkerTally] = {}
-        self._tally_of_the_dead = WorkerTally()
-        self._given_up = {'now': 0, 'before': 0}
+        self._tally = ChildrenTally()
         self._started_at = datetime.now()
 
     # For the caller's thread -----------------------------------------------------------------------------------------
@@ -126,7 +112,7 @@ class BertServer(threading.Thread):
             UsageError, ModelError: no process has been started.
         """
         logs.set_up('VENTILATOR', self.settings.verbose)
-        self._plan = plan(self.settings)
+        self._plan = make_plan(self.settings)
         self._orders = Mailbox()
         self._reactor.add(self._orders.fileno(), self._obey)
         for order in self._early_orders:
@@ -218,13 +204,15 @@ class BertServer(threading.Thread):
     def _belongings(self) -> Iterator[None]:
         """The folders of this server, made before anything else and removed after everything else."""
         with contextlib.ExitStack() as stack:
-            self._sockets = stack.enter_context(socket_folder())
-            self._leftovers.append(self._sockets)
+            sockets = stack.enter_context(socket_folder())
+            leftovers = [sockets]
             if self.settings.graph_tmp_dir is None:
                 self._graphs = stack.enter_context(temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
-                self._leftovers.append(self._graphs)
+                leftovers.append(self._graphs)
             else:
                 self._graphs = self.settings.graph_tmp_dir
+            self._endpoints = Endpoints(sockets)
+            self._child_maker = ChildMaker(self._plan, self._endpoints, leftovers)
             yield
 
     def _start_and_serve(self) -> None:
@@ -232,23 +220,13 @@ class BertServer(threading.Thread):
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)
             stack.callback(self._supervisor.kill_all)
-            self._name_sink_endpoints()
-            self.port = self._ventilator.bind(context, self._feedback_endpoint, self._sink_endpoint)
+            self.port = self._ventilator.bind(context, self._endpoints.feedback, self._endpoints.sink)
             graph = self._export_graph()
             if graph is not None:
                 self._ventilator.listen(self._reactor)
                 self._start_children(graph)
                 self._serve()
                 self._drain()
-
-    def _name_sink_endpoints(self) -> None:
-        """A sink's endpoints are its own: nothing that was meant for another, or came from it, reaches it."""
-        self._generations += 1
-        self._sink_endpoint = self._address('sink-%d' % self._generations)
-        self._feedback_endpoint = self._address('feedback-%d' % self._generations)
-
-    def _address(self, name: str) -> str:
-        return 'ipc://' + os.path.join(self._sockets, name)
 
     def _serve(self) -> None:
         while self._state in (ServerState.STARTING, ServerState.SERVING):
@@ -319,83 +297,44 @@ class BertServer(threading.Thread):
 
     def _export_graph(self) -> str | None:
         """Let a process write the frozen graph; its path, or None if the server was closed meanwhile."""
-        settings, model, devices = self._plan
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
         path = os.path.join(self._graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
-        child = self._make_child(self.exporter_module, 'GRAPHOPT', {
-            'settings': settings.to_dict(),
-            'model': model.to_json(),
-            'path': path,
-            'on_gpu': all(device >= 0 for device in devices.devices),
-        }, {'CUDA_VISIBLE_DEVICES': '-1'})  # fmt: skip
+        child = self._child_maker.exporter(self.exporter_module, path)
         if self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING) is None:
             return None
         logger.info('optimized graph is stored at: %s (%.1f s)', path, time.monotonic() - started)
         return path
 
     def _start_children(self, graph: str) -> None:
-        _settings, _model, devices = self._plan
+        devices = self._plan.devices.devices
         logger.info('device map: %s', ', '.join(
             'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)
-            for worker, device in enumerate(devices.devices)))  # fmt: skip
+            for worker, device in enumerate(devices)))  # fmt: skip
         self._sink = Post(
-            make=self._make_sink, on_ready=self._on_sink_ready, on_beat=self._on_sink_beat, on_lost=self._on_sink_lost,
+            make=self._make_sink, on_ready=self._on_sink_ready, on_beat=self._tally.hear_sink, on_lost=self._on_sink_lost,
             on_given_up=self._end, restarts=Restarts(self.patience),
         )  # fmt: skip
         self._workers = {
             worker: Post(
-                make=partial(self._make_worker, worker, device, graph), on_ready=partial(self._on_worker_ready, worker),
-                on_beat=partial(self._on_worker_beat, worker), on_lost=partial(self._on_worker_lost, worker),
+                make=partial(self._make_worker, worker, graph), on_ready=partial(self._on_worker_ready, worker),
+                on_beat=partial(self._tally.hear_worker, worker), on_lost=partial(self._on_worker_lost, worker),
                 on_given_up=self._on_worker_given_up, restarts=Restarts(self.patience),
             )
-            for worker, device in enumerate(devices.devices)
+            for worker in range(len(devices))
         }  # fmt: skip
         for post in (self._sink, *self._workers.values()):
             self._supervisor.fill(post)
 
     def _make_sink(self) -> Child:
-        return self._make_child(self.sink_module, 'SINK', {
-            'intake': self._sink_endpoint,
-            'feedback': self._feedback_endpoint,
-            'port_out': self.port_out,
-            'linger_ms': LINGER_S * 1000,
-            'bounds': {'open_bytes': _memory_bytes() // 3, **self.sink_bounds},
-        })  # fmt: skip
+        return self._child_maker.sink(self.sink_module, self.port_out, LINGER_S * 1000, self.sink_bounds)
+
+    def _make_worker(self, worker: int, graph: str) -> Child:
+        self._endpoints.move_worker(worker)
+        return self._child_maker.worker(self.worker_module, worker, graph)
 
     def _make_http(self) -> Child:
-        return self._make_child(self.http_module, 'PROXY', {
-            'settings': self.settings.to_dict(),
-            'ip': '127.0.0.1',
-            'port': self.port,
-            'port_out': self.port_out,
-            'http_port': self.http_port,
-        })  # fmt: skip
-
-    def _make_worker(self, worker: int, device: int, graph: str) -> Child:
-        settings, model, devices = self._plan
-        self._generations += 1
-        self._endpoints[worker] = self._address('worker-%d-%d' % (worker, self._generations))
-        on_cpu = sum(other < 0 for other in devices.devices)
-        return self._make_child(self.worker_module, 'WORKER-%d' % worker, {
-            'settings': settings.to_dict(),
-            'worker': worker,
-            'device': device,
-            'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
-            'graph': graph,
-            'vocab': model.vocab,
-            'lower_case': model.lower_case,
-            'max_position_embeddings': model.config.max_position_embeddings,
-            'intake': self._endpoints[worker],
-            'sink': self._sink_endpoint,
-        }, {'CUDA_VISIBLE_DEVICES': str(device), 'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'})  # fmt: skip  # GPUtil's order
-
-    def _make_child(
-        self, module: str, context: str, instructions: dict[str, Any], environment: dict[str, str] | None = None
-    ) -> Child:
-        about = {'context': context, 'verbose': self.settings.verbose, 'leftovers': self._leftovers}
-        chatter = {'TF_CPP_MIN_LOG_LEVEL': '0'} if self.settings.verbose else {}
-        return Child(module, context, {**about, **instructions}, {**chatter, **(environment or {})})
+        return self._child_maker.http(self.http_module, self.port, self.port_out, self.http_port)
 
     def _on_sink_ready(self, facts: dict[str, Any]) -> None:
         self.port_out = facts['port_out']
@@ -419,28 +358,21 @@ class BertServer(threading.Thread):
         self.http_port = facts['http_port']
         self._check_whether_ready()
 
-    def _on_sink_beat(self, facts: dict[str, Any]) -> None:
-        self._given_up['now'] = facts.get('given_up', self._given_up['now'])
-
     def _on_sink_lost(self, how: str, failure: ChildFailed | None) -> None:
         self._raise_at_boot(failure)
         logger.error('%s; what was not published is computed again', how)
-        self._given_up = {'now': 0, 'before': sum(self._given_up.values())}
-        self._name_sink_endpoints()
-        self._ventilator.replace_sink(self._feedback_endpoint, self._sink_endpoint)
+        self._tally.lose_sink()
+        self._endpoints.move_sink()
+        self._ventilator.replace_sink(self._endpoints.feedback, self._endpoints.sink)
 
     def _on_worker_ready(self, worker: int, facts: dict[str, Any]) -> None:
-        self._ventilator.add_worker(worker, self._endpoints[worker])
+        self._ventilator.add_worker(worker, self._endpoints.workers[worker])
         self._check_whether_ready()
-
-    def _on_worker_beat(self, worker: int, facts: dict[str, Any]) -> None:
-        if 'tally' in facts:
-            self._tallies[worker] = WorkerTally.from_json(facts['tally'])
 
     def _on_worker_lost(self, worker: int, how: str, failure: ChildFailed | None) -> None:
         self._raise_at_boot(failure)
         logger.error('%s; its jobs go to other workers', how)
-        self._tally_of_the_dead += self._tallies.pop(worker, WorkerTally())
+        self._tally.lose_worker(worker)
         self._ventilator.remove_worker(worker)
 
     def _on_worker_given_up(self, how: str) -> None:
@@ -474,88 +406,24 @@ class BertServer(threading.Thread):
 
     def _describe(self) -> dict[str, Any]:
         """The keys of 1.10's status, but for `client` and `statistic`; ours beside them."""
-        settings, model, devices = self._plan
         return {
-            **settings.to_status(),
-            'model_dir': os.path.dirname(model.vocab),
+            **describe_plan(self._plan),
             'port': self.port,
             'port_out': self.port_out,
             'http_port': self.http_port,
-            'tensorflow_version': _version_of('tensorflow').split('.'),
-            'python_version': sys.version,
-            'server_version': PROTOCOL_VERSION,
-            'server_release': RELEASE,
-            'extensions': list(EXTENSIONS),
-            'pyzmq_version': zmq.pyzmq_version(),
-            'zmq_version': zmq.zmq_version(),
-            'server_start_time': str(self._started_at),
-            'server_current_time': str(datetime.now()),
+            **describe_release(),
+            **describe_times(self._started_at),
+            **describe_ring(self._endpoints),
             'num_process': self._supervisor.num_process,
-            'ventilator -> worker': list(self._endpoints.values()),
-            'worker -> sink': self._sink_endpoint,
-            'ventilator <-> sink': self._feedback_endpoint,
-            'device_map': list(devices.devices),
-            'num_concurrent_socket': len(self._endpoints),
             'server_state': self._state.value,
-            'workers': [
-                {'worker': worker, 'device': devices.devices[worker], **post.describe()}
-                for worker, post in self._workers.items()
-            ],
+            **describe_workers(self._plan, self._workers),
         }
 
     def _count_children(self) -> dict[str, Any]:
         """What the status counts of the children and what they have done."""
-        tally = sum(self._tallies.values(), self._tally_of_the_dead)
         return {
-            **tally.to_dict(),
+            **self._tally.to_dict(),
             'num_worker_restart': sum(post.restarts.count for post in self._workers.values()),
             'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
             'num_http_restart': 0 if self._http is None else self._http.restarts.count,
-            'num_given_up_reply': sum(self._given_up.values()),
         }
-
-
-def plan(settings: Settings) -> Plan:
-    """What the options and the model's files say together, before any process is started.
-
-    Raises:
-        UsageError, ModelError: they do not go together; the message says which and what to do.
-    """
-    if settings.http_port is not None:
-        check_installed()
-        HttpConfig.from_settings(settings)
-    model = find_model(
-        settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name,
-        cased_tokenization=not settings.do_lower_case or None,
-    )  # fmt: skip
-    if not settings.pooling_strategy.uses_pooler:
-        resolve_layers(settings.pooling_layer, model.config)
-    check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
-    if settings.graph_tmp_dir is not None:
-        check_writable(settings.graph_tmp_dir)
-    devices = plan_devices(settings.num_worker, settings.cpu, settings.device_map)
-    for warning in devices.warnings:
-        logger.warning('%s', warning)
-    return settings, model, devices
-
-
-def check_writable(graph_tmp_dir: str) -> None:
-    """Raise UsageError if no file can be made in the folder."""
-    try:
-        tempfile.TemporaryFile(dir=graph_tmp_dir).close()
-    except OSError as error:
-        raise UsageError('-graph_tmp_dir: no file can be written in %s: %s' % (graph_tmp_dir, error.strerror)) from None
-
-
-def _memory_bytes() -> int:
-    """Of this machine."""
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-
-
-@cache
-def _version_of(name: str) -> str:
-    """The release of TensorFlow, whichever distribution it came in, without importing it."""
-    for distribution in (name, name + '-cpu', name + '-intel'):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return metadata.version(distribution)
-    return '0.0.0'

@@ -18,12 +18,11 @@ from typing import Any
 
 import zmq
 
-from .assembly import (
-    DEFAULT_BOUNDS,
+from .assembly.assembler import Assembler
+from .assembly.bounds import DEFAULT_BOUNDS, Bounds
+from .assembly.events import (
     Action,
-    Assembler,
     Blocked,
-    Bounds,
     Complain,
     Event,
     Grant,
@@ -36,9 +35,7 @@ from .assembly import (
 )
 from .child import Instructions, ReportReady
 from .errors import WireError
-from .transport import Context, Reactor, bind_tcp, make_socket
-from .wire import (
-    MAX_IDENTITY_BYTES,
+from .ring import (
     Drain,
     Drop,
     DroppedPart,
@@ -51,6 +48,8 @@ from .wire import (
     decode_ring_message,
     encode_ring_message,
 )
+from .transport import Context, Reactor, bind_tcp, make_socket
+from .wire import MAX_IDENTITY_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Counts what the server sees of its clients and how long things take: the `statistic` of SHOW_STATUS.
+"""Counts what the server sees of its clients, what becomes of it and how long it takes: the `statistic` of SHOW_STATUS.
 
 Pure: requests, durations and the time go in, a dictionary comes out. Memory is bounded: of clients and intervals only the
 latest are kept, of sizes only a summary, of durations a histogram. The first keys are those of 1.10; ours stand beside them.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 ACTIVE_S = 180.0
@@ -216,3 +216,30 @@ class WorkerTally:
             'padding_share': padding,
             'compute_time': self.compute_time.to_dict(),
         }
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What has become of the requests so far."""
+
+    rows_done: int = 0
+    """Rows answered with their vectors."""
+    published: int = 0
+    """Requests answered with their vectors."""
+    failed: int = 0
+    """Requests that a worker or the sink answered with an error, or whose answer nobody took."""
+    refused: int = 0
+    """Requests that were not what a request has to be, or larger than the server takes."""
+    busy: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    gone: int = 0
+    """Requests dropped because their client has left."""
+    poisoned: int = 0
+    requeued: int = 0
+    """Jobs handed out again after the death of a worker or the sink."""
+
+    def to_dict(self) -> dict[str, int]:
+        """The keys of the status."""
+        names = {'rows_done': 'num_rows_done', 'requeued': 'num_requeued_job'}
+        return {names.get(f.name, 'num_%s_request' % f.name): getattr(self, f.name) for f in fields(self)}

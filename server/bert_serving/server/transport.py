@@ -44,6 +44,37 @@ def socket_folder() -> Iterator[str]:
         yield folder
 
 
+class Endpoints:
+    """Where the sockets of the ring are, in the folder of one server.
+
+    A child has endpoints of its own, and the next in its place others: nothing that was meant for it, or came from it,
+    reaches its successor.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._generations = 0
+        self.workers: dict[int, str] = {}
+        self.move_sink()
+
+    def move_sink(self) -> None:
+        """There will be another sink."""
+        generation = self._next_generation()
+        self.sink = self._address('sink-%d' % generation)
+        self.feedback = self._address('feedback-%d' % generation)
+
+    def move_worker(self, worker: int) -> None:
+        """There will be another worker in that place, or the first."""
+        self.workers[worker] = self._address('worker-%d-%d' % (worker, self._next_generation()))
+
+    def _next_generation(self) -> int:
+        self._generations += 1
+        return self._generations
+
+    def _address(self, name: str) -> str:
+        return 'ipc://' + os.path.join(self._folder, name)
+
+
 @contextlib.contextmanager
 def temporary_folder(parent: str, variable: str) -> Iterator[str]:
     """A new folder in `parent`, private to this user; removed at the end.

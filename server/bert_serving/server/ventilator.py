@@ -17,13 +17,24 @@ from typing import Any
 import zmq
 
 from .errors import WireError
-from .scheduling import (
+from .ring import (
+    Collected,
+    Drain,
+    Gone,
+    Published,
+    Refuse,
+    RingMessage,
+    SinkMoved,
+    Status,
+    Stop,
+    decode_ring_message,
+    encode_ring_message,
+)
+from .scheduling.events import (
     Action,
     Arrived,
     DrainStarted,
     Event,
-    Limits,
-    Scheduler,
     SendJob,
     SinkLost,
     SinkReady,
@@ -33,6 +44,8 @@ from .scheduling import (
     WorkerLost,
     WorkerReady,
 )
+from .scheduling.limits import Limits
+from .scheduling.scheduler import Scheduler
 from .settings import Settings
 from .stats import RequestStatistic
 from .transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
@@ -40,22 +53,11 @@ from .wire import (
     BadRequest,
     CancelRequest,
     ClientMessage,
-    Collected,
-    Drain,
     EncodeRequest,
-    Gone,
-    Published,
-    Refuse,
-    RingMessage,
-    SinkMoved,
-    Status,
     StatusRequest,
-    Stop,
     TerminationRequest,
     decode_client_message,
-    decode_ring_message,
     encode_json,
-    encode_ring_message,
     show_identity,
 )
 
@@ -221,11 +223,6 @@ class Ventilator:
     def rows_answered(self) -> int:
         """Rows answered with their vectors so far."""
         return self._scheduler.counters.rows_done
-
-    @property
-    def num_worker(self) -> int:
-        """Workers that take jobs now."""
-        return self._scheduler.workers
 
     # The loop --------------------------------------------------------------------------------------------------------
 

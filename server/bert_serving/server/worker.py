@@ -26,23 +26,12 @@ from .batching import Batcher, Limits, ReadyJob, Run
 from .child import Instructions, ReportReady
 from .errors import InternalError, RequestError, WireError
 from .features import RowEncoder, pack, parse_texts
+from .ring import Drop, DroppedPart, FailedPart, Job, Part, SinkMoved, Stop, decode_ring_message, encode_ring_message
 from .settings import Settings
 from .stats import WorkerTally
 from .tokenization import WordPiece, load_vocab
 from .transport import Context, Socket, make_socket
-from .wire import (
-    Answer,
-    Drop,
-    DroppedPart,
-    FailedPart,
-    Job,
-    Part,
-    SinkMoved,
-    Stop,
-    decode_ring_message,
-    decode_texts,
-    encode_ring_message,
-)
+from .wire import Answer, decode_texts
 
 logger = logging.getLogger(__name__)
 

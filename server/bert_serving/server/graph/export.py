@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bert_serving.server.errors import ModelError, StartError
@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """All that a graph depends on. It travels to the exporter's process as JSON."""
+    """All that a graph depends on."""
 
     model: Model
     layers: tuple[int, ...]
@@ -102,18 +102,6 @@ class GraphSpec:
             num_labels=self.labels,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), 'strategy': self.strategy.name, 'layers': list(self.layers)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> GraphSpec:
-        return replace(
-            cls(**values),
-            model=Model.from_json(values['model']),
-            layers=tuple(values['layers']),
-            strategy=PoolingStrategy[values['strategy']],
-        )
-
 
 @dataclass(frozen=True)
 class GraphInfo:
@@ -125,13 +113,6 @@ class GraphInfo:
     """The size of the last axis of the answers."""
     dtype: str
     seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> GraphInfo:
-        return cls(**values)
 
 
 def export(spec: GraphSpec, path: str, log: logging.Logger = _log) -> GraphInfo:

@@ -12,18 +12,12 @@ the last subscriber of an identity has been away for a while, the ventilator is 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .errors import InternalError, TooLarge
-from .wire import (
-    MAX_IDENTITY_BYTES,
-    Answer,
-    Buffer,
+from ..errors import InternalError, TooLarge
+from ..ring import (
     Collected,
     Drain,
     Drop,
@@ -34,138 +28,12 @@ from .wire import (
     Published,
     Refuse,
     Register,
-    SinkReport,
     Status,
-    encode_error,
-    encode_result,
-    encode_status,
-    show_identity,
 )
-
-# --- events ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """A client's connection has subscribed to `topic`."""
-
-    topic: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unsubscribed:
-    """A client's connection has unsubscribed, or is gone."""
-
-    topic: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The reply of a `Publish` has been handed to the transport."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """The reply of a `Publish` could not be sent: a subscriber's queue is full. It is tried again at the next `Tick`."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Event = (
-    Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain | Subscribed | Unsubscribed | Sent
-    | Blocked | Tick
-)  # fmt: skip
-
-# --- actions ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reply:
-    """Frames for a client. `number` is the request that they finish, None if they finish none.
-
-    `answered` is whether it is the answer that was asked for, and not an error.
-    """
-
-    identity: bytes
-    frames: list[Buffer]
-    number: int | None
-    answered: bool
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Let the connection that has just subscribed have `topic`; to be done before the next event is read."""
-
-    topic: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Send `reply`, then report `Sent` or `Blocked`.
-
-    With `force`, send it to those who can take it and report `Sent`, though a full queue drops it.
-    """
-
-    reply: Reply
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Send `report` round the ring to the ventilator."""
-
-    report: SinkReport
-
-
-@dataclass(frozen=True, slots=True)
-class Complain:
-    """Write `text` to the log as a warning."""
-
-    text: str
-
-
-Action = Grant | Publish | Tell | Complain
-
-
-# --- state -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long and how much the sink keeps for clients that do not read."""
-
-    unread_s: float = 60.0
-    """How long an answer waits for a subscriber, or for a subscriber's full queue to move."""
-    unread_s_at_the_end: float = 2.0
-    """How long it waits for a subscriber when the server is about to stop."""
-    unread_replies: int = 100_000
-    """Answers that wait; beyond it the oldest are given up. Errors are small, but each takes some kilobytes of memory."""
-    unread_bytes: int = 1 << 30
-    """Bytes of all answers that wait; beyond it the oldest are given up."""
-    unclaimed_identities: int = 10_000
-    """Identities without a subscriber for which answers wait; beyond it the oldest are given up. Errors to what made up its
-    identity are small, but many."""
-    subscribed_identities: int = 100_000
-    """Identities that have subscribers; one more is refused."""
-    open_bytes: int = 4 << 30
-    """Bytes of parts that wait for others of their request; beyond it the largest request is answered with an error."""
-    gone_s: float = 20.0
-    """How long an identity may have no subscriber before the work for it is dropped."""
-    left_identities: int = 100_000
-    """Identities that are remembered to have been left; of one that is not, the work is done for nobody."""
-    finished_numbers: int = 100_000
-    """How many finished requests are remembered, to know late duplicates of their parts."""
-
-
-DEFAULT_BOUNDS = Bounds()
+from ..wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, show_identity
+from .bounds import DEFAULT_BOUNDS, Bounds
+from .events import Action, Blocked, Complain, Event, Grant, Publish, Reply, Sent, Subscribed, Tell, Unsubscribed
+from .joining import join_parts
 
 
 @dataclass(slots=True)
@@ -203,10 +71,9 @@ class Assembler:
         self._finished: set[int] = set()
         self._finished_order: deque[int] = deque()
         self._mailboxes: dict[bytes, _Mailbox] = {}
-        self._unclaimed: OrderedDict[bytes, None] = (
-            OrderedDict()
-        )  # identities with answers and no subscriber, oldest first
-        self._left: OrderedDict[bytes, float] = OrderedDict()  # since when an identity has no subscriber
+        # Identities with answers and no subscriber, oldest first; and since when an identity has no subscriber.
+        self._unclaimed: OrderedDict[bytes, None] = OrderedDict()
+        self._left: OrderedDict[bytes, float] = OrderedDict()
         self._waiting = 0
         self._open_bytes = 0
         self._subscribed = 0
@@ -477,41 +344,3 @@ class Assembler:
         if reply.number is not None:
             yield Tell(Published(reply.number, False))
         self._discard_if_unused(reply.identity, box)
-
-
-def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
-    """The parts of a request in the order of their rows, as one array of `total_rows` rows in C order.
-
-    Token-level parts, [rows, t, D], or [rows, t] of token ids, are padded with zeros on axis 1 to the largest `width` of
-    any part, which is what 1.10 answered. A single part that needs no padding is passed on without a copy.
-
-    Raises:
-        ValueError: rows are missing, or the dtypes or shapes of the parts differ.
-        MemoryError: the whole is too large.
-    """
-    first = parts[0].answer
-    width = max(part.width for part in parts)
-    shape = [total_rows, *first.shape[1:]]
-    if width:
-        shape[1] = width
-    if len(parts) == 1 and first.shape == shape:
-        return first
-    joined: NDArray[np.generic] = np.zeros(shape, np.dtype(first.dtype))
-    fixed = 2 if width else 1  # the first axis in which all parts must agree
-    filled = 0
-    for part in parts:
-        answer, row = part.answer, part.header.first_row
-        array = np.frombuffer(answer.body, np.dtype(answer.dtype)).reshape(answer.shape)
-        if array.dtype != joined.dtype or answer.shape[fixed:] != shape[fixed:] or array.ndim != joined.ndim:
-            raise ValueError('%s %s and %s %s' % (first.dtype, first.shape, answer.dtype, answer.shape))
-        where = (slice(row, row + len(array)), slice(array.shape[1]) if width else slice(None))
-        joined[where] = array
-        filled += len(array)
-    if filled != total_rows:
-        raise ValueError('%d rows for a request of %d' % (filled, total_rows))
-    in_order = [part.answer for part in sorted(parts, key=lambda part: part.header.first_row)]
-    return Answer(
-        first.dtype, shape, joined.reshape(-1).view(np.uint8).data,
-        tokens=None if first.tokens is None else [row for answer in in_order for row in answer.tokens or []],
-        token_counts=None if first.token_counts is None else [n for answer in in_order for n in answer.token_counts or []],
-    )  # fmt: skip

@@ -13,7 +13,7 @@ The input of a request is kept until the sink has published its answer (rule 1 o
 death can be mended by handing its jobs to another, and the sink's by having everything computed again.
 
 A worker computes rows of many requests together, so its death taints all that it held. These suspects wait in a line of
-their own and are computed alone, by one worker that gets nothing else meanwhile (`_Worker.alone_with`); only a death while
+their own and are computed alone, by one worker that gets nothing else meanwhile (`WorkerRecord.alone_with`); only a death while
 alone counts against a request, and the second is answered with an error (rule 4).
 """
 
@@ -21,264 +21,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 
-from .errors import Busy, DeadlineExceeded, InternalError, PoisonedRequest, RequestError, ShuttingDown, TooLarge
-from .features import parse_texts
-from .stats import Histogram
-from .wire import (
-    BadRequest,
-    CancelRequest,
-    Collected,
-    Drop,
-    EncodeRequest,
-    Gone,
-    Job,
-    JobHeader,
-    Options,
-    Published,
-    Refuse,
-    Register,
-    decode_texts,
-    encode_texts,
+from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
+from ..ring import Collected, Drop, Gone, Job, JobHeader, Published, Refuse, Register
+from ..stats import Histogram, Outcomes
+from ..wire import BadRequest, CancelRequest, EncodeRequest
+from .cutting import Cut, cut_request
+from .events import (
+    Action,
+    Arrived,
+    DrainStarted,
+    Event,
+    SendJob,
+    SinkLost,
+    SinkReady,
+    TellSink,
+    TellWorker,
+    WorkerDying,
+    WorkerLost,
+    WorkerReady,
 )
-
-# --- events ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A request has come."""
-
-    request: EncodeRequest
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
-    """A worker can take jobs."""
-
-    worker: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerDying:
-    """A worker has died; what it had still sent may be on its way. It gets no more jobs."""
-
-    worker: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
-    """A worker has died, with all it held, and nothing comes from it any more."""
-
-    worker: int
-
-
-@dataclass(frozen=True, slots=True)
-class SinkLost:
-    """The sink has died, with all it had collected and not published; the workers have let go of what they held."""
-
-
-@dataclass(frozen=True, slots=True)
-class SinkReady:
-    """The next sink is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrainStarted:
-    """From now on new requests are refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Event = (
-    Arrived | BadRequest | CancelRequest | WorkerReady | WorkerDying | WorkerLost | SinkLost | SinkReady | DrainStarted | Tick | Collected
-    | Published | Gone
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The rows of one job: their number and their JSON."""
-
-    rows: int
-    payload: bytes
-
-
-OBJECTS_BYTES = 4096
-"""What a request of one job takes beside its message."""
-
-
-def cut_request(request: EncodeRequest, max_batch_size: int) -> list[Cut]:
-    """The jobs of a request, in order: runs of `max_batch_size` rows, as 1.10 cut them, the last of what is left.
-
-    A request that fits into one is passed on undecoded; the worker checks its rows against the claim.
-
-    Raises:
-        RequestError: the message is not what it claims to be, or is one that we have not thought of.
-    """
-    if request.rows <= max_batch_size:
-        return [Cut(request.rows, request.payload)]
-    try:
-        texts = parse_texts(decode_texts(request.payload), request.rows)
-    except RequestError:
-        raise
-    except Exception as error:  # it is its sender's trouble alone
-        raise InternalError('the server failed on the request: %s: %s' % (type(error).__name__, error)) from error
-    runs = (texts[start : start + max_batch_size] for start in range(0, len(texts), max_batch_size))
-    return [Cut(len(run), encode_texts(run)) for run in runs]
-
-
-# --- actions ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SendJob:
-    """Hand `job` to `worker`."""
-
-    worker: int
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class TellWorker:
-    """Send `message` to `worker`."""
-
-    worker: int
-    message: Drop
-
-
-@dataclass(frozen=True, slots=True)
-class TellSink:
-    """Send `message` to the sink."""
-
-    message: Register | Refuse | Drop
-
-
-Action = SendJob | TellWorker | TellSink
-
-
-# --- state -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The options that the scheduler goes by; rows, except `prefetch_size` in batches and the bytes.
-
-    `max_queue_rows` and `max_queue_bytes` bound what is accepted and not finished; they do not hold for a request that is
-    alone there.
-    """
-
-    max_batch_size: int
-    priority_batch_size: int
-    prefetch_size: int
-    max_request_rows: int
-    max_message_bytes: int
-    max_queue_rows: int
-    max_queue_bytes: int
-
-    @property
-    def lane_rows(self) -> dict[bool, int]:
-        """Rows of each lane, urgent (True) and bulk (False), that one worker may hold.
-
-        They share `prefetch_size` batches; each has at least one, or its largest job could never be sent.
-        """
-        urgent = max(1, self.prefetch_size // 2)
-        bulk = max(1, self.prefetch_size - urgent)
-        return {True: urgent * self.max_batch_size, False: bulk * self.max_batch_size}
-
-
-@dataclass(slots=True)
-class Counters:
-    """What has become of the requests so far."""
-
-    rows_done: int = 0
-    """Rows answered with their vectors."""
-    published: int = 0
-    """Requests answered with their vectors."""
-    failed: int = 0
-    """Requests that a worker or the sink answered with an error, or whose answer nobody took."""
-    refused: int = 0
-    """Requests that were not what a request has to be, or larger than the server takes."""
-    busy: int = 0
-    expired: int = 0
-    cancelled: int = 0
-    gone: int = 0
-    """Requests dropped because their client has left."""
-    poisoned: int = 0
-    requeued: int = 0
-    """Jobs handed out again after the death of a worker or the sink."""
-
-    def to_dict(self) -> dict[str, int]:
-        """The keys of the status."""
-        names = {'rows_done': 'num_rows_done', 'requeued': 'num_requeued_job'}
-        return {names.get(f.name, 'num_%s_request' % f.name): getattr(self, f.name) for f in fields(self)}
-
-
-Key = tuple[bytes, bytes, bytes, Options]
-
-
-@dataclass(slots=True)
-class _Request:
-    key: Key
-    arrived: float
-    asked: float
-    """When it came last: a client that has come back sends it again."""
-    bytes: int
-    jobs: list[Job]
-    """All of them, by part, as they were last made: what a new worker or a new sink would need computed again."""
-    waiting: dict[bool, deque[Job]]
-    """Jobs that are not with a worker, by lane; a suspect's stand in `Scheduler._suspects` instead."""
-    collected: set[int] = field(default_factory=set)
-    """Parts that the sink has."""
-    deaths: int = 0
-    """Workers that died while they computed nothing but this."""
-    refusal: RequestError | None = None
-    """The error that it is being answered with, instead of vectors."""
-
-    @property
-    def rows(self) -> int:
-        return self.jobs[0].header.total_rows
-
-
-Hold = tuple[int, int, int]
-"""What a worker holds: number, part, attempt."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    held: dict[Hold, Job] = field(default_factory=dict)
-    """Jobs sent and not collected."""
-    rows: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
-    """Rows held, by lane."""
-    reserved: bool = False
-    """Whether it is kept free for suspects: it gets no other jobs."""
-    alone_with: int | None = None
-    """The number of the suspect that it holds, and nothing else."""
-    dying: bool = False
-    """Whether its process is gone: it gets no more jobs."""
-
-    def take(self, job: Job) -> None:
-        header = job.header
-        self.held[header.number, header.part, header.attempt] = job
-        self.rows[header.urgent] += header.rows
-
-    def let_go(self, hold: Hold) -> None:
-        job = self.held.pop(hold, None)
-        if job is not None:
-            self.rows[job.header.urgent] -= job.header.rows
-        if not self.held:
-            self.alone_with = None
-
-    def forget_all(self) -> None:
-        self.held.clear()
-        self.rows = {True: 0, False: 0}
-        self.alone_with = None
+from .limits import Limits
+from .records import Key, RequestRecord, WorkerRecord, bytes_kept
 
 
 class Scheduler:
@@ -286,19 +53,19 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.counters = Counters()
+        self.counters = Outcomes()
         self.queue_time = Histogram()
         """From a request's arrival until a job of it is handed to a worker."""
         self.total_time = Histogram()
         """From a request's arrival until its vectors are published."""
         self._lane_rows = limits.lane_rows
-        self._requests: dict[int, _Request] = {}
+        self._requests: dict[int, RequestRecord] = {}
         self._numbers: dict[Key, int] = {}
         self._numbers_of: dict[bytes, set[int]] = {}
         self._turns: dict[bool, deque[int]] = {True: deque(), False: deque()}
         self._suspects: deque[Job] = deque()
         self._deadlines: list[tuple[float, int]] = []
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, WorkerRecord] = {}
         self._next_number = 1
         self._rows = 0
         self._bytes = 0
@@ -309,11 +76,6 @@ class Scheduler:
     def unanswered(self) -> int:
         """Requests accepted and not yet published."""
         return len(self._requests)
-
-    @property
-    def workers(self) -> int:
-        """Workers that can take jobs."""
-        return len(self._workers)
 
     @property
     def awaits_deadline(self) -> bool:
@@ -343,7 +105,7 @@ class Scheduler:
                 self.counters.refused += 1
                 actions.append(TellSink(Refuse(identity, request_id, error)))
             case WorkerReady(worker):
-                self._workers[worker] = _Worker()
+                self._workers[worker] = WorkerRecord()
             case WorkerDying(worker):
                 if worker in self._workers:
                     self._workers[worker].dying = True
@@ -409,7 +171,7 @@ class Scheduler:
         limits = self.limits
         if self._draining:
             raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
-        rows_after, bytes_after = self._rows + request.rows, self._bytes + _bytes_kept(request)
+        rows_after, bytes_after = self._rows + request.rows, self._bytes + bytes_kept(request)
         if self._requests and (rows_after > limits.max_queue_rows or bytes_after > limits.max_queue_bytes):
             raise Busy('the server has %d rows to finish, and takes %d rows or %d MB at a time: send the request again '
                        'later' % (self._rows, limits.max_queue_rows, limits.max_queue_bytes >> 20))  # fmt: skip
@@ -419,11 +181,11 @@ class Scheduler:
         number, self._next_number = self._next_number, self._next_number + 1
         jobs = list(self._make_jobs(number, request, cuts))
         waiting = {lane: deque(job for job in jobs if job.header.urgent is lane) for lane in (True, False)}
-        self._requests[number] = _Request(key, now, now, _bytes_kept(request), jobs, waiting)
+        self._requests[number] = RequestRecord(key, now, now, bytes_kept(request), jobs, waiting)
         self._numbers[key] = number
         self._numbers_of.setdefault(request.identity, set()).add(number)
         self._rows += request.rows
-        self._bytes += _bytes_kept(request)
+        self._bytes += bytes_kept(request)
         for lane in (True, False):
             if waiting[lane]:
                 self._turns[lane].append(number)
@@ -599,7 +361,7 @@ class Scheduler:
             if request.jobs[collected.part].header.attempt != collected.attempt:
                 self._withdraw(collected.number, request, collected.part)
 
-    def _withdraw(self, number: int, request: _Request, part: int) -> None:
+    def _withdraw(self, number: int, request: RequestRecord, part: int) -> None:
         """Do not hand a job out again whose part has come after all."""
         for lane, waiting in request.waiting.items():
             if any(job.header.part == part for job in waiting):
@@ -670,7 +432,7 @@ class Scheduler:
                 if request.waiting[lane]:
                     self._turns[lane].append(number)
 
-    def _parts_that_were_out(self, request: _Request, suspected: set[tuple[int, int]]) -> list[int]:
+    def _parts_that_were_out(self, request: RequestRecord, suspected: set[tuple[int, int]]) -> list[int]:
         """The parts that a worker or the lost sink had."""
         still_here = {job.header.part for waiting in request.waiting.values() for job in waiting}
         headers = (job.header for job in request.jobs)
@@ -707,11 +469,6 @@ class Scheduler:
             _must(len(set(waiting)) == len(waiting), 'a job waits twice')
             known = set(waiting) | request.collected | {part for held, part in places if held == number}
             _must(known == set(range(len(request.jobs))), 'a job is nowhere')
-
-
-def _bytes_kept(request: EncodeRequest) -> int:
-    """What a request takes of the memory, roughly: of a small one, the objects that it is kept in."""
-    return len(request.payload) + OBJECTS_BYTES
 
 
 def _must(true: bool, otherwise: str) -> None:

@@ -1,0 +1,49 @@
+"""How the parts of a request become one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ring import Part
+from ..wire import Answer
+
+
+def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
+    """The parts of a request in the order of their rows, as one array of `total_rows` rows in C order.
+
+    Token-level parts, [rows, t, D], or [rows, t] of token ids, are padded with zeros on axis 1 to the largest `width` of
+    any part, which is what 1.10 answered. A single part that needs no padding is passed on without a copy.
+
+    Raises:
+        ValueError: rows are missing, or the dtypes or shapes of the parts differ.
+        MemoryError: the whole is too large.
+    """
+    first = parts[0].answer
+    width = max(part.width for part in parts)
+    shape = [total_rows, *first.shape[1:]]
+    if width:
+        shape[1] = width
+    if len(parts) == 1 and first.shape == shape:
+        return first
+    joined: NDArray[np.generic] = np.zeros(shape, np.dtype(first.dtype))
+    fixed = 2 if width else 1  # the first axis in which all parts must agree
+    filled = 0
+    for part in parts:
+        answer, row = part.answer, part.header.first_row
+        array = np.frombuffer(answer.body, np.dtype(answer.dtype)).reshape(answer.shape)
+        if array.dtype != joined.dtype or answer.shape[fixed:] != shape[fixed:] or array.ndim != joined.ndim:
+            raise ValueError('%s %s and %s %s' % (first.dtype, first.shape, answer.dtype, answer.shape))
+        where = (slice(row, row + len(array)), slice(array.shape[1]) if width else slice(None))
+        joined[where] = array
+        filled += len(array)
+    if filled != total_rows:
+        raise ValueError('%d rows for a request of %d' % (filled, total_rows))
+    in_order = [part.answer for part in sorted(parts, key=lambda part: part.header.first_row)]
+    return Answer(
+        first.dtype, shape, joined.reshape(-1).view(np.uint8).data,
+        tokens=None if first.tokens is None else [row for answer in in_order for row in answer.tokens or []],
+        token_counts=None if first.token_counts is None else [n for answer in in_order for n in answer.token_counts or []],
+    )  # fmt: skip

@@ -1,0 +1,305 @@
+"""The protocol between our own processes: frames and typed messages, one into the other.
+
+They go round the ring: ventilator -> worker -> sink -> ventilator, and ventilator -> sink. Only this module knows which
+of these frames is where; the protocol with clients is `wire.py`'s. The decoder raises nothing but what it documents,
+whatever the frames hold. No socket is opened here.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import orjson
+
+from .errors import REQUEST_ERRORS, InternalError, RequestError, WireError
+from .wire import Answer, Buffer, Frames, encode_json
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeader:
+    """Which rows of which request a job holds, and whom it answers; it goes with the job and with its part.
+
+    `number` is the ventilator's own for the request: clones share an identity and may share request ids. `attempt`
+    counts from 0 how often the part was handed out. With `parts` and `total_rows`, any part is enough to open the
+    request in the sink. `gently` asks for runs of half the rows, after a worker has died on the whole.
+    """
+
+    number: int
+    part: int
+    attempt: int
+    parts: int
+    first_row: int
+    rows: int
+    total_rows: int
+    urgent: bool
+    identity: bytes
+    request_id: bytes
+    gently: bool = False
+    token_counts: bool = False
+    tokenize: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Rows for a worker; `payload` is their JSON, undecoded."""
+
+    header: JobHeader
+    payload: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The last message a worker or the sink gets: finish what you hold, then end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Nobody wants the request any more: a worker does not begin with rows of it, the sink forgets its parts."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SinkMoved:
+    """To a worker: the sink is lost, with what it had. Drop what waits, and send what comes after this to `endpoint`."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A worker's answer to a job: `answer.shape` is [rows, D], or [rows, t, D] of a row for each token.
+
+    `width` is the T to which a token-level answer is padded with zeros (0 for a sentence-level one); t <= T.
+    """
+
+    worker: int
+    header: JobHeader
+    answer: Answer
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPart:
+    """A worker's word that the job's request can not be answered."""
+
+    worker: int
+    header: JobHeader
+    error: RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedPart:
+    """A worker's word that it has let go of a job of a `Drop`ped request."""
+
+    worker: int
+    header: JobHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The ventilator has accepted a request, its parts will come."""
+
+    number: int
+    parts: int
+    total_rows: int
+    identity: bytes
+    request_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The ventilator's answer to a request that it did not accept, or that it gives up.
+
+    `number` is that of the one that it gives up, whose parts the sink forgets, 0 of one that it did not accept.
+    """
+
+    identity: bytes
+    request_id: bytes
+    error: RequestError
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The ventilator's answer to a `StatusRequest`: a JSON object."""
+
+    identity: bytes
+    request_id: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The server is about to stop: the sink does not wait long any more for clients that are not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The sink has a part: the worker that computed it has its credit back."""
+
+    worker: int
+    number: int
+    part: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The sink is done with a request: its input need not be kept. `answered` is False if it had to give it up."""
+
+    number: int
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The last connection that subscribed to `identity` has been away for longer than it takes to come back."""
+
+    identity: bytes
+    away_s: float
+
+
+WorkerInput = Job | Drop | SinkMoved | Stop
+SinkInput = Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain | Stop
+SinkReport = Collected | Published | Gone
+RingMessage = WorkerInput | SinkInput | SinkReport
+
+_HEADER = struct.Struct('!QIIIIIIB')
+_WORKER = struct.Struct('!I')
+_PART = struct.Struct('!II')
+_REGISTER = struct.Struct('!QII')
+_COLLECTED = struct.Struct('!IQII')
+_PUBLISHED = struct.Struct('!Q?')
+_GONE = struct.Struct('!d')
+_NUMBER = struct.Struct('!Q')
+
+
+def encode_ring_message(message: RingMessage) -> list[Buffer]:
+    """The frames of a message between our own processes; its kind is the first."""
+    match message:
+        case Job(header, payload):
+            return [b'JOB', *_encode_header(header), payload]
+        case Part(worker, header, answer, width):
+            head = encode_json([answer.dtype, answer.shape, answer.tokens, answer.token_counts])
+            return [b'PART', *_encode_header(header), _PART.pack(worker, width), head, answer.body]
+        case FailedPart(worker, header, error):
+            return [b'FAILED', *_encode_header(header), _WORKER.pack(worker), *_encode_fault(error)]
+        case DroppedPart(worker, header):
+            return [b'DROPPED', *_encode_header(header), _WORKER.pack(worker)]
+        case Drop(number):
+            return [b'DROP', _NUMBER.pack(number)]
+        case SinkMoved(endpoint):
+            return [b'SINK', endpoint.encode()]
+        case Register(number, parts, total_rows, identity, request_id):
+            return [b'REGISTER', _REGISTER.pack(number, parts, total_rows), identity, request_id]
+        case Refuse(identity, request_id, error, number):
+            return [b'REFUSE', _NUMBER.pack(number), identity, request_id, *_encode_fault(error)]
+        case Status(identity, request_id, body):
+            return [b'STATUS', identity, request_id, body]
+        case Collected(worker, number, part, attempt):
+            return [b'COLLECTED', _COLLECTED.pack(worker, number, part, attempt)]
+        case Published(number, answered):
+            return [b'PUBLISHED', _PUBLISHED.pack(number, answered)]
+        case Gone(identity, away_s):
+            return [b'GONE', identity, _GONE.pack(away_s)]
+        case Drain():
+            return [b'DRAIN']
+        case Stop():  # pragma: no branch (mypy knows that there is no other)
+            return [b'STOP']
+
+
+def decode_ring_message(frames: Frames) -> RingMessage:
+    """The message in `frames`, which one of our own processes has sent.
+
+    Raises:
+        WireError: no message of ours has such frames; the caller drops and logs them.
+    """
+    try:
+        return _decode_ring_message(bytes(frames[0]), frames[1:])
+    except (IndexError, ValueError, TypeError, struct.error) as error:
+        kind = bytes(frames[0][:20]) if frames else b''
+        raise WireError('a message inside the server was dropped: %d frames of kind %r: %s'
+                        % (len(frames), kind, error)) from error  # fmt: skip
+
+
+def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
+    match kind:
+        case b'JOB':
+            *header, payload = frames
+            return Job(_decode_header(header), payload)
+        case b'PART':
+            *header, numbers, head, body = frames
+            worker, width = _PART.unpack(numbers)
+            dtype, shape, tokens, counts = orjson.loads(head)
+            return Part(worker, _decode_header(header), Answer(dtype, shape, body, tokens, counts), width)
+        case b'FAILED':
+            *header, numbers, type_, text = frames
+            (worker,) = _WORKER.unpack(numbers)
+            return FailedPart(worker, _decode_header(header), _decode_fault(type_, text))
+        case b'DROPPED':
+            *header, numbers = frames
+            (worker,) = _WORKER.unpack(numbers)
+            return DroppedPart(worker, _decode_header(header))
+        case b'DROP':
+            (numbers,) = frames
+            return Drop(*_NUMBER.unpack(numbers))
+        case b'SINK':
+            (endpoint,) = frames
+            return SinkMoved(str(endpoint, 'utf-8'))
+        case b'REGISTER':
+            numbers, identity, request_id = frames
+            number, parts, total_rows = _REGISTER.unpack(numbers)
+            return Register(number, parts, total_rows, bytes(identity), bytes(request_id))
+        case b'REFUSE':
+            numbers, identity, request_id, type_, text = frames
+            (number,) = _NUMBER.unpack(numbers)
+            return Refuse(bytes(identity), bytes(request_id), _decode_fault(type_, text), number)
+        case b'STATUS':
+            identity, request_id, body = frames
+            return Status(bytes(identity), bytes(request_id), bytes(body))
+        case b'COLLECTED':
+            (numbers,) = frames
+            return Collected(*_COLLECTED.unpack(numbers))
+        case b'PUBLISHED':
+            (numbers,) = frames
+            return Published(*_PUBLISHED.unpack(numbers))
+        case b'GONE':
+            identity, numbers = frames
+            return Gone(bytes(identity), *_GONE.unpack(numbers))
+        case b'DRAIN':
+            () = frames
+            return Drain()
+        case b'STOP':
+            () = frames
+            return Stop()
+    raise ValueError('no such kind')
+
+
+def _encode_header(header: JobHeader) -> list[Buffer]:
+    flags = header.urgent | header.gently << 1 | header.token_counts << 2 | header.tokenize << 3
+    numbers = _HEADER.pack(
+        header.number, header.part, header.attempt, header.parts,
+        header.first_row, header.rows, header.total_rows, flags,
+    )  # fmt: skip
+    return [numbers, header.identity, header.request_id]
+
+
+def _decode_header(frames: Frames) -> JobHeader:
+    numbers, identity, request_id = frames
+    number, part, attempt, parts, first_row, rows, total_rows, flags = _HEADER.unpack(numbers)
+    return JobHeader(
+        number, part, attempt, parts, first_row, rows, total_rows, bool(flags & 1), bytes(identity), bytes(request_id),
+        gently=bool(flags & 2), token_counts=bool(flags & 4), tokenize=bool(flags & 8),
+    )  # fmt: skip
+
+
+def _encode_fault(error: RequestError) -> list[Buffer]:
+    return [error.type.encode(), error.message.encode('utf-8', 'backslashreplace')]
+
+
+def _decode_fault(type_: Buffer, text: Buffer) -> RequestError:
+    """The error that was sent, as one of its own class where we have it."""
+    name = str(type_, 'utf-8')
+    return REQUEST_ERRORS.get(name, InternalError)(str(text, 'utf-8'))

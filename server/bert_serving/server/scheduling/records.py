@@ -1,0 +1,83 @@
+"""What the scheduler remembers of each request and each worker."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ..errors import RequestError
+from ..ring import Job
+from ..wire import EncodeRequest, Options
+
+OBJECTS_BYTES = 4096
+"""What a request of one job takes beside its message."""
+
+Key = tuple[bytes, bytes, bytes, Options]
+"""What tells a request from all others: identity, request id, digest of the message, options."""
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """A request that is accepted and not finished."""
+
+    key: Key
+    arrived: float
+    asked: float
+    """When it came last: a client that has come back sends it again."""
+    bytes: int
+    jobs: list[Job]
+    """All of them, by part, as they were last made: what a new worker or a new sink would need computed again."""
+    waiting: dict[bool, deque[Job]]
+    """Jobs that are not with a worker, by lane; a suspect's stand in `Scheduler._suspects` instead."""
+    collected: set[int] = field(default_factory=set)
+    """Parts that the sink has."""
+    deaths: int = 0
+    """Workers that died while they computed nothing but this."""
+    refusal: RequestError | None = None
+    """The error that it is being answered with, instead of vectors."""
+
+    @property
+    def rows(self) -> int:
+        return self.jobs[0].header.total_rows
+
+
+Hold = tuple[int, int, int]
+"""What a worker holds: number, part, attempt."""
+
+
+@dataclass(slots=True)
+class WorkerRecord:
+    """What a worker holds, and whether it gets more."""
+
+    held: dict[Hold, Job] = field(default_factory=dict)
+    """Jobs sent and not collected."""
+    rows: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    """Rows held, by lane."""
+    reserved: bool = False
+    """Whether it is kept free for suspects: it gets no other jobs."""
+    alone_with: int | None = None
+    """The number of the suspect that it holds, and nothing else."""
+    dying: bool = False
+    """Whether its process is gone: it gets no more jobs."""
+
+    def take(self, job: Job) -> None:
+        header = job.header
+        self.held[header.number, header.part, header.attempt] = job
+        self.rows[header.urgent] += header.rows
+
+    def let_go(self, hold: Hold) -> None:
+        job = self.held.pop(hold, None)
+        if job is not None:
+            self.rows[job.header.urgent] -= job.header.rows
+        if not self.held:
+            self.alone_with = None
+
+    def forget_all(self) -> None:
+        self.held.clear()
+        self.rows = {True: 0, False: 0}
+        self.alone_with = None
+
+
+def bytes_kept(request: EncodeRequest) -> int:
+    """What a request takes of the memory, roughly: of a small one, the objects that it is kept in."""
+    return len(request.payload) + OBJECTS_BYTES
