@@ -19,6 +19,7 @@ from bert_serving.client import __version__ as release  # noqa: E402
 
 project = 'bert-as-service'
 author = 'the authors of bert-as-service'
+project_copyright = '%Y, the authors of bert-as-service'
 version = release
 extensions = ['myst_parser', 'sphinx.ext.autodoc']
 exclude_patterns = ['_build', 'adr/README.md']
