@@ -101,5 +101,5 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     check_installed()
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None if name == 'waitress' else find(name))
-    with pytest.raises(UsageError, match=r"waitress is not installed: pip install 'bert-serving-server\[http\]'"):
+    with pytest.raises(UsageError, match=r"waitress is not installed: pip install 'bert-serving-server\[http\]>=2'"):
         check_installed()

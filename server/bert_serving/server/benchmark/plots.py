@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .plan import Experiment, Metric
 from .results import Result, results_of, spread
 
-REQUIREMENT = "pip install 'bert-serving-server[benchmark]'"
+REQUIREMENT = "pip install 'bert-serving-server[benchmark]>=2'"
 
 
 def draw_all(folder: str, experiments: Sequence[Experiment], results: Sequence[Result]) -> list[str]:

@@ -98,5 +98,5 @@ def check_installed() -> None:
     """Raise UsageError if what the HTTP face needs beside the server is not there; imports nothing."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError("-http_port: %s not installed: pip install 'bert-serving-server[http]'"
+        raise UsageError("-http_port: %s not installed: pip install 'bert-serving-server[http]>=2'"
                          % (', '.join(missing) + (' is' if len(missing) == 1 else ' are')))  # fmt: skip
