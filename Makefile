@@ -86,6 +86,12 @@ dashboard: ## build the dashboard from plugin/dashboard into the server's packag
 	cd plugin/dashboard && npm ci --no-audit --no-fund && npm run build
 	cp plugin/dashboard/dist/index.html $(DASHBOARD)
 
+.PHONY: dashboard-test
+dashboard-test: $(VENV)/.tools ## test the dashboard: its modules, that the page is built from them, and the page in Chromium
+	cd plugin/dashboard && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+	@cmp plugin/dashboard/dist/index.html $(DASHBOARD) || { echo '$(DASHBOARD) is not what the sources make: make dashboard' >&2; exit 1; }
+	$(BIN)/python -m pytest tests/dashboard
+
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf plugin/dashboard/node_modules plugin/dashboard/dist docs/_build $(DOCS_VENV) $(VENV) .nox build dist */build */dist */*.egg-info .coverage
