@@ -19,7 +19,7 @@ PACKAGES := server/pyproject.toml client/setup.cfg client/setup.py $(wildcard cl
 
 .PHONY: help
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +78,20 @@ docs: $(DOCS_VENV)/.packages ## build the documentation as web pages in docs/_bu
 	$(DOCS_VENV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
+# The page of the dashboard is committed, so that the server can be installed without Node.
+DASHBOARD := server/bert_serving/server/http/dashboard.html
+
+.PHONY: dashboard
+dashboard: ## build the dashboard from plugin/dashboard into the server's package; needs Node 20.19 or later
+	cd plugin/dashboard && npm ci --no-audit --no-fund && npm run build
+	cp plugin/dashboard/dist/index.html $(DASHBOARD)
+
+.PHONY: dashboard-test
+dashboard-test: $(VENV)/.tools ## test the dashboard: its modules, that the page is built from them, and the page in Chromium
+	cd plugin/dashboard && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+	@cmp plugin/dashboard/dist/index.html $(DASHBOARD) || { echo '$(DASHBOARD) is not what the sources make: make dashboard' >&2; exit 1; }
+	$(BIN)/python -m pytest tests/dashboard
+
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf docs/_build $(DOCS_VENV) $(VENV) .nox build dist */build */dist */*.egg-info .coverage
+	rm -rf plugin/dashboard/node_modules plugin/dashboard/dist docs/_build $(DOCS_VENV) $(VENV) .nox build dist */build */dist */*.egg-info .coverage

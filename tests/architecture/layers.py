@@ -30,7 +30,7 @@ LAYERS = [
         'L3 HTTP',
         [
             'http.config', 'http.backend', 'http.turn', 'http.metrics', 'http.guard', 'http.legacy', 'http.openai',
-            'http.operation', 'http.app', 'http.lanes', 'http.door',
+            'http.operation', 'http.dashboard', 'http.app', 'http.lanes', 'http.door',
         ],
     ),
     ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter', 'http.proxy']),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -475,3 +477,30 @@ def test_the_page_of_the_documentation_needs_nothing_from_elsewhere(http: FlaskC
     for name in ('swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-standalone-preset.js', 'index.css'):
         assert '/docs/' + name in page.text
         assert http.get('/docs/' + name).status_code == 200
+
+
+@pytest.mark.parametrize('path', ['/dashboard', '/dashboard/'])
+def test_the_dashboard_is_open_and_asks_nobody_else(guarded: FlaskClient, path: str) -> None:
+    answer = guarded.get(path)
+    assert (answer.status_code, answer.content_type) == (200, 'text/html; charset=utf-8')
+    assert KEY not in answer.text
+    policy = dict(part.split(' ', 1) for part in answer.headers['content-security-policy'].split('; '))
+    assert policy['default-src'] == policy['frame-ancestors'] == "'none'"
+    for kind, directive in (('script', 'script-src'), ('style', 'style-src')):
+        inline = re.findall(r'<%s\b[^>]*>(.*?)</%s>' % (kind, kind), answer.text, re.DOTALL)
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline]
+        assert policy[directive] == ' '.join("'sha256-%s'" % digest for digest in digests) != ''
+    assert answer.headers['x-content-type-options'] == 'nosniff'
+
+
+def test_a_browser_asks_whether_the_dashboard_is_still_the_same(http: FlaskClient) -> None:
+    for encoding in ('identity', 'gzip', 'br'):
+        first = http.get('/dashboard', headers={'accept-encoding': encoding})
+        assert first.headers['cache-control'] == 'no-cache'
+        again = http.get('/dashboard', headers={'accept-encoding': encoding, 'if-none-match': first.headers['etag']})
+        assert (again.status_code, again.data) == (304, b'')
+        other = http.get('/dashboard', headers={'accept-encoding': encoding, 'if-none-match': 'W/"another"'})
+        assert other.status_code == 200
+    series = series_of(http)
+    assert series['bert_http_requests_total', (('method', 'GET'), ('route', '/dashboard'), ('status', '304'))] == 3
+    assert http.get('/').status_code == 404

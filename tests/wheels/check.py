@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+DASHBOARD = 'bert_serving/server/http/dashboard.html'
 
 LOOK = """
 import bert_serving.client, bert_serving.server, bert_serving.server.helper
@@ -39,6 +40,8 @@ def main() -> None:
             expect(any(name.endswith('py.typed') for name in files), '%s has py.typed' % wheel.name)
             expect('bert_serving/__init__.py' in files, '%s has the namespace file' % wheel.name)
             expect(not any('tests' in name for name in files), '%s has no tests' % wheel.name)
+        in_wheel = zipfile.ZipFile(next(wheels.glob('bert_serving_server-*'))).read(DASHBOARD)
+        expect(in_wheel == (ROOT / 'server' / DASHBOARD).read_bytes(), 'the server has the page of the dashboard')
         target = Path(folder, 'installed')
         run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', str(target), '--upgrade',
             *map(str, wheels.iterdir()))  # fmt: skip

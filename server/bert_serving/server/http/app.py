@@ -14,7 +14,7 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import guard, legacy, openai, operation
+from . import dashboard, guard, legacy, openai, operation
 from .answers import dump
 from .backend import Backend
 from .config import HttpConfig
@@ -59,6 +59,7 @@ def create_app(
     app.register_blueprint(openai.make_blueprint(backend, config.model_names))
     app.register_blueprint(operation.make_blueprint(backend, metrics, is_draining, bool(config.api_keys)))
     app.register_blueprint(operation.make_docs_blueprint())
+    app.register_blueprint(dashboard.make_dashboard_blueprint())
     return app
 
 

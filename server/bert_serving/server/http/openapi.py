@@ -216,8 +216,9 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
     ('GET', '/metrics'): ('The metrics, for Prometheus', None, None),
     ('GET', '/openapi.json'): ('This document', None, None),
     ('GET', '/docs/'): ('This document as a page', None, None),
+    ('GET', '/dashboard'): ('A page that shows the status and the metrics', None, None),
 }
-_FORMATS = {'/metrics': 'text/plain', '/docs/': 'text/html'}
+_FORMATS = {'/metrics': 'text/plain', '/docs/': 'text/html', '/dashboard': 'text/html'}
 
 
 def make_document(has_keys: bool) -> dict[str, Any]:
@@ -256,6 +257,8 @@ def _response(route: Route, status: int, answer: str | None) -> dict[str, Any]:
         content = _FORMATS.get(route.path, 'application/json')
         schema = {} if answer is None else _reference(answer)
         return {'description': 'Yes' if status == 200 else 'No', 'content': {content: schema}}
+    if status == 304:
+        return {'description': 'The one that If-None-Match names is still right'}
     error = 'OpenAIError' if route.path.startswith('/v1/') else 'Error'
     return {'description': _FAULTS[status], 'content': {'application/json': _reference(error)}}
 

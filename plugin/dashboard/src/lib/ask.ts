@@ -1,0 +1,99 @@
+// One poll: the status and the metrics of a server, or the reason why there are none.
+
+import { readMetrics, type HttpCounts } from './metrics'
+import { isObject, readStatus, type Reading } from './status'
+
+export type Outcome =
+  | { kind: 'reading'; reading: Reading }
+  /** A key is asked for; or the one that was sent is not right. */
+  | { kind: 'locked'; keyWasSent: boolean }
+  /** The HTTP proxy answers; the server behind it does not. */
+  | { kind: 'away'; reason: string }
+  /** Something answers, but not as a bert-as-service does. */
+  | { kind: 'stranger'; reason: string }
+  /** It answers, and the browser hides the answer from this page: -cors. */
+  | { kind: 'hidden' }
+  | { kind: 'unreachable'; reason: string }
+
+/** Longer than the proxy itself waits for a server that is away. */
+export const TIMEOUT_MS = 8_000
+
+export interface Question {
+  server: string
+  key: string
+  /** Whether the server has another origin than the page. */
+  isOtherOrigin: boolean
+}
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+/** Ask once. `signal` ends it early; it never fails, and never takes much longer than three times the timeout. */
+export async function ask(question: Question, fetch: Fetch, signal: AbortSignal, now: () => number): Promise<Outcome> {
+  let response: Response
+  let text: string
+  try {
+    response = await get('/status/server', question, fetch, signal)
+    text = await response.text()
+  } catch (error) {
+    return whyNot(error, question, fetch, signal)
+  }
+  const at = now()
+  if (response.status === 401) return { kind: 'locked', keyWasSent: question.key !== '' }
+  const body = parse(text)
+  const isOurs = isObject(body) && typeof body.description === 'string'
+  if (response.status === 503 && isOurs) return { kind: 'away', reason: String(body.description) }
+  if (!response.ok) return { kind: 'stranger', reason: `it answers /status/server with ${response.status}` }
+  const reading = readStatus(body, at)
+  if (reading === null)
+    return { kind: 'stranger', reason: 'what it answers to /status/server is no status of bert-as-service' }
+  reading.http = await askMetrics(question, fetch, signal)
+  return { kind: 'reading', reading }
+}
+
+async function askMetrics(question: Question, fetch: Fetch, signal: AbortSignal): Promise<HttpCounts | null> {
+  try {
+    const response = await get('/metrics', question, fetch, signal)
+    return response.ok ? readMetrics(await response.text()) : null
+  } catch {
+    return null // the status is worth more than nothing
+  }
+}
+
+function get(path: string, { server, key }: Question, fetch: Fetch, signal: AbortSignal): Promise<Response> {
+  return fetch(server + path, {
+    headers: key ? { authorization: `Bearer ${key}` } : {},
+    cache: 'no-store',
+    credentials: 'omit',
+    redirect: 'error', // or a key might go where it was not given for
+    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+  })
+}
+
+/** A browser does not say why it could not ask. Whether the server answers at all can be found out without reading. */
+async function whyNot(error: unknown, question: Question, fetch: Fetch, signal: AbortSignal): Promise<Outcome> {
+  if (error instanceof DOMException && error.name === 'TimeoutError') {
+    return { kind: 'unreachable', reason: `no answer within ${TIMEOUT_MS / 1000} seconds` }
+  }
+  if (question.isOtherOrigin && !signal.aborted) {
+    try {
+      await fetch(`${question.server}/health/live`, {
+        mode: 'no-cors',
+        cache: 'no-store',
+        credentials: 'omit',
+        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+      })
+      return { kind: 'hidden' }
+    } catch {
+      // it is not reachable
+    }
+  }
+  return { kind: 'unreachable', reason: 'no connection' }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}

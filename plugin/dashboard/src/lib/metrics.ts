@@ -1,0 +1,41 @@
+// What only /metrics tells: how the HTTP proxy has answered, and who waits at its door.
+
+/** Since the start of the proxy, of the routes that encode; and at this moment. */
+export interface HttpCounts {
+  /** Answers of 4xx but 429. */
+  badRequests: number
+  /** 429: too many were waiting. */
+  turnedAway: number
+  /** Answers of 5xx. */
+  failures: number
+  working: number | null
+  waiting: number | null
+}
+
+const REQUEST = /^bert_http_requests_total\{([^}]*)\} (\S+)$/
+const GAUGE = /^bert_http_requests_(working|waiting) (\S+)$/
+const ROUTES = new Set(['/encode', '/tokenize', '/v1/embeddings'])
+
+/** The counts in a page in the text format of Prometheus; null if it has none. */
+export function readMetrics(page: string): HttpCounts | null {
+  const counts: HttpCounts = { badRequests: 0, turnedAway: 0, failures: 0, working: null, waiting: null }
+  let isThere = false
+  for (const line of page.split('\n')) {
+    const gauge = GAUGE.exec(line)
+    if (gauge) counts[gauge[1] as 'working' | 'waiting'] = Number(gauge[2])
+    const request = REQUEST.exec(line)
+    if (!request) continue
+    isThere = true
+    const status = Number(labelOf(request[1]!, 'status'))
+    if (!ROUTES.has(labelOf(request[1]!, 'route'))) continue // this page itself asks the others
+    const count = Number(request[2])
+    if (status === 429) counts.turnedAway += count
+    else if (status >= 500) counts.failures += count
+    else if (status >= 400) counts.badRequests += count
+  }
+  return isThere ? counts : null
+}
+
+function labelOf(labels: string, name: string): string {
+  return new RegExp(`(?:^|,)${name}="([^"]*)"`).exec(labels)?.[1] ?? ''
+}

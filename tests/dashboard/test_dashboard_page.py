@@ -1,0 +1,303 @@
+"""The dashboard as an operator sees it: in Chromium, of a live server under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+from selenium.webdriver import Keys
+
+from bert_serving.server.http.app import create_app
+from bert_serving.server.http.config import HttpConfig
+from bert_serving.server.http.lanes import FrontDoor, Lanes
+from browsing import FILE, Browser, Load, StartServer
+from fake_backend import STATUS, FakeBackend
+from serving import ServerProcess
+
+MOVING = ('requests', 'rows', 'tokens', 'latency p50', 'padding', 'clients')
+
+
+def workers_of(server: ServerProcess) -> list[psutil.Process]:
+    return [child for child in psutil.Process(server.process.pid).children() if child.cmdline()[-1] == 'fake_worker']
+
+
+def wait_until_serving(browser: Browser) -> None:
+    browser.until(lambda: 'serving' in browser.text('[data-condition]'), 'the page has found the server')
+
+
+@contextmanager
+def door_to(backend: FakeBackend) -> Iterator[str]:
+    """The HTTP face of a backend in memory; its address."""
+    lanes = Lanes(1, 1)
+    door = FrontDoor(create_app(backend, HttpConfig(host='127.0.0.1')), lanes, '127.0.0.1', 0, 1 << 20)
+    thread = threading.Thread(target=door.run, args=(5,))
+    thread.start()
+    try:
+        yield 'http://127.0.0.1:%d' % door.port
+    finally:
+        door.stop()
+        thread.join(10)
+        door.close()
+        assert not thread.is_alive()
+
+
+# With a server -------------------------------------------------------------------------------------------------------
+
+
+def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser, start_server: StartServer) -> None:
+    _, url = start_server()
+    browser.open(url + '/dashboard')
+    wait_until_serving(browser)
+    with Load(url):
+        for name in MOVING:
+            browser.until(lambda name=name: browser.tile(name) > 0, name)
+        answered = browser.number('[data-counter="num_published_request"]')
+        browser.until(lambda: browser.number('[data-counter="num_published_request"]') > answered > 0, 'answered')
+        browser.until(lambda: browser.number('[data-tile="errors"] .detail') > 0, 'errors over HTTP')
+        browser.until(lambda: float(browser.legend('errors')['HTTP 4xx']) > 0, 'requests that were not fit')
+        for chart, line in (('requests', 'received'), ('rows', 'answered'), ('tokens', 'of texts'), ('latency', 'p99'),
+                            ('stages', 'run p50'), ('padding', 'share'), ('clients', 'active')):  # fmt: skip
+            assert browser.legend(chart)[line][0] in '<123456789', (chart, line)
+            assert browser.all('[data-chart="%s"] canvas' % chart), chart
+    assert browser.text('[data-workers-ready]') == '2 of 2 ready'
+    assert not browser.all('[data-banner]')
+    browser.until(lambda: browser.tile('requests') == 0, 'without load there are no requests')
+    assert browser.complaints() == []
+    assert not [entry for entry in browser.logged if entry['level'] == 'SEVERE'], 'nor did a request fail'
+
+
+def test_a_server_that_has_had_nothing_to_do_is_not_taken_for_one_that_does_not_tell(
+    browser: Browser, start_server: StartServer
+) -> None:
+    _, url = start_server()
+    browser.open(url + '/dashboard')
+    browser.until(lambda: browser.legend('requests')['received'] == '0', 'none came')
+    assert browser.legend('latency')['p50'] == '–'
+    assert len(browser.all('.chart canvas')) == len(browser.all('.chart')) > 0
+    assert 'does not tell' not in browser.text('body')
+
+
+def test_a_worker_that_is_killed_shows(browser: Browser, start_server: StartServer) -> None:
+    server, url = start_server(FAKE_WORKER_LOADS_SECONDS='4')
+    browser.open(url + '/dashboard/')
+    wait_until_serving(browser)
+    browser.until(lambda: browser.text('[data-workers-ready]') == '2 of 2 ready', 'both workers are ready')
+    victim = workers_of(server)[0]
+    number = next(n for n in '01' if 'pid %d' % victim.pid in browser.text('[data-worker="%s"]' % n))
+    os.kill(victim.pid, signal.SIGKILL)
+    browser.until(lambda: browser.all('[data-worker="%s"]:not([data-state="ready"])' % number), 'its state')
+    assert 'A worker is missing' in browser.text('[data-banner]')
+    browser.until(lambda: '1 restart' in browser.text('[data-worker="%s"] [data-restarts]' % number), 'its restarts')
+    browser.until(lambda: browser.text('[data-workers-ready]') == '2 of 2 ready', 'another has its place')
+    assert not browser.all('[data-banner]')
+    assert 'worker %s is ready' % number in browser.text('[data-events]')
+    assert '0 restarts' in browser.text('[data-worker="%d"] [data-restarts]' % (1 - int(number)))
+
+
+def test_a_server_that_is_stopped_is_said_to_be_away_and_found_again(
+    browser: Browser, start_server: StartServer
+) -> None:
+    first, url = start_server()
+    browser.open(url + '/dashboard')
+    with Load(url):
+        browser.until(lambda: browser.tile('rows') > 0, 'rows')
+    first.stop()
+    browser.until(lambda: 'has not been reachable for' in browser.text('[data-banner="unreachable"]'), 'away')
+    assert 'The figures below are of' in browser.text('[data-banner="unreachable"]')
+    assert browser.all('.stale [data-tile="rows"]'), 'what is shown is of the past, and looks like it'
+    assert 'unreachable' in browser.driver.title
+    start_server('-http_port', url.rpartition(':')[2])
+    wait_until_serving(browser)
+    assert not browser.all('[data-banner], .stale')
+    browser.until(lambda: 'the server was started again' in browser.text('[data-events]'), 'it is another one')
+    with Load(url):
+        browser.until(lambda: browser.tile('rows') > 0, 'rows of the new one')
+
+
+def test_a_key_is_asked_for_and_kept_for_this_tab_only(browser: Browser, start_server: StartServer) -> None:
+    _, url = start_server(BERT_SERVING_HTTP_API_KEY='sk-of-a-test')
+    browser.open(url + '/dashboard')
+    browser.until(lambda: browser.all('dialog[open]'), 'the place to give it is open')
+    assert 'A key is needed' in browser.text('[data-banner="locked"]')
+    browser.write('#server-key', 'wrong')
+    browser.click('[data-connect]')
+    browser.until(lambda: 'The key is not right' in browser.text('[data-banner="locked"]'), 'it is not right')
+    browser.click('[data-banner] button')
+    browser.write('#server-key', 'sk-of-a-test')
+    browser.the('#server-key').send_keys(Keys.ENTER)
+    wait_until_serving(browser)
+    browser.driver.refresh()
+    wait_until_serving(browser)
+    assert 'sk-of-a-test' not in browser.driver.current_url
+    assert 'sk-of-a-test' not in browser.driver.execute_script('return JSON.stringify(localStorage)')
+    assert 'sk-of-a-test' not in browser.text('body'), 'the configuration has it as ***'
+    assert '***' in browser.text('.configuration')
+
+
+# By itself -----------------------------------------------------------------------------------------------------------
+
+
+def test_opened_from_a_folder_it_asks_the_server_that_it_is_told(browser: Browser, start_server: StartServer) -> None:
+    _, url = start_server()
+    browser.open(FILE + '?server=' + url)
+    wait_until_serving(browser)
+    _, other = start_server()
+    browser.click('[data-open-connection]')
+    browser.write('#server-address', 'ftp://nowhere')
+    browser.click('[data-connect]')
+    assert 'is no address of HTTP' in browser.text('[data-fault]')
+    browser.write('#server-address', other.removeprefix('http://'))
+    browser.click('[data-connect]')
+    browser.until(lambda: other in browser.text('.about') and browser.all('[data-state="ready"]'), 'the other one')
+    browser.driver.refresh()
+    browser.until(lambda: other in browser.text('.about'), 'still the other one')
+
+
+def test_what_was_seen_is_still_there_after_a_reload(browser: Browser, start_server: StartServer) -> None:
+    server, url = start_server()
+    browser.open(FILE + '?server=' + url)
+    with Load(url):
+        browser.until(lambda: browser.tile('rows') > 0, 'rows')
+        browser.until(lambda: browser.legend('latency')['p50'] != '–', 'latencies')
+    server.stop()
+    browser.until(lambda: browser.all('[data-banner="unreachable"]'), 'away')
+    browser.driver.refresh()
+    browser.until(lambda: browser.all('[data-banner="unreachable"]'), 'still away')
+    for chart in ('rows', 'latency', 'errors'):
+        assert browser.all('[data-chart="%s"] canvas' % chart), chart
+    assert 'the server is not reachable' in browser.text('[data-events]')
+
+
+def test_a_server_that_hides_its_answers_from_the_page_is_told_from_one_that_is_not_there(
+    browser: Browser, start_server: StartServer
+) -> None:
+    server, url = start_server('-cors', 'https://only.example')
+    browser.open(FILE + '?server=' + url)
+    browser.until(lambda: '-cors does not allow' in browser.text('[data-banner="hidden"]'), 'hidden')
+    assert '“null”' in browser.text('[data-banner="hidden"]'), 'that is what has to be allowed'
+    server.stop()
+    browser.click('[data-banner] button:last-child')
+    browser.until(lambda: browser.all('[data-banner="unreachable"]'), 'not there')
+    complaints = browser.complaints()
+    assert complaints
+    assert all('blocked by CORS policy' in line for line in complaints), 'Chromium says so by itself'
+
+
+def test_a_fault_in_its_own_address_is_said(browser: Browser) -> None:
+    browser.open(FILE + '?server=ftp://nowhere')
+    browser.until(lambda: '?server=: "ftp://nowhere" is no address of HTTP' in browser.text('body'), 'the fault')
+
+
+# Of other servers ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_server_of_1_10_does_not_tell_is_not_shown_as_zero(browser: Browser) -> None:
+    backend = FakeBackend()
+    backend.status = status_of_1_10(requests=5, rows=50)
+    with door_to(backend) as url:
+        browser.open(url + '/dashboard')
+        browser.until(lambda: 'does not tell of its workers' in browser.text('.workers'), 'no workers')
+        backend.status = status_of_1_10(requests=9, rows=90)
+        browser.until(lambda: browser.tile('rows') > 0, 'rows that came in')
+        assert 'that came in' in browser.text('[data-tile="rows"] .detail')
+        for name in ('tokens', 'errors', 'queue', 'latency p50', 'padding'):
+            assert browser.text('[data-tile="%s"] .value' % name) == '–', name
+        assert 'does not tell' in browser.text('[data-chart="latency"]')
+
+
+def status_of_1_10(requests: int, rows: int) -> Mapping[str, Any]:
+    """What the real one tells."""
+    statistic = {'num_data_request': requests, 'num_total_seq': rows, 'num_sys_request': 1, 'num_total_client': 2,
+                 'num_active_client': 1, 'num_total_request': requests + 1}  # fmt: skip
+    return {'server_version': '1.10.0', 'model_dir': '/models/tiny', 'max_seq_len': 25, 'statistic': statistic,
+            'server_start_time': '2026-01-01 00:00:00', 'server_current_time': '2026-01-01 00:00:05'}  # fmt: skip
+
+
+@pytest.mark.parametrize(('state', 'says'), [('draining', 'The server is draining'), ('starting', 'is starting')])
+def test_the_state_of_the_server_shows(browser: Browser, state: str, says: str) -> None:
+    backend = FakeBackend()
+    backend.status = {**STATUS, 'server_state': state}
+    with door_to(backend) as url:
+        browser.open(url + '/dashboard')
+        browser.until(lambda: says in browser.text('[data-banner]'), state)
+        assert browser.text('[data-condition]').endswith(state)
+
+
+def test_no_worker_and_no_server_behind_the_proxy_show(browser: Browser) -> None:
+    backend = FakeBackend()
+    backend.status = {**STATUS, 'workers': [{'worker': 0, 'state': 'gone', 'restarts': 5}]}
+    with door_to(backend) as url:
+        browser.open(url + '/dashboard')
+        browser.until(lambda: 'No worker is ready' in browser.text('[data-banner]'), 'no worker')
+        backend.is_fresh = False
+        browser.until(lambda: 'The server has been away' in browser.text('[data-banner="away"]'), 'away')
+        backend.is_fresh = True
+        browser.until(lambda: browser.all('[data-banner="reading"]'), 'there again')
+
+
+# Its looks -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_light_or_dark_as_the_system_is_or_as_it_is_told(browser: Browser) -> None:
+    def brightness() -> int:
+        colour = browser.driver.execute_script('return getComputedStyle(document.body).backgroundColor')
+        return sum(int(part) for part in colour.strip('rgb()').split(',')) // 3
+
+    browser.prefer('light')
+    with door_to(FakeBackend()) as url:
+        browser.open(url + '/dashboard')
+        browser.until(lambda: brightness() > 200, 'light, as the system')
+        browser.prefer('dark')
+        browser.until(lambda: brightness() < 60, 'dark, as the system')
+        browser.click('[data-theme-choice="light"]')
+        browser.until(lambda: brightness() > 200, 'light, as told')
+        browser.driver.refresh()
+        browser.until(lambda: browser.all('[data-theme-choice="light"][aria-pressed="true"]'), 'still as told')
+        assert brightness() > 200
+
+
+@pytest.mark.parametrize('width', [360, 768, 1400, 3840])
+def test_it_fits_from_a_telephone_to_a_wall(browser: Browser, start_server: StartServer, width: int) -> None:
+    browser.resize(width, 900)
+    _, url = start_server()
+    browser.open(url + '/dashboard')
+    with Load(url, threads=1):
+        browser.until(lambda: browser.all('[data-chart="requests"] canvas'), 'charts')
+    assert browser.driver.execute_script('return document.documentElement.scrollWidth') <= width
+    for chart in browser.all('.chart'):
+        assert chart.size['width'] >= 300
+
+
+def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser, start_server: StartServer) -> None:
+    _, url = start_server()
+    browser.open(url + '/dashboard')
+    with Load(url):
+        browser.until(lambda: browser.tile('rows') > 0, 'rows')
+        plot = browser.the('[data-chart="rows"] .plot')
+        plot.send_keys(Keys.ARROW_LEFT)
+        browser.until(lambda: ':' in browser.text('[data-chart="rows"] .time'), 'the time at the cursor')
+        assert ':' in browser.text('[data-chart="latency"] .time'), 'the cursors of all charts go together'
+        plot.send_keys(Keys.ESCAPE)
+        browser.until(lambda: browser.text('[data-chart="rows"] .time') == '', 'no cursor')
+        browser.click('[data-range="halfDay"]')
+        assert browser.the('[data-range="halfDay"]').get_attribute('aria-pressed') == 'true'
+        browser.until(lambda: browser.legend('rows')['answered'] != '–', 'the minutes have values, too')
+        browser.click('[data-chart="requests"] .legend button')
+        assert browser.all('[data-chart="requests"] .legend button[aria-pressed="false"]')
+
+
+def test_the_configuration_can_be_searched(browser: Browser, start_server: StartServer) -> None:
+    _, url = start_server('-max_seq_len', '57')
+    browser.open(url + '/dashboard')
+    wait_until_serving(browser)
+    browser.write('[data-search]', 'SEQ len')
+    browser.until(lambda: len(browser.all('.configuration dl > div')) == 1, 'one is left')
+    assert browser.text('.configuration dl') == 'max_seq_len 57'
+    browser.write('[data-search]', 'no such thing')
+    browser.until(lambda: 'Nothing has' in browser.text('.configuration'), 'none is left')
