@@ -6,7 +6,7 @@ Run, it prints the files of the pure layers, in the form of `coverage report --i
 from __future__ import annotations
 
 LAYERS = [
-    ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'ring', 'settings']),
+    ('L0 words', ['errors', 'release', 'spelling', 'terminal', 'pooling', 'states', 'wire', 'ring', 'settings', 'parser']),
     (
         'L1 decisions',
         [
