@@ -95,7 +95,6 @@ class Sink:
         """
         self._bind(context)
         report_ready({'port_out': self._port_out}, self._pulse)
-        logger.info('ready')
         reactor = Reactor()
         reactor.add(self._clients, self._on_subscriptions)
         reactor.add(self._intake, self._on_messages)

@@ -47,7 +47,7 @@ from .scheduling.events import (
 from .scheduling.limits import Limits
 from .scheduling.scheduler import Scheduler
 from .settings import Settings
-from .stats import RequestStatistic
+from .stats import Outcomes, RequestStatistic
 from .transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
 from .wire import (
     BadRequest,
@@ -220,9 +220,9 @@ class Ventilator:
         return self._scheduler.unanswered
 
     @property
-    def rows_answered(self) -> int:
-        """Rows answered with their vectors so far."""
-        return self._scheduler.counters.rows_done
+    def outcomes(self) -> Outcomes:
+        """What has become of the requests so far."""
+        return self._scheduler.counters
 
     # The loop --------------------------------------------------------------------------------------------------------
 
