@@ -83,7 +83,7 @@ class BertServer(threading.Thread):
     sink_module = 'bert_serving.server.sink'
     http_module = 'bert_serving.server.http.proxy'
     sink_bounds: Mapping[str, Any] = {}
-    """Those of `assembly.Bounds` that are not the default."""
+    """Those of `assembly.bounds.Bounds` that are not the default."""
     patience = PATIENCE
     """With children that die."""
 

@@ -1,7 +1,7 @@
 """The ventilator: reads requests, cuts them into jobs, hands the jobs to workers by their credit.
 
 Runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
-`scheduling.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
+`scheduling.scheduler.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
 credit is never older than it must be, and no send ever blocks: a socket to a child is connected from this side, which
 gives it a queue at once, and what is in that queue is bounded by the credit.
 """
