@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,11 @@ def test_a_help_ends_with_the_environment_examples_and_where_to_read_on(monkeypa
     assert '-model_dir as BERT_SERVING_MODEL_DIR' in ' '.join(text.split())
     assert '\nExamples:\n  bert-serving-start -cpu\n' in text
     assert text.rstrip().splitlines()[-1].startswith('Documentation: ')
+
+
+@pytest.mark.parametrize('make_parser', PARSERS)
+def test_the_page_to_read_on_is_there(make_parser: MakeParser) -> None:
+    assert (Path(__file__).parents[2] / make_parser().guide).is_file()
 
 
 @pytest.mark.parametrize('make_parser', PARSERS)

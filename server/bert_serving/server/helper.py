@@ -61,6 +61,7 @@ def get_http_parser() -> EnvironmentParser:
         prog='bert-serving-http',
         description='Serve HTTP for a server that runs already, here or on another machine.',
         examples=('bert-serving-http -ip gpu-machine -http_port 8125',),
+        guide='docs/http.md',
     )
     group = parser.group('Server', 'the server behind')
     parser.add_option(group, 'ip', Option(('ip',), 'Server', 'its address', metavar='ADDRESS'), 'localhost')
@@ -83,6 +84,7 @@ def get_benchmark_parser() -> EnvironmentParser:
             'bert-serving-benchmark -cpu -experiments targets',
             'bert-serving-benchmark -random_model base -max_seq_len 64',
         ),
+        guide='docs/benchmark.md',
     )
     group = parser.group('Benchmark', 'what is measured, and with what')
     for dest, (default, option) in _BENCHMARK_OPTIONS.items():

@@ -20,8 +20,6 @@ from .terminal import bold, text_width
 HELP_COLUMN = 28
 """Where what an option means begins, at most."""
 
-DOCUMENTATION = 'README.md and docs/server.md of the repository'
-
 
 class EnvironmentParser(argparse.ArgumentParser):
     """An argument parser whose defaults come from the environment; what the command line says wins.
@@ -30,12 +28,17 @@ class EnvironmentParser(argparse.ArgumentParser):
     """
 
     def __init__(
-        self, *args: Any, environ: Mapping[str, str] | None = None, examples: Sequence[str] = (), **kwargs: Any
-    ) -> None:
-        """`examples` are command lines that the help ends with; the rest is as with `argparse`."""
+        self, *args: Any, environ: Mapping[str, str] | None = None, examples: Sequence[str] = (),
+        guide: str = 'docs/server.md', **kwargs: Any,
+    ) -> None:  # fmt: skip
+        """`examples` are command lines, and `guide` the page to read on, that the help ends with.
+
+        The rest is as with `argparse`.
+        """
         super().__init__(*args, **{'add_help': False, **kwargs})
         self.environ = os.environ if environ is None else environ
         self.examples = examples
+        self.guide = guide
         self.options: dict[str, Option] = {}
         self._groups: dict[str, argparse._ArgumentGroup] = {}
 
@@ -152,7 +155,8 @@ class EnvironmentParser(argparse.ArgumentParser):
             paragraphs.append('\n'.join([emphasise('Examples') + ':', *('  ' + line for line in self.examples)]))
         if self.epilog:
             paragraphs.append(textwrap.fill(self.epilog, width))
-        paragraphs.append(_format_note('Documentation', DOCUMENTATION, width, emphasise))
+        where = 'README.md and %s of the repository' % self.guide
+        paragraphs.append(_format_note('Documentation', where, width, emphasise))
         return '\n\n'.join(paragraphs) + '\n'
 
     def _format_option(self, action: argparse.Action, width: int) -> Iterator[str]:
