@@ -6,7 +6,7 @@ Run, it prints the files of the pure layers, in the form of `coverage report --i
 from __future__ import annotations
 
 LAYERS = [
-    ('L0 words', ['errors', 'release', 'pooling', 'states', 'wire', 'ring', 'settings']),
+    ('L0 words', ['errors', 'release', 'units', 'spelling', 'terminal', 'pooling', 'states', 'wire', 'ring', 'settings', 'parser']),
     (
         'L1 decisions',
         [
@@ -20,7 +20,7 @@ LAYERS = [
     (
         'L2 means',
         [
-            'logs', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
+            'logs', 'progress', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
             'graph.layer_norm', 'graph.processor',
             'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime', 'benchmark.sentences',
             'benchmark.random_model',

@@ -11,6 +11,7 @@ import reference
 from reference import CONFIG
 
 from bert_serving.server.errors import ModelError, StartError
+from bert_serving.server.graph import export as export_module
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
@@ -225,6 +226,27 @@ def test_log_says_which_checkpoint_and_how_long_each_step_took(tuned, model, tmp
     steps = ['load checkpoint (', 'build graph (', 'freeze (', 'write graph to: %s (' % (tmp_path / 'graph.pb')]
     assert [line.startswith(step) for line, step in zip(lines[2:], steps, strict=True)] == [True] * 4
     assert all('seconds=' in line for line in lines[2:])
+
+
+@pytest.mark.parametrize(
+    'options', [{}, {'on_cpu': True}, {'on_cpu': True, 'bf16': True}, {'on_gpu': True, 'fp16': True}], ids=str
+)
+@pytest.mark.parametrize('strategy', [PoolingStrategy.REDUCE_MEAN, PoolingStrategy.CLS_POOLED], ids=str)
+def test_progress_is_told_in_bytes_of_each_stage_from_nothing_to_all(options, strategy, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, '_WRITE_BYTES', 10_000)
+    told = {}
+    info = export(
+        GraphSpec(model, (1, 3), strategy, **options),
+        str(tmp_path / 'graph.pb'),
+        on_progress=lambda stage, done, total: told.setdefault(stage, []).append((done, total)),
+    )
+    assert list(told) == ['read the weights', 'build the graph', 'freeze the graph', 'write the graph']
+    assert told.pop('freeze the graph') == [(0, 0)], 'nobody can tell'
+    for stage, steps in told.items():
+        assert steps == sorted(steps), stage
+        assert steps[-1][0] == steps[-1][1] == steps[0][1], stage
+        assert len(steps) > 5, stage
+    assert told['write the graph'][-1][1] == info.bytes == (tmp_path / 'graph.pb').stat().st_size
 
 
 def test_head_that_is_missing_is_named_and_nothing_is_written(tmp_path):

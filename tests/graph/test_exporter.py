@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import reference
 
@@ -19,14 +21,14 @@ def spec(monkeypatch):
     def get(on_gpu=False, **options):
         asked = []
 
-        def spy(spec, path):
+        def spy(spec, path, on_progress):
             asked.append(spec)
             return GraphInfo(path, 1, 1, 'float32', 0.0)
 
         monkeypatch.setattr(export_module, 'export', spy)
         model = Model('google', reference.CONFIG, 'config', 'weights', 'vocab.txt')
         instructions = {'settings': Settings.from_dict(options).to_dict(), 'model': model.to_json(), 'path': 'graph'}
-        exporter.main({**instructions, 'on_gpu': on_gpu}, lambda facts: None)
+        exporter.main({**instructions, 'on_gpu': on_gpu}, Mock())
         return asked[0]
 
     return get

@@ -115,7 +115,7 @@ def test_a_request_is_registered_cut_and_handed_out_by_credit(bench: Bench) -> N
     assert bench.ventilator.unanswered == 1
     bench.tell(Published(1, True))
     assert bench.ventilator.unanswered == 0
-    assert bench.ventilator.rows_answered == 9
+    assert bench.ventilator.outcomes.rows_done == 9
 
 
 def test_a_request_that_lies_about_its_rows_is_refused_with_both_numbers(bench: Bench) -> None:
@@ -271,7 +271,7 @@ def test_what_the_old_sink_published_with_its_last_words_is_not_computed_again(b
     bench.feedback.send_multipart(encode_ring_message(Published(1, True)))
     bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
     assert bench.ventilator.unanswered == 0
-    assert bench.ventilator.rows_answered == 1
+    assert bench.ventilator.outcomes.rows_done == 1
 
 
 def test_a_worker_that_comes_later_is_told_which_sink_there_is(bench: Bench) -> None:

@@ -1,9 +1,21 @@
-"""An exporter process that exports nothing; see `serving.FakeServer`."""
+"""An exporter process that exports nothing; see `serving.FakeServer`.
+
+`FAKE_EXPORTER_SECONDS` is how long it takes, and says how far it is, as one does that reads a large model.
+"""
 
 from __future__ import annotations
 
-from bert_serving.server.child import Instructions, ReportReady
+import os
+import time
+
+from bert_serving.server.child import Instructions, Reporter
+
+BYTES, STEPS = 1_280_000_000, 20
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
+def main(instructions: Instructions, report_ready: Reporter) -> None:
+    seconds = float(os.environ.get('FAKE_EXPORTER_SECONDS', '0'))
+    for step in range(1, STEPS + 1) if seconds else ():
+        time.sleep(seconds / STEPS)
+        report_ready.progress('read the weights', BYTES * step // STEPS, BYTES)
     report_ready({'bytes': 0})

@@ -6,14 +6,19 @@ import os
 import signal
 import time
 
-from bert_serving.server.child import Child, Instructions, ReportReady
+from bert_serving.server.child import Child, Instructions, Reporter
 from bert_serving.server.errors import ModelError
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
+def main(instructions: Instructions, report_ready: Reporter) -> None:
     match instructions['what']:
         case 'work':
             report_ready({'number': instructions['number'] + 1})
+        case 'read a lot':
+            for done in range(1001):
+                report_ready.progress('read', done, 1000)
+            report_ready.progress('freeze', 0, 0)
+            report_ready({})
         case 'model error':
             raise ModelError('the model is\nnot there')
         case 'crash':

@@ -22,6 +22,7 @@ from bert_serving.server.child import (
     Report,
     describe_exit,
 )
+from bert_serving.server.progress import Progress
 from bert_serving.server.states import ChildState
 
 
@@ -99,6 +100,14 @@ def test_a_child_says_that_it_is_alive_and_how_its_work_goes(what: dict[str, obj
         reports += child.read_reports()
     assert reports[-1] == Beat(facts)
     child.kill_and_reap(10)
+
+
+def test_a_child_says_how_far_it_is_now_and_then_and_when_a_stage_begins_or_ends() -> None:
+    *progress, ready, _exited = run_to_end(make_child('read a lot'))
+    assert ready == Ready({})
+    assert progress[0] == Progress('read', 0, 1000)
+    assert progress[-2:] == [Progress('read', 1000, 1000), Progress('freeze', 0, 0)]
+    assert len(progress) < 100, 'a parent is not flooded'
 
 
 def test_a_child_that_dies_says_how() -> None:

@@ -13,6 +13,7 @@ import pytest
 from bert_serving.server import supervisor as supervisor_module
 from bert_serving.server.child import Child
 from bert_serving.server.errors import StartError
+from bert_serving.server.progress import ProgressDisplay
 from bert_serving.server.restarts import Patience, Restarts
 from bert_serving.server.supervisor import ChildFailed, Post, Supervisor
 from bert_serving.server.transport import Reactor
@@ -64,6 +65,10 @@ def strict() -> Iterator[Bench]:
     bench = Bench(hang_s=2)
     yield bench
     bench.supervisor.kill_all()
+
+
+def quiet() -> ProgressDisplay:
+    return ProgressDisplay(lambda _line: None, None)
 
 
 SLEEP = {'what': 'sleep'}
@@ -174,9 +179,9 @@ def test_a_child_that_is_not_yet_ready_when_its_post_is_abandoned_is_killed(benc
 
 def test_a_child_that_is_run_to_its_end_gives_what_it_found_or_says_why_not(bench: Bench) -> None:
     bench.whats = [{'what': 'work', 'number': 1}, {'what': 'model error'}, {'what': 'print'}, SLEEP]
-    assert bench.supervisor.run_to_end(bench.make(), lambda: False) == {'number': 2}
+    assert bench.supervisor.run_to_end(bench.make(), lambda: False, quiet()) == {'number': 2}
     with pytest.raises(ChildFailed, match='ODD: the model is'):
-        bench.supervisor.run_to_end(bench.make(), lambda: False)
+        bench.supervisor.run_to_end(bench.make(), lambda: False, quiet())
     with pytest.raises(StartError, match='exit code 0'):
-        bench.supervisor.run_to_end(bench.make(), lambda: False)
-    assert bench.supervisor.run_to_end(bench.make(), lambda: True) is None
+        bench.supervisor.run_to_end(bench.make(), lambda: False, quiet())
+    assert bench.supervisor.run_to_end(bench.make(), lambda: True, quiet()) is None

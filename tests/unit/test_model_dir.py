@@ -205,6 +205,15 @@ def test_vocabulary_that_the_model_has_no_embeddings_for(google):
     )
 
 
+def test_model_is_described_in_a_line(huggingface):
+    model = find_model(str(huggingface), cased_tokenization=True)
+    config = model.config
+    assert model.describe() == '%s (%d layers, %d hidden units, vocabulary of %d, cased)' % (
+        huggingface / 'model.safetensors', config.num_hidden_layers, config.hidden_size, config.vocab_size,
+    )  # fmt: skip
+    assert 'lower-cased' in find_model(str(huggingface)).describe()
+
+
 @pytest.mark.parametrize('kind', ['google', 'huggingface'])
 def test_model_travels_as_json(kind, request):
     model = find_model(str(request.getfixturevalue(kind)))

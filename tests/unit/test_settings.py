@@ -74,7 +74,7 @@ def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> 
         ('-pooling_layer last', "expected an integer, got 'last'"),
         ('-gpu_memory_fraction 1.5', "got '1.5'"),
         ('-gpu_memory_fraction most', "got 'most'"),
-        ('-no_such_option', 'unrecognized arguments'),
+        ('-no_such_option', 'there is no option -no_such_option'),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_code_2(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:

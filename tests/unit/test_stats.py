@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server import stats
-from bert_serving.server.stats import BUCKETS_S, Histogram, RequestStatistic, WorkerTally
+from bert_serving.server.stats import BUCKETS_S, Histogram, Outcomes, RequestStatistic, WorkerTally, summarize
 
 COUNTS = {
     'num_data_request', 'num_total_seq', 'num_sys_request', 'num_total_request', 'num_total_client',
@@ -132,3 +132,11 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
 
 def test_before_the_first_run_no_padding_was_computed() -> None:
     assert WorkerTally().to_dict()['padding_share'] == 0
+
+
+def test_the_end_is_told_in_a_line_that_names_what_happened_and_nothing_else() -> None:
+    assert summarize(Outcomes(), 0, 3.04) == 'rows=0 requests=0 uptime=3.0s'
+    busy = Outcomes(
+        rows_done=700, published=30, failed=1, refused=2, busy=3, expired=4, poisoned=5, cancelled=6, gone=7
+    )
+    assert summarize(busy, 2, 7385) == 'rows=700 requests=30 uptime=2h03m05s errors=15 dropped=13 restarts=2'

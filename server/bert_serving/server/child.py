@@ -3,7 +3,7 @@
 `Child` is the parent's side, `run_child` the process's own, reached through `child_main.py`. Two pipes join them. Down the process's standard input go
 its instructions, one line of JSON; the parent then keeps that pipe open, and when it closes, because the parent has
 died, even by SIGKILL, the process ends at once (the lifeline). Up the report pipe comes a line of JSON when the process
-is ready, or has failed to become so; when that pipe closes, the process is gone.
+is ready, or has failed to become so, and of long work how far it is; when that pipe closes, the process is gone.
 
 Children are started with `sys.executable -m`, not by `multiprocessing`, whose spawn runs the user's script again and
 breaks every one that has no `__main__` guard. Each has a session of its own and ignores SIGINT and SIGTERM, so that
@@ -33,6 +33,7 @@ from typing import Any, NoReturn, Protocol
 
 from . import logs
 from .errors import ServingError
+from .progress import Progress
 from .states import ChildEvent, ChildState, advance_child
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ REAP_S = 2.0
 BEAT_S = 1.0
 """How often a process says that it is alive."""
 
+PROGRESS_S = 0.05
+"""How often it says how far it is, at most; the end of a stage is always said."""
+
 Instructions = dict[str, Any]
 Pulse = Callable[[], dict[str, Any]]
 
@@ -63,7 +67,15 @@ class ReportReady(Protocol):
         ...
 
 
-ChildMain = Callable[[Instructions, ReportReady], None]
+class Reporter(ReportReady, Protocol):
+    """The same for a `main` whose work is long: it can say how far it is."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """So many bytes of `total` are done of a stage; 0 if they can not be counted."""
+        ...
+
+
+ChildMain = Callable[[Instructions, Reporter], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,7 @@ class Exited:
     expected: bool
 
 
-Report = Ready | Beat | Failed | Exited
+Report = Ready | Beat | Progress | Failed | Exited
 
 
 class Child:
@@ -174,6 +186,8 @@ class Child:
             return Failed(report['failed'], report['exit_code'])
         if 'beat' in report:
             return Beat(report['beat'])
+        if 'progress' in report:
+            return Progress(*report['progress'])
         self.state = advance_child(self.state, ChildEvent.REPORTED_READY)
         return Ready(report['ready'])
 
@@ -251,34 +265,49 @@ def run_child(main: ChildMain) -> NoReturn:
     reports = instructions.pop('report_to')
     leftovers = instructions.pop('leftovers')
     threading.Thread(target=_hold_lifeline, args=(leftovers,), name='lifeline', daemon=True).start()
-    pulses: list[Pulse] = [dict]
-    writing = threading.Lock()
-
-    def report(**what: Any) -> None:
-        with writing, contextlib.suppress(BrokenPipeError):
-            os.write(reports, json.dumps(what).encode() + b'\n')
-
-    def report_ready(facts: dict[str, Any], pulse: Pulse | None = None) -> None:
-        if pulse is not None:
-            pulses.append(pulse)
-        report(ready=facts)
-
-    def beat() -> None:
-        while True:
-            time.sleep(BEAT_S)
-            report(beat=pulses[-1]())
-
-    threading.Thread(target=beat, name='beat', daemon=True).start()
+    reporter = _PipeReporter(reports)
+    threading.Thread(target=reporter.beat, name='beat', daemon=True).start()
     try:
-        main(instructions, report_ready)
+        main(instructions, reporter)
     except ServingError as error:
-        report(failed=str(error), exit_code=error.exit_code)
+        reporter.write(failed=str(error), exit_code=error.exit_code)
         _exit(error.exit_code)
     except BaseException as error:
         logger.exception('ended by an exception')
-        report(failed='%s: %s' % (type(error).__name__, error), exit_code=1)
+        reporter.write(failed='%s: %s' % (type(error).__name__, error), exit_code=1)
         _exit(EXIT_CRASHED)
     _exit(0)
+
+
+class _PipeReporter:
+    """The process's end of the report pipe; `write` is for any thread."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._pulse: Pulse = dict
+        self._writing = threading.Lock()
+        self._last_progress = -PROGRESS_S
+
+    def write(self, **what: Any) -> None:
+        with self._writing, contextlib.suppress(BrokenPipeError):
+            os.write(self._pipe, json.dumps(what).encode() + b'\n')
+
+    def __call__(self, facts: dict[str, Any], pulse: Pulse | None = None) -> None:
+        if pulse is not None:
+            self._pulse = pulse
+        self.write(ready=facts)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last_progress >= PROGRESS_S or done == total or not done:
+            self._last_progress = now
+            self.write(progress=[stage, done, total])
+
+    def beat(self) -> None:
+        """Say for ever that the process is alive."""
+        while True:
+            time.sleep(BEAT_S)
+            self.write(beat=self._pulse())
 
 
 def _hold_lifeline(leftovers: list[str]) -> None:

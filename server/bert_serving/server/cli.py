@@ -15,6 +15,7 @@ from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_
 from .http.config import check_installed
 from .server import BertServer
 from .settings import Settings
+from .terminal import colour
 from .terminate import terminate
 
 
@@ -93,7 +94,7 @@ def benchmark_main() -> None:
 
 def fail(command: str, error: ServingError) -> None:
     """Say what is wrong on standard error and exit with the error's code."""
-    sys.stderr.write('%s: error: %s\n' % (logs.colour(command, 'red'), error))
+    sys.stderr.write('%s: error: %s\n' % (colour(command, 'red', sys.stderr), error))
     sys.exit(error.exit_code)
 
 

@@ -7,15 +7,21 @@ wrong shapes, a missing head) ends the start here.
 
 from __future__ import annotations
 
+import logging
+
 from .bert_config import resolve_layers
-from .child import Instructions, ReportReady
+from .child import Instructions, Reporter
+from .logs import timed
 from .model_dir import Model
 from .settings import Settings
 
+logger = logging.getLogger(__name__)
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
+
+def main(instructions: Instructions, report_ready: Reporter) -> None:
     """Export the graph that `settings` and `model` of the instructions ask for to `path`."""
-    from .graph.export import GraphSpec, export  # TensorFlow: seconds, and only here
+    with timed(logger, 'load TensorFlow'):
+        from .graph.export import GraphSpec, export  # seconds, and only here
 
     settings = Settings.from_dict(instructions['settings'])
     model = Model.from_json(instructions['model'])
@@ -31,7 +37,7 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
         on_gpu=instructions['on_gpu'],
         on_cpu=not instructions['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
     )
-    info = export(spec, instructions['path'])
+    info = export(spec, instructions['path'], on_progress=report_ready.progress)
     report_ready({'bytes': info.bytes})
 
 

@@ -7,18 +7,10 @@ from collections.abc import Callable, Collection
 from .benchmark.plan import EXPERIMENTS, FP32, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
 from .http.config import DEFAULT_PORT
+from .parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
 from .release import RELEASE
-from .settings import (
-    HTTP,
-    OPTIONS,
-    EnvironmentParser,
-    Option,
-    add_help_and_version,
-    add_options,
-    add_server_options,
-    integer,
-    whole_number,
-)
+from .settings import HTTP, OPTIONS, Option, integer, whole_number
+from .spelling import did_you_mean
 
 __all__ = ['get_args_parser', 'get_benchmark_parser', 'get_http_parser', 'get_shutdown_parser']
 
@@ -28,8 +20,11 @@ def get_args_parser() -> EnvironmentParser:
     parser = EnvironmentParser(
         prog='bert-serving-start',
         description='Start a server that turns texts into vectors with BERT.',
-        epilog='Every option can also be set in the environment: -max_seq_len as BERT_SERVING_MAX_SEQ_LEN. '
-        'The command line wins.',
+        examples=(
+            'bert-serving-start -cpu',
+            'bert-serving-start -model_dir /path/to/model -num_worker 2',
+            'bert-serving-start -cpu -http_port 8125',
+        ),
     )
     add_server_options(parser)
     add_help_and_version(parser, RELEASE)
@@ -38,10 +33,14 @@ def get_args_parser() -> EnvironmentParser:
 
 def get_shutdown_parser() -> EnvironmentParser:
     """The parser of `bert-serving-terminate`; its namespace is what `BertServer.shutdown` takes."""
-    parser = EnvironmentParser(prog='bert-serving-terminate', description='Stop the server that listens on a port.')
-    server = parser.add_argument_group('Server')
+    parser = EnvironmentParser(
+        prog='bert-serving-terminate',
+        description='Stop the server that listens on a port: what it has accepted is answered first.',
+        examples=('bert-serving-terminate -port 5555',),
+    )
+    server = parser.group('Server')
     port, limit = whole_number(1, 65535), whole_number(1)
-    server.add_argument('-ip', default='localhost', help='address of the server (default: localhost)')
+    server.add_argument('-ip', default='localhost', help='address of the server')
     server.add_argument(
         '-port',
         '-port_in',
@@ -51,9 +50,7 @@ def get_shutdown_parser() -> EnvironmentParser:
         metavar='PORT',
         help='port on which it takes requests',
     )
-    server.add_argument(
-        '-timeout', type=limit, default=5000, metavar='MS', help='milliseconds to wait for it (default: 5000)'
-    )
+    server.add_argument('-timeout', type=limit, default=5000, metavar='MS', help='milliseconds to wait for it')
     add_help_and_version(parser, RELEASE)
     return parser
 
@@ -63,10 +60,10 @@ def get_http_parser() -> EnvironmentParser:
     parser = EnvironmentParser(
         prog='bert-serving-http',
         description='Serve HTTP for a server that runs already, here or on another machine.',
-        epilog='Every option can also be set in the environment: -http_port as BERT_SERVING_HTTP_PORT. '
-        'The command line wins.',
+        examples=('bert-serving-http -ip gpu-machine -http_port 8125',),
+        guide='docs/http.md',
     )
-    group = parser.add_argument_group('Server', 'the server behind')
+    group = parser.group('Server', 'the server behind')
     parser.add_option(group, 'ip', Option(('ip',), 'Server', 'its address', metavar='ADDRESS'), 'localhost')
     add_options(parser, lambda name, option: option.group == HTTP or name in _OF_THE_PROXY)
     parser.set_defaults(http_port=DEFAULT_PORT)
@@ -83,12 +80,17 @@ def get_benchmark_parser() -> EnvironmentParser:
         prog='bert-serving-benchmark',
         description='Measure how fast servers with these options are. Those that an experiment varies, -num_worker '
         'among them, come from its -test_... option; the ports are always free ones.',
+        examples=(
+            'bert-serving-benchmark -cpu -experiments targets',
+            'bert-serving-benchmark -random_model base -max_seq_len 64',
+        ),
+        guide='docs/benchmark.md',
     )
-    add_server_options(parser)
-    parser.set_defaults(max_seq_len=40)
-    group = parser.add_argument_group('Benchmark', 'what is measured, and with what')
+    group = parser.group('Benchmark', 'what is measured, and with what')
     for dest, (default, option) in _BENCHMARK_OPTIONS.items():
         parser.add_option(group, dest, option, default)
+    add_server_options(parser)
+    parser.set_defaults(max_seq_len=40)
     add_help_and_version(parser, RELEASE)
     return parser
 
@@ -96,7 +98,7 @@ def get_benchmark_parser() -> EnvironmentParser:
 def _one_of(words: Collection[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError('expected one of %s, got %r' % (', '.join(words), text))
+            raise ValueError('expected one of %s, got %r%s' % (', '.join(words), text, did_you_mean(text, words)))
         return text
 
     return parse

@@ -8,13 +8,14 @@ Modules log through `logging.getLogger(__name__)`; only the entry point of a pro
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
-from termcolor import colored
+from .terminal import ERASE_LINE, colour, takes_escapes
 
 ROOT = 'bert_serving.server'
 
@@ -38,17 +39,28 @@ def set_up(context: str, verbose: bool = False) -> None:
         logger.removeHandler(handler)
     handler = _Handler()
     handler.addFilter(RateLimit())
-    name = colour(context, _COLOURS.get(context.split('-')[0], 'white'))
-    line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
+    name = colour(context, _COLOURS.get(context.split('-')[0], 'white'), sys.stderr)
+    start = ERASE_LINE if takes_escapes(sys.stderr) else ''  # of what a piece of work has said of its progress
+    line = start + '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
     handler.setFormatter(logging.Formatter(line))
     logger.addHandler(handler)
     logger.propagate = False
 
 
-def colour(text: str, name: str) -> str:
-    """`text` in that colour if standard error is a terminal and NO_COLOR is not set."""
-    wanted = sys.stderr.isatty() and 'NO_COLOR' not in os.environ
-    return colored(text, name, force_color=True) if wanted else text
+@contextlib.contextmanager
+def timed(log: logging.Logger, step: str, **facts: object) -> Iterator[dict[str, object]]:
+    """Log `step` when it is done, with `facts`, and what the block adds to them, and how long it took."""
+    started = time.monotonic()
+    yield facts
+    facts['seconds'] = '%.2f' % (time.monotonic() - started)
+    log.info('%s (%s)', step, ' '.join('%s=%s' % fact for fact in facts.items()), stacklevel=3)
+
+
+def terminal() -> TextIO | None:
+    """The terminal on which our lines appear, if they do, for what is written over; None elsewhere."""
+    handlers = logging.getLogger(ROOT).handlers
+    ours = len(handlers) == 1 and isinstance(handlers[0], _Handler)
+    return sys.stderr if ours and takes_escapes(sys.stderr) else None
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]

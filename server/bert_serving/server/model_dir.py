@@ -40,6 +40,14 @@ class Model:
     lower_case: bool = True
     tuned: bool = False
 
+    def describe(self) -> str:
+        """In a line for the log: where it is, and its size."""
+        config = self.config
+        return '%s (%d layers, %d hidden units, vocabulary of %d, %s)' % (
+            self.weights, config.num_hidden_layers, config.hidden_size, config.vocab_size,
+            'lower-cased' if self.lower_case else 'cased',
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -5,7 +5,9 @@ Made in the thread that calls `BertServer.start`, so that what can not work is s
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import sys
 import tempfile
 from dataclasses import dataclass
 
@@ -34,6 +36,7 @@ def make_plan(settings: Settings) -> Plan:
     Raises:
         UsageError, ModelError: they and the model do not go together; the message says which and what to do.
     """
+    _check_tensorflow()
     if settings.http_port is not None:
         check_installed()
         HttpConfig.from_settings(settings)
@@ -50,6 +53,13 @@ def make_plan(settings: Settings) -> Plan:
     for warning in devices.warnings:
         logger.warning('%s', warning)
     return Plan(settings, model, devices)
+
+
+def _check_tensorflow() -> None:
+    """Raise UsageError if there is no TensorFlow for the children to import."""
+    if importlib.util.find_spec('tensorflow') is None:
+        raise UsageError("TensorFlow is not installed in %s: pip install 'bert-serving-server[cpu]', or [gpu] for CUDA"
+                         % sys.prefix)  # fmt: skip
 
 
 def _check_writable(graph_tmp_dir: str) -> None:

@@ -29,13 +29,23 @@ from .child import Child
 from .children import ChildMaker
 from .errors import ChildDied, ServingError, StartError
 from .plan import make_plan
+from .progress import ProgressDisplay
 from .restarts import PATIENCE, Restarts
 from .settings import Settings
 from .states import ServerEvent, ServerState, advance_server
-from .status import ChildrenTally, describe_plan, describe_release, describe_ring, describe_times, describe_workers
+from .stats import summarize
+from .status import (
+    ChildrenTally,
+    describe_plan,
+    describe_release,
+    describe_ring,
+    describe_times,
+    describe_workers,
+)
 from .supervisor import CHECK_S, ChildFailed, Post, Supervisor
 from .terminate import terminate
 from .transport import Endpoints, Mailbox, Reactor, socket_folder, temporary_folder
+from .units import show_bytes, show_duration
 from .ventilator import Ventilator
 
 logger = logging.getLogger(__name__)
@@ -73,7 +83,7 @@ class BertServer(threading.Thread):
     sink_module = 'bert_serving.server.sink'
     http_module = 'bert_serving.server.http.proxy'
     sink_bounds: Mapping[str, Any] = {}
-    """Those of `assembly.Bounds` that are not the default."""
+    """Those of `assembly.bounds.Bounds` that are not the default."""
     patience = PATIENCE
     """With children that die."""
 
@@ -102,6 +112,8 @@ class BertServer(threading.Thread):
         self._workers: dict[int, Post] = {}
         self._tally = ChildrenTally()
         self._started_at = datetime.now()
+        self._began = time.monotonic()
+        self._was_ready = False
 
     # For the caller's thread -----------------------------------------------------------------------------------------
 
@@ -113,6 +125,7 @@ class BertServer(threading.Thread):
         """
         logs.set_up('VENTILATOR', self.settings.verbose)
         self._plan = make_plan(self.settings)
+        logger.info('model: %s', self._plan.model.describe())
         self._orders = Mailbox()
         self._reactor.add(self._orders.fileno(), self._obey)
         for order in self._early_orders:
@@ -197,8 +210,14 @@ class BertServer(threading.Thread):
             self._settled.set()
             if self._orders is not None:
                 self._orders.close()
-            logger.info('terminated! rows=%d uptime=%s',
-                        self._ventilator.rows_answered, datetime.now() - self._started_at)  # fmt: skip
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        outcomes, seconds = self._ventilator.outcomes, time.monotonic() - self._began
+        if self._was_ready or outcomes.published:
+            logger.info('terminated! %s', summarize(outcomes, sum(self._count_restarts().values()), seconds))
+        else:
+            logger.info('terminated! it never became ready (%s)', show_duration(seconds))
 
     @contextlib.contextmanager
     def _belongings(self) -> Iterator[None]:
@@ -254,7 +273,9 @@ class BertServer(threading.Thread):
         deadline = started + limit
         unanswered = self._ventilator.unanswered
         if unanswered:
-            logger.info('shutting down: %d accepted requests are answered first', unanswered)
+            logger.info(
+                'shutting down: %d accepted requests are answered first; a second signal stops at once', unanswered
+            )
         self._drain_http(started + limit / 2)
         self._ventilator.start_drain()
         self._run_while(
@@ -299,11 +320,14 @@ class BertServer(threading.Thread):
         """Let a process write the frozen graph; its path, or None if the server was closed meanwhile."""
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
+        display = ProgressDisplay(partial(logger.info, 'export: %s'), logs.terminal())
         path = os.path.join(self._graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
         child = self._child_maker.exporter(self.exporter_module, path)
-        if self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING) is None:
+        facts = self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING, display)
+        if facts is None:
             return None
-        logger.info('optimized graph is stored at: %s (%.1f s)', path, time.monotonic() - started)
+        logger.info('optimized graph is stored at: %s (%s, %s)', path, show_bytes(facts['bytes']),
+                    show_duration(time.monotonic() - started))  # fmt: skip
         return path
 
     def _start_children(self, graph: str) -> None:
@@ -323,6 +347,7 @@ class BertServer(threading.Thread):
             )
             for worker in range(len(devices))
         }  # fmt: skip
+        logger.info('start the sink and %d worker%s, could take a while...', len(devices), 's' * (len(devices) > 1))
         for post in (self._sink, *self._workers.values()):
             self._supervisor.fill(post)
 
@@ -346,6 +371,7 @@ class BertServer(threading.Thread):
                 on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
                 restarts=Restarts(self.patience),
             )  # fmt: skip
+            logger.info('start the HTTP server...')
             self._supervisor.fill(self._http)
         self._check_whether_ready()
 
@@ -397,8 +423,9 @@ class BertServer(threading.Thread):
         if self._state is ServerState.STARTING and all(post is not None and post.state == 'ready' for post in posts):
             self._advance(ServerEvent.READY)
             http = '' if self.http_port is None else ' http_port=%d' % self.http_port
-            logger.info('all set, ready to serve request! port=%d port_out=%d%s start=%.1fs', self.port, self.port_out, http,
-                        (datetime.now() - self._started_at).total_seconds())  # fmt: skip
+            self._was_ready = True
+            logger.info('all set, ready to serve request! port=%d port_out=%d%s start=%s', self.port, self.port_out, http,
+                        show_duration(time.monotonic() - self._began))  # fmt: skip
             self.is_ready.set()
             self._settled.set()
 
@@ -421,8 +448,10 @@ class BertServer(threading.Thread):
 
     def _count_children(self) -> dict[str, Any]:
         """What the status counts of the children and what they have done."""
+        return {**self._tally.to_dict(), **self._count_restarts()}
+
+    def _count_restarts(self) -> dict[str, int]:
         return {
-            **self._tally.to_dict(),
             'num_worker_restart': sum(post.restarts.count for post in self._workers.values()),
             'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
             'num_http_restart': 0 if self._http is None else self._http.restarts.count,

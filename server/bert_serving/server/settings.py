@@ -1,4 +1,4 @@
-"""The one table of options: the parser, the environment, the status and the documentation all come from it.
+"""The one table of options: the parsers, the environment, the status and the documentation all come from it.
 
 `Settings` is a frozen dataclass whose fields are the options; what the command line says about each stands in the
 field's metadata. Read by every process (each child gets the settings of its server as JSON), changed by none.
@@ -7,13 +7,13 @@ field's metadata. Read by every process (each child gets the settings of its ser
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any
 
 from .errors import UsageError
 from .pooling import PoolingStrategy
+from .spelling import did_you_mean
 from .wire import MAX_ROWS
 
 ENVIRONMENT_PREFIX = 'BERT_SERVING_'
@@ -129,7 +129,7 @@ def pooling_strategy(text: str) -> PoolingStrategy:
     try:
         return PoolingStrategy.from_string(text)
     except KeyError as error:
-        raise ValueError(error.args[0]) from None
+        raise ValueError(error.args[0] + did_you_mean(text, PoolingStrategy.__members__)) from None
 
 
 _port = whole_number(0, 65535)
@@ -329,105 +329,3 @@ def _read_options() -> dict[str, Option]:
 
 OPTIONS: Mapping[str, Option] = _read_options()
 """The options by field name of `Settings`."""
-
-
-class EnvironmentParser(argparse.ArgumentParser):
-    """An argument parser whose defaults come from the environment; what the command line says wins.
-
-    The environment is read when arguments are parsed, not when the parser is made.
-    """
-
-    def __init__(self, *args: Any, environ: Mapping[str, str] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **{'add_help': False, 'formatter_class': _HelpFormatter, **kwargs})
-        self.environ = os.environ if environ is None else environ
-        self.options: dict[str, Option] = {}
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        namespace = argparse.Namespace() if namespace is None else namespace
-        variables = {dest: text for dest in self.options if (text := self._variable_of(dest))}
-        for dest in variables:
-            setattr(namespace, dest, _NOT_GIVEN)
-        namespace, rest = super().parse_known_args(args, namespace)
-        for dest, text in variables.items():
-            if getattr(namespace, dest) is _NOT_GIVEN:
-                setattr(namespace, dest, self._parse_variable(self.options[dest], text))
-        return namespace, rest
-
-    def _variable_of(self, dest: str) -> str:
-        """The text of an option's variable; an empty one counts as not set."""
-        return self.environ.get(self.options[dest].variable, '')
-
-    def _parse_variable(self, option: Option, text: str) -> Any:
-        try:
-            return option.parse_variable(text)
-        except ValueError as error:
-            hint = ''
-            if text.startswith('tcp://'):
-                hint = ' (Kubernetes sets it for a Service of that name: give the pod enableServiceLinks: false)'
-            self.error('environment variable %s: %s%s' % (option.variable, error, hint))
-
-    def add_option(self, group: argparse._ActionsContainer, dest: str, option: Option, default: Any) -> None:
-        """Add one option of the table to `group`."""
-        self.options[dest] = option
-        flags = ['-' + name for name in option.names]
-        if option.flag is not None:
-            action = 'store_true' if option.flag else 'store_false'
-            group.add_argument(*flags, dest=dest, action=action, default=default, help=option.help)
-            return
-        group.add_argument(
-            *flags, dest=dest, type=_argument_type(option.parse), default=default, help=option.help,
-            metavar=option.metavar, nargs='+' if option.many else None,
-        )  # fmt: skip
-
-    def error(self, message: str) -> NoReturn:
-        """One line on standard error, exit code 2; the usage of forty options would bury the message."""
-        self.exit(2, '%s: error: %s (see %s -help)\n' % (self.prog, message, self.prog))
-
-
-_NOT_GIVEN = object()
-"""Stands in a namespace for an option that is in the environment, until the command line turns out not to have it."""
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help
-        if text and action.default not in (None, False, True, argparse.SUPPRESS, (), []):
-            shown = action.default
-            if isinstance(shown, (tuple, list)):
-                shown = ' '.join(map(str, shown))
-            text += ' (default: %s)' % shown
-        return text
-
-
-def _argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`parse` with its ValueError worded by itself instead of by argparse."""
-
-    def argument(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return argument
-
-
-def add_help_and_version(parser: argparse.ArgumentParser, release: str) -> None:
-    """`-h`, `-help`, `--help`, `-version` and `--version`."""
-    other = parser.add_argument_group(OTHER)
-    other.add_argument('-h', '-help', '--help', action='help', help='show this help and exit')
-    other.add_argument('-version', '--version', action='version', version=release, help='show the release and exit')
-
-
-def add_server_options(parser: EnvironmentParser) -> None:
-    """Add every option of `Settings`, in its groups."""
-    add_options(parser, lambda _name, _option: True)
-
-
-def add_options(parser: EnvironmentParser, wanted: Callable[[str, Option], bool]) -> None:
-    """Add those options of `Settings` that are `wanted`, by field name, in their groups."""
-    chosen = {dest: option for dest, option in OPTIONS.items() if wanted(dest, option)}
-    titles = {option.group for option in chosen.values()} - {OTHER}
-    groups = {title: parser.add_argument_group(title, about) for title, about in GROUPS.items() if title in titles}
-    defaults = Settings()
-    for dest, option in chosen.items():
-        parser.add_option(groups.get(option.group, parser), dest, option, getattr(defaults, dest))

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .units import show_duration
+
 ACTIVE_S = 180.0
 """A client is active when its last data request is no older."""
 
@@ -239,7 +241,31 @@ class Outcomes:
     requeued: int = 0
     """Jobs handed out again after the death of a worker or the sink."""
 
+    @property
+    def errors(self) -> int:
+        """Requests that were answered with an error, whosever fault it was, or whose answer nobody took."""
+        return self.failed + self.refused + self.busy + self.expired + self.poisoned
+
+    @property
+    def dropped(self) -> int:
+        """Requests that nobody wanted any more."""
+        return self.cancelled + self.gone
+
     def to_dict(self) -> dict[str, int]:
         """The keys of the status."""
         names = {'rows_done': 'num_rows_done', 'requeued': 'num_requeued_job'}
         return {names.get(f.name, 'num_%s_request' % f.name): getattr(self, f.name) for f in fields(self)}
+
+
+def summarize(outcomes: Outcomes, restarts: int, seconds: float) -> str:
+    """What a server has done, in one line for its end; what did not happen is not named."""
+    facts = {
+        'rows': outcomes.rows_done,
+        'requests': outcomes.published,
+        'uptime': show_duration(seconds),
+        'errors': outcomes.errors,
+        'dropped': outcomes.dropped,
+        'restarts': restarts,
+    }
+    always = ('rows', 'requests', 'uptime')
+    return ' '.join('%s=%s' % (name, value) for name, value in facts.items() if value or name in always)

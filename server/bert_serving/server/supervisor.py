@@ -17,9 +17,11 @@ from typing import Any
 
 from .child import Beat, Child, Exited, Failed, Ready
 from .errors import ServingError, StartError
+from .progress import Progress, ProgressDisplay
 from .restarts import Restarts
 from .states import ChildState
 from .transport import Reactor
+from .units import show_duration
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +107,11 @@ class Supervisor:
 
     # One child ---------------------------------------------------------------------------------------------------------
 
-    def launch(self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat = lambda _: None) -> None:
-        """Start `child`; `on_ready(facts)`, `on_beat(facts)` and `on_exit(how, failure)` are called in the reactor's rounds.
+    def launch(
+        self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat = lambda _: None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """Start `child`; the others are called in the reactor's rounds, with what it reports.
 
         `on_exit` is only for a child that leaves without having been dismissed; `failure` is there if it said that it could
         not start.
@@ -116,10 +121,14 @@ class Supervisor:
         self._children.append(child)
         self._heard[child] = time.monotonic()
         self._exits[child] = on_exit
-        self._reactor.add(child.fileno(), lambda: self._on_report(child, on_ready, on_exit, on_beat))
+        self._reactor.add(child.fileno(), lambda: self._on_report(child, on_ready, on_exit, on_beat, on_progress))
 
-    def run_to_end(self, child: Child, interrupted: Callable[[], bool]) -> dict[str, Any] | None:
+    def run_to_end(
+        self, child: Child, interrupted: Callable[[], bool], display: ProgressDisplay
+    ) -> dict[str, Any] | None:
         """Start `child`, run the reactor until it has ended and return what it reported; None if interrupted.
+
+        `display` shows meanwhile how far it is.
 
         Raises:
             ChildFailed: it could not do its work.
@@ -127,17 +136,24 @@ class Supervisor:
         """
         facts: dict[str, Any] = {}
         ended: list[ServingError] = []
-        self.launch(child, facts.update, lambda how, failure: ended.append(failure or StartError(how)))
+        self.launch(
+            child, facts.update, lambda how, failure: ended.append(failure or StartError(how)), on_progress=display.show
+        )
         while not ended and not interrupted():
             self._reactor.run_once(timeout_ms=100)
             self.pass_time()
+            display.refresh()
+        display.end()
         if not ended:
             return None
         if not facts:
             raise ended[0]
         return facts
 
-    def _on_report(self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat) -> None:
+    def _on_report(
+        self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat,
+        on_progress: Callable[[Progress], None],
+    ) -> None:  # fmt: skip
         report_fd = child.fileno()
         for report in child.read_reports():
             heard_before, self._heard[child] = self._heard[child], time.monotonic()
@@ -147,6 +163,8 @@ class Supervisor:
                 case Beat(facts):
                     on_beat(facts)
                     self._judge_work(child, facts, heard_before)
+                case Progress():
+                    on_progress(report)
                 case Failed(message, exit_code):
                     could_not_start = ChildFailed('%s: %s' % (child.name, message), exit_code)
                     self._last_words[child] = message, could_not_start if child.state is ChildState.STARTING else None
@@ -167,7 +185,9 @@ class Supervisor:
 
     def _start(self, post: Post) -> None:
         def on_ready(facts: dict[str, Any]) -> None:
-            post.restarts.became_ready(time.monotonic())
+            now = time.monotonic()
+            logger.info('%s is ready (%s)', child.name, show_duration(now - post.since))
+            post.restarts.became_ready(now)
             self._enter(post, 'ready')
             post.on_ready(facts)
 
@@ -175,11 +195,11 @@ class Supervisor:
             self._on_loss(post, how, failure)
 
         self._enter(post, 'starting')
-        post.child = post.make()
+        child = post.child = post.make()
         try:
-            self.launch(post.child, on_ready, on_exit, post.on_beat)
+            self.launch(child, on_ready, on_exit, post.on_beat)
         except OSError as error:  # no process or file descriptor is left in the system, say
-            self._on_loss(post, '%s could not be started: %s' % (post.child.name, error), None)
+            self._on_loss(post, '%s could not be started: %s' % (child.name, error), None)
 
     def _enter(self, post: Post, state: str, start_at: float | None = None) -> None:
         post.state, post.since, post.start_at = state, time.monotonic(), start_at

@@ -1,7 +1,7 @@
 """The ventilator: reads requests, cuts them into jobs, hands the jobs to workers by their credit.
 
 Runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
-`scheduling.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
+`scheduling.scheduler.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
 credit is never older than it must be, and no send ever blocks: a socket to a child is connected from this side, which
 gives it a queue at once, and what is in that queue is bounded by the credit.
 """
@@ -47,7 +47,7 @@ from .scheduling.events import (
 from .scheduling.limits import Limits
 from .scheduling.scheduler import Scheduler
 from .settings import Settings
-from .stats import RequestStatistic
+from .stats import Outcomes, RequestStatistic
 from .transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
 from .wire import (
     BadRequest,
@@ -220,9 +220,9 @@ class Ventilator:
         return self._scheduler.unanswered
 
     @property
-    def rows_answered(self) -> int:
-        """Rows answered with their vectors so far."""
-        return self._scheduler.counters.rows_done
+    def outcomes(self) -> Outcomes:
+        """What has become of the requests so far."""
+        return self._scheduler.counters
 
     # The loop --------------------------------------------------------------------------------------------------------
 

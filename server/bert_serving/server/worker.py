@@ -12,6 +12,7 @@ what comes after its `SinkMoved` is answered to the new sink.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -26,11 +27,13 @@ from .batching import Batcher, Limits, ReadyJob, Run
 from .child import Instructions, ReportReady
 from .errors import InternalError, RequestError, WireError
 from .features import RowEncoder, pack, parse_texts
+from .logs import timed
 from .ring import Drop, DroppedPart, FailedPart, Job, Part, SinkMoved, Stop, decode_ring_message, encode_ring_message
 from .settings import Settings
 from .stats import WorkerTally
 from .tokenization import WordPiece, load_vocab
 from .transport import Context, Socket, make_socket
+from .units import show_bytes
 from .wire import Answer, decode_texts
 
 logger = logging.getLogger(__name__)
@@ -290,15 +293,17 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
     """The encoder that runs the exported graph on this worker's device."""
-    from .graph.processor import read_flags, recommendation
-    from .graph.runtime import GraphEncoder  # TensorFlow: seconds, and only here
+    with timed(logger, 'load TensorFlow'):
+        from .graph.processor import read_flags, recommendation
+        from .graph.runtime import GraphEncoder  # seconds, and only here
 
     on_gpu = instructions['device'] >= 0
     encoder = GraphEncoder(
         instructions['graph'], threads=instructions['threads'], on_gpu=on_gpu,
         gpu_memory_fraction=settings.gpu_memory_fraction, xla=settings.xla,
     )  # fmt: skip
-    encoder.load()
+    with timed(logger, 'load graph and run it once', size=show_bytes(os.path.getsize(instructions['graph']))):
+        encoder.load()
     logger.info('graph: %s', encoder.describe())
     if on_gpu and not encoder.sees_gpu:
         logger.warning('TensorFlow sees no GPU %d and runs on the CPU: is it built for CUDA (the extra [gpu]), and is '

@@ -86,6 +86,7 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
     if args.model_dir is not None:
         raise UsageError('-random_model and -model_dir exclude each other: give one of them')
     with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
+        print('write random weights of the shape %s...' % args.random_model, file=sys.stderr)
         write_model(folder, SHAPES[args.random_model])
         yield replace(settings, model_dir=folder), [folder]
 

@@ -83,8 +83,13 @@ def variable_shapes(
     return shapes
 
 
-def load_variables(model: Model, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-    """The variables of these canonical names and shapes as float32, or a ModelError that names all that do not fit."""
+def load_variables(
+    model: Model, shapes: Mapping[str, Shape], on_read: Callable[[int], None] = lambda _: None
+) -> dict[str, Array]:
+    """The variables of these canonical names and shapes as float32, or a ModelError that names all that do not fit.
+
+    `on_read` is told the bytes of each, once it is in memory.
+    """
     with _open(model) as source:
         stored = {name: source.find(name) for name in shapes}
         missing = [source.spellings(name)[0] for name, found in stored.items() if found is None]
@@ -101,7 +106,11 @@ def load_variables(model: Model, shapes: Mapping[str, Shape]) -> dict[str, Array
             raise ModelError(
                 '%s does not fit %s and the options: %s' % (model.weights, model.config_path, _listing(misfits))
             )
-        return {name: source.variable(name, found) for name, found in where.items()}
+        variables = {}
+        for name, found in where.items():
+            variables[name] = source.variable(name, found)
+            on_read(variables[name].nbytes)
+        return variables
 
 
 @dataclass(frozen=True)

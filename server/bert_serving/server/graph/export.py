@@ -17,9 +17,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bert_serving.server.errors import ModelError, StartError
@@ -37,8 +38,11 @@ from bert_serving.server.graph.modeling import (
 )
 from bert_serving.server.graph.pooling_ops import only_position, pool
 from bert_serving.server.graph.tf import tf
+from bert_serving.server.logs import timed
 from bert_serving.server.model_dir import Model
 from bert_serving.server.pooling import PoolingStrategy
+from bert_serving.server.progress import OnProgress, say_nothing
+from bert_serving.server.units import show_bytes, show_count
 
 # The most tokens, B*T, of a run that counts as small. A float32 product keeps one blocked layout of its weights, the one
 # for the first run that it sees, and for runs that want another it orders all of them anew: 9 ms instead of 4.5 for
@@ -49,6 +53,8 @@ SMALL_RUN = 80
 # A protobuf message can not be longer, and a graph is one message; its ops take some of that beside the weights.
 _LARGEST_GRAPH = 2**31 - 1
 _ROOM_FOR_OPS = 2**24
+
+_WRITE_BYTES = 2**24
 
 _log = logging.getLogger(__name__)
 
@@ -115,31 +121,51 @@ class GraphInfo:
     seconds: float
 
 
-def export(spec: GraphSpec, path: str, log: logging.Logger = _log) -> GraphInfo:
-    """Build the graph of `spec` and write it to `path`, all of it or nothing."""
+def export(spec: GraphSpec, path: str, log: logging.Logger = _log, on_progress: OnProgress = say_nothing) -> GraphInfo:
+    """Build the graph of `spec` and write it to `path`, all of it or nothing; `on_progress` is told how far that is."""
     started = time.monotonic()
     model = spec.model
     log.info('model config: %s', model.config_path)
     log.info('checkpoint%s: %s', ' (override by the fine-tuned model)' if model.tuned else '', model.weights)
     shapes = spec.variable_shapes()
     _check_size(spec, shapes)
-    with _timed(log, 'load checkpoint', variables=len(shapes)):
-        variables = checkpoint.load_variables(model, shapes)
-    with _timed(log, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
-        graph, width, dtype = build(spec, variables)
+    parameters = sum(map(math.prod, shapes.values()))
+    with timed(log, 'load checkpoint', variables=len(shapes), parameters=show_count(parameters)):
+        on_read = partial(on_progress, 'read the weights')
+        variables = checkpoint.load_variables(model, shapes, _Meter(on_read, 4 * parameters).count)
+    with timed(log, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
+        on_made = partial(on_progress, 'build the graph')
+        graph, width, dtype = build(spec, variables, _Meter(on_made, spec.dtype.size * parameters).count)
     del variables
-    with _timed(log, 'freeze'):
+    with timed(log, 'freeze') as facts:
+        on_progress('freeze the graph', 0, 0)
         frozen = graph.as_graph_def().SerializeToString(deterministic=True)
-    with _timed(log, 'write graph to: %s' % path, bytes=len(frozen)):
-        _write_atomically(path, frozen)
+        facts['size'] = show_bytes(len(frozen))
+    with timed(log, 'write graph to: %s' % path, bytes=len(frozen)):
+        _write_atomically(path, frozen, partial(on_progress, 'write the graph'))
     return GraphInfo(path, len(frozen), width, dtype, time.monotonic() - started)
 
 
-def build(spec: GraphSpec, variables: Variables) -> tuple[Any, int, str]:
-    """The graph, the width of its answer and the type of that."""
+class _Meter:
+    """Counts bytes up to their total. A layout of its own that a kernel wants is made beside the weight, and not counted."""
+
+    def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
+        self._on_progress = on_progress
+        self._done, self._total = 0, total
+        on_progress(0, total)
+
+    def count(self, number: int) -> None:
+        self._done = min(self._done + number, self._total)
+        self._on_progress(self._done, self._total)
+
+
+def build(
+    spec: GraphSpec, variables: Variables, on_made: Callable[[int], None] = lambda _: None
+) -> tuple[Any, int, str]:
+    """The graph, the width of its answer and the type of that; `on_made` is told the bytes of each constant."""
     graph = tf.Graph()
     with graph.as_default():
-        inputs, constants = Inputs.placeholders(), Constants(variables)
+        inputs, constants = Inputs.placeholders(), Constants(variables, on_made)
         if spec.on_cpu:
             answer, width = _answer_by_size(spec, constants, inputs)
         else:
@@ -187,24 +213,18 @@ def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:
         )
 
 
-def _write_atomically(path: str, data: bytes) -> None:
+def _write_atomically(path: str, data: bytes, on_written: Callable[[int, int], None]) -> None:
     """So that no reader ever sees half a graph, and none is left behind when the disk is full."""
     temporary = '%s.%d.part' % (path, os.getpid())
     try:
         try:
             with open(temporary, 'wb') as file:
-                file.write(data)
+                for start in range(0, len(data), _WRITE_BYTES):
+                    file.write(memoryview(data)[start : start + _WRITE_BYTES])
+                    on_written(file.tell(), len(data))
             os.replace(temporary, path)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
     except OSError as error:
         raise StartError('the graph can not be written to %s: %s' % (path, error.strerror)) from error
-
-
-@contextmanager
-def _timed(log: logging.Logger, step: str, **facts: object) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    facts['seconds'] = '%.2f' % (time.monotonic() - started)
-    log.info('%s (%s)', step, ' '.join('%s=%s' % fact for fact in facts.items()))

@@ -95,8 +95,10 @@ class Inputs:
 class Constants:
     """The variables of a model as constants of the current graph; what is asked for again is not made again."""
 
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, variables: Variables, on_made: Callable[[int], None] = lambda _: None) -> None:
+        """`on_made` is told the bytes of each constant."""
         self._variables = variables
+        self._on_made = on_made
         self._made: dict[tuple[str, Any], Tensor] = {}
 
     def get(self, name: str, dtype: Any = tf.float32, make: Callable[[Variables], Array] | None = None) -> Tensor:
@@ -111,6 +113,7 @@ class Constants:
             with tf1.name_scope(None):
                 values = values.astype(dtype.as_numpy_dtype, copy=False)
                 self._made[name, dtype] = tf.constant(values, name=name)
+            self._on_made(values.nbytes)
         return self._made[name, dtype]
 
 

@@ -1,0 +1,36 @@
+"""Durations, sizes and counts as the log shows them: short, and without blanks, so that key=value can be taken apart."""
+
+from __future__ import annotations
+
+
+def show_duration(seconds: float) -> str:
+    """`0.4s`, `12s`, `3m05s`, `2h03m05s`, `3d02h03m`."""
+    if seconds < 9.95:
+        return '%.1fs' % seconds
+    minutes, secs = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return '%dd%02dh%02dm' % (days, hours, minutes)
+    if hours:
+        return '%dh%02dm%02ds' % (hours, minutes, secs)
+    return '%dm%02ds' % (minutes, secs) if minutes else '%ds' % secs
+
+
+def show_bytes(number: int) -> str:
+    """`512B`, `43.3MB`, `1.34GB`, in powers of ten."""
+    return _show(number, 'B')
+
+
+def show_count(number: int) -> str:
+    """`512`, `22.7M`."""
+    return _show(number, '')
+
+
+def _show(number: int, unit: str) -> str:
+    for factor, letter in ((10**9, 'G'), (10**6, 'M'), (10**3, 'k')):
+        if number >= factor:
+            value = number / factor
+            decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return '%.*f%s%s' % (decimals, value, letter, unit)
+    return '%d%s' % (number, unit)
