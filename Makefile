@@ -78,6 +78,11 @@ docs: $(DOCS_VENV)/.packages ## build the documentation as web pages in docs/_bu
 	$(DOCS_VENV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
+.PHONY: docker-lock
+docker-lock: $(VENV)/.tools ## pin the Python packages of the images anew, at the newest releases
+	$(BIN)/python -m pip install --quiet uv
+	docker/requirements/lock.sh $(BIN)/uv
+
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf docs/_build $(DOCS_VENV) $(VENV) .nox build dist */build */dist */*.egg-info .coverage
