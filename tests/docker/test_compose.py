@@ -1,0 +1,28 @@
+"""The compose files: what they name exists, is pinned, and gives the server what it needs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from files import DOCKER, environment, load
+
+
+def test_compose_gives_a_server_time_to_stop_and_a_place_to_write() -> None:
+    server = load('compose.yaml')['services']['server']
+    assert int(server['stop_grace_period'][:-1]) > int(environment()['BERT_SERVING_SHUTDOWN_TIMEOUT'])
+    assert server['read_only'] is True
+    assert server['tmpfs'][0].startswith('/tmp:')
+
+
+@pytest.mark.parametrize('file', ['compose.yaml', 'compose.gpu.yaml'])
+def test_compose_names_files_that_exist_and_releases(file: str) -> None:
+    for name, service in load(file)['services'].items():
+        if 'build' in service:
+            assert (DOCKER / service['build']['context'] / service['build']['dockerfile']).is_file()
+        else:
+            assert re.search(r':v?\d+\.\d+\.\d+$', service['image']), name
+        for volume in service.get('volumes', []):
+            source = volume.split(':')[0]
+            assert not source.startswith('.') or (DOCKER / source).is_dir(), volume
