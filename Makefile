@@ -78,6 +78,10 @@ docs: $(DOCS_VENV)/.packages ## build the documentation as web pages in docs/_bu
 	$(DOCS_VENV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
+.PHONY: docker-test
+docker-test: $(VENV)/.tools ## build the CPU image with buildah and try it; as root, on Debian; not a part of `make test`
+	$(BIN)/python tests/docker/try_image.py
+
 .PHONY: docker-lock
 docker-lock: $(VENV)/.tools ## pin the Python packages of the images anew, at the newest releases
 	$(BIN)/python -m pip install --quiet uv

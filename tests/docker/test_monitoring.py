@@ -119,6 +119,7 @@ def test_grafana_and_prometheus_are_told_of_each_other() -> None:
     assert (datasource['type'], datasource['url']) == ('prometheus', 'http://prometheus:9090')
     assert 'prometheus' in services
     (job,) = load('prometheus/prometheus.yml')['scrape_configs']
+    assert 'up{job="%s"}' % job['job_name'] in {rule['alert']: rule['expr'] for rule in RULES}['BertServingDown']
     assert job['static_configs'] == [{'targets': ['server:8125']}]
     assert '8125:8125' in services['server']['ports']
     (provider,) = load('grafana/provisioning/dashboards/dashboards.yml')['providers']
