@@ -92,6 +92,15 @@ dashboard-test: $(VENV)/.tools ## test the dashboard: its modules, that the page
 	@cmp plugin/dashboard/dist/index.html $(DASHBOARD) || { echo '$(DASHBOARD) is not what the sources make: make dashboard' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/dashboard
 
+.PHONY: docker-test
+docker-test: $(VENV)/.tools ## build the CPU image with buildah and try it; as root, on Debian; not a part of `make test`
+	$(BIN)/python tests/docker/try_image.py
+
+.PHONY: docker-lock
+docker-lock: $(VENV)/.tools ## pin the Python packages of the images anew, at the newest releases
+	$(BIN)/python -m pip install --quiet uv
+	docker/requirements/lock.sh $(BIN)/uv
+
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf plugin/dashboard/node_modules plugin/dashboard/dist docs/_build $(DOCS_VENV) $(VENV) .nox build dist */build */dist */*.egg-info .coverage

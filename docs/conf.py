@@ -45,6 +45,7 @@ PAGES = {
     'example/README.md': 'examples.md',
     'example/data/README.md': 'examples.md#the-data',
     'example/data': 'examples.md#the-data',
+    'docker/README.md': 'docker.md',
     'docs/adr/README.md': 'decisions.md',
     'docs/adr': 'decisions.md',
 }

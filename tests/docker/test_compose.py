@@ -1,0 +1,39 @@
+"""The compose files: what they name exists, is pinned, and gives the server what it needs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from files import DOCKER, README, environment, load
+
+
+def test_compose_gives_a_server_time_to_stop_and_a_place_to_write() -> None:
+    server = load('compose.yaml')['services']['server']
+    assert int(server['stop_grace_period'][:-1]) > int(environment()['BERT_SERVING_SHUTDOWN_TIMEOUT'])
+    assert server['read_only'] is True
+    assert server['tmpfs'][0].startswith('/tmp:')
+
+
+@pytest.mark.parametrize('file', ['compose.yaml', 'compose.gpu.yaml'])
+def test_compose_names_files_that_exist_and_releases(file: str) -> None:
+    for name, service in load(file)['services'].items():
+        if 'build' in service:
+            assert (DOCKER / service['build']['context'] / service['build']['dockerfile']).is_file()
+        else:
+            assert re.search(r':v?\d+\.\d+\.\d+$', service['image']), name
+        for volume in service.get('volumes', []):
+            source = volume.split(':')[0]
+            assert not source.startswith('.') or (DOCKER / source).is_dir(), volume
+
+
+def test_the_pod_of_the_readme_has_time_to_stop_and_a_place_to_write() -> None:
+    (block,) = re.findall(r'^```yaml\n(.*?)^```', README, re.MULTILINE | re.DOTALL)
+    pod = yaml.safe_load(block)['spec']
+    (server,) = pod['containers']
+    variables = {variable['name']: variable['value'] for variable in server['env']}
+    assert pod['terminationGracePeriodSeconds'] > int(variables['BERT_SERVING_SHUTDOWN_TIMEOUT'])
+    assert {mount['name']: mount['mountPath'] for mount in server['volumeMounts']} == {'tmp': '/tmp', 'model': '/model'}
+    assert {volume['name'] for volume in pod['volumes']} == {'tmp', 'model'}
