@@ -17,6 +17,7 @@ from .server import BertServer
 from .settings import Settings
 from .terminal import colour
 from .terminate import terminate
+from .transport import is_loopback
 
 
 def main(server_class: type[BertServer] = BertServer) -> None:
@@ -58,6 +59,10 @@ def terminate_main() -> None:
     except ServingError as error:
         fail('bert-serving-terminate', error)
     print('shutdown signal sent to %s:%d' % (args.ip, args.port))
+    if args.ip != 'localhost' and not is_loopback(args.ip):
+        print(
+            'it is obeyed only if the server was started with -allow_remote_terminate: there is no answer to tell, but its log'
+        )
 
 
 def http_main() -> None:
@@ -85,7 +90,7 @@ def benchmark_main() -> None:
         if error.name != 'bert_serving.client':
             raise
         fail('bert-serving-benchmark', UsageError(
-            "the client is not installed: pip install 'bert-serving-server[benchmark]'"))  # fmt: skip
+            "the client is not installed: pip install 'bert-serving-server[benchmark]>=2'"))  # fmt: skip
     except ServingError as error:
         fail('bert-serving-benchmark', error)
     except KeyboardInterrupt:

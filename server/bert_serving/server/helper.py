@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from .benchmark.plan import EXPERIMENTS, FP32, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
 from .http.config import DEFAULT_PORT
 from .parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
 from .release import RELEASE
-from .settings import HTTP, OPTIONS, Option, integer, whole_number
+from .settings import HTTP, OPTIONS, Option, Settings, integer, whole_number
 from .spelling import did_you_mean
 
 __all__ = ['get_args_parser', 'get_benchmark_parser', 'get_http_parser', 'get_shutdown_parser']
@@ -50,7 +51,13 @@ def get_shutdown_parser() -> EnvironmentParser:
         metavar='PORT',
         help='port on which it takes requests',
     )
-    server.add_argument('-timeout', type=limit, default=5000, metavar='MS', help='milliseconds to wait for it')
+    server.add_argument(
+        '-timeout',
+        type=limit,
+        default=5000,
+        metavar='MS',
+        help='milliseconds to wait for a connection; not for its end',
+    )
     add_help_and_version(parser, RELEASE)
     return parser
 
@@ -64,14 +71,31 @@ def get_http_parser() -> EnvironmentParser:
         guide='docs/http.md',
     )
     group = parser.group('Server', 'the server behind')
-    parser.add_option(group, 'ip', Option(('ip',), 'Server', 'its address', metavar='ADDRESS'), 'localhost')
-    add_options(parser, lambda name, option: option.group == HTTP or name in _OF_THE_PROXY)
+    parser.add_option(
+        group, 'ip', Option(('ip',), 'Server', 'address of the server behind', metavar='ADDRESS'), 'localhost'
+    )
+    for name, what in _PORTS_BEHIND.items():
+        option = replace(OPTIONS[name], help=what, parse=whole_number(1, 65535))
+        parser.add_option(group, name, option, getattr(Settings, name))
+    add_options(parser, lambda name, option: option.group == HTTP or name in _OF_THE_PROXY, _SAID_OF_THE_PROXY)
     parser.set_defaults(http_port=DEFAULT_PORT)
     add_help_and_version(parser, RELEASE)
     return parser
 
 
-_OF_THE_PROXY = ('port', 'port_out', 'shutdown_timeout', 'verbose')
+_PORTS_BEHIND = {
+    'port': 'port on which the server behind takes requests',
+    'port_out': 'port on which its answers go out',
+}
+
+_OF_THE_PROXY = ('shutdown_timeout', 'verbose')
+
+_SAID_OF_THE_PROXY = {
+    'http_port': 'port of the HTTP server; 0 for any free one',
+    'shutdown_timeout': 'seconds in which what has come is still answered after a signal',
+    'verbose': 'log every request',
+}
+"""Where an option means less than it does to a whole server."""
 
 
 def get_benchmark_parser() -> EnvironmentParser:

@@ -11,6 +11,8 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NoReturn, TextIO
 
 from .settings import GROUPS, OPTIONS, OTHER, Option, Settings
@@ -242,10 +244,13 @@ def add_server_options(parser: EnvironmentParser) -> None:
     add_options(parser, lambda _name, _option: True)
 
 
-def add_options(parser: EnvironmentParser, wanted: Callable[[str, Option], bool]) -> None:
-    """Add those options of `Settings` that are `wanted`, by field name, in their groups."""
+def add_options(
+    parser: EnvironmentParser, wanted: Callable[[str, Option], bool], said: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Add those options of `Settings` that are `wanted`, by field name, in their groups; of some, else is `said`."""
     defaults = Settings()
     for dest, option in OPTIONS.items():
         if wanted(dest, option):
             group = parser.group(option.group, GROUPS[option.group])
+            option = replace(option, help=said.get(dest, option.help))
             parser.add_option(group, dest, option, getattr(defaults, dest))
