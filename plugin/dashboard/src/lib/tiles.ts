@@ -72,7 +72,7 @@ export function tilesOf({ history, reading }: Watch, now: number): Tile[] {
       'Errors',
       rate(errors),
       '/s',
-      `over HTTP: ${rate(ofHttp)} /s`,
+      `over HTTP: ${rate(ofHttp)}\u00a0/s`,
       'Requests that the server failed, refused or let expire, and messages that it could not read. ' +
         'Below, what its HTTP proxy answered with an error, which may be the same requests',
       { value: (errors ?? 0) > 0, detail: (ofHttp ?? 0) > 0 },
