@@ -183,6 +183,37 @@ def test_the_status_is_asked_for_at_most_so_often(backend: ServerBackend, server
     assert backend.report(0).status['statistic'] == {'num_data_request': 1}
 
 
+def test_many_who_want_the_status_at_once_have_it_asked_for_once_a_second(
+    backend: ServerBackend, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.report(0)
+    asked: list[float] = []
+    client = backend._watch._client
+    ask = type(client).server_status.fget
+
+    def slowly(client: Any) -> Any:
+        asked.append(time.monotonic())
+        time.sleep(0.2)  # in which the others come
+        return ask(client)
+
+    monkeypatch.setattr(type(client), 'server_status', property(slowly))
+    until = time.monotonic() + 4
+    wanting = [threading.Thread(target=report_until, args=(backend, until)) for _ in range(4)]
+    for thread in wanting:
+        thread.start()
+    for thread in wanting:
+        thread.join()
+    gaps = np.diff(asked)
+    assert len(asked) >= 2
+    assert min(gaps) > 0.9, gaps
+
+
+def report_until(backend: ServerBackend, until: float) -> None:
+    while time.monotonic() < until:
+        backend.report()
+        time.sleep(0.01)
+
+
 def test_who_puts_up_with_an_old_status_has_a_new_one_asked_for(
     backend: ServerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,6 +240,17 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(open_door: OpenDo
     assert 'route="%s",status="413"' % path in get(door, '/metrics')[1]
 
 
+@pytest.mark.parametrize(('length', 'status'), [(b'99999999', 413), (b'much', 400)])
+def test_a_caller_that_asks_first_is_not_told_to_send_what_is_refused(
+    open_door: OpenDoor, length: bytes, status: int
+) -> None:
+    door = open_door(max_body=5000)
+    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+        head = b'POST /encode HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: %s\r\n\r\n'
+        connection.sendall(head % length)
+        assert connection.recv(12) == b'HTTP/1.1 %d' % status
+
+
 def test_a_body_of_unknown_length_is_bounded_too(open_door: OpenDoor) -> None:
     door = open_door(max_body=5000)
     with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
@@ -302,7 +313,8 @@ def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
 
         sender = threading.Thread(target=go_on)
         sender.start()
-        wait_until(lambda: door._server.lingering)
+        while connection.recv(4096):
+            pass  # the answer, and its end: from now on it lingers
         wait_until(lambda: not door._server.lingering and not door._server.active_channels)
         is_over.set()
         sender.join()

@@ -428,6 +428,7 @@ def test_every_series_is_there_at_zero_from_the_start(http: FlaskClient, backend
     http.get('/encode')
     http.head('/health')
     http.options('/encode')
+    http.get('/docs')
     backend.status = None
     http.get('/v1/models')
     for kind in set(KINDS) - {'NotFound', 'ModelNotFound', 'MethodNotAllowed'}:  # which no server behind says

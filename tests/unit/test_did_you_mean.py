@@ -30,6 +30,10 @@ def test_case_does_not_matter_and_half_a_name_is_enough_if_it_is_half_of_one_onl
     assert did_you_mean(word, known) == ': did you mean %s?' % meant
 
 
+def test_half_of_two_names_leads_to_both() -> None:
+    assert did_you_mean('mean', PoolingStrategy.__members__) == ': did you mean REDUCE_MEAN or REDUCE_MEAN_MAX?'
+
+
 @pytest.mark.parametrize('word', ['-no_such_option', '-http', '-max', '-'])
 def test_where_nothing_or_too_much_is_near_nothing_is_said(word: str) -> None:
     assert did_you_mean(word, FLAGS) == ''

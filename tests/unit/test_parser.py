@@ -141,6 +141,7 @@ def test_options_of_a_program_that_takes_a_parser_of_ours_are_in_its_help(monkey
         (['-http_prt', '8125'], 'there is no option -http_prt: did you mean -http_port?'),
         (['--max-seq-len=40'], 'there is no option --max-seq-len: did you mean -max_seq_len?'),
         (['-cpu', 'true'], "-cpu takes no value, got 'true': giving it turns it on"),
+        (['-port', '5555', '-cpu', '5555'], "-cpu takes no value, got '5555': giving it turns it on"),
         (['serve'], "expected options, which begin with a dash, got 'serve'"),
         (['-max_seq_len', '40', '50'], "expected options, which begin with a dash, got '50'"),
         (['-pooling_strategy', 'reduce_mean'], 'SEP_TOKEN: did you mean REDUCE_MEAN?'),

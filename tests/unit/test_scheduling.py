@@ -175,7 +175,7 @@ def test_the_jobs_of_a_dead_worker_go_to_another_with_the_next_attempt() -> None
     assert (again.worker, again.job.header.part, again.job.header.attempt) == (1, 0, 1)
     assert again.job.payload == sent[0].job.payload
     assert not again.job.header.gently, 'it was not alone, and perhaps it is not its fault'
-    assert scheduler.counters.requeued == 1
+    assert scheduler.outcomes.requeued == 1
 
 
 def test_suspects_run_one_at_a_time_on_a_worker_that_gets_nothing_else() -> None:
@@ -208,10 +208,10 @@ def test_a_suspect_that_kills_again_is_tried_gently_and_then_answered_with_an_er
     (refusal,) = messages_in(scheduler.handle(WorkerLost(2), 0))
     assert isinstance(refusal, Refuse)
     assert (refusal.number, refusal.error.type) == (1, 'PoisonedRequest')
-    assert (scheduler.counters.poisoned, scheduler.counters.requeued) == (1, 2)
+    assert (scheduler.outcomes.poisoned, scheduler.outcomes.requeued) == (1, 2)
     scheduler.handle(Published(1, False), 0)
     assert scheduler.unanswered == 0
-    assert scheduler.counters.failed == 0
+    assert scheduler.outcomes.failed == 0
     assert scheduler.handle(WorkerReady(3), 0) == []
 
 
@@ -238,7 +238,7 @@ def test_a_death_among_others_counts_against_nobody() -> None:
             suspects += jobs_in(scheduler.handle(Collected(worker, header.number, header.part, header.attempt), 0))
         scheduler.handle(SinkLost(), 0)  # everything is handed out once more, together
         scheduler.handle(SinkReady(), 0)
-    assert scheduler.counters.poisoned == 0
+    assert scheduler.outcomes.poisoned == 0
     assert scheduler.unanswered == 2
 
 
@@ -271,7 +271,7 @@ def test_a_new_sink_is_told_of_every_request_and_gets_everything_computed_again(
     actions = scheduler.handle(SinkLost(), 0)
     assert messages_in(actions) == [Register(1, 2, 9, b'client', b'1')]
     assert {(a.job.header.part, a.job.header.attempt) for a in jobs_in(actions)} == {(0, 1), (1, 1)}
-    assert scheduler.counters.requeued == 2
+    assert scheduler.outcomes.requeued == 2
     scheduler.check_invariants()
 
 
@@ -279,7 +279,7 @@ def test_what_waits_while_the_sink_is_lost_is_still_at_its_first_attempt() -> No
     scheduler = Scheduler(LIMITS)
     scheduler.handle(arrival(16), 0)
     scheduler.handle(SinkLost(), 0)
-    assert scheduler.counters.requeued == 0
+    assert scheduler.outcomes.requeued == 0
     assert [a.job.header.attempt for a in jobs_in(scheduler.handle(WorkerReady(0), 0))] == [0, 0]
 
 
@@ -291,7 +291,7 @@ def test_a_suspect_stays_one_when_the_sink_is_lost_before_its_turn() -> None:
     scheduler.check_invariants()
     assert scheduler.handle(WorkerReady(1), 0) == [], 'no part can come back before there is a sink'
     assert jobs_of(scheduler.handle(SinkReady(), 0)) == [(1, 1, 0)]
-    assert scheduler.counters.requeued == 2
+    assert scheduler.outcomes.requeued == 2
 
 
 def test_a_part_that_the_sink_has_is_not_computed_again() -> None:
@@ -306,7 +306,7 @@ def test_what_a_dead_worker_held_of_a_published_request_is_forgotten() -> None:
     scheduler.handle(arrival(16), 0)
     scheduler.handle(Published(1, False), 0)
     assert scheduler.handle(WorkerLost(0), 0) == []
-    assert (scheduler.counters.failed, scheduler.counters.published, scheduler.counters.rows_done) == (1, 0, 0)
+    assert (scheduler.outcomes.failed, scheduler.outcomes.published, scheduler.outcomes.rows_done) == (1, 0, 0)
 
 
 def test_an_answered_request_with_waiting_jobs_gives_its_turn_up() -> None:
@@ -315,7 +315,7 @@ def test_an_answered_request_with_waiting_jobs_gives_its_turn_up() -> None:
     scheduler.handle(Published(1, True), 0)
     scheduler.check_invariants()
     assert scheduler.handle(WorkerReady(0), 0) == []
-    assert scheduler.counters.rows_done == 16
+    assert scheduler.outcomes.rows_done == 16
 
 
 def test_reports_about_the_unknown_change_nothing() -> None:
@@ -349,7 +349,7 @@ def test_a_request_that_made_no_sense_is_refused_and_counted() -> None:
     scheduler = a_scheduler()
     assert refusal_of(scheduler.handle(BadRequest(b'me', b'1', RequestError('no')), 0)) == 'BadRequest'
     assert refusal_of(scheduler.handle(arrival(20, payload=b'["too few"]'), 0)) == 'BadRequest'
-    assert scheduler.counters.refused == 2
+    assert scheduler.outcomes.refused == 2
     assert scheduler.unanswered == 0
 
 
@@ -365,7 +365,7 @@ def test_a_request_that_breaks_our_own_code_is_its_senders_trouble_alone(monkeyp
 def test_a_request_that_is_too_large_is_told_the_option_that_says_so(request_: EncodeRequest) -> None:
     scheduler = a_scheduler()
     assert refusal_of(scheduler.handle(Arrived(request_), 0)) == 'TooLarge'
-    assert (scheduler.counters.refused, scheduler.counters.busy) == (1, 0)
+    assert (scheduler.outcomes.refused, scheduler.outcomes.busy) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_a_full_queue_answers_busy_until_there_is_room(limits: Limits) -> None:
     scheduler.handle(WorkerReady(0), 0)
     (first,) = jobs_in(scheduler.handle(arrival(8), 0))
     assert refusal_of(scheduler.handle(arrival(8, request_id=2), 0)) == 'Busy'
-    assert (scheduler.counters.refused, scheduler.counters.busy) == (0, 1)
+    assert (scheduler.outcomes.refused, scheduler.outcomes.busy) == (0, 1)
     collect_and_publish(scheduler, first)
     assert jobs_of(scheduler.handle(arrival(8, request_id=2), 0)) == [(0, 2, 0)]
 
@@ -395,7 +395,7 @@ def test_a_cancelled_request_is_dropped_everywhere_and_nobody_is_answered() -> N
     scheduler.handle(arrival(1, request_id=2), 0)
     actions = scheduler.handle(CancelRequest(b'client', b'1'), 0)
     assert actions == [TellSink(Drop(1)), TellWorker(0, Drop(1)), TellWorker(1, Drop(1))]
-    assert scheduler.counters.cancelled == 1
+    assert scheduler.outcomes.cancelled == 1
     assert scheduler.gauge()['queue_rows'] == 0
     assert scheduler.gauge()['in_flight_rows'] == 33, 'until the workers have let go of them'
     for worker, number, part in [(0, 1, 0), (1, 1, 1), (0, 1, 2), (1, 1, 3)]:
@@ -444,7 +444,7 @@ def test_all_that_a_client_that_is_gone_had_asked_for_is_dropped() -> None:
         scheduler.handle(arrival(9, request_id=request_id), 0)
     scheduler.handle(arrival(1, identity=b'other'), 0)
     assert scheduler.handle(Gone(b'client', 0.0), 0) == [TellSink(Drop(1)), TellSink(Drop(2))]
-    assert scheduler.counters.gone == 2
+    assert scheduler.outcomes.gone == 2
     assert jobs_of(scheduler.handle(WorkerReady(0), 0)) == [(0, 3, 0)]
 
 
@@ -456,7 +456,7 @@ def test_what_is_not_answered_at_its_deadline_is_dropped_and_says_so() -> None:
     (refusal,) = messages_in(scheduler.handle(Tick(), 11.5))
     assert isinstance(refusal, Refuse)
     assert (refusal.number, refusal.error.type) == (1, 'DeadlineExceeded')
-    assert scheduler.counters.expired == 1
+    assert scheduler.outcomes.expired == 1
     assert not scheduler.awaits_deadline
     assert scheduler.handle(WorkerReady(0), 12) == []
 
@@ -502,9 +502,9 @@ def test_a_request_that_is_answered_with_an_error_already_has_no_deadline_any_mo
     for worker in range(3):
         scheduler.handle(WorkerLost(worker), 0)
         scheduler.handle(WorkerReady(worker + 1), 0)
-    assert scheduler.counters.poisoned == 1
+    assert scheduler.outcomes.poisoned == 1
     assert scheduler.handle(Tick(), 6) == []
-    assert scheduler.counters.expired == 0
+    assert scheduler.outcomes.expired == 0
 
 
 def test_the_death_of_an_unknown_worker_changes_nothing() -> None:
@@ -541,7 +541,7 @@ def test_what_waits_what_is_with_workers_and_what_is_unfinished_is_told() -> Non
 
 
 def test_the_counters_have_the_names_of_the_status_and_begin_at_zero() -> None:
-    assert Scheduler(LIMITS).counters.to_dict() == dict.fromkeys(
+    assert Scheduler(LIMITS).outcomes.to_dict() == dict.fromkeys(
         [
             'num_rows_done', 'num_published_request', 'num_failed_request', 'num_refused_request', 'num_busy_request',
             'num_expired_request', 'num_cancelled_request', 'num_gone_request', 'num_poisoned_request',
@@ -726,11 +726,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.scheduler.unanswered == 0
         assert not any(self.scheduler.gauge().values())
         assert not self.scheduler.awaits_deadline
-        counters = self.scheduler.counters
-        assert counters.published + counters.failed == len(wanted)
-        assert counters.expired + counters.cancelled + counters.gone + counters.poisoned == len(self.dropped)
+        outcomes = self.scheduler.outcomes
+        assert outcomes.published + outcomes.failed == len(wanted)
+        assert outcomes.expired + outcomes.cancelled + outcomes.gone + outcomes.poisoned == len(self.dropped)
         assert self.refused == Counter(
-            DeadlineExceeded=counters.expired, PoisonedRequest=counters.poisoned, Busy=counters.busy
+            DeadlineExceeded=outcomes.expired, PoisonedRequest=outcomes.poisoned, Busy=outcomes.busy
         )
 
 

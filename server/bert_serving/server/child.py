@@ -1,9 +1,10 @@
 """A process of ours: how the parent starts one and learns what becomes of it, and how the process itself begins.
 
-`Child` is the parent's side, `run_child` the process's own, reached through `child_main.py`. Two pipes join them. Down the process's standard input go
-its instructions, one line of JSON; the parent then keeps that pipe open, and when it closes, because the parent has
-died, even by SIGKILL, the process ends at once (the lifeline). Up the report pipe comes a line of JSON when the process
-is ready, or has failed to become so, and of long work how far it is; when that pipe closes, the process is gone.
+`Child` is the parent's side, `run_child` the process's own, reached through `child_main.py`. Two pipes join them. Down
+the process's standard input go its instructions, one line of JSON; the parent then keeps that pipe open, and when it
+closes, because the parent has died, even by SIGKILL, the process ends at once (the lifeline). Up the report pipe comes
+a line of JSON when the process is ready, or has failed to become so, and of long work how far it is; when that pipe
+closes, the process is gone.
 
 Children are started with `sys.executable -m`, not by `multiprocessing`, whose spawn runs the user's script again and
 breaks every one that has no `__main__` guard. Each has a session of its own and ignores SIGINT and SIGTERM, so that

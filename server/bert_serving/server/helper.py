@@ -75,7 +75,7 @@ def get_http_parser() -> EnvironmentParser:
         group, 'ip', Option(('ip',), 'Server', 'address of the server behind', metavar='ADDRESS'), 'localhost'
     )
     for name, what in _PORTS_BEHIND.items():
-        option = replace(OPTIONS[name], help=what, parse=whole_number(1, 65535))
+        option = replace(OPTIONS[name], help=what)
         parser.add_option(group, name, option, getattr(Settings, name))
     add_options(parser, lambda name, option: option.group == HTTP or name in _OF_THE_PROXY, _SAID_OF_THE_PROXY)
     parser.set_defaults(http_port=DEFAULT_PORT)

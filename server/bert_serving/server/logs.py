@@ -40,8 +40,9 @@ def set_up(context: str, verbose: bool = False) -> None:
     handler = _Handler()
     handler.addFilter(RateLimit())
     name = colour(context, _COLOURS.get(context.split('-')[0], 'white'), sys.stderr)
-    start = ERASE_LINE if takes_escapes(sys.stderr) else ''  # of what a piece of work has said of its progress
-    line = start + '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
+    if context == 'GRAPHOPT':
+        handler.is_written_over = takes_escapes(sys.stderr)  # the parent's line on how far this process is
+    line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
     handler.setFormatter(logging.Formatter(line))
     logger.addHandler(handler)
     logger.propagate = False
@@ -56,15 +57,29 @@ def timed(log: logging.Logger, step: str, **facts: object) -> Iterator[dict[str,
     log.info('%s (%s)', step, ' '.join('%s=%s' % fact for fact in facts.items()), stacklevel=3)
 
 
-def terminal() -> TextIO | None:
-    """The terminal on which our lines appear, if they do, for what is written over; None elsewhere."""
+@contextlib.contextmanager
+def beside_progress() -> Iterator[TextIO | None]:
+    """The terminal on which our lines appear, if they do, for a line that is written over meanwhile; None elsewhere."""
     handlers = logging.getLogger(ROOT).handlers
-    ours = len(handlers) == 1 and isinstance(handlers[0], _Handler)
-    return sys.stderr if ours and takes_escapes(sys.stderr) else None
+    ours = handlers[0] if len(handlers) == 1 else None
+    if not isinstance(ours, _Handler) or not takes_escapes(sys.stderr):
+        yield None
+        return
+    ours.is_written_over = True
+    try:
+        yield sys.stderr
+    finally:
+        ours.is_written_over = False
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     """Ours, so that it can be told from a user's."""
+
+    is_written_over = False
+    """Whether the line on the terminal may be one that a piece of work has left there to be written over."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return (ERASE_LINE if self.is_written_over else '') + super().format(record)
 
 
 class RateLimit(logging.Filter):

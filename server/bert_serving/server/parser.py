@@ -7,6 +7,7 @@ here and not by `argparse`, whose form differs between the versions of Python.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import textwrap
@@ -88,7 +89,7 @@ class EnvironmentParser(argparse.ArgumentParser):
 
     def _is_unknown_option(self, word: str) -> bool:
         """Whether `word` is to be an option and is none, nor the beginning of one; argparse takes -http_prt for -h."""
-        if len(word) < 2 or word[0] != '-' or word[1].isdigit() or word[1] == '.':
+        if len(word) < 2 or word[0] != '-' or word[1].isdigit() or word[1] == '.' or ' ' in word:
             return False
         name = word.partition('=')[0]
         return not any(known.startswith(name) for known in self._option_string_actions)
@@ -100,10 +101,10 @@ class EnvironmentParser(argparse.ArgumentParser):
 
     def _explain_word(self, words: Sequence[str], word: str) -> str:
         """Why a word of the command line belongs to nothing."""
-        before = words[words.index(word) - 1] if word in words[1:] else ''
-        action = self._option_string_actions.get(before)
-        if action is not None and action.nargs == 0:
-            return '%s takes no value, got %r: giving it turns it on' % (before, word)
+        for before, given in itertools.pairwise(words):
+            action = self._option_string_actions.get(before)
+            if given == word and action is not None and action.nargs == 0:
+                return '%s takes no value, got %r: giving it turns it on' % (before, word)
         return 'expected options, which begin with a dash, got %r' % word
 
     # Options -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
-from .terminal import ERASE_LINE, text_width
+from .terminal import ERASE_LINE, line_width
 from .units import show_bytes, show_duration
 
 QUIET_S = 2.0
@@ -89,7 +89,7 @@ class ProgressDisplay:
         if self._stream is None:
             self._log('%s (%s)' % (self._latest.describe(), since))
             return
-        line = ('%s  %s' % (self._latest.draw(), since))[: text_width() - 1]
+        line = ('%s  %s' % (self._latest.draw(), since))[: line_width() - 1]
         if line != self._drawn:
             self._drawn = line
             self._write(ERASE_LINE + line + '\r')  # whatever comes next is written over it

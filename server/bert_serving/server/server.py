@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import glob
 import logging
 import math
 import os
@@ -225,11 +226,12 @@ class BertServer(threading.Thread):
         with contextlib.ExitStack() as stack:
             sockets = stack.enter_context(socket_folder())
             leftovers = [sockets]
-            if self.settings.graph_tmp_dir is None:
-                self._graphs = stack.enter_context(temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
-                leftovers.append(self._graphs)
-            else:
-                self._graphs = self.settings.graph_tmp_dir
+            graphs = self.settings.graph_tmp_dir
+            if graphs is None:
+                graphs = stack.enter_context(temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
+                leftovers.append(graphs)
+            self._graph = os.path.join(graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
+            stack.callback(remove_unfinished, self._graph)
             self._endpoints = Endpoints(sockets)
             self._child_maker = ChildMaker(self._plan, self._endpoints, leftovers)
             yield
@@ -320,10 +322,11 @@ class BertServer(threading.Thread):
         """Let a process write the frozen graph; its path, or None if the server was closed meanwhile."""
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
-        display = ProgressDisplay(partial(logger.info, 'export: %s'), logs.terminal())
-        path = os.path.join(self._graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
+        path = self._graph
         child = self._child_maker.exporter(self.exporter_module, path)
-        facts = self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING, display)
+        with logs.beside_progress() as terminal:
+            display = ProgressDisplay(partial(logger.info, 'export: %s'), terminal)
+            facts = self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING, display)
         if facts is None:
             return None
         logger.info('optimized graph is stored at: %s (%s, %s)', path, show_bytes(facts['bytes']),
@@ -456,3 +459,10 @@ class BertServer(threading.Thread):
             'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
             'num_http_restart': 0 if self._http is None else self._http.restarts.count,
         }
+
+
+def remove_unfinished(graph: str) -> None:
+    """Remove what an exporter that was killed has written of `graph`: a folder of the user's stays, with all that is in it."""
+    for part in glob.glob(glob.escape(graph) + '.*.part'):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)

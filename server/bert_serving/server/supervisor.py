@@ -139,11 +139,13 @@ class Supervisor:
         self.launch(
             child, facts.update, lambda how, failure: ended.append(failure or StartError(how)), on_progress=display.show
         )
-        while not ended and not interrupted():
-            self._reactor.run_once(timeout_ms=100)
-            self.pass_time()
-            display.refresh()
-        display.end()
+        try:
+            while not ended and not interrupted():
+                self._reactor.run_once(timeout_ms=100)
+                self.pass_time()
+                display.refresh()
+        finally:
+            display.end()
         if not ended:
             return None
         if not facts:

@@ -30,6 +30,11 @@ def bold(text: str, stream: TextIO) -> str:
     return colored(text, attrs=['bold'], force_color=True) if takes_escapes(stream) else text
 
 
+def line_width() -> int:
+    """The columns of the terminal, or of COLUMNS."""
+    return shutil.get_terminal_size().columns
+
+
 def text_width() -> int:
-    """The columns that a text may take: those of COLUMNS or of the terminal, within reason."""
-    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns))
+    """The columns that a text may take: those that there are, within reason."""
+    return max(NARROWEST, min(WIDEST, line_width()))

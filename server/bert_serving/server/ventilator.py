@@ -222,7 +222,7 @@ class Ventilator:
     @property
     def outcomes(self) -> Outcomes:
         """What has become of the requests so far."""
-        return self._scheduler.counters
+        return self._scheduler.outcomes
 
     # The loop --------------------------------------------------------------------------------------------------------
 
@@ -283,7 +283,7 @@ class Ventilator:
         scheduler = self._scheduler
         return {
             **self._statistic.to_dict(time.monotonic()),
-            **scheduler.counters.to_dict(),
+            **scheduler.outcomes.to_dict(),
             **scheduler.gauge(),
             **self._count_children(),
             'num_garbage_message': self._garbage,

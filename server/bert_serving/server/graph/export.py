@@ -3,12 +3,12 @@
 Called by the exporter's process, which ends after it: the memory that reading and building take is given back, and
 what only the weights can tell (a head that is missing, a shape that does not fit) is known before any worker starts.
 
-The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output
-`final_encodes`. Made for the CPU it has two encoders over the same weights, one for runs of few tokens and one for
-all others, and takes the way that fits the run. Freezing is building: the weights are constants from the start. Only what the answer needs is built
-and the constants come prepared, so that pruning and folding have nothing left to do here. Fusing is left to the
-session that runs the graph (`runtime.py`): TensorFlow has no public function that runs its optimiser alone, and
-which kernels can be fused is a question to the device of the worker, not to that of the exporter.
+The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output `final_encodes`.
+Made for the CPU it has two encoders over the same weights, one for runs of few tokens and one for all others, and takes
+the way that fits the run. Freezing is building: the weights are constants from the start. Only what the answer needs is
+built and the constants come prepared, so that pruning and folding have nothing left to do here. Fusing is left to the
+session that runs the graph (`runtime.py`): TensorFlow has no public function that runs its optimiser alone, and which
+kernels can be fused is a question to the device of the worker, not to that of the exporter.
 """
 
 from __future__ import annotations

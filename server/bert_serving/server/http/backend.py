@@ -223,17 +223,22 @@ class StatusWatch:
         self._changed = threading.Condition()  # guards what follows
         self._status: Mapping[str, Any] | None = None
         self._is_fresh = False
-        self._asked_at = float('-inf')
+        self._asked_at = self._asking_since = float('-inf')
         self._is_wanted = False
         self._is_closed = False
         threading.Thread(target=self._run, name='status', daemon=True).start()
 
     def report(self, max_age_s: float) -> Report:
-        """What is known, once that is at most so old; if it is older than `STATUS_AGE_S`, the next will hear of something newer."""
+        """What is known, once that is at most so old, and at the latest after the time that the server has to answer.
+
+        It returns at once if that is so already, but if it is older than `STATUS_AGE_S`, another is asked for, for whoever
+        comes next. It never fails: a server that is away is a report that is not fresh.
+        """
         with self._changed:
             now = time.monotonic()
             since = now - max_age_s
-            if self._asked_at <= max(since, now - STATUS_AGE_S):
+            is_old = max(self._asked_at, self._asking_since) <= max(since, now - STATUS_AGE_S)
+            if is_old:
                 self._is_wanted = True
                 self._changed.notify_all()
             if self._asked_at <= since:
@@ -247,7 +252,8 @@ class StatusWatch:
 
     def _run(self) -> None:
         while self._wait_until_wanted():
-            asked_at = time.monotonic()
+            with self._changed:
+                asked_at = self._asking_since = time.monotonic()
             try:
                 status = self._client.server_status
             except Exception as error:  # whatever it is, the next may succeed
@@ -257,6 +263,7 @@ class StatusWatch:
                 self._status = status or self._status
                 self._is_fresh = status is not None
                 self._asked_at = asked_at if status is not None else time.monotonic()
+                self._asking_since = float('-inf')
                 self._changed.notify_all()
 
     def _wait_until_wanted(self) -> bool:

@@ -104,6 +104,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             request.url_scheme = self.adj.url_scheme
         super().service()
 
+    def send_continue(self) -> None:
+        """Ask for the body, but of a request that is refused already, of which waitress would then forget the fault."""
+        if self.request.error is None:
+            super().send_continue()
+        else:
+            self.request.expect_continue = False
+
     def writable(self) -> bool:
         return self._lingers_since is None and bool(super().writable())
 
@@ -122,7 +129,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     def handle_close(self) -> None:
         """Close the connection, or first let the caller come to an end."""
-        if self.is_unread and self._lingers_since is None and not self.total_outbufs_len:
+        is_open = self.socket is not None  # it may have been closed earlier in the same round
+        if is_open and self.is_unread and self._lingers_since is None and not self.total_outbufs_len:
             try:
                 self.socket.shutdown(socket.SHUT_WR)
             except OSError:

@@ -3,8 +3,8 @@
 What waitress calls a task dispatcher; `door` has the connections.
 
 * *work*: requests that encode, `max_connect` at a time; so many wait in order as `max_waiting` says.
-* *door*: one thread for what came beyond, and for what brought no right key. It answers 429 (503 when draining, or 401)
-  in about a millisecond, asking nobody.
+* *door*: one thread for what came beyond, what brought no right key and what cannot be read. It answers 429 (503 when
+  draining, 401, 400, 413 and so on) in about a millisecond, asking nobody.
 * *desk*: two threads for all else (health, metrics, status, documents), which an overload must not keep waiting.
 """
 
@@ -112,7 +112,7 @@ class Lanes:
         is_encoding = request.error is None and encodes(request.command, path_of(request))
         is_admitted = is_encoding and self._admits(request.headers.get('AUTHORIZATION'))
         with self._lock:
-            lane = Lane.DESK
+            lane = Lane.DESK if request.error is None else Lane.DOOR
             if is_encoding:
                 kind = refuse_at_the_door(
                     is_admitted, channel.server.is_draining, self._outstanding[Lane.WORK], self._most_outstanding

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from .. import stats
 from .health import Report, judge
-from .routes import COUNTED_OF_OPTIONS, COUNTED_OF_OTHERS, OTHER, ROUTES
+from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES
 
 CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
@@ -57,8 +57,7 @@ class HttpMetrics:
         for route in ROUTES:
             for status in route.counted:
                 self._requests.labels(route.label, route.method, status)
-            for status in COUNTED_OF_OPTIONS:
-                self._requests.labels(route.label, 'OPTIONS', status)
+            self._requests.labels(route.label, 'OPTIONS', 200)
             self._seconds.labels(route.label)
             if route.encodes:
                 self._rows.labels(route.label)
@@ -69,8 +68,8 @@ class HttpMetrics:
 
     def count_request(self, label: str, method: str, status: int, seconds: float) -> None:
         """A request has been answered."""
-        if label == OTHER:
-            method = OTHER  # anybody may make up methods
+        if label == OTHER or (method == 'OPTIONS' and status != 200):
+            label = method = OTHER  # anybody may make up methods, and what cannot be read
         elif method == 'HEAD':
             method = 'GET'  # of which it is the beginning
         self._requests.labels(label, method, status).inc()

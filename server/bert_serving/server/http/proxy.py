@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from prometheus_client import disable_created_metrics
+
 from ..child import Instructions, ReportReady
 from ..errors import UsageError
 from ..logs import ROOT
@@ -56,6 +58,7 @@ def serve(
         StartError: the port can not be listened on.
     """
     config = HttpConfig.from_settings(settings)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began doubles the page, and nobody asks for it
     _log_like_us('bert_serving.client')
     logging.getLogger('waitress.queue').setLevel(logging.ERROR)  # that requests wait is in the metrics
     lanes = Lanes(config.max_connect, config.max_waiting, make_key_check(config.api_keys))

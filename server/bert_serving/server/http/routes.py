@@ -59,8 +59,8 @@ ROUTES = (
 OTHER = 'other'
 """The label of what is none of these, so that a scan of paths does not fill the metrics."""
 
-COUNTED_OF_OPTIONS = frozenset({*_OF_ANY, 200})
-COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 404, 405})
+COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 308, 404, 405})
+"""308 leads from /docs to /docs/."""
 
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}

@@ -53,7 +53,7 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.counters = Outcomes()
+        self.outcomes = Outcomes()
         self.queue_time = Histogram()
         """From a request's arrival until a job of it is handed to a worker."""
         self.total_time = Histogram()
@@ -102,7 +102,7 @@ class Scheduler:
             case Arrived(request):
                 actions += self._accept(request, now)
             case BadRequest(identity, request_id, error):
-                self.counters.refused += 1
+                self.outcomes.refused += 1
                 actions.append(TellSink(Refuse(identity, request_id, error)))
             case WorkerReady(worker):
                 self._workers[worker] = WorkerRecord()
@@ -136,7 +136,7 @@ class Scheduler:
         try:
             self._check_size(request)
         except TooLarge as refusal:
-            self.counters.refused += 1
+            self.outcomes.refused += 1
             yield TellSink(Refuse(request.identity, request.request_id, refusal))
             return
         digest = blake2b(request.payload, digest_size=16).digest()
@@ -148,10 +148,10 @@ class Scheduler:
             self._check_time(request)
             cuts = cut_request(request, self.limits.max_batch_size)
         except (Busy, ShuttingDown) as refusal:
-            self.counters.busy += isinstance(refusal, Busy)
+            self.outcomes.busy += isinstance(refusal, Busy)
             yield TellSink(Refuse(request.identity, request.request_id, refusal))
         except RequestError as fault:
-            self.counters.refused += 1
+            self.outcomes.refused += 1
             yield TellSink(Refuse(request.identity, request.request_id, fault))
         else:
             yield self._enter(request, key, cuts, now)
@@ -214,18 +214,18 @@ class Scheduler:
         if request is None:
             return
         if published.answered:
-            self.counters.published += 1
-            self.counters.rows_done += request.rows
+            self.outcomes.published += 1
+            self.outcomes.rows_done += request.rows
             self.total_time.add(now - request.arrived)
         elif request.refusal is None:
-            self.counters.failed += 1
+            self.outcomes.failed += 1
         yield from self._forget(published.number)
 
     def _cancel(self, identity: bytes, request_id: bytes) -> Iterator[Action]:
         for number in sorted(self._numbers_of.get(identity, ())):
             request = self._requests[number]
             if request.key[1] == request_id and request.refusal is None:
-                self.counters.cancelled += 1
+                self.outcomes.cancelled += 1
                 yield from self._drop(number)
 
     def _drop_those_of(self, identity: bytes, left: float) -> Iterator[Action]:
@@ -234,7 +234,7 @@ class Scheduler:
             request = self._requests[number]
             if request.asked > left or request.refusal is not None:
                 continue
-            self.counters.gone += 1
+            self.outcomes.gone += 1
             yield from self._drop(number)
 
     def _expire(self, now: float) -> Iterator[Action]:
@@ -243,7 +243,7 @@ class Scheduler:
             request = self._requests.get(number)
             if request is None or request.refusal is not None:
                 continue
-            self.counters.expired += 1
+            self.outcomes.expired += 1
             yield from self._refuse(number, DeadlineExceeded(
                 'the request was not answered within its deadline: it waited %.0f ms' % (1000 * (now - request.arrived))))  # fmt: skip
         self._prune_deadlines()
@@ -388,7 +388,7 @@ class Scheduler:
             request = self._requests[job.header.number]
             request.deaths += 1
             if request.deaths >= 2:
-                self.counters.poisoned += 1
+                self.outcomes.poisoned += 1
                 yield from self._refuse(job.header.number, PoisonedRequest(
                     'two workers died while they computed this request and nothing else: do not send it again'))  # fmt: skip
             else:
@@ -400,7 +400,7 @@ class Scheduler:
 
     def _make_again(self, job: Job, gently: bool = False) -> Job:
         """The same job, to be handed out once more."""
-        self.counters.requeued += 1
+        self.outcomes.requeued += 1
         header = replace(job.header, attempt=job.header.attempt + 1, gently=job.header.gently or gently)
         again = Job(header, job.payload)
         self._requests[job.header.number].jobs[job.header.part] = again
