@@ -154,6 +154,7 @@ def test_a_key_is_asked_for_and_kept_for_this_tab_only(browser: Browser, start_s
     browser.open(url + '/dashboard')
     browser.until(lambda: browser.all('dialog[open]'), 'the place to give it is open')
     assert 'A key is needed' in browser.text('[data-banner="locked"]')
+    assert 'For %s. One of' % url in browser.text('[data-receiver]')
     browser.write('#server-key', 'wrong')
     browser.click('[data-connect]')
     browser.until(lambda: 'The key is not right' in browser.text('[data-banner="locked"]'), 'it is not right')
@@ -276,6 +277,18 @@ def test_an_error_that_may_pass_is_not_taken_for_a_stranger(browser: Browser, st
         browser.open(FILE + '?server=' + url)
         browser.until(lambda: 'has not told its status for' in browser.text('[data-banner="unreachable"]'), 'no status')
         assert 'At %s, it answers /status/server with %d.' % (url, status) in browser.text('[data-banner]')
+
+
+def test_a_link_that_names_a_server_elsewhere_does_not_have_the_page_ask_for_a_key_by_itself(browser: Browser) -> None:
+    with door_to(FakeBackend()) as url, stranger_with(401) as other:
+        browser.open('%s/dashboard?server=%s' % (url, other))
+        browser.until(lambda: browser.all('[data-banner="locked"]'), 'it asks for a key')
+        assert '%s, which is not where this page came from, asks' % other in browser.text('[data-banner]')
+        assert not browser.all('dialog[open]')
+        browser.click('[data-banner] button')
+        assert 'For %s, which is not where this page came from.' % other in browser.text('[data-receiver]')
+        browser.write('#server-address', url)
+        assert 'For %s. One of' % url in browser.text('[data-receiver]')
 
 
 # Its looks -----------------------------------------------------------------------------------------------------------
