@@ -80,11 +80,13 @@ docs: $(DOCS_VENV)/.packages ## build the documentation as web pages in docs/_bu
 
 # The page of the dashboard is committed, so that the server can be installed without Node.
 DASHBOARD := server/bert_serving/server/http/dashboard.html
+DASHBOARD_DIGEST := plugin/dashboard/dashboard.html.sha256
 
 .PHONY: dashboard
 dashboard: ## build the dashboard from plugin/dashboard into the server's package; needs Node 20.19 or later
 	cd plugin/dashboard && npm ci --no-audit --no-fund && npm run build
 	cp plugin/dashboard/dist/index.html $(DASHBOARD)
+	cp plugin/dashboard/dist/dashboard.html.sha256 $(DASHBOARD_DIGEST)
 
 .PHONY: dashboard-test
 dashboard-test: $(VENV)/.tools ## test the dashboard: its modules, that the page is built from them, and the page in Chromium

@@ -1,3 +1,7 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
 import vue from '@vitejs/plugin-vue'
 import type { Plugin } from 'vite'
 import { viteSingleFile } from 'vite-plugin-singlefile'
@@ -16,8 +20,21 @@ function stamp(): Plugin {
   }
 }
 
+/** Writes beside the page what its digest is, as `sha256sum` does: a page that was changed by hand has another one. */
+function digest(): Plugin {
+  return {
+    name: 'digest',
+    apply: 'build',
+    writeBundle: ({ dir }) => {
+      const page = readFileSync(join(dir!, 'index.html'))
+      const hex = createHash('sha256').update(page).digest('hex')
+      writeFileSync(join(dir!, 'dashboard.html.sha256'), `${hex}  dashboard.html\n`)
+    },
+  }
+}
+
 export default defineConfig({
-  plugins: [vue(), stamp(), viteSingleFile({ removeViteModuleLoader: true })],
+  plugins: [vue(), stamp(), viteSingleFile({ removeViteModuleLoader: true }), digest()],
   define: { __VUE_OPTIONS_API__: 'false' },
   build: { target: 'es2022', reportCompressedSize: false },
   test: { include: ['tests/**/*.test.ts'] },

@@ -1,4 +1,4 @@
-"""The page that is served is the one that the sources in this tree make; no Node is needed to know."""
+"""The page that is served is the one that the build made, of the sources in this tree; no Node is needed to know."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bert_serving.server.http.dashboard import PAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / 'plugin' / 'dashboard'
+DIGEST = SOURCES / 'dashboard.html.sha256'
 
 
 def digest_of_sources(folder: Path) -> str:
@@ -30,10 +31,16 @@ def page() -> str:
     return PAGE.read_text('utf-8')
 
 
-def test_the_page_was_made_from_the_sources_in_the_tree(page: str) -> None:
+def test_no_source_has_changed_since_the_page_was_built(page: str) -> None:
     match = re.search(r'<meta name="sources" content="(\w+)">', page)
-    assert match is not None, 'the page does not say what it was made from: make dashboard'
-    assert match[1] == digest_of_sources(SOURCES), 'the sources have changed since the page was made: make dashboard'
+    assert match is not None, 'the page does not say what it was built from: make dashboard'
+    assert match[1] == digest_of_sources(SOURCES), 'the sources have changed since the page was built: make dashboard'
+
+
+def test_the_page_is_byte_for_byte_what_the_build_wrote() -> None:
+    digest, name = DIGEST.read_text().split()
+    assert name == PAGE.name
+    assert hashlib.sha256(PAGE.read_bytes()).hexdigest() == digest, 'the page was changed by hand: make dashboard'
 
 
 def test_the_page_is_one_file_that_loads_nothing(page: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import psutil
@@ -46,6 +47,33 @@ def door_to(backend: FakeBackend) -> Iterator[str]:
         thread.join(10)
         door.close()
         assert not thread.is_alive()
+
+
+@contextmanager
+def stranger_with(status: int) -> Iterator[str]:
+    """Answers everything with this status, to a page of whatever origin; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header('access-control-allow-origin', '*')
+            self.send_header('access-control-allow-headers', 'authorization')
+            self.send_header('content-length', '0')
+            self.end_headers()
+
+        do_OPTIONS = do_GET  # noqa: N815
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield 'http://127.0.0.1:%d' % server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join(10)
 
 
 # With a server -------------------------------------------------------------------------------------------------------
@@ -126,6 +154,7 @@ def test_a_key_is_asked_for_and_kept_for_this_tab_only(browser: Browser, start_s
     browser.open(url + '/dashboard')
     browser.until(lambda: browser.all('dialog[open]'), 'the place to give it is open')
     assert 'A key is needed' in browser.text('[data-banner="locked"]')
+    assert 'For %s. One of' % url in browser.text('[data-receiver]')
     browser.write('#server-key', 'wrong')
     browser.click('[data-connect]')
     browser.until(lambda: 'The key is not right' in browser.text('[data-banner="locked"]'), 'it is not right')
@@ -240,6 +269,26 @@ def test_no_worker_and_no_server_behind_the_proxy_show(browser: Browser) -> None
         browser.until(lambda: 'The server has been away' in browser.text('[data-banner="away"]'), 'away')
         backend.is_fresh = True
         browser.until(lambda: browser.all('[data-banner="reading"]'), 'there again')
+
+
+@pytest.mark.parametrize('status', [429, 502])
+def test_an_error_that_may_pass_is_not_taken_for_a_stranger(browser: Browser, status: int) -> None:
+    with stranger_with(status) as url:
+        browser.open(FILE + '?server=' + url)
+        browser.until(lambda: 'has not told its status for' in browser.text('[data-banner="unreachable"]'), 'no status')
+        assert 'At %s, it answers /status/server with %d.' % (url, status) in browser.text('[data-banner]')
+
+
+def test_a_link_that_names_a_server_elsewhere_does_not_have_the_page_ask_for_a_key_by_itself(browser: Browser) -> None:
+    with door_to(FakeBackend()) as url, stranger_with(401) as other:
+        browser.open('%s/dashboard?server=%s' % (url, other))
+        browser.until(lambda: browser.all('[data-banner="locked"]'), 'it asks for a key')
+        assert '%s, which is not where this page came from, asks' % other in browser.text('[data-banner]')
+        assert not browser.all('dialog[open]')
+        browser.click('[data-banner] button')
+        assert 'For %s, which is not where this page came from.' % other in browser.text('[data-receiver]')
+        browser.write('#server-address', url)
+        assert 'For %s. One of' % url in browser.text('[data-receiver]')
 
 
 # Its looks -----------------------------------------------------------------------------------------------------------

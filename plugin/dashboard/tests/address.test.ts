@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
 
-import { defaultServer, isOtherOrigin, readServer, searchFor, serverOf, USUAL, type Place } from '../src/lib/address'
+import {
+  defaultServer,
+  isOtherOrigin,
+  readServer,
+  receiverOf,
+  searchFor,
+  serverOf,
+  USUAL,
+  type Place,
+} from '../src/lib/address'
 
 function place(url: string): Place {
   const { protocol, origin, pathname, search } = new URL(url)
@@ -56,5 +65,12 @@ describe('the address of the server', () => {
     expect(isOtherOrigin(place('http://host:1/dashboard'), 'http://host:1')).toBe(false)
     expect(isOtherOrigin(place('http://host:1/dashboard'), 'http://host:2')).toBe(true)
     expect(isOtherOrigin(place('file:///x.html'), USUAL)).toBe(true)
+  })
+
+  it('is where a key goes, as it is typed', () => {
+    const here = place('https://host/bert/dashboard?server=https://evil.example')
+    expect(receiverOf(here, 'https://evil.example/')).toEqual({ server: 'https://evil.example', isOther: true })
+    expect(receiverOf(here, ' ')).toEqual({ server: 'https://host/bert', isOther: false })
+    expect(receiverOf(here, 'ftp://x')).toBeNull()
   })
 })

@@ -1,6 +1,6 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { ask, type Fetch, type Outcome } from '../src/lib/ask'
+import { ask, TIMEOUT_MS, type Fetch, type Outcome } from '../src/lib/ask'
 import { statusOf } from './readings'
 
 const METRICS = 'bert_http_requests_total{method="POST",route="/encode",status="429"} 7.0\n'
@@ -67,8 +67,9 @@ describe('a poll', () => {
     const away = { description: 'the server behind does not answer', type: 'Unavailable', status: 503 }
     expect((await askWith(() => json(away, 503)))[0]).toEqual({ kind: 'away', reason: away.description })
     for (const answer of [
-      () => new Response('Bad Gateway', { status: 503 }),
+      () => json({}, 403),
       () => json({}, 404),
+      () => new Response(null, { status: 304 }),
       () => json({ a: 1 }),
       () => new Response('<html>'),
     ]) {
@@ -87,9 +88,98 @@ describe('a poll', () => {
     expect((await askWith(hidden))[0].kind).toBe('unreachable')
   })
 
-  it('has a limit of time', async () => {
-    const [outcome, asked] = await askWith(fails(new DOMException('late', 'TimeoutError')), '', true)
-    expect(outcome).toEqual({ kind: 'unreachable', reason: 'no answer within 8 seconds' })
-    expect(asked[0]!.init.signal).toBeInstanceOf(AbortSignal)
+  it('takes no fault that may pass for a stranger: a proxy before a server that is started again, or our own', async () => {
+    for (const status of [429, 500, 502, 503, 504]) {
+      const reason = `it answers /status/server with ${status}`
+      for (const answer of [() => new Response('<html>', { status }), () => json({ status }, status)]) {
+        expect((await askWith(answer))[0]).toEqual({ kind: 'unreachable', reason, status })
+      }
+    }
+    const ours = { description: 'a fault of this proxy: KeyError', type: 'InternalError', status: 500 }
+    expect((await askWith(() => json(ours, 500)))[0]).toMatchObject({ kind: 'unreachable', status: 500 })
+  })
+})
+
+describe('the time of a poll', () => {
+  const LATE: Outcome = { kind: 'unreachable', reason: 'no answer within 8 seconds' }
+  let leave: AbortController
+  let added: ReturnType<typeof vi.spyOn>
+  let removed: ReturnType<typeof vi.spyOn>
+
+  beforeEach(() => {
+    vi.useFakeTimers()
+    leave = new AbortController()
+    added = vi.spyOn(leave.signal, 'addEventListener')
+    removed = vi.spyOn(leave.signal, 'removeEventListener')
+  })
+
+  /** Nothing is left of it: no timer, no listener. */
+  afterEach(() => {
+    expect(vi.getTimerCount()).toBe(0)
+    expect(added.mock.calls.length).toBeGreaterThan(0)
+    expect(removed.mock.calls).toEqual(added.mock.calls)
+    vi.useRealTimers()
+  })
+
+  function asking(fetch: Fetch, isOtherOrigin = false): Promise<Outcome> {
+    return ask({ server: 'http://a', key: '', isOtherOrigin }, fetch, leave.signal, () => 77)
+  }
+
+  /** Comes never, but fails as a browser does when it is given up. */
+  function never(signal: AbortSignal): Promise<never> {
+    return new Promise((_, reject) => {
+      const give = (): void => reject(new DOMException('given up', 'AbortError'))
+      if (signal.aborted) give()
+      else signal.addEventListener('abort', give)
+    })
+  }
+
+  it('is over, though nothing comes', async () => {
+    const outcome = asking((_, { signal }) => never(signal!), true)
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1)
+    expect(vi.getTimerCount()).toBe(1)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await outcome).toEqual(LATE)
+  })
+
+  it('is over, though the beginning of an answer has come', async () => {
+    const outcome = asking(async (_, { signal }) => Object.assign(json({}), { text: () => never(signal!) }))
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS)
+    expect(await outcome).toEqual(LATE)
+  })
+
+  it('is over for the metrics, too, and for the question whether there is somebody', async () => {
+    const reading = asking(async (url, { signal }) => (url.endsWith('/metrics') ? never(signal!) : json(statusOf())))
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS)
+    expect(await reading).toMatchObject({ kind: 'reading', reading: { http: null } })
+    const outcome = asking(async (url, { signal }) => {
+      if (url.endsWith('/health/live')) return never(signal!)
+      throw new TypeError('Failed to fetch')
+    }, true)
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS)
+    expect(await outcome).toEqual({ kind: 'unreachable', reason: 'no connection' })
+  })
+
+  it('ends early where it is given up, also before it began', async () => {
+    const outcome = asking((_, { signal }) => never(signal!), true)
+    leave.abort()
+    expect((await outcome).kind).toBe('unreachable')
+    const signals: boolean[] = []
+    await asking((_, { signal }) => (signals.push(signal!.aborted), never(signal!)))
+    expect(signals).toEqual([true])
+  })
+
+  it('leaves nothing where all comes', async () => {
+    const answers: Fetch = async (url) => (url.endsWith('/metrics') ? new Response(METRICS) : json(statusOf()))
+    expect((await asking(answers)).kind).toBe('reading')
+  })
+
+  it('needs no AbortSignal.any, nor AbortSignal.timeout', async () => {
+    vi.stubGlobal('AbortSignal', undefined)
+    try {
+      expect((await asking(async () => json(statusOf()))).kind).toBe('reading')
+    } finally {
+      vi.unstubAllGlobals()
+    }
   })
 })

@@ -90,4 +90,47 @@ describe('the poller', () => {
     await questions[0]!.answer(GOOD)
     expect([told, timers.size, questions[0]!.signal.aborted]).toEqual([[], 0, true])
   })
+
+  it('goes on after a question that fails, and says why', async () => {
+    const faults: (() => Promise<Outcome>)[] = [
+      () => Promise.reject(new TypeError('no such thing')),
+      () => {
+        throw new TypeError('no such thing')
+      },
+    ]
+    const answers = [...faults, () => Promise.resolve(GOOD)]
+    poller = new Poller(
+      () => answers.shift()!(),
+      (outcome) => told.push(outcome),
+      {
+        setTimeout: (call, ms) => (timers.set(ms, { call, ms }), ms),
+        clearTimeout: (timer) => void timers.delete(timer),
+      },
+    )
+    poller.askNow()
+    for (let n = 0; n < 3; n++) {
+      await new Promise((done) => setTimeout(done, 0))
+      expect(timers.size).toBe(1)
+      if (n < 2) pass()
+    }
+    const fault: Outcome = {
+      kind: 'stranger',
+      reason: 'what it answers is not understood (TypeError: no such thing)',
+    }
+    expect(told).toEqual([fault, fault, GOOD])
+  })
+
+  it('says nothing of a question that fails after it was given up', async () => {
+    let fail: (error: Error) => void = () => {}
+    poller = new Poller(
+      () => new Promise((_, reject) => (fail = reject)),
+      (outcome) => told.push(outcome),
+      { setTimeout: () => 1, clearTimeout: () => {} },
+    )
+    poller.askNow()
+    poller.stop()
+    fail(new Error('late'))
+    await new Promise((done) => setTimeout(done, 0))
+    expect(told).toEqual([])
+  })
 })

@@ -7,6 +7,7 @@ import { Watch } from '../src/lib/watch'
 import { buckets, readingOf } from './readings'
 
 const AWAY: Outcome = { kind: 'unreachable', reason: 'no connection' }
+const LOCKED: Outcome = { kind: 'locked', keyWasSent: true }
 
 function reading(at: number, statistic: Record<string, unknown> = {}, more: Record<string, unknown> = {}): Outcome {
   return { kind: 'reading', reading: readingOf(at, statistic, more) }
@@ -42,6 +43,35 @@ describe('a watch', () => {
     const watch = new Watch()
     watch.take(AWAY, 5000)
     expect([watch.awaySince, watch.reading, watch.events]).toEqual([5000, null, []])
+  })
+
+  it('says that the server is reachable again only after it said that it was not, with a key asked for in between', () => {
+    const [gone, back] = ['the server is not reachable', 'the server is reachable again']
+    const cases: [Outcome[], string[], number | null][] = [
+      [[reading(1000), LOCKED, reading(5000)], [], null],
+      [[reading(1000), LOCKED, AWAY], [gone], 5000],
+      [[reading(1000), LOCKED, AWAY, LOCKED], [back, gone], null],
+      [[reading(1000), LOCKED, AWAY, LOCKED, reading(9000)], [back, gone], null],
+      [[reading(1000), AWAY, LOCKED, AWAY], [gone, back, gone], 7000],
+      [[reading(1000), AWAY, { kind: 'hidden' }, reading(7000)], [back, gone], null],
+      [[LOCKED, AWAY, reading(5000)], [back, gone], null],
+      [[AWAY, LOCKED, reading(5000)], [], null],
+      [[AWAY, reading(3000), AWAY], [gone], 5000],
+    ]
+    for (const [outcomes, events, awaySince] of cases) {
+      const watch = new Watch()
+      outcomes.forEach((outcome, n) => watch.take(outcome, 1000 + 2000 * n))
+      expect(watch.events.map((event) => event.text)).toEqual(events)
+      expect(watch.awaySince).toBe(awaySince)
+    }
+  })
+
+  it('has a gap for the time in which a key was asked for', () => {
+    const watch = new Watch()
+    ;[reading(1000), reading(3000), LOCKED, reading(7000), reading(9000)].forEach((outcome, n) =>
+      watch.take(outcome, 1000 + 2000 * n),
+    )
+    expect(watch.history.points('hour', 9000).slots.map((slot) => slot?.to ?? null)).toEqual([3000, null, 9000])
   })
 
   it('tells of what happened while it could not see', () => {

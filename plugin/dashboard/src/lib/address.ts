@@ -58,3 +58,13 @@ export function searchFor(place: Place, server: string): string {
 export function isOtherOrigin(place: Place, server: string): boolean {
   return new URL(server).origin !== place.origin
 }
+
+/** Where a key goes that is given while `text` is in the field of the address; null while that is no address. */
+export function receiverOf(place: Place, text: string): { server: string; isOther: boolean } | null {
+  try {
+    const server = readServer(text.trim() || defaultServer(place))
+    return { server, isOther: isOtherOrigin(place, server) }
+  } catch {
+    return null
+  }
+}

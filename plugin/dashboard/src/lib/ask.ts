@@ -13,7 +13,8 @@ export type Outcome =
   | { kind: 'stranger'; reason: string }
   /** It answers, and the browser hides the answer from this page: -cors. */
   | { kind: 'hidden' }
-  | { kind: 'unreachable'; reason: string }
+  /** Nothing answers; or, with a status, what stands there now has no answer of the server's. */
+  | { kind: 'unreachable'; reason: string; status?: number }
 
 /** Longer than the proxy itself waits for a server that is away. */
 export const TIMEOUT_MS = 8_000
@@ -32,8 +33,7 @@ export async function ask(question: Question, fetch: Fetch, signal: AbortSignal,
   let response: Response
   let text: string
   try {
-    response = await get('/status/server', question, fetch, signal)
-    text = await response.text()
+    ;[response, text] = await get('/status/server', question, fetch, signal)
   } catch (error) {
     return whyNot(error, question, fetch, signal)
   }
@@ -42,7 +42,11 @@ export async function ask(question: Question, fetch: Fetch, signal: AbortSignal,
   const body = parse(text)
   const isOurs = isObject(body) && typeof body.description === 'string'
   if (response.status === 503 && isOurs) return { kind: 'away', reason: String(body.description) }
-  if (!response.ok) return { kind: 'stranger', reason: `it answers /status/server with ${response.status}` }
+  if (!response.ok) {
+    const { status } = response
+    const reason = `it answers /status/server with ${status}`
+    return isPassing(status) ? { kind: 'unreachable', reason, status } : { kind: 'stranger', reason }
+  }
   const reading = readStatus(body, at)
   if (reading === null)
     return { kind: 'stranger', reason: 'what it answers to /status/server is no status of bert-as-service' }
@@ -50,38 +54,80 @@ export async function ask(question: Question, fetch: Fetch, signal: AbortSignal,
   return { kind: 'reading', reading }
 }
 
+/** Whether what answers so may be a bert-as-service, or a proxy before one that is started again. */
+function isPassing(status: number): boolean {
+  return status >= 500 || status === 429
+}
+
 async function askMetrics(question: Question, fetch: Fetch, signal: AbortSignal): Promise<HttpCounts | null> {
   try {
-    const response = await get('/metrics', question, fetch, signal)
-    return response.ok ? readMetrics(await response.text()) : null
+    const [response, text] = await get('/metrics', question, fetch, signal)
+    return response.ok ? readMetrics(text) : null
   } catch {
     return null // the status is worth more than nothing
   }
 }
 
-function get(path: string, { server, key }: Question, fetch: Fetch, signal: AbortSignal): Promise<Response> {
-  return fetch(server + path, {
-    headers: key ? { authorization: `Bearer ${key}` } : {},
-    cache: 'no-store',
-    credentials: 'omit',
-    redirect: 'error', // or a key might go where it was not given for
-    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+/** The answer and its body, which together have to come in time. */
+function get(
+  path: string,
+  { server, key }: Question,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<readonly [Response, string]> {
+  return inTime(signal, async (ending) => {
+    const response = await fetch(server + path, {
+      headers: key ? { authorization: `Bearer ${key}` } : {},
+      cache: 'no-store',
+      credentials: 'omit',
+      redirect: 'error', // or a key might go where it was not given for
+      signal: ending,
+    })
+    return [response, await response.text()]
   })
+}
+
+class Late extends Error {}
+
+/**
+ * Do `work` with a signal that comes with `outer`, or when its time is over: then it fails with `Late`. No timer and no
+ * listener is left of it. (AbortSignal.any would do, but younger browsers only have it.)
+ */
+async function inTime<T>(outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const ending = new AbortController()
+  const end = (): void => ending.abort()
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    end()
+  }, TIMEOUT_MS)
+  outer.addEventListener('abort', end)
+  if (outer.aborted) end()
+  try {
+    return await work(ending.signal)
+  } catch (error) {
+    throw isLate ? new Late() : error
+  } finally {
+    clearTimeout(timer)
+    outer.removeEventListener('abort', end)
+  }
 }
 
 /** A browser does not say why it could not ask. Whether the server answers at all can be found out without reading. */
 async function whyNot(error: unknown, question: Question, fetch: Fetch, signal: AbortSignal): Promise<Outcome> {
-  if (error instanceof DOMException && error.name === 'TimeoutError') {
+  if (error instanceof Late) {
     return { kind: 'unreachable', reason: `no answer within ${TIMEOUT_MS / 1000} seconds` }
   }
   if (question.isOtherOrigin && !signal.aborted) {
     try {
-      await fetch(`${question.server}/health/live`, {
-        mode: 'no-cors',
-        cache: 'no-store',
-        credentials: 'omit',
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-      })
+      await inTime(signal, (ending) =>
+        fetch(`${question.server}/health/live`, {
+          mode: 'no-cors',
+          cache: 'no-store',
+          credentials: 'omit',
+          signal: ending,
+        }),
+      )
       return { kind: 'hidden' }
     } catch {
       // it is not reachable

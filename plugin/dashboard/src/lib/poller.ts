@@ -20,7 +20,7 @@ export class Poller {
   private timer: number | null = null
   private asking: AbortController | null = null
 
-  /** `ask` never fails; `tell` is told each outcome but those that were given up. */
+  /** `tell` is told each outcome but those that were given up. An `ask` that fails has one, too: the clock goes on. */
   constructor(
     private readonly ask: (signal: AbortSignal) => Promise<Outcome>,
     private readonly tell: (outcome: Outcome) => void,
@@ -49,11 +49,19 @@ export class Poller {
   private async poll(): Promise<void> {
     const asking = new AbortController()
     this.asking = asking
-    const outcome = await this.ask(asking.signal)
+    const outcome = await this.outcomeOf(asking.signal)
     if (asking.signal.aborted) return
     this.asking = null
     this.failures = outcome.kind === 'reading' ? 0 : this.failures + 1
     this.timer = this.clockwork.setTimeout(() => void this.poll(), pauseAfter(this.failures))
     this.tell(outcome)
+  }
+
+  private async outcomeOf(signal: AbortSignal): Promise<Outcome> {
+    try {
+      return await this.ask(signal)
+    } catch (error) {
+      return { kind: 'stranger', reason: `what it answers is not understood (${String(error)})` }
+    }
   }
 }

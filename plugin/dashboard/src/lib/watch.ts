@@ -12,27 +12,20 @@ export class Watch {
   /** The latest; it is of the past while `outcome` is none. */
   reading: Reading | null = null
   outcome: Outcome | null = null
-  /** Since when there has been no reading; null while there is. */
+  /** Since when it has been away; null while it is not. */
   awaySince: number | null = null
+  private hasBeenThere = false
 
   /** Take in what came of a poll, at `now`. */
   take(outcome: Outcome, now: number): void {
-    const wasThere = this.outcome === null || this.outcome.kind === 'reading'
     const before = this.outcome
     this.outcome = outcome
-    if (outcome.kind !== 'reading') {
-      if (wasThere) this.awaySince = now
-      if (before?.kind === 'reading' && outcome.kind !== 'locked')
-        this.add([{ at: now, level: 'bad', text: 'the server is not reachable' }])
-      return
-    }
+    this.sayWhetherAway(isAway(outcome), before !== null && isAway(before), now)
+    if (outcome.kind !== 'reading') return
     const { reading } = outcome
-    if (!wasThere && this.reading !== null)
-      this.add([{ at: now, level: 'good', text: 'the server is reachable again' }])
-    this.awaySince = null
     if (this.reading !== null) {
       // After an absence nobody knows when things were done: that is a gap, but what has happened is told.
-      const change = wasThere ? changeBetween(this.reading, reading) : null
+      const change = before?.kind === 'reading' ? changeBetween(this.reading, reading) : null
       const bounds = Object.values(reading.times)[0]?.bounds ?? []
       if (change) this.history.add(change, bounds)
       this.add(eventsBetween(this.reading, reading))
@@ -40,7 +33,26 @@ export class Watch {
     this.reading = reading
   }
 
+  /** On both edges alike. Of one that has never been there, only since when. */
+  private sayWhetherAway(is: boolean, was: boolean, now: number): void {
+    if (is !== was) {
+      this.awaySince = is ? now : null
+      if (this.hasBeenThere)
+        this.add([
+          is
+            ? { at: now, level: 'bad', text: 'the server is not reachable' }
+            : { at: now, level: 'good', text: 'the server is reachable again' },
+        ])
+    }
+    if (!is) this.hasBeenThere = true
+  }
+
   private add(events: Event[]): void {
     if (events.length) this.events = latest([...events.reverse(), ...this.events])
   }
+}
+
+/** One that asks for a key is there. */
+function isAway({ kind }: Outcome): boolean {
+  return kind !== 'reading' && kind !== 'locked'
 }
