@@ -9,16 +9,24 @@ set -eu
 
 # The server reads its options from the environment too, and an argument wins: so none has to be looked for here. What is
 # mounted there but holds no model is the server's to refuse: Docker makes an empty folder of a path that is mistyped.
-if [ -e /model ] && [ -z "${BERT_SERVING_MODEL_DIR:-}" ]; then
-  export BERT_SERVING_MODEL_DIR=/model
-fi
+# Other commands are not told of it: bert-serving-benchmark may be to make a model of its own, and refuses two.
+serve() {
+  if [ -e /model ] && [ -z "${BERT_SERVING_MODEL_DIR:-}" ]; then
+    export BERT_SERVING_MODEL_DIR=/model
+  fi
+  exec bert-serving-start "$@"
+}
 
 if [ $# -eq 0 ]; then
-  exec bert-serving-start
+  serve
 fi
 case $1 in
   -*)
-    exec bert-serving-start "$@"
+    serve "$@"
+    ;;
+  bert-serving-start)
+    shift
+    serve "$@"
     ;;
   '' | *[!0-9]*)
     if command -v "$1" >/dev/null 2>&1; then
@@ -31,6 +39,6 @@ case $1 in
   *)
     workers=$1
     shift
-    exec bert-serving-start -num_worker "$workers" "$@"
+    serve -num_worker "$workers" "$@"
     ;;
 esac

@@ -3,55 +3,93 @@
 
 It asks /health/ready or, where HTTP is turned off, for the server's status over ZeroMQ, which is judged in the same way.
 At which port says the process itself: its command line and its environment, read with the server's own parsers. So a check
-is right whatever the options, needs no API key, and loads no TensorFlow.
+is right whatever the options, needs no API key, and loads no TensorFlow. What it prints is its own: a word of a command line
+may be a secret.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import zmq
 
 from bert_serving.client import BertClient
 from bert_serving.server.helper import get_args_parser, get_http_parser
 from bert_serving.server.http.health import Report, judge
 
-TIMEOUT_S = 8
-"""For a question; the image gives the check two seconds more."""
+TIMEOUT_S = 7
+"""For all questions together. The image gives the check three seconds more: Python has to start, a client to close."""
+
+CLOSING_S = 1
+"""What a client may take to close, after its time is over."""
 
 PARSERS: dict[str, Callable[..., Any]] = {'bert-serving-start': get_args_parser, 'bert-serving-http': get_http_parser}
 
 
+class Process(NamedTuple):
+    """A server or proxy that runs: its number, its command without the path, what follows it, and its environment."""
+
+    pid: int
+    command: str
+    words: Sequence[str]
+    environ: dict[str, str]
+
+
 def main() -> int:
-    found = list(find_processes())
-    if not found:
+    deadline = time.monotonic() + TIMEOUT_S
+    found, reasons = [], []
+    for process in find_processes():
+        try:
+            args = read_options(process)
+        except ValueError as error:
+            reasons.append(str(error))
+        else:
+            found += [] if args is None else [args]
+    if not found and not reasons:
         print('neither bert-serving-start nor bert-serving-http runs in this container')
         return 1
-    reasons = [reason for args in found if (reason := check(args))]
+    reasons += filter(None, check_all(found, deadline))
     print('; '.join(reasons) or 'ready')
     return 1 if reasons else 0
 
 
-def find_processes() -> Iterator[Any]:
-    """The options of each server and proxy in this container, as its parser understands them.
+def find_processes() -> Iterator[Process]:
+    """The servers and proxies in this container.
 
     With a shared process namespace there are processes of other containers too, which have another root.
     """
     for pid in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError):  # it has gone, or is another user's
             words = read_list('/proc/%s/cmdline' % pid)
-            make_parser = PARSERS.get(os.path.basename(words[1])) if len(words) > 1 else None
-            if make_parser is None or not os.path.samefile('/proc/%s/root' % pid, '/'):
-                continue
-            parser = make_parser()
-            parser.environ = dict(
-                variable.split('=', 1) for variable in read_list('/proc/%s/environ' % pid) if '=' in variable
-            )
-            yield parser.parse_args(words[2:])
+            command = os.path.basename(words[1]) if len(words) > 1 else ''
+            if command in PARSERS and os.path.samefile('/proc/%s/root' % pid, '/'):
+                variables = [text for text in read_list('/proc/%s/environ' % pid) if '=' in text]
+                yield Process(int(pid), command, words[2:], dict(text.split('=', 1) for text in variables))
+
+
+def read_options(process: Process) -> Any:
+    """The options of a process, as its parser understands them; None if it only shows its help or release.
+
+    :raises ValueError: it has others than that; in the message is none of them
+    """
+    parser = PARSERS[process.command]()
+    parser.environ = process.environ
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return parser.parse_args(process.words)
+        except SystemExit as end:
+            if not end.code:
+                return None
+    raise ValueError('the options of %s, process %d, can not be read' % (process.command, process.pid))
 
 
 def read_list(path: str) -> list[str]:
@@ -60,13 +98,30 @@ def read_list(path: str) -> list[str]:
         return os.fsdecode(file.read()).split('\0')[:-1]
 
 
-def check(args: Any) -> str:
-    """Why the process with these options is to be sent no requests; '' if it is ready."""
+def check_all(found: Sequence[Any], deadline: float) -> list[str]:
+    """As `check`, of each; they are asked at the same time, so that one that is silent takes none from the others."""
+    reasons = ['no answer within %d seconds' % TIMEOUT_S for _ in found]
+
+    def ask(number: int) -> None:
+        reasons[number] = check(found[number], deadline)
+
+    # Not a pool, which would wait for its threads at the end: one whose peer sends a byte a second is left behind.
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(len(found))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0, deadline + CLOSING_S - time.monotonic()))
+    return list(reasons)
+
+
+def check(args: Any, deadline: float) -> str:
+    """Why the process with these options is to be sent no requests, known by `deadline`; '' if it is ready."""
+    timeout_s = max(0.001, deadline - time.monotonic())
     if args.http_port is None:
-        return ask_server(args.port, args.port_out)
+        return ask_server(args.port, args.port_out, timeout_s)
     if args.http_port == 0:
         return '-http_port 0 is any port, and this check can not know which: give a fixed one'
-    return ask_proxy(reachable(args.http_host), args.http_port)
+    return ask_proxy(reachable(args.http_host), args.http_port, timeout_s)
 
 
 def reachable(host: str) -> str:
@@ -74,9 +129,9 @@ def reachable(host: str) -> str:
     return {'0.0.0.0': '127.0.0.1', '': '127.0.0.1', '::': '::1'}.get(host, host)
 
 
-def ask_proxy(host: str, port: int) -> str:
+def ask_proxy(host: str, port: int, timeout_s: float) -> str:
     """As `check`, by /health/ready. Not by urllib, which would go through a proxy that the environment names."""
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request('GET', '/health/ready')
         answer = connection.getresponse()
@@ -95,17 +150,26 @@ def ask_proxy(host: str, port: int) -> str:
         connection.close()
 
 
-def ask_server(port: int, port_out: int) -> str:
+def ask_server(port: int, port_out: int, timeout_s: float) -> str:
     """As `check`, by the status over ZeroMQ."""
     if 0 in (port, port_out):
         return (
             '-port 0 and -port_out 0 are any ports, and this check can not know which: give fixed ones, or -http_port'
         )
     try:
-        with BertClient('127.0.0.1', port, port_out, ignore_all_checks=True, timeout=1000 * TIMEOUT_S) as client:
+        with BertClient('127.0.0.1', port, port_out, ignore_all_checks=True, timeout=int(1000 * timeout_s)) as client:
             health = judge(Report(client.server_status, is_fresh=True))
     except TimeoutError:
         return 'no answer at ports %d and %d' % (port, port_out)
+    except (
+        RuntimeError,  # of which the client's own errors are
+        OSError,
+        ValueError,
+        zmq.ZMQError,
+        AttributeError,
+        TypeError,
+    ) as error:  # the last two: it is no server of ours
+        return 'no status at ports %d and %d: %s' % (port, port_out, ' '.join(str(error).split()))
     return '' if health.is_ready else 'not ready: %s' % health.reason
 
 

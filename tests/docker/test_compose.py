@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 
+from bert_serving.server.settings import OPTIONS
 from files import DOCKER, README, environment, load
 
 
@@ -15,6 +16,31 @@ def test_compose_gives_a_server_time_to_stop_and_a_place_to_write() -> None:
     assert int(server['stop_grace_period'][:-1]) > int(environment()['BERT_SERVING_SHUTDOWN_TIMEOUT'])
     assert server['read_only'] is True
     assert server['tmpfs'][0].startswith('/tmp:')
+
+
+def test_compose_opens_no_port_to_other_machines_unless_it_is_told_to() -> None:
+    """There is no key, and for ZeroMQ there can be none."""
+    services = load('compose.yaml')['services']
+    ports = [port for service in services.values() for port in service['ports']]
+    assert len(ports) == 5
+    for port in ports:
+        assert re.match(r'(\$\{BIND:-127\.0\.0\.1\}|127\.0\.0\.1):\d+:\d+$', port), port
+    assert '`BIND`' in README
+
+
+def test_nobody_can_log_in_to_grafana_with_the_password_that_all_have() -> None:
+    variables = load('compose.yaml')['services']['grafana']['environment']
+    assert variables['GF_AUTH_ANONYMOUS_ENABLED'] == variables['GF_AUTH_DISABLE_LOGIN_FORM'] == 'true'
+    assert variables['GF_AUTH_BASIC_ENABLED'] == 'false'
+    assert 'GF_AUTH_ANONYMOUS_ORG_ROLE' not in variables  # a viewer
+
+
+def test_compose_hands_the_key_on() -> None:
+    """Under the name of the server's option; an empty one counts as none."""
+    (variable,) = load('compose.yaml')['services']['server']['environment'].items()
+    name = OPTIONS['http_api_key'].variable
+    assert variable == (name, '${%s:-}' % name)
+    assert 'export %s=' % name in README
 
 
 @pytest.mark.parametrize('file', ['compose.yaml', 'compose.gpu.yaml'])

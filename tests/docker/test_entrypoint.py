@@ -55,6 +55,7 @@ def given(done: subprocess.CompletedProcess[str]) -> list[str]:
     (['-help'], ['bert-serving-start', '-help']),
     (['-num_worker', '2', '-pooling_layer', '-1', '-2'],
      ['bert-serving-start', '-num_worker', '2', '-pooling_layer', '-1', '-2']),
+    (['bert-serving-start', '-cpu', 'a  b'], ['bert-serving-start', '-cpu', 'a  b']),
     (['bert-serving-http', '-ip', 'gpu'], ['bert-serving-http', '-ip', 'gpu']),
     (['bert-serving-benchmark'], ['bert-serving-benchmark']),
 ])  # fmt: skip
@@ -88,11 +89,20 @@ def test_any_other_command_runs_too(enter: Enter) -> None:
     assert (done.returncode, done.stdout) == (7, 'a  b\n')
 
 
-def test_a_model_that_is_mounted_is_served(enter: Enter, model: Path) -> None:
+@pytest.mark.parametrize('words', [(), ('1',), ('-cpu',), ('bert-serving-start', '-cpu')])
+def test_a_model_that_is_mounted_is_served(enter: Enter, model: Path, words: tuple[str, ...]) -> None:
     model.mkdir()
     (model / 'vocab.txt').touch()
-    assert enter('1').stdout.splitlines()[-1] == 'model=%s' % model
-    assert enter('1', BERT_SERVING_MODEL_DIR='').stdout.splitlines()[-1] == 'model=%s' % model
+    assert enter(*words).stdout.splitlines()[-1] == 'model=%s' % model
+    assert enter(*words, BERT_SERVING_MODEL_DIR='').stdout.splitlines()[-1] == 'model=%s' % model
+
+
+@pytest.mark.parametrize('command', ['bert-serving-benchmark', 'bert-serving-http'])
+def test_other_commands_are_not_told_of_a_model_that_is_mounted(enter: Enter, model: Path, command: str) -> None:
+    """The benchmark takes either a random model or one from a folder, and is not given one that nobody asked for."""
+    model.mkdir()
+    assert enter(command, '-random_model', 'mini').stdout.splitlines()[-1] == 'model='
+    assert enter(command, BERT_SERVING_MODEL_DIR='/other').stdout.splitlines()[-1] == 'model=/other'
 
 
 def test_another_model_goes_before_the_mounted_one(enter: Enter, model: Path) -> None:
@@ -107,7 +117,7 @@ def test_an_empty_mount_is_not_taken_for_none(enter: Enter, model: Path) -> None
     assert enter('1').stdout.splitlines()[-1] == 'model=%s' % model
 
 
-@pytest.mark.parametrize('words', [(), ('1',), ('-cpu',), ('bert-serving-http',)])
+@pytest.mark.parametrize('words', [(), ('1',), ('-cpu',), ('bert-serving-start',), ('bert-serving-http',)])
 def test_the_server_takes_the_place_of_the_shell(enter: Enter, words: tuple[str, ...]) -> None:
     """So that signals reach it and its exit code is the container's."""
     assert 'parent=%d' % os.getpid() in enter(*words).stdout.splitlines()

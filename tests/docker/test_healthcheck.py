@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import zmq
 
-from files import DOCKER
+from bert_serving.client import ProtocolError, ServerError
+from files import DOCKER, instructions
 from leftovers import fake_modules, leftovers  # noqa: F401
 from processes import fake_server
 from serving import ServerProcess
@@ -41,33 +46,67 @@ def server() -> Iterator[ServerProcess]:
 
 
 def arguments(check: ModuleType, *words: str, **environ: str) -> object:
-    parser = check.PARSERS['bert-serving-start']()
-    parser.environ = environ
-    return parser.parse_args(words)
+    return check.read_options(process(check, *words, **environ))
+
+
+def process(check: ModuleType, *words: str, **environ: str) -> object:
+    """A `bert-serving-start` as `find_processes` finds it."""
+    return check.Process(7, 'bert-serving-start', words, environ)
+
+
+def ask(check: ModuleType, *words: str, **environ: str) -> str:
+    reason: str = check.check(arguments(check, *words, **environ), time.monotonic() + check.TIMEOUT_S)
+    return reason
+
+
+@contextlib.contextmanager
+def ports_of_nobody(number: int = 1) -> Iterator[list[str]]:
+    """Ports that nobody listens on, nor will."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for reserved in sockets:
+            reserved.bind(('127.0.0.1', 0))
+        yield [str(reserved.getsockname()[1]) for reserved in sockets]
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, *words: str, **environ: str) -> Iterator[int]:
+    """The number of a process that looks like `bert-serving-start` with these words."""
+    command = tmp_path / 'bert-serving-start'
+    command.write_text('import sys\nprint("up", flush=True)\nsys.stdin.read()\n')
+    with subprocess.Popen(
+        [sys.executable, str(command), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, **environ},
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def test_a_server_that_is_ready_is_healthy_by_either_way(check: ModuleType, server: ServerProcess) -> None:
     """HTTP, for which no key is needed, and ZeroMQ."""
     http_port = server.wait_for_log(HTTP_PORT)[1]
-    assert check.check(arguments(check, '-http_port', http_port)) == ''
-    assert check.check(arguments(check, BERT_SERVING_HTTP_PORT=http_port)) == ''
-    assert check.check(arguments(check, '-port', str(server.port), '-port_out', str(server.port_out))) == ''
+    assert ask(check, '-http_port', http_port) == ''
+    assert ask(check, BERT_SERVING_HTTP_PORT=http_port) == ''
+    assert ask(check, '-port', str(server.port), '-port_out', str(server.port_out)) == ''
 
 
 def test_a_proxy_that_the_environment_names_is_not_asked(
     check: ModuleType, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')
-    assert check.check(arguments(check, '-http_port', server.wait_for_log(HTTP_PORT)[1])) == ''
+    assert ask(check, '-http_port', server.wait_for_log(HTTP_PORT)[1]) == ''
 
 
 def test_nobody_at_the_port_is_named(check: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(('127.0.0.1', 0))
-        port = reserved.getsockname()[1]
-        assert 'no answer at port %d' % port in check.check(arguments(check, '-http_port', str(port)))
-    monkeypatch.setattr(check, 'TIMEOUT_S', 1)
-    assert 'no answer at ports 1 and 2' in check.check(arguments(check, '-port', '1', '-port_out', '2'))
+    with ports_of_nobody(2) as (port, port_out):
+        assert 'no answer at port %s' % port in ask(check, '-http_port', port)
+        monkeypatch.setattr(check, 'TIMEOUT_S', 1)
+        expected = 'no answer at ports %s and %s' % (port, port_out)
+        assert ask(check, '-port', port, '-port_out', port_out) == expected
 
 
 def test_who_is_no_proxy_of_ours_is_not_healthy(check: ModuleType, tmp_path: Path) -> None:
@@ -75,25 +114,94 @@ def test_who_is_no_proxy_of_ours_is_not_healthy(check: ModuleType, tmp_path: Pat
         [sys.executable, '-u', '-m', 'http.server', '--bind', '127.0.0.1', '0'], cwd=tmp_path, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True,
     ) as other:  # fmt: skip
-        assert other.stdout is not None
-        port = other.stdout.readline().split(' port ')[1].split()[0]
-        assert check.check(arguments(check, '-http_port', port)).startswith('no answer at port %s' % port)
-        other.kill()
+        try:
+            assert other.stdout is not None
+            port = other.stdout.readline().split(' port ')[1].split()[0]
+            assert ask(check, '-http_port', port).startswith('no answer at port %s' % port)
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize('error', [
+    ServerError('TooLarge', 'this is\n too large', 1), ProtocolError('the answer can not be used'),
+    RuntimeError('this client is closed'), ValueError('no address'), zmq.ZMQError(24), OSError(24, 'too many files'),
+    AttributeError('it is a list'),
+], ids=lambda error: type(error).__name__)  # fmt: skip
+def test_an_error_of_the_client_is_a_reason_of_one_line(
+    check: ModuleType, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def client(*_args: object, **_how: object) -> object:
+        raise error
+
+    monkeypatch.setattr(check, 'BertClient', client)
+    reason = ask(check, '-port', '7', '-port_out', '8')
+    assert reason == 'no status at ports 7 and 8: %s' % ' '.join(str(error).split())
+
+
+@contextlib.contextmanager
+def peer(says: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The port of one that takes connections and answers none as it should; `says` is called for each, ten times a second."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen()
+        listener.settimeout(0.1)
+        is_over = threading.Event()
+
+        def serve() -> None:
+            connections = []
+            while not is_over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connections.append(stack.enter_context(listener.accept()[0]))
+                for connection in connections:
+                    with contextlib.suppress(OSError):
+                        says(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield str(listener.getsockname()[1])
+        finally:
+            is_over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize('says', [lambda _: None, lambda connection: connection.send(b'H')], ids=['nothing', 'little'])
+def test_all_have_the_same_time_and_one_that_is_silent_takes_none_of_the_others(
+    check: ModuleType, server: ServerProcess, monkeypatch: pytest.MonkeyPatch, says: Callable[[socket.socket], None]
+) -> None:
+    """Docker gives ten seconds to a check, however many processes there are and however little is said at a time."""
+    monkeypatch.setattr(check, 'TIMEOUT_S', 2)
+    with peer(says) as port, ports_of_nobody(2) as (in_, out):
+        started = time.monotonic()
+        found = [arguments(check, *words) for words in (
+            ('-http_port', port), ('-port', in_, '-port_out', out), ('-http_port', port), ('-port', port, '-port_out', port),
+            ('-http_port', server.wait_for_log(HTTP_PORT)[1]),
+        )]  # fmt: skip
+        reasons = check.check_all(found, started + check.TIMEOUT_S)
+        assert time.monotonic() - started < check.TIMEOUT_S + check.CLOSING_S + 1
+    assert ['no answer' in reason for reason in reasons] == [True, True, True, True, False]
+    assert reasons[-1] == ''
+
+
+@pytest.mark.parametrize('name', ['Dockerfile', 'Dockerfile.gpu'])
+def test_the_image_gives_the_check_more_than_it_takes(check: ModuleType, name: str) -> None:
+    (line,) = instructions('HEALTHCHECK', name)
+    assert '--timeout=%ds' % (check.TIMEOUT_S + check.CLOSING_S + 2) in line
 
 
 def test_a_server_whose_worker_still_loads_says_so(check: ModuleType) -> None:
     with fake_server('-http_port', '0', '-http_host', '127.0.0.1', FAKE_WORKER_LOADS_SECONDS='60') as server:
         http_port, port, port_out = server.wait_for_log(PROXY_IS_UP).groups()
         expected = 'not ready: the server behind is starting'
-        assert check.check(arguments(check, '-http_port', http_port)) == expected
-        assert check.check(arguments(check, '-port', port, '-port_out', port_out)) == expected
+        assert ask(check, '-http_port', http_port) == expected
+        assert ask(check, '-port', port, '-port_out', port_out) == expected
         server.stop()
 
 
 @pytest.mark.parametrize('words', [('-http_port', '0'), ('-port', '0')])
 def test_ports_that_nobody_can_know_are_refused(check: ModuleType, words: tuple[str, ...]) -> None:
-    assert 'give' in check.check(arguments(check, *words))
-    assert words[0] in check.check(arguments(check, *words))
+    assert 'give' in ask(check, *words)
+    assert words[0] in ask(check, *words)
 
 
 @pytest.mark.parametrize(('host', 'asked'), [('0.0.0.0', '127.0.0.1'), ('::', '::1'), ('10.1.2.3', '10.1.2.3')])
@@ -102,19 +210,48 @@ def test_the_address_asked_is_the_one_listened_on(check: ModuleType, host: str, 
 
 
 def test_it_finds_the_process_with_its_options_and_environment(check: ModuleType, tmp_path: Path) -> None:
-    command = tmp_path / 'bert-serving-start'
-    command.write_text('import sys\nprint("up", flush=True)\nsys.stdin.read()\n')
-    env = {**os.environ, 'BERT_SERVING_HTTP_PORT': '4321', 'BERT_SERVING_PORT': '4322', 'MARK': 'two=signs\nand lines'}
-    with subprocess.Popen(
-        [sys.executable, str(command), '-port', '4323', '-num_worker', '2'], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, env=env,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        process.stdout.readline()
-        found = [args for args in check.find_processes() if args.http_port == 4321]
-        assert [(args.port, args.port_out, args.num_worker) for args in found] == [(4323, 5556, 2)]
-        assert process.stdin is not None
-        process.stdin.close()
+    environ = {'BERT_SERVING_HTTP_PORT': '4321', 'BERT_SERVING_PORT': '4322', 'MARK': 'two=signs\nand lines'}
+    with running(tmp_path, '-port', '4323', '-num_worker', '2', **environ) as pid:
+        (found,) = (process for process in check.find_processes() if process.pid == pid)
+    assert found.environ['MARK'] == environ['MARK']
+    args = check.read_options(found)
+    assert (args.http_port, args.port, args.num_worker) == (4321, 4323, 2)
+
+
+UNREADABLE = [('-no_such_option', 'secret'), ('-port', 'secret'), ('secret',)]
+
+
+@pytest.mark.parametrize('words', UNREADABLE)
+def test_options_that_can_not_be_read_are_a_reason_and_stay_unsaid(
+    check: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """Exit code 2 is reserved by Docker. A word in the wrong place may be a key."""
+    monkeypatch.setattr(check, 'find_processes', lambda: iter([process(check, *words)]))
+    assert check.main() == 1
+    expected = 'the options of bert-serving-start, process 7, can not be read\n'
+    assert tuple(capfd.readouterr()) == (expected, '')
+
+
+@pytest.mark.parametrize('word', ['-h', '-help', '--help', '-version', '--version'])
+def test_who_only_asks_for_help_or_the_release_is_no_server(
+    check: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], word: str
+) -> None:
+    monkeypatch.setattr(check, 'find_processes', lambda: iter([process(check, word)]))
+    assert check.main() == 1
+    out, err = capfd.readouterr()
+    assert err == ''
+    assert out.splitlines() == ['neither bert-serving-start nor bert-serving-http runs in this container']
+
+
+def test_it_ends_by_itself_whatever_a_process_is_given(tmp_path: Path) -> None:
+    """As Docker runs it. Other servers of this machine may be found too, so only what is said of this one counts."""
+    with running(tmp_path, '-no_such_option', 'secret') as pid:
+        done = subprocess.run(
+            [sys.executable, str(DOCKER / 'healthcheck.py')], capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (1, '')
+    assert 'process %d, can not be read' % pid in done.stdout
+    assert 'secret' not in done.stdout
 
 
 def test_without_a_server_it_says_so(
@@ -128,11 +265,12 @@ def test_without_a_server_it_says_so(
 def test_one_reason_is_enough_to_be_unhealthy(
     check: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(check, 'find_processes', lambda: iter(['well', 'ill']))
-    monkeypatch.setattr(check, 'check', {'well': '', 'ill': 'no answer'}.get)
+    ill, well = (process(check, '-port', port) for port in ('7', '8'))
+    monkeypatch.setattr(check, 'check', lambda args, deadline: 'no answer' if args.port == 7 else '')
+    monkeypatch.setattr(check, 'find_processes', lambda: iter([well, ill]))
     assert check.main() == 1
     assert capsys.readouterr().out == 'no answer\n'
-    monkeypatch.setattr(check, 'find_processes', lambda: iter(['well']))
+    monkeypatch.setattr(check, 'find_processes', lambda: iter([well]))
     assert check.main() == 0
 
 

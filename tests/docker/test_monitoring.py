@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.app import create_app
+from bert_serving.server.http.routes import ROUTES
 from fake_backend import FakeBackend
 from files import DOCKER, load
 
@@ -65,6 +66,20 @@ def test_every_label_and_its_values_are_on_the_page(series: dict[str, list[dict[
                 assert label in OF_PROMETHEUS or any(
                     label in sample for name in SERIES.findall(expression) for sample in series[name[0]]
                 ), where
+
+
+def test_failures_are_counted_of_the_routes_that_encode() -> None:
+    """The 503 of a health check is an answer, and polls would hide the requests that fail."""
+    encoding = 'route=~"%s"' % '|'.join(route.path for route in ROUTES if route.encodes)
+    by_status = [
+        (where, name, selector)
+        for where, expression in EXPRESSIONS
+        if 'by (status)' in expression or 'status=~' in expression
+        for name, selector in SERIES.findall(expression)
+    ]
+    assert [where for where, _, _ in by_status] == ['Requests by status', *['BertServingHttpErrors'] * 2]
+    for where, _, selector in by_status:
+        assert encoding in selector, where
 
 
 def test_counters_are_looked_at_as_rates_and_gauges_as_they_are() -> None:
@@ -121,7 +136,7 @@ def test_grafana_and_prometheus_are_told_of_each_other() -> None:
     (job,) = load('prometheus/prometheus.yml')['scrape_configs']
     assert 'up{job="%s"}' % job['job_name'] in {rule['alert']: rule['expr'] for rule in RULES}['BertServingDown']
     assert job['static_configs'] == [{'targets': ['server:8125']}]
-    assert '8125:8125' in services['server']['ports']
+    assert any(port.endswith(':8125:8125') for port in services['server']['ports'])
     (provider,) = load('grafana/provisioning/dashboards/dashboards.yml')['providers']
     mounts = dict(volume.split(':')[:2][::-1] for volume in services['grafana']['volumes'])
     assert (DOCKER / mounts[provider['options']['path']] / 'bert-as-service.json').is_file()
