@@ -94,7 +94,10 @@ class Browser:
         """Wait for it."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < deadline, '%s: it never came to be; the page says:\n%s' % (what, self.text('body'))
+            assert time.monotonic() < deadline, '%s: it never came to be; the page says:\n%s' % (
+                what,
+                self.text('body'),
+            )
             time.sleep(0.1)
 
     def click(self, selector: str) -> None:
@@ -115,7 +118,9 @@ class Browser:
         self.command('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': scheme}])
 
     def resize(self, width: int, height: int) -> None:
-        self.command('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.command(
+            'Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
 
     def complaints(self) -> list[str]:
         """What the console has of errors and warnings since the last call, but for answers that could not be had.

@@ -27,7 +27,17 @@ def start_server() -> Iterator[StartServer]:
     with contextlib.ExitStack() as stack:
 
         def start(*words: str, **environment: str) -> tuple[ServerProcess, str]:
-            words = ('-model_dir', SMALL_MODEL, '-num_worker', '2', '-http_host', '127.0.0.1', '-http_port', '0', *words)
+            words = (
+                '-model_dir',
+                SMALL_MODEL,
+                '-num_worker',
+                '2',
+                '-http_host',
+                '127.0.0.1',
+                '-http_port',
+                '0',
+                *words,
+            )
             environment = {'PYTHONPATH': fake_path(), 'FAKE_WORKER_SECONDS': '0.005', **environment}
             server = stack.enter_context(ServerProcess(*words, environment=environment, module='fake_cli'))
             match = server.wait_for_log(r'all set, ready to serve request! .*http_port=(\d+)')
