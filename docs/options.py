@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bert_serving.client import BertClient
 from bert_serving.server.helper import get_http_parser, get_shutdown_parser
-from bert_serving.server.pooling import PoolingStrategy
-from bert_serving.server.settings import GROUPS, OPTIONS, Option, Settings
+from bert_serving.server.model.pooling import PoolingStrategy
+from bert_serving.server.options.settings import GROUPS, OPTIONS, Option, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = (

@@ -1,47 +1,63 @@
-"""The layers of the server, from the bottom up; `docs/architecture.md` says what each is for.
+"""The folders of the server in layers, from the bottom up, and which of its modules are pure.
 
-Run, it prints the files of the pure layers, in the form of `coverage report --include`.
+`docs/architecture.md` says what each folder is for. Run, this prints the files of the pure modules, in the form of
+`coverage report --include`.
 """
 
 from __future__ import annotations
 
-LAYERS = [
-    ('L0 words', ['errors', 'release', 'units', 'spelling', 'terminal', 'pooling', 'states', 'wire', 'ring', 'settings', 'parser']),
-    (
-        'L1 decisions',
-        [
-            'tokenization', 'features', 'bert_config', 'model_dir', 'stats', 'restarts', 'devices', 'batching',
-            'scheduling', 'scheduling.events', 'scheduling.limits', 'scheduling.cutting', 'scheduling.records',
-            'scheduling.scheduler', 'assembly', 'assembly.events', 'assembly.bounds', 'assembly.joining', 'assembly.assembler',
-            'benchmark', 'benchmark.plan', 'benchmark.results',
-            'http', 'http.faults', 'http.routes', 'http.parsing', 'http.answers', 'http.health', 'http.openapi',
-        ],
-    ),
-    (
-        'L2 means',
-        [
-            'logs', 'progress', 'transport', 'child', 'child_main', 'terminate', 'graph', 'graph.tf', 'graph.checkpoint',
-            'graph.layer_norm', 'graph.processor',
-            'graph.modeling', 'graph.pooling_ops', 'graph.export', 'graph.runtime', 'benchmark.sentences',
-            'benchmark.random_model',
-        ],
-    ),
-    (
-        'L3 HTTP',
-        [
-            'http.config', 'http.backend', 'http.turn', 'http.metrics', 'http.guard', 'http.legacy', 'http.openai',
-            'http.operation', 'http.dashboard', 'http.app', 'http.lanes', 'http.door',
-        ],
-    ),
-    ('L3 loops', ['ventilator', 'worker', 'sink', 'exporter', 'http.proxy']),
-    ('L4 server', ['supervisor', 'plan', 'children', 'status', 'server', 'helper', '']),
-    ('L5 commands', ['benchmark.load', 'benchmark.host', 'benchmark.plots', 'benchmark.run', 'cli']),
-]  # fmt: skip
-"""From the bottom up; within a layer from left to right, but for the loops, which never import each other."""
+from pathlib import Path
 
-ORDER = [module for _, modules in LAYERS for module in modules]
-LOOPS = dict(LAYERS)['L3 loops']
-PURE = dict(LAYERS)['L0 words'] + dict(LAYERS)['L1 decisions']
+SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'server'
+
+LAYERS = [
+    ['console', 'errors', 'release'],
+    ['model', 'protocol', 'stats', 'transport'],
+    ['options', 'process'],
+    ['graph', 'ventilator', 'sink', 'http'],
+    ['worker', 'parent'],
+    ['benchmark'],
+    ['helper'],
+    ['cli'],
+]
+"""A folder, or a module beside the folders, imports only from itself and from the lines above its own."""
+
+PURE_FOLDERS = ['protocol', 'model', 'options', 'ventilator', 'worker', 'sink']
+"""All modules of these folders are pure, except the one that is named like its folder: it owns the sockets."""
+
+ALSO_PURE = [
+    'errors', 'release', 'stats', 'console.formatting', 'console.suggestions', 'console.terminal', 'process.restarts', 'process.states',
+    'parent.devices', 'benchmark.plan', 'benchmark.results',
+    'http.errors', 'http.health', 'http.openapi', 'http.requests', 'http.responses', 'http.routes',
+]  # fmt: skip
+
+MODULES = sorted(
+    '.'.join(path.relative_to(SERVER).with_suffix('').parts).removesuffix('__init__').strip('.')
+    for path in SERVER.rglob('*.py')
+)
+"""All modules of the server by their names inside it; the package itself is the empty name."""
+
+
+def folder_of(module: str) -> str:
+    """The folder that a module is in; of a module beside the folders, its own name."""
+    return module.split('.')[0]
+
+
+def is_pure(module: str) -> bool:
+    """Whether a module may own no socket, process, thread or clock."""
+    folder, _, name = module.partition('.')
+    return module in ALSO_PURE or (folder in PURE_FOLDERS and name != folder)
+
+
+PURE = [module for module in MODULES if is_pure(module)]
+
+
+def path_of(module: str) -> Path:
+    """The file of a module."""
+    path = SERVER.joinpath(*module.split('.')) if module else SERVER
+    return path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+
 
 if __name__ == '__main__':
-    print(','.join('server/bert_serving/server/%s.py' % module.replace('.', '/') for module in PURE))
+    root = SERVER.parents[2]
+    print(','.join(str(path_of(module).relative_to(root)) for module in PURE))

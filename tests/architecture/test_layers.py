@@ -1,4 +1,4 @@
-"""A module of the server imports only what stands below it (docs/architecture.md), and heavy parts stay where they are.
+"""A folder of the server imports only from the layers below it (docs/architecture.md), and heavy parts stay where they are.
 
 Read from the source with `ast`, imports inside functions included.
 """
@@ -6,64 +6,61 @@ Read from the source with `ast`, imports inside functions included.
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from layers import LOOPS, ORDER, PURE
+from layers import ALSO_PURE, LAYERS, MODULES, PURE, PURE_FOLDERS, folder_of, path_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER = ROOT / 'server' / 'bert_serving' / 'server'
 PACKAGE = 'bert_serving.server'
-
-
-def path_of(module: str) -> Path:
-    path = SERVER.joinpath(*module.split('.')) if module else SERVER
-    return path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+FOLDERS = [folder for layer in LAYERS for folder in layer]
 
 
 def imports_of(module: str) -> set[str]:
     """Every module that `module` imports, by full name; of ours, the module and not the name in it."""
-    package = (
-        [PACKAGE, *module.split('.')] if path_of(module).name == '__init__.py' else [PACKAGE, *module.split('.')[:-1]]
-    )
-    parents = [part for part in '.'.join(package).split('.') if part]
+    package = f'{PACKAGE}.{module}'.strip('.').split('.')
+    if path_of(module).name != '__init__.py':
+        package.pop()
     found = set()
     for node in ast.walk(ast.parse(path_of(module).read_text('utf-8'))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = parents[: len(parents) - node.level + 1] if node.level else []
+            base = package[: len(package) - node.level + 1] if node.level else []
             source = '.'.join([*base, *(node.module or '').split('.')]).strip('.')
             names = {source + '.' + alias.name for alias in node.names}
-            modules = {name for name in names if path_of_name(name)}
-            found |= modules or {source}
+            found |= {name for name in names if name.removeprefix(PACKAGE + '.') in MODULES} or {source}
     return found
-
-
-def path_of_name(name: str) -> bool:
-    return name.startswith(PACKAGE + '.') and path_of(name.removeprefix(PACKAGE + '.')).exists()
 
 
 def ours(names: set[str]) -> set[str]:
     return {name.removeprefix(PACKAGE).strip('.') for name in names if (name + '.').startswith(PACKAGE + '.')}
 
 
-def test_every_module_has_its_place_in_a_layer() -> None:
-    files = {path.relative_to(SERVER).with_suffix('') for path in SERVER.rglob('*.py')}
-    modules = {'.'.join(path.parts).removesuffix('__init__').strip('.') for path in files}
-    assert modules == set(ORDER)
+def test_every_folder_has_its_place_in_a_layer() -> None:
+    assert {folder_of(module) for module in MODULES} - {''} == set(FOLDERS)
+    assert set(PURE_FOLDERS) <= set(FOLDERS)
+    assert set(ALSO_PURE) <= set(MODULES)
 
 
-@pytest.mark.parametrize('module', ORDER)
-def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
-    below = set(ORDER[: ORDER.index(module)])
-    assert ours(imports_of(module)) - below <= set(), 'of %s' % module
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_a_folder_imports_only_from_the_layers_below_it(folder: str) -> None:
+    level = next(level for level, layer in enumerate(LAYERS) if folder in layer)
+    allowed = {folder, *(below for layer in LAYERS[:level] for below in layer)}
+    for module in MODULES:
+        if folder_of(module) == folder:
+            assert {folder_of(other) for other in ours(imports_of(module))} <= allowed, module
 
 
-@pytest.mark.parametrize('module', LOOPS)
-def test_the_loops_never_import_each_other(module: str) -> None:
-    assert not ours(imports_of(module)) & set(LOOPS)
+def test_no_module_imports_itself_through_others() -> None:
+    TopologicalSorter({module: ours(imports_of(module)) - {module} for module in MODULES}).prepare()
+
+
+@pytest.mark.parametrize('folder', [folder for folder in FOLDERS if path_of(folder).name == '__init__.py'])
+def test_a_folder_says_its_rule(folder: str) -> None:
+    assert ast.get_docstring(ast.parse(path_of(folder).read_text('utf-8')))
 
 
 @pytest.mark.parametrize('module', PURE)
@@ -83,17 +80,17 @@ def test_what_decides_owns_no_socket_process_thread_or_clock(module: str) -> Non
 
 
 def test_tensorflow_is_imported_in_one_place() -> None:
-    importers = {module for module in ORDER if any(name.split('.')[0] == 'tensorflow' for name in imports_of(module))}
+    importers = {module for module in MODULES if any(name.split('.')[0] == 'tensorflow' for name in imports_of(module))}
     assert importers == {'graph.tf'}
 
 
 def test_gputil_is_imported_in_one_place() -> None:
-    assert {module for module in ORDER if 'GPUtil' in imports_of(module)} == {'devices'}
+    assert {module for module in MODULES if 'GPUtil' in imports_of(module)} == {'parent.devices'}
 
 
 def test_the_server_imports_the_client_in_two_places_and_the_client_nothing_of_the_server() -> None:
-    importers = {m for m in ORDER if any(name.startswith('bert_serving.client') for name in imports_of(m))}
-    assert {importer.split('.')[0] for importer in importers} <= {'benchmark', 'http'}
+    importers = {m for m in MODULES if any(name.startswith('bert_serving.client') for name in imports_of(m))}
+    assert {folder_of(importer) for importer in importers} <= {'benchmark', 'http'}
     client = (ROOT / 'client' / 'bert_serving' / 'client' / '__init__.py').read_text('utf-8')
     assert 'bert_serving.server' not in {
         name for node in ast.walk(ast.parse(client)) if isinstance(node, ast.ImportFrom) for name in [node.module or '']

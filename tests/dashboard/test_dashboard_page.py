@@ -16,8 +16,8 @@ from selenium.webdriver import Keys
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
-from bert_serving.server.http.door import FrontDoor
-from bert_serving.server.http.lanes import Lanes
+from bert_serving.server.http.dispatcher import Lanes
+from bert_serving.server.http.frontend import FrontDoor
 from browsing import FILE, Browser, Load, StartServer
 from fake_backend import STATUS, FakeBackend
 from serving import ServerProcess

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from bert_serving.server.settings import OPTIONS
+from bert_serving.server.options.settings import OPTIONS
 from files import DOCKER, README, environment, load
 
 

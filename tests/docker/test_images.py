@@ -13,9 +13,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bert_serving.server.model_dir import EMBEDDED_REQUIREMENT
+from bert_serving.server.model.folder import EMBEDDED_REQUIREMENT
+from bert_serving.server.options.settings import OPTIONS, Settings
 from bert_serving.server.release import RELEASE
-from bert_serving.server.settings import OPTIONS, Settings
 from files import README, REQUIREMENTS, ROOT, dockerfile, environment, instructions, pinned
 
 DEVICES = {'cpu': 'Dockerfile', 'gpu': 'Dockerfile.gpu'}

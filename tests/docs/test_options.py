@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from bert_serving.client import BertClient
-from bert_serving.server.settings import OPTIONS, Settings
+from bert_serving.server.options.settings import OPTIONS, Settings
 from pages import ROOT
 
 

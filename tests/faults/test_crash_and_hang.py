@@ -15,7 +15,7 @@ import pytest
 
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from bert_serving.server.worker import Stopwatch
+from bert_serving.server.worker.worker import Stopwatch
 from processes import PROXY, SINK, WORKER, children_of, fake_server, is_running, send, wait_for
 from serving import ServerProcess
 

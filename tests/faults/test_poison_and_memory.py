@@ -11,10 +11,10 @@ import pytest
 
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from bert_serving.server.scheduling.events import Arrived, SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
-from bert_serving.server.scheduling.limits import Limits
-from bert_serving.server.scheduling.scheduler import Scheduler
-from bert_serving.server.wire import EncodeRequest
+from bert_serving.server.protocol.wire import EncodeRequest
+from bert_serving.server.ventilator.events import Arrived, SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
+from bert_serving.server.ventilator.limits import Limits
+from bert_serving.server.ventilator.scheduler import Scheduler
 from processes import children_of, fake_server, wait_for
 from serving import ServerProcess
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bert_serving.server.bert_config import BertConfig
 from bert_serving.server.graph.checkpoint import variable_shapes
-from bert_serving.server.model_dir import Model
+from bert_serving.server.model.config import BertConfig
+from bert_serving.server.model.folder import Model
 
 # No two dimensions are equal, so that swapped axes can not go unnoticed: H is 21, in 3 heads of 7.
 CONFIG = BertConfig(

@@ -15,7 +15,7 @@ from bert_serving.server.graph import export as export_module
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
-from bert_serving.server.pooling import PoolingStrategy
+from bert_serving.server.model.pooling import PoolingStrategy
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
 HIDDEN = CONFIG.hidden_size

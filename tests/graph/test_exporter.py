@@ -7,11 +7,11 @@ from unittest.mock import Mock
 import pytest
 import reference
 
-from bert_serving.server import exporter
 from bert_serving.server.graph import export as export_module
+from bert_serving.server.graph import exporter
 from bert_serving.server.graph.export import GraphInfo
-from bert_serving.server.model_dir import Model
-from bert_serving.server.settings import Settings
+from bert_serving.server.model.folder import Model
+from bert_serving.server.options.settings import Settings
 
 
 @pytest.fixture

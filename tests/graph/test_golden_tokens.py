@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert_serving.server.bert_config import resolve_layers
 from bert_serving.server.graph import PoolingStrategy
 from bert_serving.server.graph.export import SMALL_RUN, GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
-from bert_serving.server.model_dir import EMBEDDED_PACKAGE, find_model
+from bert_serving.server.model.config import resolve_layers
+from bert_serving.server.model.folder import EMBEDDED_PACKAGE, find_model
 
 DATA = Path(__file__).parents[1] / 'golden' / 'data'
 CASES = sorted(path.stem for path in (DATA / 'cases').glob('*.json'))

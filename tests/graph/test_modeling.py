@@ -47,7 +47,7 @@ def test_every_layer_of_every_activation(hidden_act):
 
 
 def test_activations_are_those_that_a_config_can_name():
-    from bert_serving.server.bert_config import ACTIVATIONS as NAMED
+    from bert_serving.server.model.config import ACTIVATIONS as NAMED
 
     assert set(NAMED.values()) == set(ACTIVATIONS) == set(reference.ACTIVATIONS)
 

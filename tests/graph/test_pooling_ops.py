@@ -8,7 +8,7 @@ import reference
 
 from bert_serving.server.graph.pooling_ops import POOLING
 from bert_serving.server.graph.tf import tf, tf1
-from bert_serving.server.pooling import PoolingStrategy
+from bert_serving.server.model.pooling import PoolingStrategy
 
 ROWS, TOKENS, WIDTH = 5, 9, 13
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.graph.processor import parse_flags, read_flags, recommendation
+from bert_serving.server.worker.cpu_flags import parse_flags, read_flags, recommendation
 
 CPUINFO = """processor\t: 0
 model name\t: some processor

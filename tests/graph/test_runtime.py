@@ -21,7 +21,7 @@ from bert_serving.server.graph.layer_norm import FUSED_LAYER_NORM, can_fuse_laye
 from bert_serving.server.graph.pooling_ops import POOLING
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
-from bert_serving.server.pooling import PoolingStrategy
+from bert_serving.server.model.pooling import PoolingStrategy
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
 # An epsilon that would be missed: the encoder's optimiser must leave it as it is.
@@ -367,7 +367,7 @@ def test_package_itself_does_not_import_tensorflow():
     code = (
         'import sys\n'
         'from bert_serving.server.graph import PoolingStrategy\n'
-        'from bert_serving.server.model_dir import find_model\n'
+        'from bert_serving.server.model.folder import find_model\n'
         'print(PoolingStrategy.REDUCE_MEAN, "tensorflow" in sys.modules)\n'
     )
     assert run_python(code).stdout == 'REDUCE_MEAN False\n'

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from bert_serving.server.http.admission import make_key_check
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
-from bert_serving.server.http.door import FrontDoor
-from bert_serving.server.http.guard import make_key_check
-from bert_serving.server.http.lanes import Lanes
+from bert_serving.server.http.dispatcher import Lanes
+from bert_serving.server.http.frontend import FrontDoor
 from fake_backend import FakeBackend
 
 OpenDoor = Callable[..., FrontDoor]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bert_serving.server.http import answers
-from bert_serving.server.http.answers import dump, embeddings_answer, encode_answer, fit_dimensions, tokenize_answer
-from bert_serving.server.http.faults import KINDS, Fault, fault_of_server, fault_of_status
+from bert_serving.server.http import responses as answers
+from bert_serving.server.http.errors import KINDS, Fault, fault_of_server, fault_of_status
 from bert_serving.server.http.health import Report, judge, model_names
+from bert_serving.server.http.responses import dump, embeddings_answer, encode_answer, fit_dimensions, tokenize_answer
 from bert_serving.server.http.routes import OTHER, encodes, is_open, label_of, speaks_openai
 from fake_backend import STATUS
 

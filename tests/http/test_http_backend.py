@@ -14,8 +14,8 @@ from scripted_server import Request, ScriptedServer, tokens_of, vectors
 
 from bert_serving.server.http import backend as backend_module
 from bert_serving.server.http.backend import ServerBackend
-from bert_serving.server.http.faults import Fault
-from bert_serving.server.http.parsing import Rows
+from bert_serving.server.http.errors import Fault
+from bert_serving.server.http.requests import Rows
 
 EXTENSIONS = ['options', 'token_ids', 'cancel']
 PATIENCE_S = 20.0

@@ -10,7 +10,7 @@ import pytest
 from bert_serving.server.errors import UsageError
 from bert_serving.server.helper import get_args_parser, get_http_parser
 from bert_serving.server.http.config import HttpConfig, check_installed, read_keys, read_origins
-from bert_serving.server.settings import Settings
+from bert_serving.server.options.settings import Settings
 
 
 def config(*words: str, **environ: str) -> HttpConfig:

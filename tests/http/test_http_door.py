@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.http import door as door_module
-from bert_serving.server.http.door import FrontDoor
-from bert_serving.server.http.lanes import Lanes, refuse_at_the_door
+from bert_serving.server.http import frontend as door_module
+from bert_serving.server.http.dispatcher import Lanes, refuse_at_the_door
+from bert_serving.server.http.frontend import FrontDoor
 from fake_backend import FakeBackend
 
 BODY = json.dumps({'id': 1, 'texts': ['hello world']})

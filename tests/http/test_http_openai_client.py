@@ -8,8 +8,8 @@ import numpy as np
 import openai
 import pytest
 
-from bert_serving.server.http.door import FrontDoor
-from bert_serving.server.http.faults import Fault
+from bert_serving.server.http.errors import Fault
+from bert_serving.server.http.frontend import FrontDoor
 from fake_backend import FakeBackend
 
 KEY = 'sk-of-a-test'

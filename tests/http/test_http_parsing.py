@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bert_serving.server.http.faults import Fault
-from bert_serving.server.http.parsing import (
+from bert_serving.server.http.errors import Fault
+from bert_serving.server.http.requests import (
     Rows,
     check_structure,
     read_embeddings,

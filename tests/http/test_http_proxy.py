@@ -13,8 +13,8 @@ import psutil
 import pytest
 from scripted_server import ScriptedServer
 
-from bert_serving.server.child import Beat, Child, Exited, Ready, Report
-from bert_serving.server.settings import Settings
+from bert_serving.server.options.settings import Settings
+from bert_serving.server.process.child import Beat, Child, Exited, Ready, Report
 from proxies import ProxyProcess, curl
 
 QUERY = ('-H', 'content-type: application/json', '-d', '{"id": 123,"texts": ["hello world"], "is_tokenized": false}')

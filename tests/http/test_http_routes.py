@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
-from bert_serving.server.http.faults import KINDS, Fault
+from bert_serving.server.http.errors import KINDS, Fault
 from bert_serving.server.http.health import Report
 from bert_serving.server.http.routes import ROUTES
 from fake_backend import STATUS, FakeBackend

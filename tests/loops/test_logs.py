@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bert_serving.server import logs
+from bert_serving.server.console import logs
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 def write(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, context: str, verbose: bool = False) -> str:
     monkeypatch.setattr('sys.stderr', stream)
     logs.set_up(context, verbose)
-    logger = logging.getLogger('bert_serving.server.sink')
+    logger = logging.getLogger('bert_serving.server.sink.sink')
     logger.info('ready and %s', 'listening!')
     logger.debug('a detail')
     return stream.getvalue()

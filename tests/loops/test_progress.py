@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from bert_serving.server.progress import Progress, ProgressDisplay
-from bert_serving.server.terminal import ERASE_LINE
+from bert_serving.server.console.progress import Progress, ProgressDisplay
+from bert_serving.server.console.terminal import ERASE_LINE
 
 HALF = Progress('read the weights', 640_000_000, 1_280_000_000)
 

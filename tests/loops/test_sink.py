@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import zmq
 
-from bert_serving.server.assembly.bounds import DEFAULT_BOUNDS, Bounds
-from bert_serving.server.child import Pulse
 from bert_serving.server.errors import RequestError
-from bert_serving.server.ring import (
+from bert_serving.server.process.child import Pulse
+from bert_serving.server.protocol.ring import (
     Collected,
     Drop,
     DroppedPart,
@@ -30,9 +29,10 @@ from bert_serving.server.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from bert_serving.server.sink import Sink
+from bert_serving.server.protocol.wire import Answer
+from bert_serving.server.sink.bounds import DEFAULT_BOUNDS, Bounds
+from bert_serving.server.sink.sink import Sink
 from bert_serving.server.transport import make_socket
-from bert_serving.server.wire import Answer
 
 
 class Bench:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import zmq
 
-from bert_serving.server.ring import (
+from bert_serving.server.options.settings import Settings
+from bert_serving.server.protocol.ring import (
     Collected,
     Drain,
     Drop,
@@ -26,10 +27,9 @@ from bert_serving.server.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from bert_serving.server.settings import Settings
+from bert_serving.server.protocol.wire import encode_client_message
 from bert_serving.server.transport import Reactor, make_socket
-from bert_serving.server.ventilator import Ventilator
-from bert_serving.server.wire import encode_client_message
+from bert_serving.server.ventilator.ventilator import Ventilator
 
 
 class Bench:
@@ -171,7 +171,7 @@ def test_a_termination_is_passed_on(bench: Bench) -> None:
 def test_a_termination_from_another_machine_is_not_obeyed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr('bert_serving.server.ventilator.is_loopback', lambda _address: False)
+    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_loopback', lambda _address: False)
     bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
     bench.reactor.run_once(5000)
     assert bench.terminations == 0
@@ -180,7 +180,7 @@ def test_a_termination_from_another_machine_is_not_obeyed(
 
 
 def test_a_termination_from_another_machine_is_obeyed_if_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('bert_serving.server.ventilator.is_loopback', lambda _address: False)
+    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_loopback', lambda _address: False)
     bench = Bench(allow_remote_terminate=True)
     bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
     bench.reactor.run_once(5000)
@@ -321,7 +321,7 @@ def test_a_message_that_breaks_our_own_code_is_its_senders_trouble_alone(
     def parse(*_args: object) -> None:
         raise ZeroDivisionError('not thought of')
 
-    monkeypatch.setattr('bert_serving.server.scheduling.cutting.parse_texts', parse)
+    monkeypatch.setattr('bert_serving.server.ventilator.splitting.parse_texts', parse)
     bench.ask(['a'] * 5)
     (refusal,) = bench.heard(bench.sink)
     assert isinstance(refusal, Refuse)

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 import zmq
 
-from bert_serving.server.batching import Limits
-from bert_serving.server.child import Pulse
-from bert_serving.server.features import RowEncoder
-from bert_serving.server.ring import (
+from bert_serving.server.process.child import Pulse
+from bert_serving.server.protocol.ring import (
     Drop,
     DroppedPart,
     FailedPart,
@@ -29,9 +27,11 @@ from bert_serving.server.ring import (
     encode_ring_message,
 )
 from bert_serving.server.stats import WorkerTally
-from bert_serving.server.tokenization import WordPiece
 from bert_serving.server.transport import make_socket
-from bert_serving.server.worker import Worker
+from bert_serving.server.worker.batcher import Limits
+from bert_serving.server.worker.rows import RowEncoder
+from bert_serving.server.worker.wordpiece import WordPiece
+from bert_serving.server.worker.worker import Worker
 from fake_encoder import FakeEncoder, TokenLevelFakeEncoder
 
 VOCAB = {token: i for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison'])}

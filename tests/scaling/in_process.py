@@ -16,20 +16,20 @@ import sys
 import tempfile
 import time
 
-from bert_serving.server.batching import Batcher, ReadyJob
 from bert_serving.server.benchmark.host import Host
 from bert_serving.server.benchmark.load import connect
 from bert_serving.server.benchmark.sentences import make_sentences
-from bert_serving.server.bert_config import resolve_layers
-from bert_serving.server.features import RowEncoder, pack
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.helper import get_args_parser
-from bert_serving.server.model_dir import Model, find_model
-from bert_serving.server.ring import JobHeader
-from bert_serving.server.settings import Settings
-from bert_serving.server.tokenization import WordPiece, load_vocab
-from bert_serving.server.worker import run_limits
+from bert_serving.server.model.config import resolve_layers
+from bert_serving.server.model.folder import Model, find_model
+from bert_serving.server.options.settings import Settings
+from bert_serving.server.protocol.ring import JobHeader
+from bert_serving.server.worker.batcher import Batcher, ReadyJob
+from bert_serving.server.worker.rows import RowEncoder, pack
+from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
+from bert_serving.server.worker.worker import run_limits
 
 REPEATS = 5
 

@@ -27,7 +27,7 @@ from scaling_worker import FLOATS, SECONDS  # noqa: E402
 from swarm import Swarm  # noqa: E402
 
 from bert_serving.server.benchmark.host import Host  # noqa: E402
-from bert_serving.server.settings import Settings  # noqa: E402
+from bert_serving.server.options.settings import Settings  # noqa: E402
 from serving import SMALL_MODEL  # noqa: E402
 
 MOST_ROWS = 4096

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bert_serving.server.benchmark import host
-from bert_serving.server.child import Instructions, ReportReady
+from bert_serving.server.process.child import Instructions, ReportReady
 from serving import FakeServer
 
 

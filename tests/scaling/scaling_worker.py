@@ -11,9 +11,9 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from bert_serving.server import worker
-from bert_serving.server.child import Instructions, ReportReady
-from bert_serving.server.settings import Settings
+from bert_serving.server.options.settings import Settings
+from bert_serving.server.process.child import Instructions, ReportReady
+from bert_serving.server.worker import worker
 
 SECONDS, FLOATS = 'SCALING_SECONDS', 'SCALING_FLOATS'
 """The environment variables that say how long a run takes and how many floats a row's answer has."""

@@ -25,7 +25,7 @@ from bert_serving.server.benchmark.host import Host
 from bert_serving.server.benchmark.load import connect
 from bert_serving.server.benchmark.sentences import make_sentences
 from bert_serving.server.helper import get_args_parser
-from bert_serving.server.settings import Settings
+from bert_serving.server.options.settings import Settings
 
 MINUTE_S = 60.0
 SIZES = (1, 1, 1, 3, 16, 40, 64, 256, 512)

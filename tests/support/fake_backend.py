@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from bert_serving.server.http.backend import Encoding, IsGone
-from bert_serving.server.http.faults import Fault
+from bert_serving.server.http.errors import Fault
 from bert_serving.server.http.health import Report
-from bert_serving.server.http.parsing import Rows
+from bert_serving.server.http.requests import Rows
 
 STATUS: Mapping[str, Any] = {
     'server_version': '1.10.0', 'server_release': '2.0.0', 'model_dir': '/models/tiny', 'pooling_strategy': 2,

@@ -9,7 +9,7 @@ import json
 import os
 
 from bert_serving.server import cli
-from bert_serving.server.restarts import Patience
+from bert_serving.server.process.restarts import Patience
 from serving import FakeServer
 
 if __name__ == '__main__':

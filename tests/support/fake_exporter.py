@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from bert_serving.server.child import Instructions, Reporter
+from bert_serving.server.process.child import Instructions, Reporter
 
 BYTES, STEPS = 1_280_000_000, 20
 

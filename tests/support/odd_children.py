@@ -6,8 +6,8 @@ import os
 import signal
 import time
 
-from bert_serving.server.child import Child, Instructions, Reporter
 from bert_serving.server.errors import ModelError
+from bert_serving.server.process.child import Child, Instructions, Reporter
 
 
 def main(instructions: Instructions, report_ready: Reporter) -> None:

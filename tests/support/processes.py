@@ -13,7 +13,7 @@ import psutil
 
 from serving import SMALL_MODEL, ServerProcess
 
-WORKER, SINK, PROXY = 'worker', 'bert_serving.server.sink', 'bert_serving.server.http'
+WORKER, SINK, PROXY = 'worker', 'bert_serving.server.sink.sink', 'bert_serving.server.http'
 
 Found = TypeVar('Found')
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.server.child import (
+from bert_serving.server.console.progress import Progress
+from bert_serving.server.process.child import (
     EXIT_CRASHED,
     EXIT_ORPHANED,
     Beat,
@@ -22,8 +23,7 @@ from bert_serving.server.child import (
     Report,
     describe_exit,
 )
-from bert_serving.server.progress import Progress
-from bert_serving.server.states import ChildState
+from bert_serving.server.process.states import ChildState
 
 
 def make_child(what: str, **instructions: object) -> Child:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bert_serving.server import supervisor as supervisor_module
-from bert_serving.server.child import Child
+from bert_serving.server.console.progress import ProgressDisplay
 from bert_serving.server.errors import StartError
-from bert_serving.server.progress import ProgressDisplay
-from bert_serving.server.restarts import Patience, Restarts
-from bert_serving.server.supervisor import ChildFailed, Post, Supervisor
+from bert_serving.server.process import supervisor as supervisor_module
+from bert_serving.server.process.child import Child
+from bert_serving.server.process.restarts import Patience, Restarts
+from bert_serving.server.process.supervisor import ChildFailed, Post, Supervisor
 from bert_serving.server.transport import Reactor
 
 

@@ -12,24 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bert_serving.server.assembly.assembler import Assembler
-from bert_serving.server.assembly.bounds import Bounds
-from bert_serving.server.assembly.events import (
-    Action,
-    Blocked,
-    Complain,
-    Event,
-    Grant,
-    Publish,
-    Sent,
-    Subscribed,
-    Tell,
-    Tick,
-    Unsubscribed,
-)
-from bert_serving.server.assembly.joining import join_parts
 from bert_serving.server.errors import DeadlineExceeded, RequestError
-from bert_serving.server.ring import (
+from bert_serving.server.protocol.ring import (
     Collected,
     Drain,
     Drop,
@@ -43,7 +27,23 @@ from bert_serving.server.ring import (
     Register,
     Status,
 )
-from bert_serving.server.wire import MAX_IDENTITY_BYTES, Answer
+from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES, Answer
+from bert_serving.server.sink.assembler import Assembler
+from bert_serving.server.sink.bounds import Bounds
+from bert_serving.server.sink.events import (
+    Action,
+    Blocked,
+    Complain,
+    Event,
+    Grant,
+    Publish,
+    Sent,
+    Subscribed,
+    Tell,
+    Tick,
+    Unsubscribed,
+)
+from bert_serving.server.sink.joining import join_parts
 
 ME = b'client'
 BOUNDS = Bounds()

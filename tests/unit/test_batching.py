@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bert_serving.server.batching import MAX_OVERTAKES, WINDOW_RUNS, Batcher, Limits, ReadyJob, Run
-from bert_serving.server.features import Row
-from bert_serving.server.ring import JobHeader
+from bert_serving.server.protocol.ring import JobHeader
+from bert_serving.server.worker.batcher import MAX_OVERTAKES, WINDOW_RUNS, Batcher, Limits, ReadyJob, Run
+from bert_serving.server.worker.rows import Row
 
 LIMITS = Limits(rows=8, tokens=100)
 

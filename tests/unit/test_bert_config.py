@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bert_serving.server.bert_config import ACTIVATIONS, BertConfig, check_max_seq_len, resolve_layers
 from bert_serving.server.errors import ModelError, UsageError
+from bert_serving.server.model.config import ACTIVATIONS, BertConfig, check_max_seq_len, resolve_layers
 
 GOOGLE = {
     'attention_probs_dropout_prob': 0.1,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bert_serving.server.devices import free_gpus, plan_devices
+from bert_serving.server.parent.devices import free_gpus, plan_devices
 
 
 def finding(*gpus: int):  # type: ignore[no-untyped-def]

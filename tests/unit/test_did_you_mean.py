@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.pooling import PoolingStrategy
-from bert_serving.server.settings import OPTIONS
-from bert_serving.server.spelling import did_you_mean
+from bert_serving.server.console.suggestions import did_you_mean
+from bert_serving.server.model.pooling import PoolingStrategy
+from bert_serving.server.options.settings import OPTIONS
 
 FLAGS = ['-' + option.name for option in OPTIONS.values()]
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 from test_bert_config import GOOGLE, HUGGINGFACE
 
-from bert_serving.server import model_dir
 from bert_serving.server.errors import ModelError
-from bert_serving.server.model_dir import Model, embedded_model_dir, find_model
+from bert_serving.server.model import folder as model_dir
+from bert_serving.server.model.folder import Model, embedded_model_dir, find_model
 
 GOOGLE_FILES = ('bert_model.ckpt.index', 'bert_model.ckpt.data-00000-of-00001')
 

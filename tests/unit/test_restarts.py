@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bert_serving.server.restarts import Patience, Restarts
+from bert_serving.server.process.restarts import Patience, Restarts
 
 PATIENCE = Patience(first_s=0.5, longest_s=3.0, steady_s=10.0, most_starts=3)
 

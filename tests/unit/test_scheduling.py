@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from bert_serving.server.errors import RequestError
-from bert_serving.server.ring import Collected, Drop, Gone, Published, Refuse, Register
-from bert_serving.server.scheduling.cutting import Cut, cut_request
-from bert_serving.server.scheduling.events import (
+from bert_serving.server.protocol.ring import Collected, Drop, Gone, Published, Refuse, Register
+from bert_serving.server.protocol.texts import decode_texts
+from bert_serving.server.protocol.wire import BadRequest, CancelRequest, EncodeRequest, Options
+from bert_serving.server.ventilator.events import (
     Action,
     Arrived,
     DrainStarted,
@@ -29,10 +30,10 @@ from bert_serving.server.scheduling.events import (
     WorkerLost,
     WorkerReady,
 )
-from bert_serving.server.scheduling.events import Event as SchedulerEvent
-from bert_serving.server.scheduling.limits import Limits
-from bert_serving.server.scheduling.scheduler import Scheduler
-from bert_serving.server.wire import BadRequest, CancelRequest, EncodeRequest, Options, decode_texts
+from bert_serving.server.ventilator.events import Event as SchedulerEvent
+from bert_serving.server.ventilator.limits import Limits
+from bert_serving.server.ventilator.scheduler import Scheduler
+from bert_serving.server.ventilator.splitting import Cut, cut_request
 
 LIMITS = Limits(
     max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
@@ -357,7 +358,7 @@ def test_a_request_that_breaks_our_own_code_is_its_senders_trouble_alone(monkeyp
     def parse(*_args: object) -> None:
         raise ZeroDivisionError('not thought of')
 
-    monkeypatch.setattr('bert_serving.server.scheduling.cutting.parse_texts', parse)
+    monkeypatch.setattr('bert_serving.server.ventilator.splitting.parse_texts', parse)
     assert refusal_of(a_scheduler().handle(arrival(20), 0)) == 'InternalError'
 
 

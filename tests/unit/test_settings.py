@@ -10,8 +10,8 @@ import pytest
 
 from bert_serving.server.errors import UsageError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
-from bert_serving.server.pooling import PoolingStrategy
-from bert_serving.server.settings import OPTIONS, Option, Settings
+from bert_serving.server.model.pooling import PoolingStrategy
+from bert_serving.server.options.settings import OPTIONS, Option, Settings
 
 
 def parse(*words: str, **environ: str) -> Settings:
@@ -190,7 +190,7 @@ def test_the_table_of_a_start_names_every_option() -> None:
 
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = Option(('cors',), 'Serving', '', secret=True)
-    monkeypatch.setattr('bert_serving.server.settings.OPTIONS', {**OPTIONS, 'cors': secret})
+    monkeypatch.setattr('bert_serving.server.options.settings.OPTIONS', {**OPTIONS, 'cors': secret})
     settings = Settings(cors='hunter2')
     assert settings.to_status()['cors'] == '***'
     assert 'hunter2' not in settings.to_table()

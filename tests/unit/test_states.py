@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.states import (
+from bert_serving.server.process.states import (
     ChildEvent,
     ChildState,
     IllegalTransition,

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from bert_serving.server import terminal
+from bert_serving.server.console import terminal
 
 
 class Terminal(io.StringIO):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import ModelError
-from bert_serving.server.tokenization import (
+from bert_serving.server.worker.wordpiece import (
     MAX_WORD_CHARS,
     CharacterTable,
     WordPiece,

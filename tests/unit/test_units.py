@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.units import show_bytes, show_count, show_duration
+from bert_serving.server.console.formatting import show_bytes, show_count, show_duration
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import REQUEST_ERRORS, InternalError, RequestError, WireError
-from bert_serving.server.ring import (
+from bert_serving.server.protocol.ring import (
     Collected,
     Drain,
     Drop,
@@ -31,9 +31,9 @@ from bert_serving.server.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from bert_serving.server.wire import (
+from bert_serving.server.protocol.texts import MAX_SECOND_TRY_BYTES, decode_texts, encode_texts
+from bert_serving.server.protocol.wire import (
     MAX_DEADLINE_MS,
-    MAX_SECOND_TRY_BYTES,
     NO_OPTIONS,
     Answer,
     BadRequest,
@@ -44,12 +44,10 @@ from bert_serving.server.wire import (
     TerminationRequest,
     decode_client_message,
     decode_options,
-    decode_texts,
     encode_client_message,
     encode_error,
     encode_result,
     encode_status,
-    encode_texts,
     show_identity,
 )
 

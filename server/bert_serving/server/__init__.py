@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from .release import RELEASE as __version__
 
 if TYPE_CHECKING:
-    from .server import BertServer
+    from .parent.server import BertServer
 
 __all__ = ['BertServer', '__version__']
 
 
 def __getattr__(name: str) -> Any:
     if name == 'BertServer':
-        from .server import BertServer
+        from .parent.server import BertServer
 
         return BertServer
     raise AttributeError('module %r has no attribute %r' % (__name__, name))

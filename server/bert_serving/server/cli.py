@@ -9,14 +9,14 @@ import signal
 import sys
 from types import FrameType
 
-from . import logs
+from .console import logs
+from .console.terminal import colour
 from .errors import ServingError, UsageError
 from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
 from .http.config import check_installed
-from .server import BertServer
-from .settings import Settings
-from .terminal import colour
-from .terminate import terminate
+from .options.settings import Settings
+from .parent.server import BertServer
+from .parent.terminate import terminate
 from .transport import is_loopback
 
 

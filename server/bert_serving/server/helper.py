@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from .benchmark.plan import EXPERIMENTS, FP32, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
+from .console.suggestions import did_you_mean
 from .http.config import DEFAULT_PORT
-from .parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
+from .options.parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
+from .options.settings import HTTP, OPTIONS, Option, Settings, integer, whole_number
 from .release import RELEASE
-from .settings import HTTP, OPTIONS, Option, Settings, integer, whole_number
-from .spelling import did_you_mean
 
 __all__ = ['get_args_parser', 'get_benchmark_parser', 'get_http_parser', 'get_shutdown_parser']
 

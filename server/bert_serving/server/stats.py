@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .units import show_duration
+from .console.formatting import show_duration
 
 ACTIVE_S = 180.0
 """A client is active when its last data request is no older."""

@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from ..child import Beat, Child, Exited, Failed, Instructions, Ready, Report, ReportReady
 from ..errors import ServingError, StartError
-from ..server import BertServer
-from ..settings import Settings
-from ..states import ChildState
-from ..terminate import terminate
+from ..options.settings import Settings
+from ..parent.server import BertServer
+from ..parent.terminate import terminate
+from ..process.child import Beat, Child, Exited, Failed, Instructions, Ready, Report, ReportReady
+from ..process.states import ChildState
 from .load import Address
 
 TERMINATE_TIMEOUT_MS = 5000

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from ..bert_config import BertConfig
-from ..model_dir import HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, VOCABULARY
+from ..model.config import BertConfig
+from ..model.folder import HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, VOCABULARY
 from .sentences import WORDS
 
 Weights = dict[str, NDArray[np.float32]]

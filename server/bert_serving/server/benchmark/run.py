@@ -20,12 +20,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..bert_config import BertConfig
-from ..devices import CPU, plan_devices
 from ..errors import ServingError, StartError, UsageError
-from ..model_dir import find_model
+from ..model.config import BertConfig
+from ..model.folder import find_model
+from ..options.settings import OPTIONS, Settings
+from ..parent.devices import CPU, plan_devices
 from ..release import RELEASE
-from ..settings import OPTIONS, Settings
 from . import plots
 from .host import Host
 from .load import Address, Crowd, connect, parse_address

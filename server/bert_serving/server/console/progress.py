@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from .formatting import show_bytes, show_duration
 from .terminal import ERASE_LINE, line_width
-from .units import show_bytes, show_duration
 
 QUIET_S = 2.0
 """For so long a log is told nothing: most work is done by then."""

@@ -6,6 +6,6 @@ stays light, because `from bert_serving.server.graph import PoolingStrategy` is 
 
 from __future__ import annotations
 
-from bert_serving.server.pooling import PoolingStrategy
+from ..model.pooling import PoolingStrategy
 
 __all__ = ['PoolingStrategy']

@@ -34,10 +34,10 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 
-from bert_serving.server.bert_config import BertConfig
-from bert_serving.server.errors import ModelError
-from bert_serving.server.graph.tf import tf
-from bert_serving.server.model_dir import Model
+from ..errors import ModelError
+from ..model.config import BertConfig
+from ..model.folder import Model
+from .tf import tf
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]

@@ -23,26 +23,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bert_serving.server.errors import ModelError, StartError
-from bert_serving.server.graph import checkpoint
-from bert_serving.server.graph.checkpoint import Shape, Variables
-from bert_serving.server.graph.layer_norm import can_fuse_layer_norm
-from bert_serving.server.graph.modeling import (
-    BOUND_NAME,
-    FLOAT16_MAX,
-    OUTPUT_NAME,
-    Bert,
-    Constants,
-    Inputs,
-    Tensor,
-)
-from bert_serving.server.graph.pooling_ops import only_position, pool
-from bert_serving.server.graph.tf import tf
-from bert_serving.server.logs import timed
-from bert_serving.server.model_dir import Model
-from bert_serving.server.pooling import PoolingStrategy
-from bert_serving.server.progress import OnProgress, say_nothing
-from bert_serving.server.units import show_bytes, show_count
+from ..console.formatting import show_bytes, show_count
+from ..console.logs import timed
+from ..console.progress import OnProgress, say_nothing
+from ..errors import ModelError, StartError
+from ..model.folder import Model
+from ..model.pooling import PoolingStrategy
+from . import checkpoint
+from .checkpoint import Shape, Variables
+from .layer_norm import can_fuse_layer_norm
+from .modeling import BOUND_NAME, FLOAT16_MAX, OUTPUT_NAME, Bert, Constants, Inputs, Tensor
+from .pooling_ops import only_position, pool
+from .tf import tf
 
 # The most tokens, B*T, of a run that counts as small. A float32 product keeps one blocked layout of its weights, the one
 # for the first run that it sees, and for runs that want another it orders all of them anew: 9 ms instead of 4.5 for

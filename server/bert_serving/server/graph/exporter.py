@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 
-from .bert_config import resolve_layers
-from .child import Instructions, Reporter
-from .logs import timed
-from .model_dir import Model
-from .settings import Settings
+from ..console.logs import timed
+from ..model.config import resolve_layers
+from ..model.folder import Model
+from ..options.settings import Settings
+from ..process.child import Instructions, Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def main(instructions: Instructions, report_ready: Reporter) -> None:
     """Export the graph that `settings` and `model` of the instructions ask for to `path`."""
     with timed(logger, 'load TensorFlow'):
-        from .graph.export import GraphSpec, export  # seconds, and only here
+        from .export import GraphSpec, export  # seconds, and only here
 
     settings = Settings.from_dict(instructions['settings'])
     model = Model.from_json(instructions['model'])

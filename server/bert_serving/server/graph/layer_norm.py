@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.graph.checkpoint import Array
-from bert_serving.server.graph.tf import tf, tf1
+from .checkpoint import Array
+from .tf import tf, tf1
 
 Tensor = Any
 

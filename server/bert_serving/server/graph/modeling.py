@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.bert_config import BertConfig
-from bert_serving.server.graph.checkpoint import Array, Variables
-from bert_serving.server.graph.layer_norm import fused_layer_norm, plain_layer_norm
-from bert_serving.server.graph.tf import tf, tf1
+from ..model.config import BertConfig
+from .checkpoint import Array, Variables
+from .layer_norm import fused_layer_norm, plain_layer_norm
+from .tf import tf, tf1
 
 Tensor = Any
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bert_serving.server.graph.modeling import Bert, Inputs, Tensor
-from bert_serving.server.graph.tf import tf
-from bert_serving.server.pooling import PoolingStrategy
+from ..model.pooling import PoolingStrategy
+from .modeling import Bert, Inputs, Tensor
+from .tf import tf
 
 # 1.10's numbers. The first keeps a row without any token from dividing by zero, the second puts what is masked
 # below every state; a float16 has no room for either.

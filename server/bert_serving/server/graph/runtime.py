@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bert_serving.server.errors import StartError
-from bert_serving.server.graph.layer_norm import FUSED_LAYER_NORM
-from bert_serving.server.graph.modeling import BOUND_NAME, INPUT_NAMES, OUTPUT_NAME, POSITIONS
-from bert_serving.server.graph.tf import tf, tf1
+from ..errors import StartError
+from .layer_norm import FUSED_LAYER_NORM
+from .modeling import BOUND_NAME, INPUT_NAMES, OUTPUT_NAME, POSITIONS
+from .tf import tf, tf1
 
 Array = npt.NDArray[Any]
 

@@ -15,8 +15,8 @@ from flask import Flask, Response, g, request
 from flask_cors import CORS
 
 from .config import HttpConfig
-from .faults import Fault, make_refusal
-from .parsing import MAX_FIELDS
+from .errors import Fault, make_refusal
+from .requests import MAX_FIELDS
 from .routes import encodes, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'

@@ -14,14 +14,16 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import dashboard, guard, legacy, openai, operation
-from .answers import dump
+from . import admission as guard
+from . import dashboard, legacy, openai
+from . import monitoring as operation
 from .backend import Backend
+from .backend_call import TIMEOUT_S, received_at
 from .config import HttpConfig
-from .faults import Fault, fault_of_status
+from .errors import Fault, fault_of_status
 from .metrics import HttpMetrics
+from .responses import dump
 from .routes import label_of, speaks_openai
-from .turn import TIMEOUT_S, received_at
 
 logger = logging.getLogger(__name__)
 

@@ -30,9 +30,9 @@ from bert_serving.client import (
     UnsupportedError,
 )
 
-from .faults import Fault, fault_of_server
+from .errors import Fault, fault_of_server
 from .health import Report
-from .parsing import Rows
+from .requests import Rows
 
 logger = logging.getLogger(__name__)
 

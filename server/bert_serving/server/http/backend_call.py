@@ -11,7 +11,7 @@ from types import TracebackType
 from flask import current_app, g, request
 
 from .backend import Encoding
-from .faults import Fault
+from .errors import Fault
 
 RECEIVED_AT = 'bert_serving.received_at'
 """In the WSGI environment: when the request had been read, by `time.monotonic`; it may have waited since."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import UsageError
-from ..settings import Settings
+from ..options.settings import Settings
 
 DEFAULT_PORT = 8125
 """The port of `bert-serving-http`, when none is given."""

@@ -19,7 +19,7 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
-from .faults import make_refusal
+from .errors import make_refusal
 from .routes import encodes
 
 DESK_THREADS = 2

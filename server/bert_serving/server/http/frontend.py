@@ -22,10 +22,10 @@ from waitress.task import WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge, RequestHeaderFieldsTooLarge, ServerNotImplemented
 
 from ..errors import StartError
-from .faults import Fault, make_refusal
-from .guard import REFUSAL
-from .lanes import Lanes
-from .turn import RECEIVED_AT
+from .admission import REFUSAL
+from .backend_call import RECEIVED_AT
+from .dispatcher import Lanes
+from .errors import Fault, make_refusal
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Blueprint, Response, request
 from flask_json import json_response
 
-from .answers import encode_answer, tokenize_answer
 from .backend import Backend
-from .faults import Fault
-from .parsing import EncodeQuery, check_fields, read_encode, read_encode_form, read_object, read_tokenize
-from .turn import Turn
+from .backend_call import Turn
+from .errors import Fault
+from .requests import EncodeQuery, check_fields, read_encode, read_encode_form, read_object, read_tokenize
+from .responses import encode_answer, tokenize_answer
 
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from flask import Blueprint, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from .answers import dump
 from .backend import Backend
 from .health import Health, judge
 from .metrics import CONTENT_TYPE, HttpMetrics
 from .openapi import make_document
+from .responses import dump
 
 
 def make_blueprint(

@@ -8,13 +8,13 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from .answers import dump, embeddings_answer
 from .backend import Backend, Encoding
-from .faults import Fault
+from .backend_call import Turn
+from .errors import Fault
 from .health import model_names
 from .legacy import read_body
-from .parsing import read_embeddings
-from .turn import Turn
+from .requests import read_embeddings
+from .responses import dump, embeddings_answer
 
 KNOWN_AGE_S = 5.0
 """How old a status may be that tells which model is served; with requests all the time, it is a second old."""

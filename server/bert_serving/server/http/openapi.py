@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..release import RELEASE
-from .parsing import MAX_INPUTS, MAX_ROWS
+from .requests import MAX_INPUTS, MAX_ROWS
 from .routes import ROUTES, Route
 
 Schema = dict[str, Any]

@@ -13,16 +13,16 @@ from types import FrameType
 
 from prometheus_client import disable_created_metrics
 
-from ..child import Instructions, ReportReady
+from ..console.logs import ROOT
 from ..errors import UsageError
-from ..logs import ROOT
-from ..settings import Settings
+from ..options.settings import Settings
+from ..process.child import Instructions, ReportReady
+from .admission import make_key_check
 from .app import create_app
 from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
-from .door import FrontDoor
-from .guard import make_key_check
-from .lanes import Lanes
+from .dispatcher import Lanes
+from .frontend import FrontDoor
 
 logger = logging.getLogger(__name__)
 

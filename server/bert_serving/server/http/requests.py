@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 
 import orjson
 
-from .faults import Fault
+from .errors import Fault
 
 MAX_DEPTH = 16
 """How deep lists and objects may be nested; what we read needs three levels, and unknown fields may have some."""

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from .faults import Fault
+from .errors import Fault
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bert_serving.server.errors import ModelError, UsageError
+from ..errors import ModelError, UsageError
 
 # Every name that Google's and Hugging Face's code give an activation, and the function that it stands for.
 ACTIVATIONS: Mapping[str, str] = {

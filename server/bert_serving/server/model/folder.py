@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from glob import escape, glob
 from typing import Any, Literal
 
-from bert_serving.server.bert_config import BertConfig, read_json_object
-from bert_serving.server.errors import ModelError
+from ..errors import ModelError
+from .config import BertConfig, read_json_object
 
 GOOGLE_CONFIG = 'bert_config.json'
 GOOGLE_CHECKPOINT = 'bert_model.ckpt'

@@ -16,9 +16,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn, TextIO
 
+from ..console.suggestions import did_you_mean
+from ..console.terminal import bold, text_width
 from .settings import GROUPS, OPTIONS, OTHER, Option, Settings
-from .spelling import did_you_mean
-from .terminal import bold, text_width
 
 HELP_COLUMN = 28
 """Where what an option means begins, at most."""

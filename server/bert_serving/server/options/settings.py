@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .errors import UsageError
-from .pooling import PoolingStrategy
-from .spelling import did_you_mean
-from .wire import MAX_ROWS
+from ..console.suggestions import did_you_mean
+from ..errors import UsageError
+from ..model.pooling import PoolingStrategy
+from ..protocol.wire import MAX_ROWS
 
 ENVIRONMENT_PREFIX = 'BERT_SERVING_'
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .child import Child
+from ..process.child import Child
+from ..transport import Endpoints
 from .plan import Plan
-from .transport import Endpoints
 
 
 class ChildMaker:

@@ -11,12 +11,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from .bert_config import check_max_seq_len, resolve_layers
+from ..errors import UsageError
+from ..http.config import HttpConfig, check_installed
+from ..model.config import check_max_seq_len, resolve_layers
+from ..model.folder import Model, find_model
+from ..options.settings import Settings
 from .devices import DevicePlan, plan_devices
-from .errors import UsageError
-from .http.config import HttpConfig, check_installed
-from .model_dir import Model, find_model
-from .settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -25,29 +25,22 @@ from typing import Any
 
 import zmq
 
-from . import logs
-from .child import Child
+from ..console import logs
+from ..console.formatting import show_bytes, show_duration
+from ..console.progress import ProgressDisplay
+from ..errors import ChildDied, ServingError, StartError
+from ..options.settings import Settings
+from ..process.child import Child
+from ..process.restarts import PATIENCE, Restarts
+from ..process.states import ServerEvent, ServerState, advance_server
+from ..process.supervisor import CHECK_S, ChildFailed, Post, Supervisor
+from ..stats import summarize
+from ..transport import Endpoints, Mailbox, Reactor, socket_folder, temporary_folder
+from ..ventilator.ventilator import Ventilator
 from .children import ChildMaker
-from .errors import ChildDied, ServingError, StartError
 from .plan import make_plan
-from .progress import ProgressDisplay
-from .restarts import PATIENCE, Restarts
-from .settings import Settings
-from .states import ServerEvent, ServerState, advance_server
-from .stats import summarize
-from .status import (
-    ChildrenTally,
-    describe_plan,
-    describe_release,
-    describe_ring,
-    describe_times,
-    describe_workers,
-)
-from .supervisor import CHECK_S, ChildFailed, Post, Supervisor
+from .status import ChildrenTally, describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
-from .transport import Endpoints, Mailbox, Reactor, socket_folder, temporary_folder
-from .units import show_bytes, show_duration
-from .ventilator import Ventilator
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +72,9 @@ class BertServer(threading.Thread):
         error: the `ServingError` that ended it, or None.
     """
 
-    exporter_module = 'bert_serving.server.exporter'
-    worker_module = 'bert_serving.server.worker'
-    sink_module = 'bert_serving.server.sink'
+    exporter_module = 'bert_serving.server.graph.exporter'
+    worker_module = 'bert_serving.server.worker.worker'
+    sink_module = 'bert_serving.server.sink.sink'
     http_module = 'bert_serving.server.http.proxy'
     sink_bounds: Mapping[str, Any] = {}
     """Those of `assembly.bounds.Bounds` that are not the default."""

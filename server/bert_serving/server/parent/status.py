@@ -13,12 +13,12 @@ from typing import Any
 
 import zmq
 
+from ..process.supervisor import Post
+from ..protocol.wire import EXTENSIONS, PROTOCOL_VERSION
+from ..release import RELEASE
+from ..stats import WorkerTally
+from ..transport import Endpoints
 from .plan import Plan
-from .release import RELEASE
-from .stats import WorkerTally
-from .supervisor import Post
-from .transport import Endpoints
-from .wire import EXTENSIONS, PROTOCOL_VERSION
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:

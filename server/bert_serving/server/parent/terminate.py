@@ -9,8 +9,8 @@ from __future__ import annotations
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from .errors import StartError
-from .wire import TERMINATION, encode_client_message
+from ..errors import StartError
+from ..protocol.wire import TERMINATION, encode_client_message
 
 
 def terminate(ip: str, port: int, timeout_ms: int) -> None:

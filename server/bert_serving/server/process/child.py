@@ -32,9 +32,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from . import logs
-from .errors import ServingError
-from .progress import Progress
+from ..console import logs
+from ..console.progress import Progress
+from ..errors import ServingError
 from .states import ChildEvent, ChildState, advance_child
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ EXIT_CRASHED = 70
 EXIT_ORPHANED = 71
 """The exit code of a process whose parent has died."""
 
-CHILD_MAIN = 'bert_serving.server.child_main'
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+CHILD_MAIN = 'bert_serving.server.process.child_main'
+PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 REAP_S = 2.0
 """How long a process may take to end when its pipes are closed."""

@@ -1,4 +1,4 @@
-"""What a child runs: `python -m bert_serving.server.child_main MODULE`, where MODULE has a `main` for `run_child`.
+"""What a child runs: `python -m bert_serving.server.process.child_main MODULE`, where MODULE has a `main` for `run_child`.
 
 A module of its own, so that MODULE is imported under its real name, and not as `__main__`.
 """

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..console.formatting import show_duration
+from ..console.progress import Progress, ProgressDisplay
+from ..errors import ServingError, StartError
+from ..transport import Reactor
 from .child import Beat, Child, Exited, Failed, Ready
-from .errors import ServingError, StartError
-from .progress import Progress, ProgressDisplay
 from .restarts import Restarts
 from .states import ChildState
-from .transport import Reactor
-from .units import show_duration
 
 logger = logging.getLogger(__name__)
 

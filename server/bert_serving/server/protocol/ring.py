@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from .errors import REQUEST_ERRORS, InternalError, RequestError, WireError
+from ..errors import REQUEST_ERRORS, InternalError, RequestError, WireError
 from .wire import Answer, Buffer, Frames, encode_json
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from .errors import RequestError, WireError
+from ..errors import RequestError, WireError
 
 PROTOCOL_VERSION = '1.10.0'
 """What both sides of 1.10's version check compare; our own release is another number."""
@@ -32,8 +32,6 @@ SHOW_CONFIG = b'SHOW_CONFIG'
 SHOW_STATUS = b'SHOW_STATUS'
 TERMINATION = b'TERMINATION'
 CANCEL = b'CANCEL'
-
-MAX_SECOND_TRY_BYTES = 16 << 20
 
 EXTENSIONS = ('options', 'token_ids', 'cancel')
 """What this server understands beside the protocol of 1.10, as its configuration advertises it."""
@@ -188,40 +186,6 @@ def show_identity(identity: bytes) -> str:
     """An identity as a log line or a status may hold it: printable, and no longer than it has to be."""
     text = identity[:64].decode('ascii', 'backslashreplace')
     return ''.join(c if c.isprintable() else '\\x%02x' % ord(c) for c in text) + '...' * (len(identity) > 64)
-
-
-def decode_texts(payload: Buffer) -> Any:
-    """The JSON value of a request's message; its shape is for the caller to check.
-
-    What orjson refuses is tried with `json`, which takes the lone surrogates and NaN that 1.10 took, and takes its time:
-    `MAX_SECOND_TRY_BYTES` bounds it.
-
-    Raises:
-        RequestError: no JSON, not UTF-8, or nested too deeply to be read.
-    """
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        if len(payload) > MAX_SECOND_TRY_BYTES:
-            raise RequestError('the message is not JSON that can be read: %s' % error) from None
-    try:
-        return json.loads(str(payload, 'utf-8'))
-    except UnicodeDecodeError as error:
-        raise RequestError('the message is not UTF-8: byte %d can not be decoded' % error.start) from None
-    except json.JSONDecodeError as error:
-        raise RequestError('the message is not JSON: %s at character %d' % (error.msg, error.pos)) from None
-    except ValueError as error:  # a number of more digits than Python reads, say
-        raise RequestError('the message can not be read: %s' % error) from None
-    except RecursionError:
-        raise RequestError('the message is nested too deeply: expected a list of texts or of token lists') from None
-
-
-def encode_texts(texts: Sequence[Any]) -> bytes:
-    """`texts` as the JSON that `decode_texts` reads back."""
-    try:
-        return orjson.dumps(texts)
-    except TypeError:  # lone surrogates
-        return json.dumps(texts).encode('ascii')
 
 
 # --- server -> client, port 5556 -------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""What the sink decides: `assembler.py`, and beside it the events that it takes and the bounds that it keeps."""
+"""Assemble and publish answers. `sink` owns the sockets; its siblings own none."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ..errors import InternalError, TooLarge
-from ..ring import (
+from ..protocol.ring import (
     Collected,
     Drain,
     Drop,
@@ -30,7 +30,7 @@ from ..ring import (
     Register,
     Status,
 )
-from ..wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, show_identity
+from ..protocol.wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, show_identity
 from .bounds import DEFAULT_BOUNDS, Bounds
 from .events import Action, Blocked, Complain, Event, Grant, Publish, Reply, Sent, Subscribed, Tell, Unsubscribed
 from .joining import join_parts

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ring import Drain, Drop, DroppedPart, FailedPart, Part, Refuse, Register, SinkReport, Status
-from ..wire import Buffer
+from ..protocol.ring import Drain, Drop, DroppedPart, FailedPart, Part, Refuse, Register, SinkReport, Status
+from ..protocol.wire import Buffer
 
 # --- events ----------------------------------------------------------------------------------------------------------
 

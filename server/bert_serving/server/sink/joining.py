@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ring import Part
-from ..wire import Answer
+from ..protocol.ring import Part
+from ..protocol.wire import Answer
 
 
 def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:

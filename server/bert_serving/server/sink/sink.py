@@ -18,24 +18,9 @@ from typing import Any
 
 import zmq
 
-from .assembly.assembler import Assembler
-from .assembly.bounds import DEFAULT_BOUNDS, Bounds
-from .assembly.events import (
-    Action,
-    Blocked,
-    Complain,
-    Event,
-    Grant,
-    Publish,
-    Sent,
-    Subscribed,
-    Tell,
-    Tick,
-    Unsubscribed,
-)
-from .child import Instructions, ReportReady
-from .errors import WireError
-from .ring import (
+from ..errors import WireError
+from ..process.child import Instructions, ReportReady
+from ..protocol.ring import (
     Drain,
     Drop,
     DroppedPart,
@@ -48,8 +33,11 @@ from .ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from .transport import Context, Reactor, bind_tcp, make_socket
-from .wire import MAX_IDENTITY_BYTES
+from ..protocol.wire import MAX_IDENTITY_BYTES
+from ..transport import Context, Reactor, bind_tcp, make_socket
+from .assembler import Assembler
+from .bounds import DEFAULT_BOUNDS, Bounds
+from .events import Action, Blocked, Complain, Event, Grant, Publish, Sent, Subscribed, Tell, Tick, Unsubscribed
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""What the ventilator decides: `scheduler.py`, and beside it the events that it takes and the limits that it keeps."""
+"""Accept, split and schedule requests. `ventilator` owns the sockets; its siblings own none."""

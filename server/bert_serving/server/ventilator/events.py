@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ring import Collected, Drop, Gone, Job, Published, Refuse, Register
-from ..wire import BadRequest, CancelRequest, EncodeRequest
+from ..protocol.ring import Collected, Drop, Gone, Job, Published, Refuse, Register
+from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 
 # --- events ----------------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..errors import RequestError
-from ..ring import Job
-from ..wire import EncodeRequest, Options
+from ..protocol.ring import Job
+from ..protocol.wire import EncodeRequest, Options
 
 OBJECTS_BYTES = 4096
 """What a request of one job takes beside its message."""

@@ -26,10 +26,9 @@ from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 
 from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
-from ..ring import Collected, Drop, Gone, Job, JobHeader, Published, Refuse, Register
+from ..protocol.ring import Collected, Drop, Gone, Job, JobHeader, Published, Refuse, Register
+from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 from ..stats import Histogram, Outcomes
-from ..wire import BadRequest, CancelRequest, EncodeRequest
-from .cutting import Cut, cut_request
 from .events import (
     Action,
     Arrived,
@@ -46,6 +45,7 @@ from .events import (
 )
 from .limits import Limits
 from .records import Key, RequestRecord, WorkerRecord, bytes_kept
+from .splitting import Cut, cut_request
 
 
 class Scheduler:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InternalError, RequestError
-from ..features import parse_texts
-from ..wire import EncodeRequest, decode_texts, encode_texts
+from ..protocol.texts import decode_texts, encode_texts, parse_texts
+from ..protocol.wire import EncodeRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from typing import Any
 
 import zmq
 
-from .errors import WireError
-from .ring import (
+from ..errors import WireError
+from ..options.settings import Settings
+from ..protocol.ring import (
     Collected,
     Drain,
     Gone,
@@ -30,7 +31,20 @@ from .ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from .scheduling.events import (
+from ..protocol.wire import (
+    BadRequest,
+    CancelRequest,
+    ClientMessage,
+    EncodeRequest,
+    StatusRequest,
+    TerminationRequest,
+    decode_client_message,
+    encode_json,
+    show_identity,
+)
+from ..stats import Outcomes, RequestStatistic
+from ..transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
+from .events import (
     Action,
     Arrived,
     DrainStarted,
@@ -44,22 +58,8 @@ from .scheduling.events import (
     WorkerLost,
     WorkerReady,
 )
-from .scheduling.limits import Limits
-from .scheduling.scheduler import Scheduler
-from .settings import Settings
-from .stats import Outcomes, RequestStatistic
-from .transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
-from .wire import (
-    BadRequest,
-    CancelRequest,
-    ClientMessage,
-    EncodeRequest,
-    StatusRequest,
-    TerminationRequest,
-    decode_client_message,
-    encode_json,
-    show_identity,
-)
+from .limits import Limits
+from .scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
 

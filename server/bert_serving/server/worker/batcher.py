@@ -22,8 +22,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import Row
-from .ring import JobHeader
+from ..protocol.ring import JobHeader
+from .rows import Row
 
 MAX_OVERTAKES = 8
 """Runs of urgent rows after which a bulk row that waits is taken."""

@@ -17,41 +17,14 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import RequestError
-from .tokenization import WordPiece
+from ..errors import RequestError
+from .wordpiece import WordPiece
 
 Text: TypeAlias = 'str | list[str] | list[int]'
 """What one row is made from: a text, or the tokens that a client made of one, or their ids."""
 
 PAIR_MARKER = '|||'
 PAD_ID = 0
-
-
-def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]] | list[list[int]]:
-    """The decoded JSON of a request, once it is known to be `expected_rows` texts, or as many lists of tokens or ids.
-
-    Blank texts and empty lists of tokens are rows too. Whether the model has the ids is for `RowEncoder.encode` to say.
-
-    Raises:
-        RequestError: it is anything else; the message names the first element that is wrong, and quotes none.
-    """
-    if not isinstance(value, list):
-        raise RequestError(f'expected a list of texts or of lists of tokens, got {_type_of(value)}')
-    if not value:
-        raise RequestError('expected at least one text, got an empty list')
-    if len(value) != expected_rows:
-        raise RequestError(f'the request announces {expected_rows} rows, but its list has {len(value)} elements')
-    if isinstance(value[0], str):
-        _check_each(value, str, 'a text, like element 0, as element')
-    elif isinstance(value[0], list):
-        _check_each(value, list, 'a list of tokens, like element 0, as element')
-        first = next((tokens[0] for tokens in value if tokens), '')
-        kind, name = (int, 'an id') if type(first) is int else (str, 'a string')
-        for index, tokens in enumerate(value):
-            _check_each(tokens, kind, f'{name} in element {index} as token')
-    else:
-        raise RequestError(f'expected a text or a list of tokens as element 0, got {_type_of(value[0])}')
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +180,3 @@ def pack(rows: Sequence[Row], width: int) -> tuple[NDArray[np.int32], NDArray[np
     for special in (0, firsts[masked] - 1, lengths[masked] - 1):
         input_mask[masked, special] = 0
     return input_ids, input_mask, input_type_ids.astype(np.int32)
-
-
-def _check_each(elements: list[object], kind: type, expected: str) -> None:
-    for index, element in enumerate(elements):
-        if type(element) is not kind:  # true and false, too, are no ids
-            raise RequestError(f'expected {expected} {index}, got {_type_of(element)}')
-
-
-def _type_of(value: object) -> str:
-    return type(value).__name__

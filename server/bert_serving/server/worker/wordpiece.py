@@ -32,7 +32,7 @@ from functools import lru_cache
 from os import PathLike
 from string import punctuation as ascii_punctuation
 
-from .errors import ModelError
+from ..errors import ModelError
 
 UNKNOWN = '[UNK]'
 CLASSIFY = '[CLS]'

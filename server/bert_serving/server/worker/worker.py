@@ -23,18 +23,29 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from .batching import Batcher, Limits, ReadyJob, Run
-from .child import Instructions, ReportReady
-from .errors import InternalError, RequestError, WireError
-from .features import RowEncoder, pack, parse_texts
-from .logs import timed
-from .ring import Drop, DroppedPart, FailedPart, Job, Part, SinkMoved, Stop, decode_ring_message, encode_ring_message
-from .settings import Settings
-from .stats import WorkerTally
-from .tokenization import WordPiece, load_vocab
-from .transport import Context, Socket, make_socket
-from .units import show_bytes
-from .wire import Answer, decode_texts
+from ..console.formatting import show_bytes
+from ..console.logs import timed
+from ..errors import InternalError, RequestError, WireError
+from ..options.settings import Settings
+from ..process.child import Instructions, ReportReady
+from ..protocol.ring import (
+    Drop,
+    DroppedPart,
+    FailedPart,
+    Job,
+    Part,
+    SinkMoved,
+    Stop,
+    decode_ring_message,
+    encode_ring_message,
+)
+from ..protocol.texts import decode_texts, parse_texts
+from ..protocol.wire import Answer
+from ..stats import WorkerTally
+from ..transport import Context, Socket, make_socket
+from .batcher import Batcher, Limits, ReadyJob, Run
+from .rows import RowEncoder, pack
+from .wordpiece import WordPiece, load_vocab
 
 logger = logging.getLogger(__name__)
 
@@ -294,8 +305,8 @@ def is_out_of_memory(error: Exception) -> bool:
 def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
     """The encoder that runs the exported graph on this worker's device."""
     with timed(logger, 'load TensorFlow'):
-        from .graph.processor import read_flags, recommendation
-        from .graph.runtime import GraphEncoder  # seconds, and only here
+        from ..graph.runtime import GraphEncoder  # seconds, and only here
+        from .cpu_flags import read_flags, recommendation
 
     on_gpu = instructions['device'] >= 0
     encoder = GraphEncoder(

@@ -1,0 +1,1 @@
+"""One child process and its supervision. Knows processes and nothing of requests."""

@@ -1,0 +1,1 @@
+"""Frames and messages, to clients and between our own processes. Owns no socket, process, thread or clock."""
