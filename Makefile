@@ -46,7 +46,7 @@ test: check wheels test-client test-server ## install everything and run every t
 .PHONY: check
 check: $(VENV)/.tools ## style and types
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check server docker tests/unit tests/loops tests/http tests/system tests/architecture tests/dashboard tests/docker tests/docs tests/support tests/golden/test_golden.py
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 .PHONY: wheels

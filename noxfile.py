@@ -89,7 +89,15 @@ def test_server(session: nox.Session, name: str, version: str, *requirements: st
     python = environment(session, name, version, *tools, *requirements)
     environment(session, name, version, '--no-deps', DEFAULT_MODEL)
     environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'), str(HERE / 'server'))
-    chosen = ('tests/unit', 'tests/loops', 'tests/graph', 'tests/http', 'tests/golden', '-k', 'not test_the_answers or minilm or fp16')
+    chosen = (
+        'tests/unit',
+        'tests/loops',
+        'tests/graph',
+        'tests/http',
+        'tests/golden',
+        '-k',
+        'not test_the_answers or minilm or fp16',
+    )
     session.run(python, '-m', 'pytest', '--timeout=120', *chosen, *session.posargs, external=True)
 
 

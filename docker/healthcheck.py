@@ -89,7 +89,7 @@ def read_options(process: Process) -> Any:
         except SystemExit as end:
             if not end.code:
                 return None
-    raise ValueError('the options of %s, process %d, can not be read' % (process.command, process.pid))
+    raise ValueError('the options of %s, process %d, cannot be read' % (process.command, process.pid))
 
 
 def read_list(path: str) -> list[str]:
@@ -120,7 +120,7 @@ def check(args: Any, deadline: float) -> str:
     if args.http_port is None:
         return ask_server(args.port, args.port_out, timeout_s)
     if args.http_port == 0:
-        return '-http_port 0 is any port, and this check can not know which: give a fixed one'
+        return '-http_port 0 is any port, and this check cannot know which: give a fixed one'
     return ask_proxy(reachable(args.http_host), args.http_port, timeout_s)
 
 
@@ -153,9 +153,7 @@ def ask_proxy(host: str, port: int, timeout_s: float) -> str:
 def ask_server(port: int, port_out: int, timeout_s: float) -> str:
     """As `check`, by the status over ZeroMQ."""
     if 0 in (port, port_out):
-        return (
-            '-port 0 and -port_out 0 are any ports, and this check can not know which: give fixed ones, or -http_port'
-        )
+        return '-port 0 and -port_out 0 are any ports, and this check cannot know which: give fixed ones, or -http_port'
     try:
         with BertClient('127.0.0.1', port, port_out, ignore_all_checks=True, timeout=int(1000 * timeout_s)) as client:
             health = judge(Report(client.server_status, is_fresh=True))

@@ -1,7 +1,7 @@
 """How the size of a request changes the speed.
 
-    python example/example1.py
-    python example/example1.py -sizes 1 64 -seconds 10
+python example/example1.py
+python example/example1.py -sizes 1 64 -seconds 10
 """
 
 import time

@@ -1,7 +1,7 @@
 """Ask now, collect later: three ways not to wait for each answer.
 
-    python example/example2.py
-    python example/example2.py -batches 100 -rows 256
+python example/example2.py
+python example/example2.py -batches 100 -rows 256
 """
 
 import itertools

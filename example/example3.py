@@ -1,7 +1,7 @@
 """Multicast: clients of one identity all hear what one of them asked for, and the server computes it once.
 
-    python example/example3.py
-    python example/example3.py -clones 4 -batches 10
+python example/example3.py
+python example/example3.py -clones 4 -batches 10
 """
 
 import itertools

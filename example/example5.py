@@ -1,7 +1,7 @@
 """A text classifier: a small network in Keras on BERT's vectors, against TF-IDF on the same sentences.
 
-    python example/example5.py
-    python example/example5.py -epochs 100 -seed 2
+python example/example5.py
+python example/example5.py -epochs 100 -seed 2
 """
 
 import keras

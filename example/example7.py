@@ -54,7 +54,9 @@ def draw(path, strategy, layers, vectors, labels, shares):
         panel.set_axis_on()
         panel.set(xticks=[], yticks=[])
         panel.set_title('layer %d' % layer)
-        panel.set_xlabel('%.0f %% of variance, %.0f %% right' % (100 * pca.explained_variance_ratio_.sum(), 100 * share))
+        panel.set_xlabel(
+            '%.0f %% of variance, %.0f %% right' % (100 * pca.explained_variance_ratio_.sum(), 100 * share)
+        )
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc='outside lower center', ncols=len(names), markerscale=2)
     figure.savefig(path, dpi=110)

@@ -1,4 +1,5 @@
 """Fixtures of the client's tests. They run on Python 2.7 too, so no conftest for Python 3 may stand above this one."""
+
 import pytest
 from scripted_server import ScriptedServer
 

@@ -4,6 +4,7 @@
 It runs in a thread, on ports that the system chose and that it keeps over a restart. As BertServer does, it publishes to
 an identity only when that has subscribed.
 """
+
 import json
 import threading
 import time
@@ -13,8 +14,14 @@ import numpy as np
 import zmq
 
 CONFIG = {
-    'server_version': '1.10.0', 'server_release': '2.0.0', 'max_seq_len': 25, 'max_batch_size': 4,
-    'show_tokens_to_client': True, 'pooling_strategy': 2, 'pooling_layer': [-2], 'num_worker': 1,
+    'server_version': '1.10.0',
+    'server_release': '2.0.0',
+    'max_seq_len': 25,
+    'max_batch_size': 4,
+    'show_tokens_to_client': True,
+    'pooling_strategy': 2,
+    'pooling_layer': [-2],
+    'num_worker': 1,
 }
 DIMENSIONS = 5
 PATIENCE_S = 20
@@ -37,8 +44,13 @@ class Request(object):
 
 def vectors(texts):
     """The embedding of texts or token lists: float32 [rows, DIMENSIONS], the same whoever asks."""
-    return np.array([[zlib.crc32(('%d %s' % (column, json.dumps(text))).encode('ascii')) % 1000
-                      for column in range(DIMENSIONS)] for text in texts], dtype=np.float32)
+    return np.array(
+        [
+            [zlib.crc32(('%d %s' % (column, json.dumps(text))).encode('ascii')) % 1000 for column in range(DIMENSIONS)]
+            for text in texts
+        ],
+        dtype=np.float32,
+    )
 
 
 def token_vectors(texts, batch):
@@ -46,8 +58,8 @@ def token_vectors(texts, batch):
     lengths = [len(text.split()) + 2 for text in texts]
     result = np.zeros((len(texts), max(lengths), DIMENSIONS), dtype=np.float32)
     for start in range(0, len(texts), batch):
-        longest = max(lengths[start:start + batch])  # a server fills a sub-batch up to here
-        result[start:start + batch, :longest] = vectors(texts[start:start + batch])[:, np.newaxis]
+        longest = max(lengths[start : start + batch])  # a server fills a sub-batch up to here
+        result[start : start + batch, :longest] = vectors(texts[start : start + batch])[:, np.newaxis]
     return result
 
 
@@ -83,8 +95,11 @@ class ScriptedServer(object):
         return [self.result(request, vectors(texts))]
 
     def result(self, request, array, **header):
-        info = {'dtype': str(array.dtype), 'shape': array.shape,
-                'tokens': tokens_of(request.texts) if self.config['show_tokens_to_client'] else ''}
+        info = {
+            'dtype': str(array.dtype),
+            'shape': array.shape,
+            'tokens': tokens_of(request.texts) if self.config['show_tokens_to_client'] else '',
+        }
         info.update(header)
         return [request.identity, json.dumps(info).encode('ascii'), array.tobytes(), b'%d' % request.id]
 
@@ -114,8 +129,10 @@ class ScriptedServer(object):
                 if condition():
                     return
                 self._changed.wait(0.1)
-        raise AssertionError('waited %d s; there are %d data requests, %d messages published'
-                             % (PATIENCE_S, len(self.requests), self.num_published))
+        raise AssertionError(
+            'waited %d s; there are %d data requests, %d messages published'
+            % (PATIENCE_S, len(self.requests), self.num_published)
+        )
 
     # life and death
 

@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """Asking now and collecting later: fetch, fetch_all, encode_async, listen."""
+
 import itertools
 import threading
 
@@ -24,11 +25,14 @@ def backwards(server, number):
 
 # ------------------------------------------------------------------------------------------------- fetch
 
+
 def test_fetch_is_in_the_order_of_arrival_and_fetch_all_in_that_of_sending(server, client):
     batches = [['a'], ['b', 'c'], ['d', 'e', 'f']]
     for fetch, expected in [
-            (lambda: [response.embedding for response in client.fetch()], batches[::-1]),
-            (lambda: client.fetch_all(sort=False), batches[::-1]), (client.fetch_all, batches)]:
+        (lambda: [response.embedding for response in client.fetch()], batches[::-1]),
+        (lambda: client.fetch_all(sort=False), batches[::-1]),
+        (client.fetch_all, batches),
+    ]:
         server.script = backwards(server, 3)
         for texts in batches:
             assert client.encode(texts, blocking=False) is None
@@ -51,13 +55,14 @@ def test_nothing_pending(client):
 
 def test_fetch_gives_tokens(client):
     client.encode(['a b'], blocking=False)
-    response, = client.fetch(delay=0.1)
+    (response,) = client.fetch(delay=0.1)
     assert response.tokens == tokens_of(['a b'])
 
 
 def test_an_error_does_not_take_the_other_results_with_it(server, client):
-    server.script = lambda request: ([server.error(request, 'Bad', 'no')] if 'bad' in request.texts
-                                     else server.answer(request))
+    server.script = lambda request: (
+        [server.error(request, 'Bad', 'no')] if 'bad' in request.texts else server.answer(request)
+    )
     for texts in (['a'], ['bad'], ['b']):
         client.encode(texts, blocking=False)
     with pytest.raises(ServerError):
@@ -66,8 +71,9 @@ def test_an_error_does_not_take_the_other_results_with_it(server, client):
 
 
 def test_an_error_of_another_request_waits_for_its_fetch(server, client):
-    server.script = lambda request: ([server.error(request, 'Bad', 'no')] if 'bad' in request.texts
-                                     else server.answer(request))
+    server.script = lambda request: (
+        [server.error(request, 'Bad', 'no')] if 'bad' in request.texts else server.answer(request)
+    )
     client.encode(['bad'], blocking=False)
     np.testing.assert_array_equal(client.encode(['a']), vectors(['a']))
     with pytest.raises(ServerError):
@@ -86,6 +92,7 @@ def test_calls_between_two_fetches(server, client):
 
 
 # ------------------------------------------------------------------------------------------------- encode_async
+
 
 def test_every_batch_is_answered_once(client):
     batches = [['%d %d' % (number, row) for row in range(number % 4 + 1)] for number in range(100)]
@@ -213,7 +220,7 @@ def test_other_calls_between_two_results(client):
 
 
 def test_tokenized_batches(client):
-    response, = client.encode_async([[['a', 'b']]], is_tokenized=True)
+    (response,) = client.encode_async([[['a', 'b']]], is_tokenized=True)
     np.testing.assert_array_equal(response.embedding, vectors([['a', 'b']]))
 
 
@@ -226,6 +233,7 @@ def test_the_producer_may_not_use_the_client(server, client):
 
 
 # ------------------------------------------------------------------------------------------------- multicast
+
 
 def test_clones_hear_every_result(server, connect):
     asking, listening = connect(server, identity=b'shared'), connect(server, identity='shared')
@@ -253,7 +261,9 @@ def test_a_clone_waits_for_its_own_and_keeps_the_rest_for_its_listener(server, c
 
 def test_errors_of_clones_are_theirs(server, connect):
     asking, listening = connect(server, identity=b'shared'), connect(server, identity=b'shared')
-    server.script = lambda request: [server.error(request, 'Bad', 'no')] if 'bad' in request.texts else server.answer(request)
+    server.script = lambda request: (
+        [server.error(request, 'Bad', 'no')] if 'bad' in request.texts else server.answer(request)
+    )
     with pytest.raises(ServerError):
         asking.encode(['bad'])
     asking.encode(['good'])

@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """ConcurrentBertClient: one object for all threads."""
+
 import threading
 
 import numpy as np
@@ -106,9 +107,16 @@ def test_close_ends_all(server, pool):
         pool.encode(['a'])
 
 
-@pytest.mark.parametrize('call', [
-    lambda pool: pool.fetch(), lambda pool: pool.fetch_all(), lambda pool: pool.encode_async([['a']]),
-    lambda pool: pool.encode(['a'], blocking=False), lambda pool: pool.listen()])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda pool: pool.fetch(),
+        lambda pool: pool.fetch_all(),
+        lambda pool: pool.encode_async([['a']]),
+        lambda pool: pool.encode(['a'], blocking=False),
+        lambda pool: pool.listen(),
+    ],
+)
 def test_what_collects_later_is_not_implemented(pool, call):
     with pytest.raises(NotImplementedError):
         call(pool)

@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """A server that is away, restarts or keeps silent; two threads, a fork, and the end of a client."""
+
 import contextlib
 import logging
 import os
@@ -51,6 +52,7 @@ class InThread(object):
 
 
 # ------------------------------------------------------------------------------------------------- restarts
+
 
 def test_a_server_restarts_between_two_calls(server, client):
     np.testing.assert_array_equal(client.encode(['a']), vectors(['a']))
@@ -104,6 +106,7 @@ def test_asking_without_waiting_needs_no_second_call(server, connect):
 
 # ------------------------------------------------------------------------------------------------- no silent wait
 
+
 def test_without_a_server_a_timeout_is_kept():
     with nobody() as port:
         with pytest.raises(bert_serving.client.TimeoutError) as caught:
@@ -148,9 +151,11 @@ def test_a_server_that_is_there_and_silent_is_on_the_log(server, client, monkeyp
 
 
 def test_the_log_is_seen_where_no_logging_is_set_up():
-    code = ('import bert_serving.client as c; c._QUIET_AWAY_S = c._TICK_S = 0.05\n'
-            'try: c.BertClient(ip="127.0.0.1", port=%d, port_out=%d, timeout=300)\n'
-            'except c.TimeoutError: pass')
+    code = (
+        'import bert_serving.client as c; c._QUIET_AWAY_S = c._TICK_S = 0.05\n'
+        'try: c.BertClient(ip="127.0.0.1", port=%d, port_out=%d, timeout=300)\n'
+        'except c.TimeoutError: pass'
+    )
     with nobody() as port:
         child = subprocess.Popen([sys.executable, '-c', code % (port, port)], stderr=subprocess.PIPE)
         error = child.communicate()[1].decode('utf-8')
@@ -161,12 +166,17 @@ def test_the_log_is_seen_where_no_logging_is_set_up():
 
 # ------------------------------------------------------------------------------------------------- sharing
 
+
 def test_use_by_two_threads_at_once(server, client):
     server.hold()
     first = InThread(client.encode, ['first'])
-    request, = server.wait_for(1)
-    for call in (lambda: client.encode(['second']), lambda: client.server_config, lambda: next(client.listen()),
-                 lambda: next(client.encode_async([['second']]))):
+    (request,) = server.wait_for(1)
+    for call in (
+        lambda: client.encode(['second']),
+        lambda: client.server_config,
+        lambda: next(client.listen()),
+        lambda: next(client.encode_async([['second']])),
+    ):
         with pytest.raises(SharedClientError, match='another thread'):
             call()
     assert client.status['num_pending_request'] == 1  # asks nobody, so it may be looked at
@@ -204,6 +214,7 @@ def test_use_after_a_fork(request, server, fixture):
 
 
 # ------------------------------------------------------------------------------------------------- the end
+
 
 def test_close_is_prompt_and_may_be_repeated(server, connect):
     with nobody() as port:
@@ -263,6 +274,7 @@ def test_a_client_that_is_forgotten_closes_its_sockets(server, connect):
 
 def test_the_connections_are_kept_alive(client):
     import zmq
+
     link = client._courier._link
     for channel in (link._sender, link._receiver):
         assert channel.socket.get(zmq.TCP_KEEPALIVE) == 1

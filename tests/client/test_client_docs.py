@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """The examples of docs/client.md run, and print what the page says."""
+
 from __future__ import print_function
 
 import io

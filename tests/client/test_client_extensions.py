@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """What our protocol adds to 1.10's: used where the server advertises it, never elsewhere."""
+
 import threading
 
 import numpy as np
@@ -21,8 +22,7 @@ def extended(server):
     """Let the server answer the options as BertServer does."""
 
     def answer(request):
-        tokens = tokens_of([[str(part) for part in text] if isinstance(text, list) else text
-                            for text in request.texts])
+        tokens = tokens_of([[str(part) for part in text] if isinstance(text, list) else text for text in request.texts])
         counts = [len(row) for row in tokens]
         array = vectors(request.texts)
         options = request.options or {}
@@ -58,9 +58,18 @@ def test_ids_are_sent_as_they_are(server, client):
     assert server.requests[0].texts == [[7592, 2088], [7592]]
 
 
-@pytest.mark.parametrize(('rows', 'error'), [
-    ([], ValueError), ([[]], ValueError), ([[1.5]], TypeError), ([[True]], TypeError), ([['1']], TypeError),
-    ('1', TypeError), ([1], TypeError)])
+@pytest.mark.parametrize(
+    ('rows', 'error'),
+    [
+        ([], ValueError),
+        ([[]], ValueError),
+        ([[1.5]], TypeError),
+        ([[True]], TypeError),
+        ([['1']], TypeError),
+        ('1', TypeError),
+        ([1], TypeError),
+    ],
+)
 def test_what_are_no_ids_is_refused_here(server, client, rows, error):
     with pytest.raises(error):
         client.encode_with_details(rows, token_ids=True)
@@ -93,9 +102,14 @@ def test_no_request_has_more_rows_than_the_server_takes(make_server, connect):
     assert max(request.rows for request in server.requests) == 3
 
 
-@pytest.mark.parametrize('call', [
-    lambda client: client.encode_with_details(['a']), lambda client: client.tokenize(['a']),
-    lambda client: client.encode_with_details([[1]], token_ids=True)])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda client: client.encode_with_details(['a']),
+        lambda client: client.tokenize(['a']),
+        lambda client: client.encode_with_details([[1]], token_ids=True),
+    ],
+)
 def test_a_server_of_1_10_never_sees_an_option(make_server, connect, call):
     server = make_server()
     client = connect(server)

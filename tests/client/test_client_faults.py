@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """One test for each fault of the client 1.10, named after it, showing that it is gone."""
+
 import threading
 
 import numpy as np
@@ -11,10 +12,10 @@ from bert_serving.client import ServerError
 
 
 def test_no_error_reply_leaves_the_client_waiting_for_ever(server, client):
-    server.script = lambda request: [server.error(request, 'BadRequest', u'not fit to be encoded: \u00e4')]
+    server.script = lambda request: [server.error(request, 'BadRequest', 'not fit to be encoded: \u00e4')]
     with pytest.raises(ServerError) as caught:
         client.encode(['a'])
-    assert (caught.value.type, caught.value.message) == ('BadRequest', u'not fit to be encoded: \u00e4')
+    assert (caught.value.type, caught.value.message) == ('BadRequest', 'not fit to be encoded: \u00e4')
     assert caught.value.request_id == server.requests[0].id
 
 
@@ -53,7 +54,7 @@ def test_subscribing_to_a_prefix_reads_another_ones_results(server, connect):
     heard = shorter.listen()
     server.hold()
     longer.encode(['theirs'], blocking=False)
-    request, = server.wait_for(1)
+    (request,) = server.wait_for(1)
     # as if by accident both had used one id
     shorter.encode(['mine'], blocking=False)
     mine = server.wait_for(2)[1]
@@ -93,8 +94,10 @@ def test_a_blocking_encode_while_async_requests_are_pending_makes_a_later_fetch_
     client.encode(['two'], blocking=False)
     np.testing.assert_array_equal(client.encode(['blocking']), vectors(['blocking']))
     fetched = list(client.fetch())
-    assert [response.embedding.tolist() for response in sorted(fetched)] == [vectors(['one']).tolist(),
-                                                                            vectors(['two']).tolist()]
+    assert [response.embedding.tolist() for response in sorted(fetched)] == [
+        vectors(['one']).tolist(),
+        vectors(['two']).tolist(),
+    ]
     assert client.fetch_all() is None
 
 
@@ -105,8 +108,11 @@ def test_a_late_reply_after_a_timeout_is_a_key_error(server, client):
         client.encode(['late'])
     client.timeout = 20000
     assert client.status['num_pending_request'] == 0
-    late, = server.wait_for(1)
-    server.script = lambda request: [server.result(late, vectors(['late'])), server.result(request, vectors(request.texts))]
+    (late,) = server.wait_for(1)
+    server.script = lambda request: [
+        server.result(late, vectors(['late'])),
+        server.result(request, vectors(request.texts)),
+    ]
     client.encode(['next'], blocking=False)
     responses = list(client.fetch())
     assert [response.embedding.tolist() for response in responses] == [vectors(['next']).tolist()]
@@ -171,7 +177,7 @@ def test_more_callers_than_connections_fail(server, pool, monkeypatch):
 
 
 def test_the_texts_of_the_caller_are_changed(client):
-    texts = ['a', u'b']
+    texts = ['a', 'b']
     kinds = [type(text) for text in texts]
     client.encode(texts)
     assert [type(text) for text in texts] == kinds  # 1.10 made unicode of them, in the caller's list, on 2.7

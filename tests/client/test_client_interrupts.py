@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """What goes wrong in the middle of something: Ctrl-C, an address that is none, a peer that hangs up, a server that ends."""
+
 import logging
 import socket
 import threading
@@ -132,8 +133,8 @@ def test_all_in_one_of_token_level_answers_of_different_lengths(make_server, con
     assert whole.shape == (2, 6, 5)
     for row, text in zip(whole, texts):
         alone = token_vectors([text], 4)[0]
-        np.testing.assert_array_equal(row[:len(alone)], alone)
-        assert not row[len(alone):].any()
+        np.testing.assert_array_equal(row[: len(alone)], alone)
+        assert not row[len(alone) :].any()
 
 
 def test_a_listener_hears_from_when_it_is_made(server, connect):
@@ -147,8 +148,8 @@ def test_a_listener_hears_from_when_it_is_made(server, connect):
 
 
 def test_an_error_in_any_script_can_be_printed(server, client):
-    server.script = lambda request: [server.error(request, 'BadRequest', u'nicht \xe4')]
+    server.script = lambda request: [server.error(request, 'BadRequest', 'nicht \xe4')]
     with pytest.raises(ServerError) as caught:
         client.encode(['a'])
-    assert str(caught.value).endswith(str(u'nicht \xe4'.encode('utf-8') if str is bytes else u'nicht \xe4'))
-    assert caught.value.message == u'nicht \xe4'
+    assert str(caught.value).endswith(str('nicht \xe4'.encode('utf-8') if str is bytes else 'nicht \xe4'))
+    assert caught.value.message == 'nicht \xe4'

@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """Large inputs: divided on the way, whole for the caller."""
+
 import collections
 import subprocess
 import sys
@@ -105,8 +106,9 @@ def test_the_limit_of_the_server_is_kept(make_server, connect):
 
 
 def test_an_error_for_a_part_is_one_for_all(server, client):
-    server.script = lambda request: ([server.error(request, 'Overloaded', 'later')] if 'text 17' in request.texts
-                                     else server.answer(request))
+    server.script = lambda request: (
+        [server.error(request, 'Overloaded', 'later')] if 'text 17' in request.texts else server.answer(request)
+    )
     with pytest.raises(ServerError, match='Overloaded: later'):
         client.encode(texts_of(40))
     assert client.status['num_pending_request'] == 0
@@ -115,7 +117,7 @@ def test_an_error_for_a_part_is_one_for_all(server, client):
 
 
 def test_a_server_that_changes_in_between(server, client):
-    server.script = lambda request: [server.result(request, vectors(request.texts)[:, :len(server.requests) + 1])]
+    server.script = lambda request: [server.result(request, vectors(request.texts)[:, : len(server.requests) + 1])]
     with pytest.raises(ProtocolError, match='other options'):
         client.encode(texts_of(40))
 

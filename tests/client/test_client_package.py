@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
 """What is packed: one module that stands alone, its types, and one version."""
+
 import ast
 import io
 import os
@@ -39,6 +40,20 @@ def test_it_imports_numpy_pyzmq_and_the_standard_library_alone():
             imported.update(alias.name.split('.')[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.split('.')[0])
-    standard = {'__future__', 'collections', 'contextlib', 'itertools', 'json', 'logging', 'math', 'os', 'random', 'sys',
-                'threading', 'time', 'uuid', 'warnings'}
+    standard = {
+        '__future__',
+        'collections',
+        'contextlib',
+        'itertools',
+        'json',
+        'logging',
+        'math',
+        'os',
+        'random',
+        'sys',
+        'threading',
+        'time',
+        'uuid',
+        'warnings',
+    }
     assert imported - standard == {'numpy', 'zmq', 'tqdm'}  # the last only when a progress bar is asked for

@@ -123,7 +123,7 @@ def test_who_is_no_proxy_of_ours_is_not_healthy(check: ModuleType, tmp_path: Pat
 
 
 @pytest.mark.parametrize('error', [
-    ServerError('TooLarge', 'this is\n too large', 1), ProtocolError('the answer can not be used'),
+    ServerError('TooLarge', 'this is\n too large', 1), ProtocolError('the answer cannot be used'),
     RuntimeError('this client is closed'), ValueError('no address'), zmq.ZMQError(24), OSError(24, 'too many files'),
     AttributeError('it is a list'),
 ], ids=lambda error: type(error).__name__)  # fmt: skip
@@ -228,7 +228,7 @@ def test_options_that_can_not_be_read_are_a_reason_and_stay_unsaid(
     """Exit code 2 is reserved by Docker. A word in the wrong place may be a key."""
     monkeypatch.setattr(check, 'find_processes', lambda: iter([process(check, *words)]))
     assert check.main() == 1
-    expected = 'the options of bert-serving-start, process 7, can not be read\n'
+    expected = 'the options of bert-serving-start, process 7, cannot be read\n'
     assert tuple(capfd.readouterr()) == (expected, '')
 
 
@@ -250,7 +250,7 @@ def test_it_ends_by_itself_whatever_a_process_is_given(tmp_path: Path) -> None:
             [sys.executable, str(DOCKER / 'healthcheck.py')], capture_output=True, text=True, timeout=60
         )
     assert (done.returncode, done.stderr) == (1, '')
-    assert 'process %d, can not be read' % pid in done.stdout
+    assert 'process %d, cannot be read' % pid in done.stdout
     assert 'secret' not in done.stdout
 
 

@@ -307,7 +307,7 @@ class BuildahContainer(Container):
 
 
 class LockedContainer(Container):
-    """As of `docker run --read-only --tmpfs /tmp --user ...`: a file system that can not be written, the entrypoint process 1."""
+    """As of `docker run --read-only --tmpfs /tmp --user ...`: a file system that cannot be written, the entrypoint process 1."""
 
     user = '10001:0'
 

@@ -6,7 +6,6 @@ Python 2.7 and 3, numpy and a client: so that the real client of 1.10 can be the
 is made with default arguments, its version check included. Exits 1 with the first difference.
 """
 
-
 import json
 import os
 import sys
@@ -25,7 +24,8 @@ def replay(case_path, client):
     for k, request in enumerate(case['requests']):
         show_tokens = request.get('show_tokens', False)
         answer = client.encode(
-            request['texts'], is_tokenized=request.get('is_tokenized', False), show_tokens=show_tokens)
+            request['texts'], is_tokenized=request.get('is_tokenized', False), show_tokens=show_tokens
+        )
         array, tokens = answer if show_tokens else (answer, None)
         where = '%s, request %d' % (case['name'], k)
         compare(array, expected['embedding_%d' % k], where)
@@ -35,8 +35,9 @@ def replay(case_path, client):
 
 def compare(array, expected, where):
     if array.shape != expected.shape or array.dtype != expected.dtype:
-        raise AssertionError('%s: %s %s, expected %s %s' % (
-            where, array.dtype, array.shape, expected.dtype, expected.shape))
+        raise AssertionError(
+            '%s: %s %s, expected %s %s' % (where, array.dtype, array.shape, expected.dtype, expected.shape)
+        )
     if array.dtype == np.float32:
         np.testing.assert_allclose(array, expected, rtol=RTOL, atol=ATOL, err_msg=where)
         return

@@ -16,7 +16,7 @@ from bert_serving.server.graph.checkpoint import variable_shapes
 from bert_serving.server.model.config import BertConfig
 from bert_serving.server.model.folder import Model
 
-# No two dimensions are equal, so that swapped axes can not go unnoticed: H is 21, in 3 heads of 7.
+# No two dimensions are equal, so that swapped axes cannot go unnoticed: H is 21, in 3 heads of 7.
 CONFIG = BertConfig(
     vocab_size=37,
     hidden_size=21,

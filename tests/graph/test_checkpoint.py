@@ -149,7 +149,7 @@ def test_damaged_file(tmp_path, variables, kind, content):
     else:
         model = reference.huggingface_model(tmp_path, reference.huggingface_names(variables))
         (tmp_path / 'model.safetensors').write_bytes(content)
-    with pytest.raises(ModelError, match=r'can not be read: .') as error:
+    with pytest.raises(ModelError, match=r'cannot be read: .') as error:
         load_variables(model, ALL)
     assert model.weights in str(error.value)
 
@@ -163,5 +163,5 @@ def test_truncated_file(tmp_path, variables, kind):
         model = reference.huggingface_model(tmp_path, reference.huggingface_names(variables))
         data = tmp_path / 'model.safetensors'
     data.write_bytes(data.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=r'can not be read: .'):
+    with pytest.raises(ModelError, match=r'cannot be read: .'):
         load_variables(model, ALL)

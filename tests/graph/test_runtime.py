@@ -275,7 +275,7 @@ def test_not_loaded_and_closed(graphs):
 
 
 def test_graph_that_is_not_there(tmp_path):
-    with pytest.raises(StartError, match='can not be read: No such file'):
+    with pytest.raises(StartError, match='cannot be read: No such file'):
         GraphEncoder(str(tmp_path / 'none'), threads=1).load()
 
 

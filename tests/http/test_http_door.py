@@ -347,7 +347,7 @@ def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
         assert (answer.status, answer.getheader('connection')) == (status, 'close')
         assert answer.getheader('x-request-id')
         error = body['error'] if b'/v1/' in request_line else body
-        assert 'can not be read as HTTP' in (error.get('description') or error['message'])
+        assert 'cannot be read as HTTP' in (error.get('description') or error['message'])
         assert connection.recv(1) == b'', 'and then it is closed'
     after = series_of(door)
     assert set(after) == set(before), 'every series is there from the start'
@@ -400,7 +400,7 @@ def is_listening(port: int) -> bool:
 
 def test_a_port_that_is_taken_and_a_wrong_address_are_said(open_door: OpenDoor) -> None:
     door = open_door()
-    for host, port, words in (('127.0.0.1', door.port, 'can not be listened on'), ('203.0.113.1', 0, 'can not be listened on'),
+    for host, port, words in (('127.0.0.1', door.port, 'cannot be listened on'), ('203.0.113.1', 0, 'cannot be listened on'),
                               ('no.such.host.invalid', 0, 'is no address')):  # fmt: skip
         with pytest.raises(StartError, match=words):
             FrontDoor(lambda _environ, _start: [], Lanes(1, 1), host, port, 1000)

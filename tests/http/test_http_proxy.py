@@ -142,8 +142,8 @@ def test_keys_and_texts_are_in_no_log_and_on_no_command_line(start: Start, tmp_p
 @pytest.mark.parametrize(
     ('words', 'code', 'says'),
     [
-        (('-http_port', 'TAKEN'), 1, 'can not be listened on'),
-        (('-http_api_key_file', '/no/such/file'), 2, 'can not be read'),
+        (('-http_port', 'TAKEN'), 1, 'cannot be listened on'),
+        (('-http_api_key_file', '/no/such/file'), 2, 'cannot be read'),
         (('-cors', 'example.org'), 2, 'is no origin'),
         (('-ip', 'a b'), 2, 'no address that can be connected to'),
         (('-port', '0'), 2, 'expected the ports of a running server'),

@@ -1,4 +1,4 @@
-"""Every route, with a backend in memory: what comes back, and what is said when it can not."""
+"""Every route, with a backend in memory: what comes back, and what is said when it cannot."""
 
 from __future__ import annotations
 

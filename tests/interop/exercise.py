@@ -6,6 +6,7 @@
 
 The server must have been started with -show_tokens_to_client. Exits with 1 at the first thing that is wrong, and says what.
 """
+
 from __future__ import print_function
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import bert_serving.client
 from bert_serving.client import BertClient, ConcurrentBertClient
 
-TEXTS = [u'hello world', u'the quick brown fox', u'na\u00efve \u4f60\u597d', u'a ||| b']
+TEXTS = ['hello world', 'the quick brown fox', 'na\u00efve \u4f60\u597d', 'a ||| b']
 TOLERANCE = {'rtol': 1e-4, 'atol': 2e-5}
 PATIENCE_MS = 60000
 
@@ -43,17 +44,17 @@ def encoding(bc, alone):
 
 
 def tokens(bc, alone):
-    embedding, shown = bc.encode([u'hello world', u'a ||| b'], show_tokens=True)
-    same(embedding, np.concatenate([alone[u'hello world'], alone[u'a ||| b']]), 'encode with tokens')
+    embedding, shown = bc.encode(['hello world', 'a ||| b'], show_tokens=True)
+    same(embedding, np.concatenate([alone['hello world'], alone['a ||| b']]), 'encode with tokens')
     check(shown[0][0] == '[CLS]' and shown[0][-1] == '[SEP]', 'tokens are %r' % (shown,))
     inner = shown[0][1:-1]
-    same(bc.encode([inner], is_tokenized=True), alone[u'hello world'], 'encode of tokens')
+    same(bc.encode([inner], is_tokenized=True), alone['hello world'], 'encode of tokens')
 
 
 def pairs(bc, alone):
-    shown = bc.encode([u'a ||| b'], show_tokens=True)[1][0]
+    shown = bc.encode(['a ||| b'], show_tokens=True)[1][0]
     check(shown.count('[SEP]') == 2, 'tokens of a pair are %r' % (shown,))
-    same(bc.encode([[u'a', u'|||', u'b']], is_tokenized=True), alone[u'a ||| b'], 'a pair in tokens')
+    same(bc.encode([['a', '|||', 'b']], is_tokenized=True), alone['a ||| b'], 'a pair in tokens')
 
 
 def asynchronous(bc, alone):
@@ -63,8 +64,10 @@ def asynchronous(bc, alone):
     check(len(answers) == len(TEXTS), '%d answers to %d requests' % (len(answers), len(TEXTS)))
     for text, embedding in zip(TEXTS, answers):
         same(embedding, alone[text], 'fetch_all')
-    rows = [response.embedding.shape[0] for response in bc.encode_async(([u'a'] * (number + 1) for number in range(10)),
-                                                                       max_num_batch=8)]
+    rows = [
+        response.embedding.shape[0]
+        for response in bc.encode_async((['a'] * (number + 1) for number in range(10)), max_num_batch=8)
+    ]
     check(sorted(rows) == list(range(1, 9)), 'encode_async gave %r rows' % (rows,))
 
 
@@ -81,11 +84,11 @@ def multicast(bc, alone, connect):
     clone = connect(identity=bc.identity, ignore_all_checks=True)  # 1.10 stumbles over what a clone asks for itself
     if hasattr(clone, 'listen'):
         clone.server_config  # answered, so it has subscribed
-        bc.encode([u'hello world'], blocking=False)
-        same(next(clone.listen()).embedding, alone[u'hello world'], 'what the clone hears')
-        same(bc.fetch_all()[0], alone[u'hello world'], 'what was asked for')
+        bc.encode(['hello world'], blocking=False)
+        same(next(clone.listen()).embedding, alone['hello world'], 'what the clone hears')
+        same(bc.fetch_all()[0], alone['hello world'], 'what was asked for')
     else:
-        same(overheard(clone, lambda: bc.encode([u'hello world'])), alone[u'hello world'], 'what the clone hears')
+        same(overheard(clone, lambda: bc.encode(['hello world'])), alone['hello world'], 'what the clone hears')
     clone.close()
 
 

@@ -46,7 +46,13 @@ def exercise(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
         # The project is not on the path of that Python: it shall use what is installed in its environment.
         clean = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
         done = subprocess.run(
-            [python, *script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean, timeout=200, check=False
+            [python, *script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=clean,
+            timeout=200,
+            check=False,
         )
         print(done.stdout)
         assert done.returncode == 0, done.stdout

@@ -49,7 +49,7 @@ def test_port_0_is_any_free_port_and_a_taken_one_is_named() -> None:
         first, second = make_socket(context, zmq.PULL), make_socket(context, zmq.PULL)
         port = bind_tcp(first, 0, 'port')
         assert port > 0
-        with pytest.raises(StartError, match='-port_out %d: can not listen on it: it is in use' % port):
+        with pytest.raises(StartError, match='-port_out %d: cannot listen on it: it is in use' % port):
             bind_tcp(second, port, 'port_out')
         first.close()
         second.close()
@@ -63,7 +63,7 @@ def test_a_port_that_can_not_be_had_says_why() -> None:
         def bind(self, _address: str) -> None:
             raise zmq.ZMQError(errno.EACCES)
 
-    with pytest.raises(StartError, match='-port 5: can not listen on it: Permission denied'):
+    with pytest.raises(StartError, match='-port 5: cannot listen on it: Permission denied'):
         bind_tcp(Denied(), 5, 'port')  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ Variables of the environment do the rest; `FAKE_WORKER_...=N` is for worker N al
 
 - `_LOADS_SECONDS`, `_SECONDS`: how long it takes to load, and each run;
 - `_GATE`: no run ends before there is a file at that path;
-- `_DIES_AT_START=N`, `_KILLED_AT_START=N`: it says that it can not start; it is killed before it is ready;
+- `_DIES_AT_START=N`, `_KILLED_AT_START=N`: it says that it cannot start; it is killed before it is ready;
 - `_BROKEN_BY`: it is killed before it is ready, once there is a file at that path;
 - `_CRASHES=N`: its compute thread ends by an exception;
 - `_ROOM_MB`: how much memory it may take beyond what it has once it is loaded.

@@ -206,7 +206,7 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_1(option: str) -> None:
             assert server.wait() == 1
             errors = [line for line in server.log.splitlines() if line.startswith('E:')]
             assert len(errors) == 1, server.log
-            assert '%s %d: can not listen on it: it is in use' % (option, port) in errors[0]
+            assert '%s %d: cannot listen on it: it is in use' % (option, port) in errors[0]
             assert 'Traceback' not in server.log
 
 

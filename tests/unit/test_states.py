@@ -36,7 +36,7 @@ def test_a_server_can_be_told_to_drain_and_to_stop_in_every_state(state: ServerS
 
 
 def test_a_server_is_ready_once() -> None:
-    with pytest.raises(IllegalTransition, match='serving can not meet: ready'):
+    with pytest.raises(IllegalTransition, match='serving cannot meet: ready'):
         advance_server(ServerState.SERVING, ServerEvent.READY)
 
 
@@ -46,5 +46,5 @@ def test_a_child_can_die_in_every_state(state: ChildState) -> None:
 
 
 def test_a_child_dies_once() -> None:
-    with pytest.raises(IllegalTransition, match='gone can not meet: exited'):
+    with pytest.raises(IllegalTransition, match='gone cannot meet: exited'):
         advance_child(ChildState.GONE, ChildEvent.EXITED)

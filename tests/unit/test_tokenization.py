@@ -261,7 +261,7 @@ def test_the_last_of_equal_tokens_counts(tmp_path):
 
 @pytest.mark.parametrize('name', ['absent.txt', '.'])
 def test_a_vocabulary_that_can_not_be_read(tmp_path, name):
-    with pytest.raises(ModelError, match=r'can not read the vocabulary .*; -model_dir must be') as caught:
+    with pytest.raises(ModelError, match=r'cannot read the vocabulary .*; -model_dir must be') as caught:
         load_vocab(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.console.formatting import show_bytes, show_count, show_duration
+from bert_serving.server.console.formatting import format_bytes, format_count, format_duration
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from bert_serving.server.console.formatting import show_bytes, show_count, show_
     ],
 )  # fmt: skip
 def test_a_duration_is_short_and_has_no_microseconds(seconds: float, shown: str) -> None:
-    assert show_duration(seconds) == shown
+    assert format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ def test_a_duration_is_short_and_has_no_microseconds(seconds: float, shown: str)
     ],
 )  # fmt: skip
 def test_a_size_has_three_digits_and_its_unit(number: int, shown: str) -> None:
-    assert show_bytes(number) == shown
-    assert show_count(number) == shown.removesuffix('B')
+    assert format_bytes(number) == shown
+    assert format_count(number) == shown.removesuffix('B')

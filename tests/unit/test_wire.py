@@ -48,7 +48,7 @@ from bert_serving.server.protocol.wire import (
     encode_error,
     encode_result,
     encode_status,
-    show_identity,
+    format_identity,
 )
 
 HEADER = JobHeader(1 << 40, 2, 3, 4, 5, 6, 7, True, b'me#\xff', b'11')
@@ -279,7 +279,7 @@ def test_texts_come_out_as_they_went_in_lone_surrogates_too(texts: list[str]) ->
         (b'', 'not JSON'),
         (b'["\xff"]', 'not UTF-8: byte 2'),
         (b'[' * 200_000, 'nested too deeply'),
-        (b'[' + b'1' * 5000 + b']', 'can not be read'),
+        (b'[' + b'1' * 5000 + b']', 'cannot be read'),
     ],
 )
 def test_a_message_that_is_no_json_is_the_clients_fault(payload: bytes, says: str) -> None:
@@ -312,7 +312,7 @@ def test_what_orjson_refuses_and_1_10_took_is_taken() -> None:
     [(b'me', 'me'), (b'\xffa\n', '\\xffa\\x0a'), (b'x' * 100, 'x' * 64 + '...')],
 )
 def test_an_identity_is_shown_printable_and_short(identity: bytes, shown: str) -> None:
-    assert show_identity(identity) == shown
+    assert format_identity(identity) == shown
 
 
 def test_a_very_long_message_is_not_tried_twice() -> None:

@@ -18,6 +18,7 @@ The life of a request::
   There is no thread of ours but the one that pulls the batches of ``encode_async``, and it touches no socket to the
   server.
 """
+
 from __future__ import division, print_function
 
 import collections
@@ -38,8 +39,19 @@ import numpy as np
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-__all__ = ['__version__', 'BertClient', 'ConcurrentBertClient', 'Response', 'Encoded',
-           'ServerError', 'ProtocolError', 'SharedClientError', 'UnsupportedError', 'CancelledError', 'TimeoutError']
+__all__ = [
+    '__version__',
+    'BertClient',
+    'ConcurrentBertClient',
+    'Response',
+    'Encoded',
+    'ServerError',
+    'ProtocolError',
+    'SharedClientError',
+    'UnsupportedError',
+    'CancelledError',
+    'TimeoutError',
+]
 
 __version__ = '2.0.0'
 
@@ -80,8 +92,12 @@ _RECONNECT_OPTIONS = [(zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000), (
 
 # Keepalive finds a peer that has vanished, and keeps a firewall from forgetting the connection. The kernel answers
 # it, so it says nothing about a server that is alive and slow.
-_KEEPALIVE_OPTIONS = [(zmq.TCP_KEEPALIVE, 1), (zmq.TCP_KEEPALIVE_IDLE, 30), (zmq.TCP_KEEPALIVE_INTVL, 10),
-                      (zmq.TCP_KEEPALIVE_CNT, 3)]
+_KEEPALIVE_OPTIONS = [
+    (zmq.TCP_KEEPALIVE, 1),
+    (zmq.TCP_KEEPALIVE_IDLE, 30),
+    (zmq.TCP_KEEPALIVE_INTVL, 10),
+    (zmq.TCP_KEEPALIVE_CNT, 3),
+]
 
 # IMMEDIATE: ZeroMQ takes a request only when there is a connection, and forgets what it holds when that is lost. What
 # has not been answered is kept here, so nothing is lost and no queue grows out of sight. No heartbeat: a server that
@@ -93,8 +109,11 @@ _SENDER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [(zmq.IMMEDIATE, 1),
 # this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the heartbeat, no
 # longer read either, would end the connection. The time of the heartbeat must exceed that of the slowest frame: a
 # large answer is one frame, and a ping is not seen before its end.
-_RECEIVER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [
-    (zmq.RCVHWM, 0), (zmq.HEARTBEAT_IVL, 30 * 1000), (zmq.HEARTBEAT_TIMEOUT, 120 * 1000)]
+_RECEIVER_OPTIONS = (
+    _RECONNECT_OPTIONS
+    + _KEEPALIVE_OPTIONS
+    + [(zmq.RCVHWM, 0), (zmq.HEARTBEAT_IVL, 30 * 1000), (zmq.HEARTBEAT_TIMEOUT, 120 * 1000)]
+)
 
 
 def _native(text):
@@ -166,6 +185,7 @@ class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_count
 
 
 # ---------------------------------------------------------------------------------------------------- connection
+
 
 class _Channel(object):
     """One socket towards one port of the server, and what its monitor tells about the connection."""
@@ -246,8 +266,9 @@ class _Link(object):
         self._sender = self._receiver = self._doorbell = None
         try:
             self._sender = _Channel(self._context, zmq.PUSH, _address(ip, port), _SENDER_OPTIONS)
-            self._receiver = _Channel(self._context, zmq.SUB, _address(ip, port_out),
-                                      _RECEIVER_OPTIONS + [(zmq.SUBSCRIBE, identity)])
+            self._receiver = _Channel(
+                self._context, zmq.SUB, _address(ip, port_out), _RECEIVER_OPTIONS + [(zmq.SUBSCRIBE, identity)]
+            )
             self._doorbell = _Doorbell(self._context)
         except BaseException:
             self.close()
@@ -274,13 +295,19 @@ class _Link(object):
 
     def describe(self):
         """Say which connections stand, for a log line or an error."""
-        missing = ['%s (%s)' % (channel.address, use)
-                   for channel, use in ((self._sender, 'requests'), (self._receiver, 'results')) if not channel.is_up]
+        missing = [
+            '%s (%s)' % (channel.address, use)
+            for channel, use in ((self._sender, 'requests'), (self._receiver, 'results'))
+            if not channel.is_up
+        ]
         if missing:
             return 'no connection to %s' % ' and '.join(missing)
         lost = max(self.session) - 1
-        return 'connected to %s and %s%s' % (self._sender.address, self._receiver.address,
-                                             ', after that was lost %d time(s)' % lost if lost else '')
+        return 'connected to %s and %s%s' % (
+            self._sender.address,
+            self._receiver.address,
+            ', after that was lost %d time(s)' % lost if lost else '',
+        )
 
     def watch(self):
         self._sender.watch()
@@ -362,8 +389,12 @@ class _Patience(object):
             is_due = waited_s >= self._quiet_s and now - self._link.changed_at >= _QUIET_AWAY_S
         if is_due:
             self._quiet_s = 2 * waited_s
-            _warn('waiting for the server for %d s now, with %d request(s) not answered: %s',
-                  waited_s, number, self._link.describe())
+            _warn(
+                'waiting for the server for %d s now, with %d request(s) not answered: %s',
+                waited_s,
+                number,
+                self._link.describe(),
+            )
 
 
 def _warn(message, *arguments):
@@ -381,6 +412,7 @@ def _has_handler(logger):
 
 
 # ------------------------------------------------------------------------------------------------------ messages
+
 
 class _Request(object):
     """What is kept of a request until its answer has come, so that it can be sent again."""
@@ -464,8 +496,9 @@ def _read_reply(frames, request_id, rows):
         header = json.loads(frames[1].bytes.decode('utf-8'))
         error = header.get('error')
         if isinstance(error, dict):
-            return _Reply(request_id, header, None,
-                          ServerError(error.get('type', 'Error'), error.get('message', ''), request_id))
+            return _Reply(
+                request_id, header, None, ServerError(error.get('type', 'Error'), error.get('message', ''), request_id)
+            )
         reply = _Reply(request_id, header, frames[2] if len(frames) == 4 else None)
         if rows != 0:
             came = len(reply.array)
@@ -477,8 +510,14 @@ def _read_reply(frames, request_id, rows):
                     raise ValueError('%s of %d rows for %d' % (name, len(values), came))
         return reply
     except Exception as reason:  # whatever is wrong with it: who waits for it must be told
-        return _Reply(request_id, None, None, ProtocolError(_native(
-            'the answer to request %d cannot be used: %s: %s' % (request_id, type(reason).__name__, reason))))
+        return _Reply(
+            request_id,
+            None,
+            None,
+            ProtocolError(
+                _native('the answer to request %d cannot be used: %s: %s' % (request_id, type(reason).__name__, reason))
+            ),
+        )
 
 
 def _is_shutting_down(reply):
@@ -499,6 +538,7 @@ def _dump(rows):
 
 
 # --------------------------------------------------------------------------------------------------------- input
+
 
 class _Texts(object):
     """The rows of one ``encode``, checked, and cut into native lists only piece by piece.
@@ -544,8 +584,10 @@ class _TokenIds(object):
         for index, row in enumerate(self._rows):
             for position, value in enumerate(_sequence(row, 'element %d of "texts"' % index)):
                 if not isinstance(value, _INTEGER_TYPES) or isinstance(value, bool):
-                    raise TypeError('token %d of element %d of "texts" must be an int, but is a %s'
-                                    % (position, index, type(value).__name__))
+                    raise TypeError(
+                        'token %d of element %d of "texts" must be an int, but is a %s'
+                        % (position, index, type(value).__name__)
+                    )
 
     def __len__(self):
         return len(self._rows)
@@ -557,8 +599,10 @@ class _TokenIds(object):
 def _sequence(value, name):
     """A list, tuple or array as it is, a Series as an array."""
     if isinstance(value, _STRING_TYPES + (bytes,)):
-        raise TypeError('%s must be a list of strings, but is one %s: did you mean a list with this one in it?'
-                        % (name, type(value).__name__))
+        raise TypeError(
+            '%s must be a list of strings, but is one %s: did you mean a list with this one in it?'
+            % (name, type(value).__name__)
+        )
     if not isinstance(value, (list, tuple)):
         if not hasattr(value, '__array__'):
             raise TypeError('%s must be a list, but is a %s' % (name, type(value).__name__))
@@ -609,9 +653,9 @@ class _Answer(object):
         """Take in the rows from ``start`` on; return how many."""
         count = self.put_array(start, reply.array)
         if reply.tokens:
-            self._tokens[start:start + count] = reply.tokens
+            self._tokens[start : start + count] = reply.tokens
         if reply.token_counts:
-            self.token_counts[start:start + count] = reply.token_counts
+            self.token_counts[start : start + count] = reply.token_counts
         self.missing -= count
         return count
 
@@ -632,13 +676,18 @@ class _Answer(object):
             self.array = np.zeros((self._rows,) + part.shape[1:], dtype=part.dtype)
             return
         have, need = self.array.shape[1:], part.shape[1:]
-        if self.array.dtype != part.dtype or have[1:] != need[1:] or (
-                len(need) < 2 and have != need and not self._is_ragged):
-            raise ProtocolError('rows of %s %s and of %s %s cannot be one answer: was the server started anew with '
-                                'other options?' % (self.array.dtype, have, part.dtype, need))
+        if (
+            self.array.dtype != part.dtype
+            or have[1:] != need[1:]
+            or (len(need) < 2 and have != need and not self._is_ragged)
+        ):
+            raise ProtocolError(
+                'rows of %s %s and of %s %s cannot be one answer: was the server started anew with '
+                'other options?' % (self.array.dtype, have, part.dtype, need)
+            )
         if need[:1] > have[:1]:
             wider = np.zeros((self._rows,) + need, dtype=part.dtype)
-            wider[:, :have[0]] = self.array
+            wider[:, : have[0]] = self.array
             self.array = wider
 
 
@@ -711,13 +760,15 @@ def _progress_bar(total, stacklevel):
     try:
         from tqdm import tqdm
     except ImportError:
-        warnings.warn('no progress can be shown without tqdm: pip install "bert-serving-client[progress]"',
-                      stacklevel=stacklevel)
+        warnings.warn(
+            'no progress can be shown without tqdm: pip install "bert-serving-client[progress]"', stacklevel=stacklevel
+        )
         return _NoProgress()
     return tqdm(total=total)
 
 
 # ------------------------------------------------------------------------------------------------------- courier
+
 
 class _Deadline(object):
     """The end of a wait for the server, ``timeout_ms`` after it began; never, if that is negative."""
@@ -805,9 +856,11 @@ class _Courier(object):
             if deadline:
                 seconds = deadline.seconds_left
                 if seconds <= 0:
-                    raise TimeoutError('no response from the server within "timeout"=%d ms (%s): is it running? are '
-                                       '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
-                                       % (deadline.timeout_ms, self._link.describe()))
+                    raise TimeoutError(
+                        'no response from the server within "timeout"=%d ms (%s): is it running? are '
+                        '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
+                        % (deadline.timeout_ms, self._link.describe())
+                    )
                 patience.tick(len(self._pending))
             self._link.wait(seconds, to_send=bool(self._unsent))
 
@@ -890,6 +943,7 @@ def _closed_error():
 
 # -------------------------------------------------------------------------------------------------------- client
 
+
 class BertClient(object):
     """A client of one BertServer.
 
@@ -920,9 +974,20 @@ class BertClient(object):
     :raises TimeoutError: the server did not answer the checks within ``timeout``
     """
 
-    def __init__(self, ip='localhost', port=5555, port_out=5556, output_fmt='ndarray', show_server_config=False,
-                 identity=None, check_version=True, check_length=True, check_token_info=True, ignore_all_checks=False,
-                 timeout=-1):
+    def __init__(
+        self,
+        ip='localhost',
+        port=5555,
+        port_out=5556,
+        output_fmt='ndarray',
+        show_server_config=False,
+        identity=None,
+        check_version=True,
+        check_length=True,
+        check_token_info=True,
+        ignore_all_checks=False,
+        timeout=-1,
+    ):
         if output_fmt not in ('ndarray', 'list'):
             raise AttributeError('"output_fmt" must be "ndarray" or "list", but is %r' % (output_fmt,))
         self.ip = ip
@@ -953,7 +1018,8 @@ class BertClient(object):
             raise AttributeError(
                 'version mismatch: the server speaks protocol %s and this client %s. Install versions that fit with '
                 '"pip install -U bert-serving-server bert-serving-client", or switch the check off with '
-                '"BertClient(check_version=False)"' % (config.get('server_version'), PROTOCOL_VERSION))
+                '"BertClient(check_version=False)"' % (config.get('server_version'), PROTOCOL_VERSION)
+            )
         if length:
             limit = config.get('max_seq_len')
             self.length_limit = None if limit in (None, 'NONE', 'none') else int(limit)
@@ -1049,8 +1115,11 @@ class BertClient(object):
             return embedding
         tokens = answer.tokens
         if not tokens:
-            warnings.warn('"show_tokens=True", but the server does not show tokens to clients: start it with '
-                          '"-show_tokens_to_client", or use "encode(show_tokens=False)"', stacklevel=2)
+            warnings.warn(
+                '"show_tokens=True", but the server does not show tokens to clients: start it with '
+                '"-show_tokens_to_client", or use "encode(show_tokens=False)"',
+                stacklevel=2,
+            )
             return embedding
         return embedding, tokens
 
@@ -1096,8 +1165,9 @@ class BertClient(object):
         """Whether both connections to the server stand, as far as the last call knows."""
         return self._courier.is_connected
 
-    def encode_async(self, batch_generator, max_num_batch=None, delay=0.1, is_tokenized=False, show_tokens=False,
-                     show_progress=False):
+    def encode_async(
+        self, batch_generator, max_num_batch=None, delay=0.1, is_tokenized=False, show_tokens=False, show_progress=False
+    ):
         """Encode batch after batch while they are being made, and yield the results in the order of arrival.
 
         ::
@@ -1224,11 +1294,14 @@ class BertClient(object):
     def _claimed(self):
         """For the time of one call this client is the caller's alone."""
         if os.getpid() != self._pid:
-            raise SharedClientError('this BertClient was made in process %d and is used in process %d: sockets do not '
-                                    'survive a fork, make a client in each process' % (self._pid, os.getpid()))
+            raise SharedClientError(
+                'this BertClient was made in process %d and is used in process %d: sockets do not '
+                'survive a fork, make a client in each process' % (self._pid, os.getpid())
+            )
         if not self._busy.acquire(False):
-            raise SharedClientError('this BertClient is in use by another thread: make one in each thread, or use '
-                                    'ConcurrentBertClient')
+            raise SharedClientError(
+                'this BertClient is in use by another thread: make one in each thread, or use ConcurrentBertClient'
+            )
         try:
             if self._courier.is_closed:
                 raise _closed_error()
@@ -1254,12 +1327,17 @@ class BertClient(object):
     def _checked(self, texts, is_tokenized):
         rows = _Texts(texts, is_tokenized)
         if self.length_limit is None:
-            warnings.warn('the server has no "max_seq_len": it takes the longest text of each batch, so restricting '
-                          'the length of the texts here makes it faster', stacklevel=3)
+            warnings.warn(
+                'the server has no "max_seq_len": it takes the longest text of each batch, so restricting '
+                'the length of the texts here makes it faster',
+                stacklevel=3,
+            )
         elif self.length_limit and rows.has_longer_than(self.length_limit):
-            warnings.warn('some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
-                          'with a larger one, or silence this with "BertClient(check_length=False)"'
-                          % self.length_limit, stacklevel=3)
+            warnings.warn(
+                'some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
+                'with a larger one, or silence this with "BertClient(check_length=False)"' % self.length_limit,
+                stacklevel=3,
+            )
         return rows
 
     def _response(self, reply):
@@ -1305,8 +1383,10 @@ class BertClient(object):
         payload = rows.dump(0, len(rows))
         limit = self._known_message_bytes
         if limit and len(payload) > limit:
-            raise ValueError('these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
-                             'at a time, or let a blocking "encode" divide them' % (len(rows), len(payload), limit))
+            raise ValueError(
+                'these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
+                'at a time, or let a blocking "encode" divide them' % (len(rows), len(payload), limit)
+            )
         self._courier.post(payload, len(rows), mailbox)
 
     def _ask_for_details(self, rows, options, needs, cancelled):
@@ -1319,8 +1399,10 @@ class BertClient(object):
         """See to it that the server of this connection has these extensions."""
         missing = needs - self._limits(deadline, cancelled).extensions
         if missing:
-            raise UnsupportedError('the server does not advertise %s among the "extensions" of its configuration: it is '
-                                   'older than this client, so use "encode"' % ', '.join(sorted(missing)))
+            raise UnsupportedError(
+                'the server does not advertise %s among the "extensions" of its configuration: it is '
+                'older than this client, so use "encode"' % ', '.join(sorted(missing))
+            )
 
     def _encode_in_chunks(self, rows, show_progress, options=None, needs=frozenset(), cancelled=None):
         mailbox = _Mailbox()
@@ -1377,8 +1459,10 @@ class BertClient(object):
                 payload = rows.dump(start, start + count)
             while limits.message_bytes and len(payload) > limits.message_bytes:
                 if count == 1:
-                    raise ValueError('element %d of "texts" makes a request of %d bytes, but the server takes at most '
-                                     '%d' % (start, len(payload), limits.message_bytes))
+                    raise ValueError(
+                        'element %d of "texts" makes a request of %d bytes, but the server takes at most '
+                        '%d' % (start, len(payload), limits.message_bytes)
+                    )
                 count //= 2
                 payload = rows.dump(start, start + count)
             yield start, count, payload
@@ -1404,8 +1488,10 @@ class BertClient(object):
                         if not mailbox and (error or producer.has_ended):
                             break
                         oldest = next(iter(mailbox.waiting.values()), None)
-                        self._courier.pump(lambda: mailbox.arrived or not error and producer.has_news(mailbox),
-                                           self._deadline(max(resumed_at, oldest.since)) if oldest else None)
+                        self._courier.pump(
+                            lambda: mailbox.arrived or not error and producer.has_news(mailbox),
+                            self._deadline(max(resumed_at, oldest.since)) if oldest else None,
+                        )
                     if not mailbox.arrived:
                         break
                     response = self._response(mailbox.take())
@@ -1571,8 +1657,10 @@ class ConcurrentBertClient(BertClient):
     def _connection(self):
         """An idle connection, or a new one, or the next that becomes idle."""
         if os.getpid() != self._pid:
-            raise SharedClientError('this ConcurrentBertClient was made in process %d and is used in process %d: make '
-                                    'one in each process' % (self._pid, os.getpid()))
+            raise SharedClientError(
+                'this ConcurrentBertClient was made in process %d and is used in process %d: make '
+                'one in each process' % (self._pid, os.getpid())
+            )
         client = self._idle_one() or self._new_one()
         client.timeout = self.timeout  # which may have been set since
         try:
@@ -1595,8 +1683,10 @@ class ConcurrentBertClient(BertClient):
                     self._num_made += 1
                     return None
                 if deadline.seconds_left <= 0:
-                    raise TimeoutError('none of the %d connections became free within "timeout"=%d ms: try a larger '
-                                       '"max_concurrency"' % (self.max_concurrency, self.timeout))
+                    raise TimeoutError(
+                        'none of the %d connections became free within "timeout"=%d ms: try a larger '
+                        '"max_concurrency"' % (self.max_concurrency, self.timeout)
+                    )
                 self._changed.wait(min(deadline.seconds_left, _TICK_S))
 
     def _new_one(self):

@@ -6,8 +6,17 @@ from typing import Any, Literal, NamedTuple, Protocol, overload
 from numpy.typing import NDArray
 
 __all__ = [
-    '__version__', 'BertClient', 'ConcurrentBertClient', 'Response', 'Encoded',
-    'ServerError', 'ProtocolError', 'SharedClientError', 'UnsupportedError', 'CancelledError', 'TimeoutError',
+    '__version__',
+    'BertClient',
+    'ConcurrentBertClient',
+    'Response',
+    'Encoded',
+    'ServerError',
+    'ProtocolError',
+    'SharedClientError',
+    'UnsupportedError',
+    'CancelledError',
+    'TimeoutError',
 ]
 
 __version__: str
@@ -20,7 +29,9 @@ class _Array(Protocol):
 
 # Lists are invariant, hence the unions.
 _Tokens = list[str] | tuple[str, ...] | NDArray[Any]
-_Sentences = list[str] | tuple[str, ...] | list[list[str]] | list[tuple[str, ...]] | list[_Tokens] | tuple[_Tokens, ...] | _Array
+_Sentences = (
+    list[str] | tuple[str, ...] | list[list[str]] | list[tuple[str, ...]] | list[_Tokens] | tuple[_Tokens, ...] | _Array
+)
 
 # An array, or nested lists of floats with output_fmt='list': the caller knows which.
 _Embedding = Any

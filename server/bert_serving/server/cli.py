@@ -1,6 +1,6 @@
 """The console commands: parse, run, turn signals into orders and errors into exit codes.
 
-Exit codes: 0 stopped as asked, 1 a failure while starting or serving, 2 options or a model that can not work.
+Exit codes: 0 stopped as asked, 1 a failure while starting or serving, 2 options or a model that cannot work.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class ServingError(Exception):
 
 
 class UsageError(ServingError):
-    """An option has a value that can not work; nothing was started."""
+    """An option has a value that cannot work; nothing was started."""
 
     exit_code = 2
 
@@ -35,11 +35,11 @@ class StartError(ServingError):
 
 
 class ChildDied(ServingError):
-    """A process that the server can not do without has ended while it was serving."""
+    """A process that the server cannot do without has ended while it was serving."""
 
 
 class RequestError(ServingError):
-    """One request can not be answered; the reason goes back to the client that asked, and harms nobody else.
+    """One request cannot be answered; the reason goes back to the client that asked, and harms nobody else.
 
     `type` is one word for programs to branch on; it is part of the wire (`{"error": {"type", "message"}}`).
     """

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .console.formatting import show_duration
+from .console.formatting import format_duration
 
 ACTIVE_S = 180.0
 """A client is active when its last data request is no older."""
@@ -262,7 +262,7 @@ def summarize(outcomes: Outcomes, restarts: int, seconds: float) -> str:
     facts = {
         'rows': outcomes.rows_done,
         'requests': outcomes.published,
-        'uptime': show_duration(seconds),
+        'uptime': format_duration(seconds),
         'errors': outcomes.errors,
         'dropped': outcomes.dropped,
         'restarts': restarts,

@@ -34,7 +34,7 @@ def socket_folder() -> Iterator[str]:
     It lies in `ZEROMQ_SOCK_TMP_DIR`, as 1.10's sockets did, or in the system's folder for temporary files.
 
     Raises:
-        StartError: the folder can not be made, or its path is too long for a Unix socket.
+        StartError: the folder cannot be made, or its path is too long for a Unix socket.
     """
     parent = os.environ.get('ZEROMQ_SOCK_TMP_DIR') or tempfile.gettempdir()
     with temporary_folder(parent, 'ZEROMQ_SOCK_TMP_DIR') as folder:
@@ -80,7 +80,7 @@ def temporary_folder(parent: str, variable: str) -> Iterator[str]:
     """A new folder in `parent`, private to this user; removed at the end.
 
     Raises:
-        StartError: it can not be made; the message names the environment `variable` that chooses the parent.
+        StartError: it cannot be made; the message names the environment `variable` that chooses the parent.
     """
     try:
         folder = tempfile.mkdtemp(prefix='bert-serving-', dir=parent)
@@ -123,7 +123,7 @@ def bind_tcp(listener: Socket, port: int, option: str) -> int:
                      'another port'  # fmt: skip
         else:
             reason = str(error)
-        raise StartError('-%s %d: can not listen on it: %s' % (option, port, reason)) from None
+        raise StartError('-%s %d: cannot listen on it: %s' % (option, port, reason)) from None
     return int(listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
 
 

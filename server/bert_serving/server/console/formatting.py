@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def show_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`0.4s`, `12s`, `3m05s`, `2h03m05s`, `3d02h03m`."""
     if seconds < 9.95:
         return '%.1fs' % seconds
@@ -17,12 +17,12 @@ def show_duration(seconds: float) -> str:
     return '%dm%02ds' % (minutes, secs) if minutes else '%ds' % secs
 
 
-def show_bytes(number: int) -> str:
+def format_bytes(number: int) -> str:
     """`512B`, `43.3MB`, `1.34GB`, in powers of ten."""
     return _show(number, 'B')
 
 
-def show_count(number: int) -> str:
+def format_count(number: int) -> str:
     """`512`, `22.7M`."""
     return _show(number, '')
 

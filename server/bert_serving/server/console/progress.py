@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
-from .formatting import show_bytes, show_duration
+from .formatting import format_bytes, format_duration
 from .terminal import ERASE_LINE, line_width
 
 QUIET_S = 2.0
@@ -29,7 +29,7 @@ BAR = 24
 """Columns of the bar."""
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with a stage of the work, the bytes of it that are done, and all of them; 0 if these can not be counted."""
+"""Called with a stage of the work, the bytes of it that are done, and all of them; 0 if these cannot be counted."""
 
 
 def say_nothing(_stage: str, _done: int, _total: int) -> None:
@@ -49,7 +49,7 @@ class Progress:
         if not self.total:
             return self.stage
         return '%s: %s of %s, %d%%' % (
-            self.stage, show_bytes(self.done), show_bytes(self.total), 100 * self.done // self.total)  # fmt: skip
+            self.stage, format_bytes(self.done), format_bytes(self.total), 100 * self.done // self.total)  # fmt: skip
 
     def draw(self) -> str:
         """As a bar with the words beside it."""
@@ -85,7 +85,7 @@ class ProgressDisplay:
         if self._latest is None or now < self._next:
             return
         self._next = now + (LINE_EVERY_S if self._stream is None else DRAW_EVERY_S)
-        since = show_duration(now - self._began)
+        since = format_duration(now - self._began)
         if self._stream is None:
             self._log('%s (%s)' % (self._latest.describe(), since))
             return

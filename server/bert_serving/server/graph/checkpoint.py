@@ -160,7 +160,7 @@ def _readable(path: str) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGED, tf.errors.OpError, safetensors.SafetensorError) as error:
-        raise ModelError('%s can not be read: %s' % (path, str(error) or type(error).__name__)) from error
+        raise ModelError('%s cannot be read: %s' % (path, str(error) or type(error).__name__)) from error
 
 
 _DAMAGED = (OSError, ValueError, IndexError, RuntimeError)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..console.formatting import show_bytes, show_count
+from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
 from ..console.progress import OnProgress, say_nothing
 from ..errors import ModelError, StartError
@@ -42,7 +42,7 @@ from .tf import tf
 # runtime pads those). LayerNorm in plain ops is faster than the fused one up to some hundred tokens.
 SMALL_RUN = 80
 
-# A protobuf message can not be longer, and a graph is one message; its ops take some of that beside the weights.
+# A protobuf message cannot be longer, and a graph is one message; its ops take some of that beside the weights.
 _LARGEST_GRAPH = 2**31 - 1
 _ROOM_FOR_OPS = 2**24
 
@@ -122,7 +122,7 @@ def export(spec: GraphSpec, path: str, log: logging.Logger = _log, on_progress: 
     shapes = spec.variable_shapes()
     _check_size(spec, shapes)
     parameters = sum(map(math.prod, shapes.values()))
-    with timed(log, 'load checkpoint', variables=len(shapes), parameters=show_count(parameters)):
+    with timed(log, 'load checkpoint', variables=len(shapes), parameters=format_count(parameters)):
         on_read = partial(on_progress, 'read the weights')
         variables = checkpoint.load_variables(model, shapes, _Meter(on_read, 4 * parameters).count)
     with timed(log, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
@@ -132,7 +132,7 @@ def export(spec: GraphSpec, path: str, log: logging.Logger = _log, on_progress: 
     with timed(log, 'freeze') as facts:
         on_progress('freeze the graph', 0, 0)
         frozen = graph.as_graph_def().SerializeToString(deterministic=True)
-        facts['size'] = show_bytes(len(frozen))
+        facts['size'] = format_bytes(len(frozen))
     with timed(log, 'write graph to: %s' % path, bytes=len(frozen)):
         _write_atomically(path, frozen, partial(on_progress, 'write the graph'))
     return GraphInfo(path, len(frozen), width, dtype, time.monotonic() - started)
@@ -200,7 +200,7 @@ def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:
     size = sum(item * math.prod(shape) for shape in shapes.values()) + _ROOM_FOR_OPS
     if size > _LARGEST_GRAPH:
         raise ModelError(
-            'the graph of %s would be %.2f GiB, but a TensorFlow graph can not exceed 2 GiB: pool a lower layer, or '
+            'the graph of %s would be %.2f GiB, but a TensorFlow graph cannot exceed 2 GiB: pool a lower layer, or '
             'take a smaller model' % (spec.model.weights, size / 2**30)
         )
 
@@ -219,4 +219,4 @@ def _write_atomically(path: str, data: bytes, on_written: Callable[[int, int], N
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
     except OSError as error:
-        raise StartError('the graph can not be written to %s: %s' % (path, error.strerror)) from error
+        raise StartError('the graph cannot be written to %s: %s' % (path, error.strerror)) from error

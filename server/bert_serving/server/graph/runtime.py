@@ -203,7 +203,7 @@ def _read_graph(path: str) -> Any:
         with open(path, 'rb') as file:
             graph_def.ParseFromString(file.read())
     except OSError as error:
-        raise StartError('the graph %s can not be read: %s' % (path, error.strerror)) from error
+        raise StartError('the graph %s cannot be read: %s' % (path, error.strerror)) from error
     return graph_def
 
 

@@ -52,7 +52,7 @@ IsGone = Callable[[], bool]
 class Encoding:
     """What the server answered: `array` is [B, D] or [B, T, D] (of `tokenize`: ids, [B, T]).
 
-    `tokens` is '' where the server does not show them, `counts` None where it can not count them (release 1.10).
+    `tokens` is '' where the server does not show them, `counts` None where it cannot count them (release 1.10).
     """
 
     array: NDArray[np.generic]
@@ -104,9 +104,7 @@ class ServerBackend:
             try:
                 encoded = client.tokenize(rows.items, rows.form == 'tokens', cancelled=cancelled)
             except UnsupportedError:
-                raise Fault(
-                    'NotImplemented', 'the server behind can not tokenise only: it is of release 1.10'
-                ) from None
+                raise Fault('NotImplemented', 'the server behind cannot tokenise only: it is of release 1.10') from None
             return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
 
     def report(self, max_age_s: float = STATUS_AGE_S) -> Report:
@@ -150,7 +148,7 @@ class ServerBackend:
             except TimeoutError:
                 raise patience.fault_of_timeout() from None
             except ProtocolError as error:
-                raise Fault('BadGateway', 'the answer of the server behind can not be read: %s' % error) from None
+                raise Fault('BadGateway', 'the answer of the server behind cannot be read: %s' % error) from None
             except (TypeError, ValueError) as error:
                 raise Fault('BadRequest', str(error), type_name=type(error).__name__) from None
             except RuntimeError as error:

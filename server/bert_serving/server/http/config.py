@@ -40,7 +40,7 @@ class HttpConfig:
         """What `settings` say.
 
         Raises:
-            UsageError: the file of keys can not be read or is empty, a key has characters that no header can have, or
+            UsageError: the file of keys cannot be read or is empty, a key has characters that no header can have, or
                 an origin is none.
         """
         keys = read_keys(settings.http_api_key_file) if settings.http_api_key_file else []
@@ -87,7 +87,7 @@ def read_keys(path: str) -> list[str]:
             lines = [line.strip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else 'it is no text'
-        raise UsageError('-http_api_key_file: %s can not be read: %s' % (path, why)) from None
+        raise UsageError('-http_api_key_file: %s cannot be read: %s' % (path, why)) from None
     keys = [line for line in lines if line and not line.startswith('#')]
     if not keys:
         raise UsageError('-http_api_key_file: there is no key in %s' % path)

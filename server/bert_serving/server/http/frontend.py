@@ -155,7 +155,7 @@ def _refuse_what_is_unread(error: Error) -> Fault:
     if isinstance(error, RequestEntityTooLarge):
         return make_refusal('TooLarge')
     kinds = {RequestHeaderFieldsTooLarge: 'HeadersTooLarge', ServerNotImplemented: 'NotImplemented'}
-    return Fault(kinds.get(type(error), 'BadRequest'), 'this can not be read as HTTP: %s' % error.body)
+    return Fault(kinds.get(type(error), 'BadRequest'), 'this cannot be read as HTTP: %s' % error.body)
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]
@@ -171,7 +171,7 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         super().maintenance(now)
         for channel in list(self.active_channels.values()):
             if channel.total_outbufs_len and channel.last_activity < now - self.adj.channel_timeout:
-                channel.handle_close()  # here: a socket that can not be written to has no turn in the loop
+                channel.handle_close()  # here: a socket that cannot be written to has no turn in the loop
 
 
 class FrontDoor:
@@ -266,7 +266,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(
-            '-http_port: %s:%d can not be listened on: %s; is another server running there?'
+            '-http_port: %s:%d cannot be listened on: %s; is another server running there?'
             % (host, port, error.strerror)
         ) from None
     return listener

@@ -183,8 +183,8 @@ _FAULTS = {
     415: 'The body is compressed',
     429: 'Too many requests are waiting: try again after the seconds of Retry-After',
     500: 'A fault of the server',
-    501: 'The server behind can not do this',
-    502: 'The answer of the server behind can not be read',
+    501: 'The server behind cannot do this',
+    502: 'The answer of the server behind cannot be read',
     503: 'The server behind is not there, or shutting down',
     504: 'The time limit is over',
 }

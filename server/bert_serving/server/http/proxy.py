@@ -54,8 +54,8 @@ def serve(
     """Serve until a signal; `on_ready` is told when requests are welcome.
 
     Raises:
-        UsageError: options, or a server's address, that can not work.
-        StartError: the port can not be listened on.
+        UsageError: options, or a server's address, that cannot work.
+        StartError: the port cannot be listened on.
     """
     config = HttpConfig.from_settings(settings)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began doubles the page, and nobody asks for it

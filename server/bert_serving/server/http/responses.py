@@ -89,7 +89,9 @@ def embeddings_answer(
 def fit_dimensions(array: Array, dimensions: int | None) -> Array:
     """[B, D] as little-endian float32 [B, dimensions]: cut, and scaled to length 1; as it is without `dimensions`."""
     if array.ndim != 2:
-        message = 'this server answers a vector for each token (-pooling_strategy NONE), which this route can not: use /encode'
+        message = (
+            'this server answers a vector for each token (-pooling_strategy NONE), which this route cannot: use /encode'
+        )
         raise Fault('BadRequest', message)
     if dimensions is None:
         return np.ascontiguousarray(array, dtype='<f4')

@@ -1,6 +1,6 @@
 """The dimensions of a BERT, read from the JSON beside its weights, and what they allow the options to ask.
 
-Called by the parent before it starts any process (`model_dir.py`), and by the exporter, to which the config travels
+Called by the parent before it starts any process (`model/folder.py`), and by the exporter, to which the config travels
 as JSON. Pure but for reading the one file; imports no TensorFlow.
 """
 
@@ -177,7 +177,7 @@ def read_json_object(path: str) -> Mapping[str, Any]:
         with open(path, encoding='utf-8') as file:
             values = json.load(file)
     except OSError as error:
-        raise ModelError('%s can not be read: %s' % (path, error.strerror)) from error
+        raise ModelError('%s cannot be read: %s' % (path, error.strerror)) from error
     except ValueError as error:
         raise ModelError('%s is not JSON: %s' % (path, error)) from error
     if not isinstance(values, dict):

@@ -28,7 +28,7 @@ def free_gpus(most: int) -> list[int]:
     """The ids of at most `most` GPUs that are neither busy nor full, the emptiest first; [] where there is none.
 
     Raises:
-        ImportError: GPUtil can not be imported (it needs `distutils`: install setuptools on Python 3.12 and later).
+        ImportError: GPUtil cannot be imported (it needs `distutils`: install setuptools on Python 3.12 and later).
     """
     import GPUtil
 
@@ -52,7 +52,7 @@ def plan_devices(
     try:
         gpus = find_gpus(num_worker)
     except ImportError as error:
-        return DevicePlan(on_cpu, ('the GPUs can not be listed (%s): all workers run on the CPU' % error,))
+        return DevicePlan(on_cpu, ('the GPUs cannot be listed (%s): all workers run on the CPU' % error,))
     if not gpus:
         return DevicePlan(on_cpu, ('no GPU is free: all workers run on the CPU; give -cpu if that is what you want',))
     warnings = []

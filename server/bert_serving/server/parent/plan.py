@@ -1,6 +1,6 @@
 """The plan of a server: what the options and the model's files say together, before any process is started.
 
-Made in the thread that calls `BertServer.start`, so that what can not work is said there.
+Made in the thread that calls `BertServer.start`, so that what cannot work is said there.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from typing import Any
 import zmq
 
 from ..console import logs
-from ..console.formatting import show_bytes, show_duration
+from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
 from ..errors import ChildDied, ServingError, StartError
 from ..options.settings import Settings
@@ -77,7 +77,7 @@ class BertServer(threading.Thread):
     sink_module = 'bert_serving.server.sink.sink'
     http_module = 'bert_serving.server.http.proxy'
     sink_bounds: Mapping[str, Any] = {}
-    """Those of `assembly.bounds.Bounds` that are not the default."""
+    """Those of `sink.bounds.Bounds` that are not the default."""
     patience = PATIENCE
     """With children that die."""
 
@@ -211,7 +211,7 @@ class BertServer(threading.Thread):
         if self._was_ready or outcomes.published:
             logger.info('terminated! %s', summarize(outcomes, sum(self._count_restarts().values()), seconds))
         else:
-            logger.info('terminated! it never became ready (%s)', show_duration(seconds))
+            logger.info('terminated! it never became ready (%s)', format_duration(seconds))
 
     @contextlib.contextmanager
     def _belongings(self) -> Iterator[None]:
@@ -322,8 +322,8 @@ class BertServer(threading.Thread):
             facts = self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING, display)
         if facts is None:
             return None
-        logger.info('optimized graph is stored at: %s (%s, %s)', path, show_bytes(facts['bytes']),
-                    show_duration(time.monotonic() - started))  # fmt: skip
+        logger.info('optimized graph is stored at: %s (%s, %s)', path, format_bytes(facts['bytes']),
+                    format_duration(time.monotonic() - started))  # fmt: skip
         return path
 
     def _start_children(self, graph: str) -> None:
@@ -421,7 +421,7 @@ class BertServer(threading.Thread):
             http = '' if self.http_port is None else ' http_port=%d' % self.http_port
             self._was_ready = True
             logger.info('all set, ready to serve request! port=%d port_out=%d%s start=%s', self.port, self.port_out, http,
-                        show_duration(time.monotonic() - self._began))  # fmt: skip
+                        format_duration(time.monotonic() - self._began))  # fmt: skip
             self.is_ready.set()
             self._settled.set()
 

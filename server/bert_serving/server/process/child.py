@@ -72,7 +72,7 @@ class Reporter(ReportReady, Protocol):
     """The same for a `main` whose work is long: it can say how far it is."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """So many bytes of `total` are done of a stage; 0 if they can not be counted."""
+        """So many bytes of `total` are done of a stage; 0 if they cannot be counted."""
         ...
 
 
@@ -95,7 +95,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The process can not do its work; `message` says why, on one line or two, `exit_code` what that means."""
+    """The process cannot do its work; `message` says why, on one line or two, `exit_code` what that means."""
 
     message: str
     exit_code: int

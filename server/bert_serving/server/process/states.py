@@ -59,7 +59,7 @@ _CHILD = {
 
 
 class IllegalTransition(Exception):
-    """A fault of ours: an event that the state can not meet; its message names both."""
+    """A fault of ours: an event that the state cannot meet; its message names both."""
 
 
 def advance_server(state: ServerState, event: ServerEvent) -> ServerState:
@@ -67,7 +67,7 @@ def advance_server(state: ServerState, event: ServerEvent) -> ServerState:
     try:
         return _SERVER[state, event]
     except KeyError:
-        raise IllegalTransition('a server that is %s can not meet: %s' % (state.value, event.value)) from None
+        raise IllegalTransition('a server that is %s cannot meet: %s' % (state.value, event.value)) from None
 
 
 def advance_child(state: ChildState, event: ChildEvent) -> ChildState:
@@ -75,4 +75,4 @@ def advance_child(state: ChildState, event: ChildEvent) -> ChildState:
     try:
         return _CHILD[state, event]
     except KeyError:
-        raise IllegalTransition('a child that is %s can not meet: %s' % (state.value, event.value)) from None
+        raise IllegalTransition('a child that is %s cannot meet: %s' % (state.value, event.value)) from None

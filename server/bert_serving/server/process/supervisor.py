@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..console.formatting import show_duration
+from ..console.formatting import format_duration
 from ..console.progress import Progress, ProgressDisplay
 from ..errors import ServingError, StartError
 from ..transport import Reactor
@@ -188,7 +188,7 @@ class Supervisor:
     def _start(self, post: Post) -> None:
         def on_ready(facts: dict[str, Any]) -> None:
             now = time.monotonic()
-            logger.info('%s is ready (%s)', child.name, show_duration(now - post.since))
+            logger.info('%s is ready (%s)', child.name, format_duration(now - post.since))
             post.restarts.became_ready(now)
             self._enter(post, 'ready')
             post.on_ready(facts)
@@ -260,7 +260,7 @@ class Supervisor:
             child.destroy()
 
     def _leave(self, child: Child) -> None:
-        """A killed process that the system can not end, for a driver that hangs: as far as we go, it is gone."""
+        """A killed process that the system cannot end, for a driver that hangs: as far as we go, it is gone."""
         how, _ = self._verdicts[child]
         self._reactor.remove(child.fileno())
         self._undead.append(child)
@@ -282,7 +282,7 @@ class Supervisor:
     def abandon(self, posts: Iterable[Post]) -> list[Child]:
         """Fill these posts no more; return the children that are still there.
 
-        From now on their end is no accident. One that is not ready, and can not be told, is killed.
+        From now on their end is no accident. One that is not ready, and cannot be told, is killed.
         """
         for post in posts:
             self._posts.remove(post)

@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FailedPart:
-    """A worker's word that the job's request can not be answered."""
+    """A worker's word that the job's request cannot be answered."""
 
     worker: int
     header: JobHeader

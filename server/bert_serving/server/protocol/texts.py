@@ -34,11 +34,11 @@ def decode_texts(payload: Buffer) -> Any:
     try:
         return json.loads(str(payload, 'utf-8'))
     except UnicodeDecodeError as error:
-        raise RequestError('the message is not UTF-8: byte %d can not be decoded' % error.start) from None
+        raise RequestError('the message is not UTF-8: byte %d cannot be decoded' % error.start) from None
     except json.JSONDecodeError as error:
         raise RequestError('the message is not JSON: %s at character %d' % (error.msg, error.pos)) from None
     except ValueError as error:  # a number of more digits than Python reads, say
-        raise RequestError('the message can not be read: %s' % error) from None
+        raise RequestError('the message cannot be read: %s' % error) from None
     except RecursionError:
         raise RequestError('the message is nested too deeply: expected a list of texts or of token lists') from None
 

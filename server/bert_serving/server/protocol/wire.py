@@ -108,7 +108,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
     """What the frames of a client say: four, or five with options.
 
     Raises:
-        WireError: it can not be told who sent them, so nobody can be answered.
+        WireError: it cannot be told who sent them, so nobody can be answered.
     """
     if len(frames) not in (4, 5):
         raise WireError(
@@ -125,7 +125,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
         )
     if not _is_number(request_id):
         raise WireError('a message of %s was dropped: its request id is not a number in ASCII digits'
-                        % show_identity(identity))  # fmt: skip
+                        % format_identity(identity))  # fmt: skip
     if message in (SHOW_CONFIG, SHOW_STATUS):
         return StatusRequest(identity, request_id, statistic=message == SHOW_STATUS)
     if message == CANCEL:
@@ -182,7 +182,7 @@ def _is_number(frame: bytes) -> bool:
     return 0 < len(frame) <= MAX_ID_DIGITS and frame.isdigit()
 
 
-def show_identity(identity: bytes) -> str:
+def format_identity(identity: bytes) -> str:
     """An identity as a log line or a status may hold it: printable, and no longer than it has to be."""
     text = identity[:64].decode('ascii', 'backslashreplace')
     return ''.join(c if c.isprintable() else '\\x%02x' % ord(c) for c in text) + '...' * (len(identity) > 64)

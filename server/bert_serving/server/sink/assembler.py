@@ -30,7 +30,7 @@ from ..protocol.ring import (
     Register,
     Status,
 )
-from ..protocol.wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, show_identity
+from ..protocol.wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, format_identity
 from .bounds import DEFAULT_BOUNDS, Bounds
 from .events import Action, Blocked, Complain, Event, Grant, Publish, Reply, Sent, Subscribed, Tell, Unsubscribed
 from .joining import join_parts
@@ -169,7 +169,7 @@ class Assembler:
         assembly = self._open[number]
         fault = TooLarge('the answers that are being put together have more than %d bytes, and this one, of %d rows, has '
                          'most of them: send it in parts' % (self.bounds.open_bytes, assembly.total_rows))  # fmt: skip
-        yield Complain('a request of %s was given up: %s' % (show_identity(assembly.identity), fault.message))
+        yield Complain('a request of %s was given up: %s' % (format_identity(assembly.identity), fault.message))
         self._finish(number)
         frames = encode_error(assembly.identity, assembly.request_id, fault)
         yield from self._post(assembly.identity, frames, number, False, now)
@@ -178,7 +178,7 @@ class Assembler:
         try:
             answer = join_parts(list(assembly.received.values()), assembly.total_rows)
         except (ValueError, MemoryError) as error:
-            fault = InternalError('the parts of the request can not be put together: %s' % error)
+            fault = InternalError('the parts of the request cannot be put together: %s' % error)
             frames, answered = encode_error(assembly.identity, assembly.request_id, fault), False
         else:
             frames, answered = encode_result(assembly.identity, assembly.request_id, answer), True
@@ -318,7 +318,7 @@ class Assembler:
         if blocked_s >= self.bounds.unread_s:
             box.lossy = True
             yield Complain('a reader of %s has taken nothing for %g s: from now on it may lose answers'
-                           % (show_identity(identity), blocked_s))  # fmt: skip
+                           % (format_identity(identity), blocked_s))  # fmt: skip
         yield Publish(box.waiting[0][1], force=box.lossy)
 
     def _shed(self) -> Iterator[Action]:
@@ -340,7 +340,7 @@ class Assembler:
         self.given_up += 1
         if not box.waiting:
             self._blocked.pop(reply.identity, None)
-        yield Complain('an answer to %s was given up: %s' % (show_identity(reply.identity), why))
+        yield Complain('an answer to %s was given up: %s' % (format_identity(reply.identity), why))
         if reply.number is not None:
             yield Tell(Published(reply.number, False))
         self._discard_if_unused(reply.identity, box)

@@ -1,6 +1,6 @@
 """The sink: collects the parts of each request, joins them and publishes the answer to the client's identity.
 
-Runs in a process of its own, started by the supervisor. Its loop receives, lets `assembly.assembler.Assembler` decide, and does
+Runs in a process of its own, started by the supervisor. Its loop receives, lets `assembler.Assembler` decide, and does
 what was decided. It talks to the ventilator (round the ring) and to clients, never to a worker.
 
 The clients' socket is an XPUB whose subscriptions are granted by hand (XPUB_MANUAL), and so are reported one by one,
@@ -79,7 +79,7 @@ class Sink:
         """Serve until a `Stop` comes.
 
         Raises:
-            StartError: `port_out` can not be listened on.
+            StartError: `port_out` cannot be listened on.
         """
         self._bind(context)
         report_ready({'port_out': self._port_out}, self._pulse)

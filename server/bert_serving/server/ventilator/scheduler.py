@@ -7,7 +7,7 @@ Jobs wait in two lanes, urgent (at most `priority_batch_size` rows) and bulk. Wi
 job by job, so that a request of a hundred jobs does not hold up one of two. Each worker has credit for each lane,
 counted in rows; together they are the `prefetch_size` batches it may hold. A lane of its own credit is what lets a
 small request reach a worker at once, however much bulk is queued; the worker's batcher then orders the two
-(`batching.py`), and bounds how often a bulk job is overtaken.
+(`worker/batcher.py`), and bounds how often a bulk job is overtaken.
 
 The input of a request is kept until the sink has published its answer (rule 1 of the ring): until then a worker's
 death can be mended by handing its jobs to another, and the sink's by having everything computed again.

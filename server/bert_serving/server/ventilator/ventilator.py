@@ -1,7 +1,7 @@
 """The ventilator: reads requests, cuts them into jobs, hands the jobs to workers by their credit.
 
 Runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
-`scheduling.scheduler.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
+`scheduler.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
 credit is never older than it must be, and no send ever blocks: a socket to a child is connected from this side, which
 gives it a queue at once, and what is in that queue is bounded by the credit.
 """
@@ -40,7 +40,7 @@ from ..protocol.wire import (
     TerminationRequest,
     decode_client_message,
     encode_json,
-    show_identity,
+    format_identity,
 )
 from ..stats import Outcomes, RequestStatistic
 from ..transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
@@ -112,7 +112,7 @@ class Ventilator:
             the port on which requests come in.
 
         Raises:
-            StartError: the port can not be listened on.
+            StartError: the port cannot be listened on.
         """
         self._context = context
         self._requests = make_socket(context, zmq.PULL)
@@ -251,7 +251,7 @@ class Ventilator:
         match message:
             case EncodeRequest(identity, request_id, rows):
                 logger.debug('new encode request id=%s rows=%d client=%s',
-                             request_id.decode(), rows, show_identity(identity))  # fmt: skip
+                             request_id.decode(), rows, format_identity(identity))  # fmt: skip
                 self._statistic.count_data_request(identity, rows, time.monotonic())
                 self._handle(Arrived(message))
             case StatusRequest():
@@ -273,7 +273,7 @@ class Ventilator:
 
     def _answer_status(self, request: StatusRequest) -> None:
         self._statistic.count_system_request(request.identity)
-        status = {'client': show_identity(request.identity), **self._describe()}
+        status = {'client': format_identity(request.identity), **self._describe()}
         if request.statistic:
             status['statistic'] = self._count()
         self._send(self._sink, Status(request.identity, request.request_id, encode_json(status)))
@@ -308,7 +308,7 @@ class Ventilator:
 
     def _log_refusal(self, refusal: Refuse) -> None:
         logger.warning('refused a request id=%s client=%s: %s', refusal.request_id.decode(),
-                       show_identity(refusal.identity), refusal.error.message, exc_info=refusal.error.__cause__)  # fmt: skip
+                       format_identity(refusal.identity), refusal.error.message, exc_info=refusal.error.__cause__)  # fmt: skip
 
     def _send(self, socket: Socket, message: RingMessage) -> None:
         socket.send_multipart(encode_ring_message(message), zmq.DONTWAIT, copy=False)

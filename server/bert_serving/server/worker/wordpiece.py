@@ -1,6 +1,6 @@
 """WordPiece tokens exactly as Google's BERT, and so bert-as-service 1.10, made them; layer L1, pure.
 
-`features.py` calls it in the intake thread of a worker. `load_vocab` reads one file; nothing else here touches the
+`worker/rows.py` calls it in the intake thread of a worker. `load_vocab` reads one file; nothing else here touches the
 world.
 
 A text becomes words, and words become pieces:
@@ -10,7 +10,7 @@ A text becomes words, and words become pieces:
 2. *Fold*, unless cased: lower-case, decompose (NFD), drop non-spacing marks, so that 'É' is 'e'.
 3. *Split*: a punctuation mark is a word of its own; white space divides the others.
 4. *Spell*: the longest beginning of a word that is in the vocabulary, then the longest '##' continuation, and so on.
-   A word that can not be spelt so, or has more than 100 characters, is [UNK].
+   A word that cannot be spelt so, or has more than 100 characters, is [UNK].
 
 Special tokens written in a text are text: '[SEP]' is '[', 'sep', ']'.
 
@@ -67,7 +67,7 @@ def load_vocab(path: str | PathLike[str]) -> dict[str, int]:
             vocab = {line.strip(): index for index, line in enumerate(lines)}
     except OSError as error:
         raise ModelError(
-            f'can not read the vocabulary {path}: {error.strerror}; -model_dir must be a folder with a vocab.txt'
+            f'cannot read the vocabulary {path}: {error.strerror}; -model_dir must be a folder with a vocab.txt'
         ) from error
     except UnicodeDecodeError as error:
         raise ModelError(

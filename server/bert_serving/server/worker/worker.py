@@ -1,6 +1,6 @@
 """A worker: turns the texts of jobs into vectors, on one device.
 
-Runs in a process of its own, started by the supervisor. Two threads share a `batching.Batcher`: the intake thread
+Runs in a process of its own, started by the supervisor. Two threads share a `batcher.Batcher`: the intake thread
 receives jobs, decodes and tokenises them; the compute thread takes runs, computes them and sends the parts to the
 sink. So tokenising, computing and sending overlap. A worker never talks to the ventilator; what goes wrong with a job
 goes to the sink as a `FailedPart`, and from there to the client.
@@ -23,7 +23,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from ..console.formatting import show_bytes
+from ..console.formatting import format_bytes
 from ..console.logs import timed
 from ..errors import InternalError, RequestError, WireError
 from ..options.settings import Settings
@@ -244,7 +244,7 @@ class Worker:
                 for half in run.halves():
                     self._compute(half, sink)
                 return
-            logger.exception('a row can not be computed width=%d', run.width)
+            logger.exception('a row cannot be computed width=%d', run.width)
             with self._changed:
                 failed = list(self._batcher.fail(run))
             for job in failed:
@@ -313,7 +313,7 @@ def load_graph(instructions: Instructions, settings: Settings) -> Encoder:
         instructions['graph'], threads=instructions['threads'], on_gpu=on_gpu,
         gpu_memory_fraction=settings.gpu_memory_fraction, xla=settings.xla,
     )  # fmt: skip
-    with timed(logger, 'load graph and run it once', size=show_bytes(os.path.getsize(instructions['graph']))):
+    with timed(logger, 'load graph and run it once', size=format_bytes(os.path.getsize(instructions['graph']))):
         encoder.load()
     logger.info('graph: %s', encoder.describe())
     if on_gpu and not encoder.sees_gpu:
