@@ -1,7 +1,7 @@
 """The client's tests on every Python that it supports, its types, old against new; the server's on its bounds.
 
 nox's own environments cannot be of Python 2.7 (its virtualenv is too new), so the sessions make theirs with
-tests/interop/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it in CI.
+tests/support/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it in CI.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import nox
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / 'tests' / 'interop'))
+sys.path.insert(0, str(HERE / 'tests'))
 
-from environments import PythonMissingError, make_environment  # noqa: E402
+from support.environments import PythonMissingError, make_environment  # noqa: E402
 
 ENVIRONMENTS = HERE / '.nox'
 # For 2.7 the last releases that it can run; pip finds them by itself, as it does numpy's and pyzmq's.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from layers import ALSO_PURE, LAYERS, MODULES, PURE, PURE_FOLDERS, folder_of, path_of
+from architecture.layers import ALSO_PURE, LAYERS, MODULES, PURE, PURE_FOLDERS, folder_of, path_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = 'bert_serving.server'

@@ -1,9 +1,14 @@
 """Fixtures of the client's tests. They run on Python 2.7 too, so no conftest for Python 3 may stand above this one."""
 
-import pytest
-from scripted_server import ScriptedServer
+import os
+import sys
 
-from bert_serving.client import BertClient, ConcurrentBertClient
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # pytest for 2.7 has no `pythonpath`
+
+from bert_serving.client import BertClient, ConcurrentBertClient  # noqa: E402
+from support.scripted_server import ScriptedServer  # noqa: E402
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import threading
 
 import numpy as np
 import pytest
-from scripted_server import tokens_of, vectors
 
 import bert_serving.client
 from bert_serving.client import ServerError
+from support.scripted_server import tokens_of, vectors
 
 
 def backwards(server, number):

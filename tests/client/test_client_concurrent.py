@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-from scripted_server import tokens_of, vectors
 
 import bert_serving.client
 from bert_serving.client import BertClient, ConcurrentBertClient
+from support.scripted_server import tokens_of, vectors
 
 
 def test_it_is_a_bert_client(server, pool):

@@ -13,10 +13,10 @@ import time
 
 import numpy as np
 import pytest
-from scripted_server import vectors
 
 import bert_serving.client
 from bert_serving.client import BertClient, SharedClientError
+from support.scripted_server import vectors
 
 
 @contextlib.contextmanager

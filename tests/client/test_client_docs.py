@@ -8,7 +8,8 @@ import os
 import re
 
 import numpy as np
-from scripted_server import tokens_of
+
+from support.scripted_server import tokens_of
 
 PAGE = os.path.join(os.path.dirname(__file__), '..', '..', 'docs', 'client.md')
 

@@ -8,10 +8,10 @@ import warnings
 
 import numpy as np
 import pytest
-from scripted_server import tokens_of, vectors
 
 import bert_serving.client
 from bert_serving.client import BertClient, ProtocolError, Response
+from support.scripted_server import tokens_of, vectors
 
 TEXTS = ['hello world', 'na\u00efve \u4f60\u597d', 'a ||| b']
 

@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-from scripted_server import tokens_of, vectors
 
 import bert_serving.client
 from bert_serving.client import CancelledError, ServerError, UnsupportedError
+from support.scripted_server import tokens_of, vectors
 
 EXTENSIONS = ['options', 'token_ids', 'cancel']
 

@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-from scripted_server import vectors
 
 import bert_serving.client
 from bert_serving.client import ServerError
+from support.scripted_server import vectors
 
 
 def test_no_error_reply_leaves_the_client_waiting_for_ever(server, client):

@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 import zmq
-from scripted_server import token_vectors, vectors
 
 import bert_serving.client
 from bert_serving.client import BertClient, ServerError
+from support.scripted_server import token_vectors, vectors
 
 
 class HangsUp(object):

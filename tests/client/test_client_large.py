@@ -10,10 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
-from scripted_server import token_vectors, tokens_of, vectors
 
 import bert_serving.client
 from bert_serving.client import ProtocolError, ServerError
+from support.scripted_server import token_vectors, tokens_of, vectors
 
 BATCH = 4  # max_batch_size of the scripted server
 

@@ -20,7 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from bert_serving.server.http.dashboard import PAGE
-from serving import ServerProcess
+from support.serving import ServerProcess
 
 CHROMIUM, DRIVER = Path('/usr/bin/chromium'), Path('/usr/bin/chromedriver')  # named, or selenium would download its own
 FLAGS = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from browsing import Browser, StartServer, browser_in, need_chromium
-from serving import SMALL_MODEL, ServerProcess, fake_path
+from dashboard.browsing import Browser, StartServer, browser_in, need_chromium
+from support.serving import SMALL_MODEL, ServerProcess, fake_path
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def start_server() -> Iterator[StartServer]:
                 *words,
             )
             environment = {'PYTHONPATH': fake_path(), 'FAKE_WORKER_SECONDS': '0.005', **environment}
-            server = stack.enter_context(ServerProcess(*words, environment=environment, module='fake_cli'))
+            server = stack.enter_context(ServerProcess(*words, environment=environment, module='support.fake_cli'))
             match = server.wait_for_log(r'all set, ready to serve request! .*http_port=(\d+)')
             return server, 'http://127.0.0.1:%s' % match[1]
 

@@ -21,14 +21,14 @@ import time
 from base64 import b64decode
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 from PIL import Image
 
 from bert_serving.client import BertClient
-from browsing import Browser, browser_in, post
-from serving import ServerProcess
+from dashboard.browsing import Browser, browser_in, post
+from support.serving import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (1400, 1000)

@@ -18,15 +18,17 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.dispatcher import Lanes
 from bert_serving.server.http.frontend import FrontDoor
-from browsing import FILE, Browser, Load, StartServer
-from fake_backend import STATUS, FakeBackend
-from serving import ServerProcess
+from dashboard.browsing import FILE, Browser, Load, StartServer
+from support.fake_backend import STATUS, FakeBackend
+from support.serving import ServerProcess
 
 MOVING = ('requests', 'rows', 'tokens', 'latency p50', 'padding', 'clients')
 
 
 def workers_of(server: ServerProcess) -> list[psutil.Process]:
-    return [child for child in psutil.Process(server.process.pid).children() if child.cmdline()[-1] == 'fake_worker']
+    return [
+        child for child in psutil.Process(server.process.pid).children() if child.cmdline()[-1] == 'support.fake_worker'
+    ]
 
 
 def wait_until_serving(browser: Browser) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bert_serving.server.options.settings import OPTIONS
-from files import DOCKER, README, environment, load
+from docker.files import DOCKER, README, environment, load
 
 
 def test_compose_gives_a_server_time_to_stop_and_a_place_to_write() -> None:

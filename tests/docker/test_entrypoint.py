@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from files import DOCKER
+from docker.files import DOCKER
 
 ENTRYPOINT = (DOCKER / 'entrypoint.sh').read_text('utf-8')
 Enter = Callable[..., 'subprocess.CompletedProcess[str]']

@@ -18,10 +18,10 @@ import pytest
 import zmq
 
 from bert_serving.client import ProtocolError, ServerError
-from files import DOCKER, instructions
-from leftovers import fake_modules, leftovers  # noqa: F401
-from processes import fake_server
-from serving import ServerProcess
+from docker.files import DOCKER, instructions
+from support.leftovers import fake_modules, leftovers  # noqa: F401
+from support.processes import fake_server
+from support.serving import ServerProcess
 
 PROXY_IS_UP = r'HTTP is served at http://127.0.0.1:(\d+), for the server at \S+:(\d+) and (\d+)'
 HTTP_PORT = r'all set, ready to serve request! .*http_port=(\d+)'

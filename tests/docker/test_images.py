@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from bert_serving.server.model.folder import EMBEDDED_REQUIREMENT
 from bert_serving.server.options.settings import OPTIONS, Settings
 from bert_serving.server.release import RELEASE
-from files import README, REQUIREMENTS, ROOT, dockerfile, environment, instructions, pinned
+from docker.files import README, REQUIREMENTS, ROOT, dockerfile, environment, instructions, pinned
 
 DEVICES = {'cpu': 'Dockerfile', 'gpu': 'Dockerfile.gpu'}
 PROJECT = tomllib.loads((ROOT / 'server' / 'pyproject.toml').read_text())['project']

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.routes import ROUTES
-from fake_backend import FakeBackend
-from files import DOCKER, load
+from docker.files import DOCKER, load
+from support.fake_backend import FakeBackend
 
 DASHBOARD = load('grafana/dashboards/bert-as-service.json')
 RULES = [rule for group in load('prometheus/alerts.yml')['groups'] for rule in group['rules']]

@@ -34,11 +34,11 @@ import numpy as np
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / 'tests' / folder) for folder in ('support', 'interop')]
+sys.path.insert(0, str(ROOT / 'tests'))
 
 from bert_serving.client import BertClient  # noqa: E402
-from environments import make_environment  # noqa: E402
-from serving import SMALL_MODEL, ServerProcess  # noqa: E402
+from support.environments import make_environment  # noqa: E402
+from support.serving import SMALL_MODEL, ServerProcess  # noqa: E402
 
 WORKPLACE = ROOT / 'build' / 'docker-test'
 BASE = 'docker.io/library/debian:bookworm-slim'

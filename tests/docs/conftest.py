@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bert_serving.client import BertClient
-from pages import Ports
-from serving import ServerProcess
+from docs.pages import Ports
+from support.serving import ServerProcess
 
 COMMANDS = {'start': 'main', 'http': 'http_main', 'terminate': 'terminate_main', 'benchmark': 'benchmark_main'}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bert_serving.server.helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
-from pages import PAGES, ROOT, Block, Ports, blocks_of, name_of
+from docs.pages import PAGES, ROOT, Block, Ports, blocks_of, name_of
 
 PARSERS = {
     'bert-serving-start': get_args_parser,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import PAGES, ROOT, name_of
+from docs.pages import PAGES, ROOT, name_of
 
 LINK = re.compile(r'\]\(<?([^)\s>]+)>?\)')
 CODE = re.compile(r'^```.*?^```|`[^`\n]*`', re.DOTALL | re.MULTILINE)

@@ -9,7 +9,7 @@ import sys
 
 from bert_serving.client import BertClient
 from bert_serving.server.options.settings import OPTIONS, Settings
-from pages import ROOT
+from docs.pages import ROOT
 
 
 def test_the_tables_are_current() -> None:

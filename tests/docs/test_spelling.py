@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pages import PAGES, ROOT
+from docs.pages import PAGES, ROOT
 
 CODE = ('client/bert_serving', 'server/bert_serving', 'example', 'tests/docs', 'Makefile', 'noxfile.py')
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from bert_serving.server import BertServer
-from running import Run, run_example
-from serving import serve
+from examples.running import Run, run_example
+from support.serving import serve
 
 MARK = 'EXAMPLES_OF_TEST_RUN'
 

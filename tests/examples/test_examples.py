@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from running import Run, run_example
-from serving import SMALL_MODEL, serve
+from examples.running import Run, run_example
+from support.serving import SMALL_MODEL, serve
 
 
 def test_1_speed(run: Run) -> None:

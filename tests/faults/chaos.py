@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from processes import PROXY, SINK, WORKER, children_of, is_running, send, wait_for
-from serving import ServerProcess
+from support.processes import PROXY, SINK, WORKER, children_of, is_running, send, wait_for
+from support.serving import ServerProcess
 
 PATIENCE_MS = 120_000
 """How long an answer may take before it counts as lost."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bert_serving.client import BertClient
-from processes import WORKER, children_of, fake_server, send
-from serving import ServerProcess
+from support.processes import WORKER, children_of, fake_server, send
+from support.serving import ServerProcess
 
 
 def starts_of(server: ServerProcess, number: int) -> int:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from chaos import (
+
+from faults.chaos import (
     Ask,
     Material,
     Mayhem,
@@ -24,9 +25,8 @@ from chaos import (
     ask_one_by_one,
     connect,
 )
-
-from processes import fake_server, wait_for
-from serving import SMALL_MODEL, ServerProcess
+from support.processes import fake_server, wait_for
+from support.serving import SMALL_MODEL, ServerProcess
 
 SEED = int(os.environ.get('CHAOS_SEED', '5'))
 REQUESTS = int(os.environ.get('CHAOS_REQUESTS', '5000'))

@@ -16,8 +16,8 @@ import pytest
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
 from bert_serving.server.worker.worker import Stopwatch
-from processes import PROXY, SINK, WORKER, children_of, fake_server, is_running, send, wait_for
-from serving import ServerProcess
+from support.processes import PROXY, SINK, WORKER, children_of, fake_server, is_running, send, wait_for
+from support.serving import ServerProcess
 
 TEXTS = ['the %s' % ' '.join(['of'] * length) for length in range(1, 20)]
 SOON = ('-worker_timeout', '3')

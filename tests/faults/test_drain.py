@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bert_serving.client import BertClient
-from processes import SINK, WORKER, children_of, fake_server, is_running, send, wait_for
-from raw_client import raw_client
-from serving import ServerProcess
+from support.processes import SINK, WORKER, children_of, fake_server, is_running, send, wait_for
+from support.raw_client import raw_client
+from support.serving import ServerProcess
 
 
 def connect(server: ServerProcess) -> BertClient:

@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from bert_serving.client import BertClient
-from processes import fake_server
-from raw_client import raw_client
+from support.processes import fake_server
+from support.raw_client import raw_client
 
 
 def test_a_long_text_with_no_special_token_is_cut_and_kills_no_worker() -> None:

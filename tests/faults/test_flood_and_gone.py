@@ -11,9 +11,9 @@ import pytest
 
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from processes import SINK, children_of, fake_server, memory_of, send, wait_for
-from raw_client import raw_client
-from serving import ServerProcess
+from support.processes import SINK, children_of, fake_server, memory_of, send, wait_for
+from support.raw_client import raw_client
+from support.serving import ServerProcess
 
 MB = 1 << 20
 

@@ -17,14 +17,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import garbage
 import numpy as np
 import pytest
 
 from bert_serving.client import BertClient
-from processes import SINK, WORKER, children_of, fake_server, memory_of
-from raw_client import raw_client
-from serving import ServerProcess, fake_path
+from faults import garbage
+from support.processes import SINK, WORKER, children_of, fake_server, memory_of
+from support.raw_client import raw_client
+from support.serving import ServerProcess, fake_path
 
 MESSAGES = int(os.environ.get('GARBAGE_MESSAGES', '100000'))
 FUZZ = int(os.environ.get('FUZZ_MESSAGES', '3000'))

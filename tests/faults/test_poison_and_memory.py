@@ -15,8 +15,8 @@ from bert_serving.server.protocol.wire import EncodeRequest
 from bert_serving.server.ventilator.events import Arrived, SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
 from bert_serving.server.ventilator.limits import Limits
 from bert_serving.server.ventilator.scheduler import Scheduler
-from processes import children_of, fake_server, wait_for
-from serving import ServerProcess
+from support.processes import children_of, fake_server, wait_for
+from support.serving import ServerProcess
 
 LIMITS = Limits(
     max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,

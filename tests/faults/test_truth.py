@@ -9,8 +9,8 @@ import pytest
 
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from processes import SINK, WORKER, children_of, fake_server, send, wait_for
-from raw_client import raw_client
+from support.processes import SINK, WORKER, children_of, fake_server, send, wait_for
+from support.raw_client import raw_client
 
 COUNTERS = (
     'num_rows_done', 'num_tokens_done', 'num_computed_tokens', 'num_run', 'num_published_request', 'num_failed_request',

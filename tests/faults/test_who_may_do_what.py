@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from bert_serving.server.transport import is_loopback
-from processes import fake_server
-from raw_client import raw_client
+from support.processes import fake_server
+from support.raw_client import raw_client
 
 
 def own_address() -> str:

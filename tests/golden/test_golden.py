@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from bert_serving.client import BertClient
-from environments import make_environment
-from replay import replay
-from serving import DATA, MODELS, serve
+from support.environments import make_environment
+from support.replay import replay
+from support.serving import DATA, MODELS, serve
 
 CASES = sorted((DATA / 'cases').glob('*.json'))
-SCRIPT = Path(__file__).with_name('replay.py')
+SCRIPT = DATA.parents[1] / 'support' / 'replay.py'
 
 assert len(CASES) == 39
 

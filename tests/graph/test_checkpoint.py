@@ -7,11 +7,11 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 import pytest
-import reference
-from reference import CONFIG
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.graph.checkpoint import load_variables, variable_shapes
+from graph import reference
+from graph.reference import CONFIG
 
 ALL = variable_shapes(CONFIG, depth=4, pooler=True, num_labels=5)
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import reference
-from reference import CONFIG
 
 from bert_serving.server.errors import ModelError, StartError
 from bert_serving.server.graph import export as export_module
@@ -16,6 +14,8 @@ from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.model.pooling import PoolingStrategy
+from graph import reference
+from graph.reference import CONFIG
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
 HIDDEN = CONFIG.hidden_size

@@ -5,13 +5,13 @@ from __future__ import annotations
 from unittest.mock import Mock
 
 import pytest
-import reference
 
 from bert_serving.server.graph import export as export_module
 from bert_serving.server.graph import exporter
 from bert_serving.server.graph.export import GraphInfo
 from bert_serving.server.model.folder import Model
 from bert_serving.server.options.settings import Settings
+from graph import reference
 
 
 @pytest.fixture

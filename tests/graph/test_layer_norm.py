@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 
 from bert_serving.server.graph import layer_norm
 from bert_serving.server.graph.layer_norm import can_fuse_layer_norm, fused_layer_norm, plain_layer_norm
 from bert_serving.server.graph.tf import tf, tf1
+from graph import reference
 
 ROWS, HIDDEN = 13, 37
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import reference
-from reference import CONFIG
 
 from bert_serving.server.graph.modeling import ACTIVATIONS, Bert, Constants, Inputs, attention_bias
 from bert_serving.server.graph.tf import tf, tf1
+from graph import reference
+from graph.reference import CONFIG
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 
 from bert_serving.server.graph.pooling_ops import POOLING
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.model.pooling import PoolingStrategy
+from graph import reference
 
 ROWS, TOKENS, WIDTH = 5, 9, 13
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
-from reference import CONFIG
 
 import bert_serving.server
 from bert_serving.server.errors import StartError
@@ -22,6 +20,8 @@ from bert_serving.server.graph.pooling_ops import POOLING
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.model.pooling import PoolingStrategy
+from graph import reference
+from graph.reference import CONFIG
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
 # An epsilon that would be missed: the encoder's optimiser must leave it as it is.

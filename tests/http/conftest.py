@@ -13,7 +13,7 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.dispatcher import Lanes
 from bert_serving.server.http.frontend import FrontDoor
-from fake_backend import FakeBackend
+from support.fake_backend import FakeBackend
 
 OpenDoor = Callable[..., FrontDoor]
 

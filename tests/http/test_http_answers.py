@@ -14,7 +14,7 @@ from bert_serving.server.http.errors import KINDS, Fault, fault_of_server, fault
 from bert_serving.server.http.health import Report, judge, model_names
 from bert_serving.server.http.responses import dump, embeddings_answer, encode_answer, fit_dimensions, tokenize_answer
 from bert_serving.server.http.routes import OTHER, encodes, is_open, label_of, speaks_openai
-from fake_backend import STATUS
+from support.fake_backend import STATUS
 
 VECTORS = np.array([[0.1, -2.5, 3e-7], [3, 4, 0]], np.float32)
 

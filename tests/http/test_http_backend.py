@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripted_server import Request, ScriptedServer, tokens_of, vectors
 
 from bert_serving.server.http import backend as backend_module
 from bert_serving.server.http.backend import ServerBackend
 from bert_serving.server.http.errors import Fault
 from bert_serving.server.http.requests import Rows
+from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
 
 EXTENSIONS = ['options', 'token_ids', 'cancel']
 PATIENCE_S = 20.0

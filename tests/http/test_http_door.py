@@ -15,7 +15,7 @@ from bert_serving.server.errors import StartError
 from bert_serving.server.http import frontend as door_module
 from bert_serving.server.http.dispatcher import Lanes, refuse_at_the_door
 from bert_serving.server.http.frontend import FrontDoor
-from fake_backend import FakeBackend
+from support.fake_backend import FakeBackend
 
 BODY = json.dumps({'id': 1, 'texts': ['hello world']})
 PATIENCE_S = 60

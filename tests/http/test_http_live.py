@@ -17,15 +17,15 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.metrics import _COUNTERS, _GAUGES, _HISTOGRAMS
-from proxies import ProxyProcess
-from serving import SMALL_MODEL, ServerProcess, fake_path
+from support.proxies import ProxyProcess
+from support.serving import SMALL_MODEL, ServerProcess, fake_path
 
 PATIENCE_S = 60
 
 
 def start_server(*words: str, **environment: str) -> ServerProcess:
     environment = {'PYTHONPATH': fake_path(), **environment}
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='fake_cli')
+    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
 
 
 Pair = tuple[ServerProcess, ProxyProcess]
@@ -173,7 +173,7 @@ def test_a_worker_that_is_killed_under_load_fails_no_request() -> None:
         with Load(proxy, threads=8) as load:
             wait_until(lambda: load.answered > 20)
             workers = [child for child in psutil.Process(server.process.pid).children()
-                       if child.cmdline()[-1] == 'fake_worker']  # fmt: skip
+                       if child.cmdline()[-1] == 'support.fake_worker']  # fmt: skip
             os.kill(workers[0].pid, signal.SIGKILL)
             so_far = load.answered
             wait_until(lambda: load.failures or load.answered > so_far + 50)

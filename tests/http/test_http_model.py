@@ -14,9 +14,9 @@ import numpy as np
 import openai
 import pytest
 
-from proxies import curl
-from replay import compare
-from serving import DATA, ServerProcess
+from support.proxies import curl
+from support.replay import compare
+from support.serving import DATA, ServerProcess
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
 READY = re.compile(r'all set, ready to serve request! .*http_port=(\d+)')

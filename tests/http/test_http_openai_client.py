@@ -10,7 +10,7 @@ import pytest
 
 from bert_serving.server.http.errors import Fault
 from bert_serving.server.http.frontend import FrontDoor
-from fake_backend import FakeBackend
+from support.fake_backend import FakeBackend
 
 KEY = 'sk-of-a-test'
 OpenDoor = Callable[..., FrontDoor]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scripted_server import ScriptedServer
 
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.process.child import Beat, Child, Exited, Ready, Report
-from proxies import ProxyProcess, curl
+from support.proxies import ProxyProcess, curl
+from support.scripted_server import ScriptedServer
 
 QUERY = ('-H', 'content-type: application/json', '-d', '{"id": 123,"texts": ["hello world"], "is_tokenized": false}')
 PATIENCE_S = 60

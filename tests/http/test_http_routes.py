@@ -18,7 +18,7 @@ from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.errors import KINDS, Fault
 from bert_serving.server.http.health import Report
 from bert_serving.server.http.routes import ROUTES
-from fake_backend import STATUS, FakeBackend
+from support.fake_backend import STATUS, FakeBackend
 
 TEXTS = ['hello world', 'good day!']
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from proxies import curl
-from serving import SMALL_MODEL, ServerProcess, fake_path
+from support.proxies import curl
+from support.serving import SMALL_MODEL, ServerProcess, fake_path
 
 QUERY = ('-d', '{"id": 1, "texts": ["hello world"]}')
 PATIENCE_S = 60
@@ -22,7 +22,7 @@ READY = re.compile(r'all set, ready to serve request! .*http_port=(\d+)')
 
 def start(*words: str, **environment: str) -> ServerProcess:
     words = ('-model_dir', SMALL_MODEL, '-http_host', '127.0.0.1', '-http_port', '0', *words)
-    return ServerProcess(*words, environment={'PYTHONPATH': fake_path(), **environment}, module='fake_cli')
+    return ServerProcess(*words, environment={'PYTHONPATH': fake_path(), **environment}, module='support.fake_cli')
 
 
 def http_port_of(server: ServerProcess) -> int:
@@ -101,7 +101,9 @@ def test_readiness_goes_with_the_workers() -> None:
     with start(FAKE_WORKER_LOADS_SECONDS='3') as server:  # longer than a status is kept
         url = 'http://127.0.0.1:%d' % http_port_of(server)
         worker = next(
-            child for child in psutil.Process(server.process.pid).children() if child.cmdline()[-1] == 'fake_worker'
+            child
+            for child in psutil.Process(server.process.pid).children()
+            if child.cmdline()[-1] == 'support.fake_worker'
         )
         os.kill(worker.pid, signal.SIGKILL)
         wait_until(lambda: curl(url + '/health/ready')[0] == 503)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from environments import PythonMissingError, make_environment
-from serving import SMALL_MODEL, ServerProcess
+from support.environments import PythonMissingError, make_environment
+from support.serving import SMALL_MODEL, ServerProcess
 
 HERE = Path(__file__).parent
 CLIENTS = {'ours': str(HERE.parents[1] / 'client'), '1.10': 'bert-serving-client==1.10.0'}

@@ -32,7 +32,7 @@ from bert_serving.server.worker.batcher import Limits
 from bert_serving.server.worker.rows import RowEncoder
 from bert_serving.server.worker.wordpiece import WordPiece
 from bert_serving.server.worker.worker import Worker
-from fake_encoder import FakeEncoder, TokenLevelFakeEncoder
+from support.fake_encoder import FakeEncoder, TokenLevelFakeEncoder
 
 VOCAB = {token: i for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison'])}
 

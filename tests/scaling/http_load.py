@@ -27,10 +27,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bert_serving.client import BertClient
-from serving import SMALL_MODEL, ServerProcess, fake_path
+from support.serving import SMALL_MODEL, ServerProcess, fake_path
 
 READY = re.compile(r'all set, ready to serve request! port=(\d+) port_out=(\d+) http_port=(\d+)')
 WORDS = 'the quick brown fox jumps over a lazy dog while seven wizards brew some very strong tea'.split()
@@ -132,7 +132,7 @@ def server(is_fake: bool, *words: str) -> Iterator[tuple[int, int, int]]:
     words = ('-http_host', '127.0.0.1', '-http_port', '0', *words)
     if is_fake:
         words = ('-model_dir', SMALL_MODEL, *words)
-    module = 'fake_cli' if is_fake else 'bert_serving.server.cli'
+    module = 'support.fake_cli' if is_fake else 'bert_serving.server.cli'
     with ServerProcess(*words, environment={'PYTHONPATH': fake_path()}, module=module) as process:
         ready = process.wait_for_log(READY)
         port, port_out, http_port = int(ready[1]), int(ready[2]), int(ready[3])

@@ -18,17 +18,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-PATH = [str(HERE), str(HERE.parent / 'support')]
-sys.path[:0] = PATH
+TESTS = str(Path(__file__).resolve().parents[1])
+sys.path.insert(0, TESTS)
 
 import psutil  # noqa: E402
-from scaling_worker import FLOATS, SECONDS  # noqa: E402
-from swarm import Swarm  # noqa: E402
 
 from bert_serving.server.benchmark.host import Host  # noqa: E402
 from bert_serving.server.options.settings import Settings  # noqa: E402
-from serving import SMALL_MODEL  # noqa: E402
+from scaling.scaling_worker import FLOATS, SECONDS  # noqa: E402
+from scaling.swarm import Swarm  # noqa: E402
+from support.serving import SMALL_MODEL  # noqa: E402
 
 MOST_ROWS = 4096
 HEAD = ('workers', 'clients', 'rows', 'requests/s', 'rows/s', 'MB/s', 'of linear', 'of the first', 'ventilator', 'sink', 'all workers', 'all clients')  # fmt: skip
@@ -46,7 +45,7 @@ def main() -> None:
     parser.add_argument('-seconds', type=float, default=3.0, help='seconds of a measurement, after a round of all clients '
                         'that is not counted')  # fmt: skip
     args = parser.parse_args()
-    os.environ['PYTHONPATH'] = os.pathsep.join([*PATH, *filter(None, [os.environ.get('PYTHONPATH')])])
+    os.environ['PYTHONPATH'] = os.pathsep.join([TESTS, *filter(None, [os.environ.get('PYTHONPATH')])])
     os.environ[SECONDS], os.environ[FLOATS] = str(args.ms / 1000), str(args.floats)
     firsts: dict[tuple[int, int], float] = {}
     for line in (HEAD, ['---'] * len(HEAD)):
@@ -57,7 +56,7 @@ def main() -> None:
                 model_dir=SMALL_MODEL, port=0, port_out=0, cpu=True, num_worker=workers, max_seq_len=40,
                 max_batch_size=args.batch,
             )  # fmt: skip
-            with Host(settings, os.path.join(folder, 'log'), ready_within_s=120, module='scaling_host') as host:
+            with Host(settings, os.path.join(folder, 'log'), ready_within_s=120, module='scaling.scaling_host') as host:
                 for clients in args.clients:
                     for rows in args.rows or [min(256, MOST_ROWS // clients)]:
                         print(measure(host, args, workers, clients, rows, firsts), flush=True)

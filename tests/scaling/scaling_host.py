@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bert_serving.server.benchmark import host
 from bert_serving.server.process.child import Instructions, ReportReady
-from serving import FakeServer
+from support.serving import FakeServer
 
 
 class ScalingServer(FakeServer):
-    worker_module = 'scaling_worker'
+    worker_module = 'scaling.scaling_worker'
 
 
 def main(instructions: Instructions, report_ready: ReportReady) -> None:

@@ -10,7 +10,7 @@ import os
 
 from bert_serving.server import cli
 from bert_serving.server.process.restarts import Patience
-from serving import FakeServer
+from support.serving import FakeServer
 
 if __name__ == '__main__':
     FakeServer.sink_bounds = json.loads(os.environ.get('FAKE_SINK_BOUNDS', '{}'))

@@ -26,7 +26,7 @@ from bert_serving.server.options.settings import Settings
 from bert_serving.server.process.child import Instructions, ReportReady
 from bert_serving.server.worker import worker
 from bert_serving.server.worker.wordpiece import load_vocab
-from fake_encoder import FakeEncoder, SpellboundEncoder
+from support.fake_encoder import FakeEncoder, SpellboundEncoder
 
 HUGE_ROW_BYTES = 128 << 20
 """What a row with the word "huge" takes while it is computed."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving import fake_path
+from support.serving import fake_path
 
 
 @pytest.fixture(autouse=True)

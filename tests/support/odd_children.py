@@ -46,7 +46,7 @@ def main(instructions: Instructions, report_ready: Reporter) -> None:
 def be_a_parent(leftover: str) -> None:
     """Start a child that sleeps, print its pid and wait to be killed."""
     about = {'context': 'ODD', 'verbose': False, 'leftovers': [leftover], 'what': 'sleep'}
-    child = Child('odd_children', 'ODD', about)
+    child = Child('support.odd_children', 'ODD', about)
     child.start()
     child.read_reports()
     print(child.pid, flush=True)

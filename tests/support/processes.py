@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import psutil
 
-from serving import SMALL_MODEL, ServerProcess
+from support.serving import SMALL_MODEL, ServerProcess
 
 WORKER, SINK, PROXY = 'worker', 'bert_serving.server.sink.sink', 'bert_serving.server.http'
 
@@ -20,7 +20,7 @@ Found = TypeVar('Found')
 
 def fake_server(*words: str, **environment: str) -> ServerProcess:
     """`bert-serving-start` with fake workers; `environment` is for them."""
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='fake_cli')
+    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
 
 
 def children_of(server: ServerProcess, word: str = '') -> list[int]:

@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import Any
 
-from serving import ServerProcess, fake_path
+from support.serving import ServerProcess, fake_path
 
 HTTP_READY = re.compile(r'HTTP is served at http://[^ ]*:(\d+),')
 
@@ -20,7 +20,9 @@ class ProxyProcess(ServerProcess):
     def __init__(self, port: int, port_out: int, *words: str, **environment: str) -> None:
         """For the server on these ports; `environment` is laid over this process's."""
         ports = ('-ip', '127.0.0.1', '-port', str(port), '-port_out', str(port_out))
-        super().__init__(*ports, *words, environment={'PYTHONPATH': fake_path(), **environment}, module='http_cli')
+        super().__init__(
+            *ports, *words, environment={'PYTHONPATH': fake_path(), **environment}, module='support.http_cli'
+        )
         self.http_port = 0
 
     def wait_until_ready(self) -> ProxyProcess:

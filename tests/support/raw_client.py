@@ -10,7 +10,7 @@ from typing import Any
 
 import zmq
 
-from serving import ServerProcess
+from support.serving import ServerProcess
 
 
 class RawClient:

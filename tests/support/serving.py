@@ -38,13 +38,13 @@ class FakeServer(BertServer):
     `PYTHONPATH` must lead its children here: see `fake_path`.
     """
 
-    exporter_module = 'fake_exporter'
-    worker_module = 'fake_worker'
+    exporter_module = 'support.fake_exporter'
+    worker_module = 'support.fake_worker'
 
 
 def fake_path() -> str:
     """A `PYTHONPATH` with which the children of a `FakeServer` find their modules."""
-    return os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get('PYTHONPATH')])])
+    return os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get('PYTHONPATH')])])
 
 
 class ServerProcess:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from leftovers import fake_modules, leftovers
+from support.leftovers import fake_modules, leftovers
 
 __all__ = ['fake_modules', 'leftovers']

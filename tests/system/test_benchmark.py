@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from serving import SMALL_MODEL, serve
+from support.serving import SMALL_MODEL, serve
 
 BENCHMARK = str(Path(__file__).resolve().parents[2] / 'benchmark.py')
 MINIMAL = ('-cpu', '-test_num_worker', '1', '-test_precision', 'fp32', '-test_rows', '8', '-num_repeat', '2')

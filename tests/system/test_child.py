@@ -28,7 +28,7 @@ from bert_serving.server.process.states import ChildState
 
 def make_child(what: str, **instructions: object) -> Child:
     about = {'context': 'ODD', 'verbose': False, 'leftovers': [], 'what': what, **instructions}
-    return Child('odd_children', 'ODD', about)
+    return Child('support.odd_children', 'ODD', about)
 
 
 def run_to_end(child: Child) -> list[Report]:
@@ -143,7 +143,7 @@ def test_an_orphan_removes_what_its_parent_left_and_goes(tmp_path: Path) -> None
     leftover = tmp_path / 'left'
     leftover.mkdir()
     parent = subprocess.Popen(
-        [sys.executable, '-c', 'import odd_children; odd_children.be_a_parent(%r)' % str(leftover)],
+        [sys.executable, '-c', 'from support.odd_children import be_a_parent; be_a_parent(%r)' % str(leftover)],
         stdout=subprocess.PIPE,
         text=True,
     )

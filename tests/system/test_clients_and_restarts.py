@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from bert_serving.client import BertClient
-from serving import SMALL_MODEL, ServerProcess
+from support.serving import SMALL_MODEL, ServerProcess
 
 
 def fake_server(*words: str, seconds: str = '0') -> ServerProcess:
     environment = {'FAKE_WORKER_SECONDS': seconds}
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='fake_cli')
+    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
 
 
 def on_the_ports_of(server: ServerProcess) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
-from serving import SMALL_MODEL, serve
+from support.serving import SMALL_MODEL, serve
 
 CLIENTS = 64
 WORDS = [

@@ -26,12 +26,12 @@ from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 from bert_serving.server.errors import ServingError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
-from leftovers import leftovers_in
-from serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, fake_path, serve
+from support.leftovers import leftovers_in
+from support.serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, fake_path, serve
 
 
 def fake_server(*words: str, **environment: str) -> ServerProcess:
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='fake_cli')
+    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
 
 
 def ask(server: ServerProcess, texts: list[str]) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_a_signal_stops_the_server_with_exit_code_0(number: int) -> None:
 def test_bert_serving_terminate_stops_the_server_with_exit_code_0() -> None:
     with fake_server() as server:
         server.wait_until_ready()
-        done = run_command('terminate_cli', '-port', str(server.port))
+        done = run_command('support.terminate_cli', '-port', str(server.port))
         assert done.returncode == 0, done.stderr
         assert 'shutdown signal sent' in done.stdout
         assert server.wait() == 0
@@ -67,7 +67,7 @@ def test_bert_serving_terminate_stops_the_server_with_exit_code_0() -> None:
 def test_bert_serving_terminate_says_signal_sent_only_where_a_server_listens() -> None:
     with socket.socket() as unused:
         unused.bind(('127.0.0.1', 0))
-        done = run_command('terminate_cli', '-port', str(unused.getsockname()[1]), '-timeout', '300')
+        done = run_command('support.terminate_cli', '-port', str(unused.getsockname()[1]), '-timeout', '300')
     assert done.returncode == 1
     assert done.stdout == ''
     assert 'no server listens at localhost:' in done.stderr
@@ -264,7 +264,9 @@ def test_each_worker_sees_the_gpu_it_was_given_and_no_other(monkeypatch: pytest.
     words = ['-model_dir', SMALL_MODEL, '-port', '0', '-port_out', '0', '-num_worker', '3', '-device_map', '3', '-1']
     with FakeServer(get_args_parser().parse_args(words)) as server:
         children = psutil.Process().children()
-        seen = {child.environ()['CUDA_VISIBLE_DEVICES'] for child in children if 'fake_worker' in child.cmdline()}
+        seen = {
+            child.environ()['CUDA_VISIBLE_DEVICES'] for child in children if 'support.fake_worker' in child.cmdline()
+        }
         assert seen == {'3', '-1'}
         with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
             assert client.server_config['device_map'] == [3, -1, 3]
@@ -276,7 +278,7 @@ def test_the_jobs_of_a_dead_worker_are_answered_by_another() -> None:
         with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
             client.encode(['text %d' % i for i in range(60)], blocking=False)
             time.sleep(0.3)
-            os.kill(children_of(server, 'fake_worker')[0], signal.SIGKILL)
+            os.kill(children_of(server, 'support.fake_worker')[0], signal.SIGKILL)
             (answer,) = client.fetch_all()
             np.testing.assert_array_equal(answer, client.encode(['text %d' % i for i in range(60)]))
         assert server.stop() == 0
@@ -384,7 +386,7 @@ def test_it_works_in_a_script_without_a_main_guard(tmp_path: Path) -> None:
         textwrap.dedent("""
         from bert_serving.client import BertClient
         from bert_serving.server.helper import get_args_parser
-        from serving import FakeServer
+        from support.serving import FakeServer
 
         args = get_args_parser().parse_args(['-model_dir', %r, '-cpu', '-port', '0', '-port_out', '0'])
         with FakeServer(args) as server:

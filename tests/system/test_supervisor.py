@@ -38,7 +38,7 @@ class Bench:
 
     def make(self) -> Child:
         what = self.whats.pop(0) if len(self.whats) > 1 else self.whats[0]
-        return Child('odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'leftovers': [], **what})
+        return Child('support.odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'leftovers': [], **what})
 
     def fill(self, *whats: dict[str, Any]) -> None:
         self.whats = list(whats)

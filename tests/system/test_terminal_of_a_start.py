@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bert_serving.client import BertClient
-from processes import WORKER, children_of, fake_server, send
-from raw_client import raw_client
-from serving import SMALL_MODEL, ServerProcess
+from support.processes import WORKER, children_of, fake_server, send
+from support.raw_client import raw_client
+from support.serving import SMALL_MODEL, ServerProcess
 
 ESCAPE = re.compile(r'\x1b\[[0-9;]*[A-Za-z]')
 START = ('-model_dir', SMALL_MODEL, '-cpu', '-port', '0', '-port_out', '0')
@@ -85,7 +85,7 @@ def at_a_terminal(module: str, *words: str, **environment: str) -> Iterator[Term
 
 
 def test_a_terminal_has_colours_a_line_that_moves_and_ctrl_c_ends_with_a_summary() -> None:
-    with at_a_terminal('fake_cli', *START, FAKE_EXPORTER_SECONDS='2') as terminal:
+    with at_a_terminal('support.fake_cli', *START, FAKE_EXPORTER_SECONDS='2') as terminal:
         terminal.wait_for('all set, ready to serve request!')
         terminal.press_ctrl_c()
         assert terminal.wait() == 0
@@ -101,7 +101,9 @@ def test_a_terminal_has_colours_a_line_that_moves_and_ctrl_c_ends_with_a_summary
 
 
 def test_ctrl_c_during_the_export_leaves_a_clean_terminal_and_no_half_graph(tmp_path: Path) -> None:
-    with at_a_terminal('fake_cli', *START, '-graph_tmp_dir', str(tmp_path), FAKE_EXPORTER_SECONDS='60') as terminal:
+    with at_a_terminal(
+        'support.fake_cli', *START, '-graph_tmp_dir', str(tmp_path), FAKE_EXPORTER_SECONDS='60'
+    ) as terminal:
         terminal.wait_for('read the weights')
         assert len(list(tmp_path.iterdir())) == 1
         terminal.press_ctrl_c()
@@ -112,7 +114,7 @@ def test_ctrl_c_during_the_export_leaves_a_clean_terminal_and_no_half_graph(tmp_
 
 
 def test_a_line_of_the_log_leaves_what_a_program_has_on_the_terminal() -> None:
-    with at_a_terminal('fake_cli', *START) as terminal:
+    with at_a_terminal('support.fake_cli', *START) as terminal:
         terminal.wait_for('all set, ready to serve request!')
         before, _, line = terminal.screen.rpartition('all set')[0].rpartition('\n')
         assert before
@@ -122,7 +124,7 @@ def test_a_line_of_the_log_leaves_what_a_program_has_on_the_terminal() -> None:
 
 
 def test_no_color_means_no_escape_sequence_at_all() -> None:
-    with at_a_terminal('fake_cli', *START, FAKE_EXPORTER_SECONDS='5', NO_COLOR='1') as terminal:
+    with at_a_terminal('support.fake_cli', *START, FAKE_EXPORTER_SECONDS='5', NO_COLOR='1') as terminal:
         terminal.wait_for('all set, ready to serve request!')
         terminal.press_ctrl_c()
         assert terminal.wait() == 0

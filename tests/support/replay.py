@@ -1,6 +1,6 @@
 """Replay golden cases through whatever `bert_serving.client` is importable, and compare the answers.
 
-    python replay.py CASE.json PORT PORT_OUT
+    python tests/support/replay.py CASE.json PORT PORT_OUT
 
 Python 2.7 and 3, numpy and a client: so that the real client of 1.10 can be the judge as well as ours. The client
 is made with default arguments, its version check included. Exits 1 with the first difference.

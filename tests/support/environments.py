@@ -1,4 +1,4 @@
-"""Virtual environments of the Pythons that the client supports; used by noxfile.py and by the tests beside this file."""
+"""Virtual environments of the Pythons that the client supports; used by noxfile.py and by tests/interop and tests/golden."""
 
 from __future__ import annotations
 
