@@ -14,15 +14,17 @@ import zmq
 from bert_serving.server.errors import RequestError
 from bert_serving.server.process.child import Pulse
 from bert_serving.server.protocol.ring import (
+    ClientGone,
     Collected,
     Drop,
     DroppedPart,
     FailedPart,
-    Gone,
     JobHeader,
+    Lane,
     Part,
     Published,
     Refuse,
+    RequestRef,
     RingMessage,
     Status,
     Stop,
@@ -125,7 +127,7 @@ def hasty() -> Iterator[Bench]:
 
 
 def a_part(number: int = 1, identity: bytes = b'me') -> Part:
-    header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, identity, b'%d' % number)
+    header = JobHeader(RequestRef(number, identity, b'%d' % number, 1, 1), 0, 0, 0, 1, Lane.URGENT)
     return Part(3, header, Answer('float32', [1, 2], b'12345678'), 0)
 
 
@@ -220,7 +222,7 @@ def test_the_ventilator_is_told_of_a_client_that_does_not_come_back(hasty: Bench
         receive(reader)
     leaving.close()
     gone = hasty.report()
-    assert isinstance(gone, Gone)
+    assert isinstance(gone, ClientGone)
     assert gone.identity == b'leaving'
     assert not hasty.reports.poll(300)
 
@@ -242,7 +244,7 @@ def test_a_reader_that_does_not_read_slows_nobody_and_gets_every_answer_later(be
     sleeper, reader = bench.reader(b'sleeper', hwm=1), bench.reader(b'me')
     body = bytes(1 << 20)
     for number in range(1, 201):  # 200 MB: more than the system's and ZeroMQ's queues together hold
-        header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, b'sleeper', b'%d' % number)
+        header = JobHeader(RequestRef(number, b'sleeper', b'%d' % number, 1, 1), 0, 0, 0, 1, Lane.URGENT)
         bench.put(Part(3, header, Answer('uint8', [1, len(body)], body), 0))
     bench.put(a_part(2000))
     assert receive(reader)[-1] == b'2000'
@@ -304,7 +306,7 @@ def test_a_reader_that_is_given_up_loses_its_own_answers_with_a_word_and_nobody_
 
     def put(identity: bytes, first: int, count: int) -> None:
         for number in range(first, first + count):
-            header = JobHeader(number, 0, 0, 1, 0, 1, 1, True, identity, b'%d' % number)
+            header = JobHeader(RequestRef(number, identity, b'%d' % number, 1, 1), 0, 0, 0, 1, Lane.URGENT)
             impatient.put(Part(3, header, Answer('uint8', [1, len(body)], body), 0))
 
     put(b'sleeper', 1, 100)

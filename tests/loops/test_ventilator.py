@@ -12,14 +12,15 @@ import zmq
 
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.protocol.ring import (
+    ClientGone,
     Collected,
     Drain,
     Drop,
-    Gone,
     Job,
     Published,
     Refuse,
     Register,
+    RequestRef,
     RingMessage,
     SinkMoved,
     Status,
@@ -104,7 +105,7 @@ def test_a_request_is_registered_cut_and_handed_out_by_credit(bench: Bench) -> N
     bench.add_worker()
     texts = ['text %d' % i for i in range(9)]
     bench.ask(texts)
-    assert bench.heard(bench.sink) == [Register(1, 3, 9, b'me', b'1')]
+    assert bench.heard(bench.sink) == [Register(RequestRef(1, b'me', b'1', 3, 9))]
     jobs = [message for message in bench.heard_by_worker() if isinstance(message, Job)]
     assert [(job.header.part, job.header.rows) for job in jobs] == [(2, 1), (0, 4)], 'the urgent lane, then bulk'
     assert json.loads(bytes(jobs[1].payload)) == texts[:4]
@@ -139,7 +140,7 @@ def test_garbage_is_logged_and_dropped(bench: Bench, frames: list[bytes], caplog
     bench.client.send_multipart(frames)
     bench.reactor.run_once(5000)
     bench.ask(['a'])
-    assert bench.heard(bench.sink) == [Register(1, 1, 1, b'me', b'1')]
+    assert bench.heard(bench.sink) == [Register(RequestRef(1, b'me', b'1', 1, 1))]
     assert 'dropped' in caplog.text
 
 
@@ -148,7 +149,7 @@ def test_an_identity_with_a_hash_or_bytes_beyond_ascii_is_one_like_any_other(ben
         bench.client.send_multipart(encode_client_message(identity, b'["a"]', request_id, 1))
         bench.reactor.run_once(5000)
     registered = [message for message in bench.heard(bench.sink) if isinstance(message, Register)]
-    assert [message.identity for message in registered] == [b'me#1', b'm\xe9']
+    assert [message.request.identity for message in registered] == [b'me#1', b'm\xe9']
 
 
 def test_a_status_goes_to_the_one_who_asked(bench: Bench) -> None:
@@ -226,7 +227,7 @@ def test_a_cancelled_request_is_dropped_at_the_worker_and_the_sink(bench: Bench)
 
 def test_the_work_for_a_client_that_has_gone_is_dropped(bench: Bench) -> None:
     bench.ask(['a'])
-    bench.tell(Gone(b'me', 0.0))
+    bench.tell(ClientGone(b'me', 0.0))
     assert bench.heard(bench.sink)[1:] == [Drop(1)]
     assert bench.ventilator.unanswered == 0
 
@@ -254,7 +255,7 @@ def test_a_new_sink_is_told_of_what_is_unfinished_and_the_workers_of_the_sink(be
     next_sink.bind('inproc://sink-2')
     bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
     bench.ventilator.welcome_sink()
-    assert bench.heard(next_sink) == [Register(1, 1, 1, b'me', b'1')]
+    assert bench.heard(next_sink) == [Register(RequestRef(1, b'me', b'1', 1, 1))]
     moved, job = bench.heard(bench.worker)
     assert moved == SinkMoved('inproc://sink-2')
     assert isinstance(job, Job)
@@ -364,5 +365,5 @@ def test_reports_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplo
     bench.feedback.send_multipart([b'NONSENSE'])
     bench.tell(Stop())
     bench.ask(['a'])
-    assert bench.heard(bench.sink) == [Register(1, 1, 1, b'me', b'1')]
+    assert bench.heard(bench.sink) == [Register(RequestRef(1, b'me', b'1', 1, 1))]
     assert 'NONSENSE' in caplog.text

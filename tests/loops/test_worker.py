@@ -19,7 +19,9 @@ from bert_serving.server.protocol.ring import (
     FailedPart,
     Job,
     JobHeader,
+    Lane,
     Part,
+    RequestRef,
     RingMessage,
     SinkMoved,
     Stop,
@@ -68,9 +70,11 @@ class Bench:
     def tell(self, message: RingMessage) -> None:
         self.jobs.send_multipart(encode_ring_message(message))
 
-    def put(self, number: int, texts: Any, rows: int | None = None, urgent: bool = True, **flags: bool) -> JobHeader:
+    def put(
+        self, number: int, texts: Any, rows: int | None = None, lane: Lane = Lane.URGENT, **flags: bool
+    ) -> JobHeader:
         rows = len(texts) if rows is None else rows
-        header = JobHeader(number, 0, 0, 1, 0, rows, len(texts), urgent, b'me', b'1', **flags)
+        header = JobHeader(RequestRef(number, b'me', b'1', 1, len(texts)), 0, 0, 0, rows, lane, **flags)
         self.tell(Job(header, texts if isinstance(texts, bytes) else json.dumps(texts).encode()))
         return header
 
@@ -167,7 +171,7 @@ def test_equal_texts_of_several_clients_are_computed_once(bench: Bench, encoder:
     encoder.gate.set()
     bench.take()
     parts = [bench.take() for _ in range(4)]
-    assert {part.header.number for part in parts} == {*(header.number for header in headers), 4}
+    assert {part.header.request.number for part in parts} == {*(header.request.number for header in headers), 4}
     assert [rows for rows, _ in encoder.runs] == [1, 2]
 
 
@@ -182,7 +186,7 @@ def test_a_run_that_fails_is_tried_in_halves_and_the_fault_of_one_row_is_its_job
     while len(bench.worker._batcher) < 4:
         time.sleep(0.001)
     encoder.gate.set()
-    parts = {part.header.number: part for part in (bench.take() for _ in range(5))}
+    parts = {part.header.request.number: part for part in (bench.take() for _ in range(5))}
     assert [number for number, part in parts.items() if isinstance(part, FailedPart)] == [3]
     np.testing.assert_array_equal(array_of(parts[4]), [[2 + 4 + 5 + 3, 4, 0]])
 
@@ -196,7 +200,7 @@ def test_jobs_that_wait_are_computed_together(bench: Bench, encoder: FakeEncoder
     while len(bench.worker._batcher) < 4:
         time.sleep(0.001)
     encoder.gate.set()
-    answers = {bench.take().header.number for _ in range(5)}
+    answers = {bench.take().header.request.number for _ in range(5)}
     assert answers == set(range(5))
     assert [rows for rows, _ in encoder.runs] == [1, 4]
 
@@ -208,7 +212,7 @@ def test_what_was_taken_in_is_computed_before_a_stop(encoder: FakeEncoder) -> No
         bench.put(number, ['a', 'b', 'c'])
     bench.tell(Stop())
     encoder.gate.set()
-    assert [bench.take().header.number for _ in range(6)] == list(range(6))
+    assert [bench.take().header.request.number for _ in range(6)] == list(range(6))
     bench.thread.join(10)
     assert not bench.thread.is_alive()
     bench.close()
@@ -290,16 +294,16 @@ def test_what_waits_of_a_dropped_request_is_let_go_of_and_the_rest_computed(benc
     bench.tell(Drop(1))
     assert bench.take() == DroppedPart(5, dropped)
     encoder.gate.set()
-    assert [bench.take().header.number for _ in range(2)] == [0, 2]
+    assert [bench.take().header.request.number for _ in range(2)] == [0, 2]
     assert [rows for rows, _ in encoder.runs] == [1, 1]
 
 
 def test_a_request_that_is_dropped_when_it_is_done_is_no_matter(bench: Bench) -> None:
     bench.put(1, ['a'])
-    assert bench.take().header.number == 1
+    assert bench.take().header.request.number == 1
     bench.tell(Drop(1))
     bench.put(2, ['a'])
-    assert bench.take().header.number == 2
+    assert bench.take().header.request.number == 2
 
 
 def test_when_the_sink_is_another_what_waited_is_dropped_and_what_comes_goes_there(
@@ -316,11 +320,11 @@ def test_when_the_sink_is_another_what_waited_is_dropped_and_what_comes_goes_the
     bench.put(3, b'nonsense', rows=1)
     first, second = bench.parts, next_sink
     bench.parts = next_sink
-    assert bench.take().header.number == 3, 'from the intake thread'
+    assert bench.take().header.request.number == 3, 'from the intake thread'
     encoder.gate.set()
-    assert bench.take().header.number == 2
+    assert bench.take().header.request.number == 2
     bench.parts = first
-    assert bench.take().header.number == 0
+    assert bench.take().header.request.number == 0
     assert not first.poll(100)
     second.close()
 
@@ -331,7 +335,7 @@ def test_to_be_told_of_the_sink_that_there_is_changes_nothing(bench: Bench, enco
     bench.put(1, ['a'])
     bench.tell(SinkMoved('inproc://sink'))
     encoder.gate.set()
-    assert {bench.take().header.number for _ in range(2)} == {0, 1}
+    assert {bench.take().header.request.number for _ in range(2)} == {0, 1}
 
 
 def test_the_pulse_says_how_long_a_run_has_taken_and_what_has_been_computed(bench: Bench, encoder: FakeEncoder) -> None:

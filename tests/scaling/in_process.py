@@ -25,7 +25,7 @@ from bert_serving.server.helper import get_args_parser
 from bert_serving.server.model.config import resolve_layers
 from bert_serving.server.model.folder import Model, find_model
 from bert_serving.server.options.settings import Settings
-from bert_serving.server.protocol.ring import JobHeader
+from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
 from bert_serving.server.worker.batcher import Batcher, ReadyJob
 from bert_serving.server.worker.rows import RowEncoder, pack
 from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
@@ -50,7 +50,7 @@ class InProcess:
         size = self._settings.max_batch_size
         for part, first in enumerate(range(0, len(sentences), size)):
             texts = sentences[first : first + size]
-            header = JobHeader(1, part, 0, 1, first, len(texts), len(sentences), False, b'', b'1')
+            header = JobHeader(RequestRef(1, b'', b'1', 1, len(sentences)), part, 0, first, len(texts), Lane.BULK)
             encoded = self._rows.encode(texts)
             batcher.add(ReadyJob(header, encoded.rows, encoded.max_len))
         while (run := batcher.next_run()) is not None:

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 
 from bert_serving.server.errors import DeadlineExceeded, RequestError
 from bert_serving.server.protocol.ring import (
+    ClientGone,
     Collected,
     Drain,
     Drop,
     DroppedPart,
     FailedPart,
-    Gone,
     JobHeader,
+    Lane,
     Part,
     Published,
     Refuse,
     Register,
+    RequestRef,
     Status,
 )
 from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES, Answer
@@ -93,7 +95,9 @@ def a_part(
 ) -> Part:  # fmt: skip
     if array is None:
         array = np.arange(first_row * 3, (first_row + rows) * 3, dtype=np.float32).reshape(rows, 3)
-    header = JobHeader(number, part, attempt, parts, first_row, rows, total, True, identity, b'%d' % number)
+    header = JobHeader(
+        RequestRef(number, identity, b'%d' % number, parts, total), part, attempt, first_row, rows, Lane.URGENT
+    )
     return Part(4, header, Answer(str(array.dtype), list(array.shape), array.tobytes(), tokens, token_counts), width)
 
 
@@ -104,7 +108,7 @@ def array_of(frames: list[bytes]) -> np.ndarray:
 
 def test_an_answer_waits_for_its_reader_and_the_ventilator_is_told_when_it_has_gone() -> None:
     sink = Sink()
-    sink.handle(Register(1, 1, 2, ME, b'1'))
+    sink.handle(Register(RequestRef(1, ME, b'1', 1, 2)))
     sink.handle(a_part())
     assert sink.published == []
     assert sink.told == [Collected(4, 1, 0, 0)]
@@ -130,7 +134,7 @@ def test_a_part_before_its_registration_opens_the_request() -> None:
     sink.handle(Subscribed(ME))
     sink.handle(a_part(part=1, parts=2, first_row=2, rows=1, total=3))
     assert sink.assembler.open_requests == 1
-    sink.handle(Register(1, 2, 3, ME, b'1'))
+    sink.handle(Register(RequestRef(1, ME, b'1', 2, 3)))
     sink.handle(a_part(part=0, parts=2, first_row=0, rows=2, total=3))
     np.testing.assert_array_equal(array_of(sink.published[0]), np.arange(9).reshape(3, 3))
     assert sink.assembler.open_requests == 0
@@ -141,7 +145,7 @@ def test_a_late_duplicate_of_a_finished_request_gives_credit_back_and_nothing_el
     sink.handle(Subscribed(ME))
     sink.handle(a_part())
     sink.handle(a_part(attempt=1))
-    sink.handle(Register(1, 1, 2, ME, b'1'))
+    sink.handle(Register(RequestRef(1, ME, b'1', 1, 2)))
     assert sink.ids == [b'1']
     assert sink.told[-1] == Collected(4, 1, 0, 1)
     assert sink.assembler.open_requests == 0
@@ -159,7 +163,7 @@ def test_a_failed_part_answers_the_request_with_the_error() -> None:
     sink = Sink()
     sink.handle(Subscribed(ME))
     sink.handle(a_part(part=0, parts=2, total=4))
-    header = JobHeader(1, 1, 0, 2, 2, 2, 4, True, ME, b'1')
+    header = JobHeader(RequestRef(1, ME, b'1', 2, 4), 1, 0, 2, 2, Lane.URGENT)
     sink.handle(FailedPart(4, header, RequestError('element 2 is a number')))
     sink.handle(FailedPart(4, header, RequestError('element 3 is a number')))
     assert [json.loads(frames[1]) for frames in sink.published] == [
@@ -440,9 +444,9 @@ def test_when_the_last_subscriber_has_been_away_for_the_grace_time_the_ventilato
     sink.handle(Tick(), 79)
     assert sink.told == []
     sink.handle(Tick(), 80)
-    assert sink.told == [Gone(ME, 20)]
+    assert sink.told == [ClientGone(ME, 20)]
     sink.handle(Tick(), 100)
-    assert sink.told == [Gone(ME, 20), Gone(b'other', 30)]
+    assert sink.told == [ClientGone(ME, 20), ClientGone(b'other', 30)]
 
 
 def test_a_client_that_comes_back_within_the_grace_time_is_not_gone() -> None:
@@ -460,7 +464,7 @@ def test_identities_that_were_left_are_remembered_up_to_a_bound() -> None:
         sink.handle(Subscribed(topic), 0)
         sink.handle(Unsubscribed(topic), 0)
     sink.handle(Tick(), 20)
-    assert sink.told == [Gone(b'b', 20), Gone(b'c', 20)]
+    assert sink.told == [ClientGone(b'b', 20), ClientGone(b'c', 20)]
 
 
 def test_errors_to_many_identities_that_nobody_claims_are_given_up_from_the_oldest() -> None:
@@ -559,7 +563,7 @@ def test_every_row_is_answered_once_and_in_order_whatever_the_order_of_parts(dat
     for number in range(1, data.draw(st.integers(1, 4)) + 1):
         sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
         rows_of[number] = sum(sizes)
-        events.append(Register(number, len(sizes), sum(sizes), ME, b'%d' % number))
+        events.append(Register(RequestRef(number, ME, b'%d' % number, len(sizes), sum(sizes))))
         first_row = 0
         for part, rows in enumerate(sizes):
             array = (1000 * number + np.arange(first_row, first_row + rows, dtype=np.float32))[:, None].repeat(3, 1)
@@ -609,6 +613,6 @@ def test_a_subscription_beyond_the_bound_is_refused_and_a_clone_of_a_subscriber_
 def test_an_error_for_an_accepted_request_is_reported_as_its_publication() -> None:
     sink = Sink()
     sink.handle(Subscribed(ME))
-    sink.handle(Register(7, 1, 2, ME, b'7'))
+    sink.handle(Register(RequestRef(7, ME, b'7', 1, 2)))
     sink.handle(Refuse(ME, b'7', RequestError('too late'), 7))
     assert sink.told == [Published(7, False)]

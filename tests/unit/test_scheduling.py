@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from bert_serving.server.errors import RequestError
-from bert_serving.server.protocol.ring import Collected, Drop, Gone, Published, Refuse, Register
+from bert_serving.server.protocol.ring import ClientGone, Collected, Drop, Lane, Published, Refuse, Register, RequestRef
 from bert_serving.server.protocol.texts import decode_texts
 from bert_serving.server.protocol.wire import BadRequest, CancelRequest, EncodeRequest, Options
 from bert_serving.server.ventilator.events import (
@@ -55,7 +55,7 @@ def arrival(rows: int, request_id: int = 1, **more: Any) -> Arrived:
 
 def jobs_of(actions: list[Action]) -> list[tuple[int, int, int]]:
     """(worker, number, part) of every job that is sent, in order."""
-    return [(a.worker, a.job.header.number, a.job.header.part) for a in actions if isinstance(a, SendJob)]
+    return [(a.worker, a.job.header.request.number, a.job.header.part) for a in actions if isinstance(a, SendJob)]
 
 
 def jobs_in(actions: list[Action]) -> list[SendJob]:
@@ -76,8 +76,8 @@ def a_scheduler(workers: int = 1) -> Scheduler:
 
 def collect_and_publish(scheduler: Scheduler, action: SendJob) -> list[Action]:
     header = action.job.header
-    actions = scheduler.handle(Collected(action.worker, header.number, header.part, header.attempt), 0)
-    return actions + scheduler.handle(Published(header.number, True), 0)
+    actions = scheduler.handle(Collected(action.worker, header.request.number, header.part, header.attempt), 0)
+    return actions + scheduler.handle(Published(header.request.number, True), 0)
 
 
 def test_a_request_that_fits_is_passed_on_undecoded() -> None:
@@ -99,13 +99,15 @@ def test_a_larger_request_whose_row_count_lies_is_refused() -> None:
 
 def test_the_sink_is_told_before_any_job_is_sent() -> None:
     actions = a_scheduler().handle(arrival(19), 0)
-    assert actions[0] == TellSink(Register(1, 3, 19, b'client', b'1'))
+    assert actions[0] == TellSink(Register(RequestRef(1, b'client', b'1', 3, 19)))
     assert jobs_of(actions) == [(0, 1, 0), (0, 1, 1)]
 
 
 def test_job_headers_cover_the_rows_of_the_request() -> None:
     headers = [a.job.header for a in a_scheduler().handle(arrival(10), 0) if isinstance(a, SendJob)]
-    assert sorted((h.first_row, h.rows, h.total_rows, h.parts, h.urgent) for h in headers) == [
+    assert sorted(
+        (h.first_row, h.rows, h.request.total_rows, h.request.parts, h.lane is Lane.URGENT) for h in headers
+    ) == [
         (0, 8, 10, 2, False),
         (8, 2, 10, 2, True),
     ]
@@ -141,7 +143,7 @@ def test_requests_of_one_lane_take_turns_job_by_job() -> None:
         action = sent.pop(0)
         if isinstance(action, SendJob):
             header = action.job.header
-            new = scheduler.handle(Collected(0, header.number, header.part, 0), 0)
+            new = scheduler.handle(Collected(0, header.request.number, header.part, 0), 0)
             order += [number for _, number, _ in jobs_of(new)]
             sent += new
     assert order == [1, 2, 1, 2, 1]
@@ -175,7 +177,7 @@ def test_the_jobs_of_a_dead_worker_go_to_another_with_the_next_attempt() -> None
     (again,) = jobs_in(scheduler.handle(Collected(1, 1, 1, 0), 0))
     assert (again.worker, again.job.header.part, again.job.header.attempt) == (1, 0, 1)
     assert again.job.payload == sent[0].job.payload
-    assert not again.job.header.gently, 'it was not alone, and perhaps it is not its fault'
+    assert not again.job.header.reduced_batch, 'it was not alone, and perhaps it is not its fault'
     assert scheduler.outcomes.requeued == 1
 
 
@@ -202,10 +204,10 @@ def test_a_suspect_that_kills_again_is_tried_gently_and_then_answered_with_an_er
     scheduler.handle(arrival(8), 0)
     scheduler.handle(WorkerLost(0), 0)
     (alone,) = jobs_in(scheduler.handle(WorkerReady(1), 0))
-    assert not alone.job.header.gently
+    assert not alone.job.header.reduced_batch
     scheduler.handle(WorkerLost(1), 0)
     (gently,) = jobs_in(scheduler.handle(WorkerReady(2), 0))
-    assert gently.job.header.gently
+    assert gently.job.header.reduced_batch
     (refusal,) = messages_in(scheduler.handle(WorkerLost(2), 0))
     assert isinstance(refusal, Refuse)
     assert (refusal.number, refusal.error.type) == (1, 'PoisonedRequest')
@@ -224,7 +226,7 @@ def test_a_suspect_whose_part_came_before_its_worker_died_has_no_death_to_answer
     scheduler.handle(Collected(0, 1, 0, 0), 0)
     assert scheduler.handle(WorkerLost(1), 0) == []
     (next_suspect,) = jobs_in(scheduler.handle(WorkerReady(2), 0))
-    assert (next_suspect.job.header.part, next_suspect.job.header.gently) == (1, False)
+    assert (next_suspect.job.header.part, next_suspect.job.header.reduced_batch) == (1, False)
 
 
 def test_a_death_among_others_counts_against_nobody() -> None:
@@ -236,7 +238,9 @@ def test_a_death_among_others_counts_against_nobody() -> None:
         suspects = jobs_in(scheduler.handle(WorkerReady(worker), 0))
         while suspects:
             header = suspects.pop().job.header
-            suspects += jobs_in(scheduler.handle(Collected(worker, header.number, header.part, header.attempt), 0))
+            suspects += jobs_in(
+                scheduler.handle(Collected(worker, header.request.number, header.part, header.attempt), 0)
+            )
         scheduler.handle(SinkLost(), 0)  # everything is handed out once more, together
         scheduler.handle(SinkReady(), 0)
     assert scheduler.outcomes.poisoned == 0
@@ -270,7 +274,7 @@ def test_a_new_sink_is_told_of_every_request_and_gets_everything_computed_again(
     scheduler.handle(arrival(9), 0)
     scheduler.handle(Collected(0, 1, 0, 0), 0)
     actions = scheduler.handle(SinkLost(), 0)
-    assert messages_in(actions) == [Register(1, 2, 9, b'client', b'1')]
+    assert messages_in(actions) == [Register(RequestRef(1, b'client', b'1', 2, 9))]
     assert {(a.job.header.part, a.job.header.attempt) for a in jobs_in(actions)} == {(0, 1), (1, 1)}
     assert scheduler.outcomes.requeued == 2
     scheduler.check_invariants()
@@ -404,8 +408,10 @@ def test_a_cancelled_request_is_dropped_everywhere_and_nobody_is_answered() -> N
     assert scheduler.gauge()['in_flight_rows'] == 1
 
 
-@pytest.mark.parametrize('cancel', [CancelRequest(b'client', b'7'), CancelRequest(b'other', b'1'), Gone(b'other', 0.0)])
-def test_nothing_is_dropped_for_what_is_not_there(cancel: CancelRequest | Gone) -> None:
+@pytest.mark.parametrize(
+    'cancel', [CancelRequest(b'client', b'7'), CancelRequest(b'other', b'1'), ClientGone(b'other', 0.0)]
+)
+def test_nothing_is_dropped_for_what_is_not_there(cancel: CancelRequest | ClientGone) -> None:
     scheduler = a_scheduler()
     scheduler.handle(arrival(1), 0)
     assert scheduler.handle(cancel, 0) == []
@@ -435,7 +441,7 @@ def test_what_a_client_asked_for_again_after_it_had_left_is_not_dropped() -> Non
     scheduler.handle(arrival(1, request_id=1), 10)
     scheduler.handle(arrival(1, request_id=2), 10)
     scheduler.handle(arrival(1, request_id=2), 31)  # it is back; the sink does not know of its subscription yet
-    assert scheduler.handle(Gone(b'client', 20.5), 31.01) == [TellSink(Drop(1))]
+    assert scheduler.handle(ClientGone(b'client', 20.5), 31.01) == [TellSink(Drop(1))]
     assert scheduler.unanswered == 1
 
 
@@ -444,7 +450,7 @@ def test_all_that_a_client_that_is_gone_had_asked_for_is_dropped() -> None:
     for request_id in (1, 2):
         scheduler.handle(arrival(9, request_id=request_id), 0)
     scheduler.handle(arrival(1, identity=b'other'), 0)
-    assert scheduler.handle(Gone(b'client', 0.0), 0) == [TellSink(Drop(1)), TellSink(Drop(2))]
+    assert scheduler.handle(ClientGone(b'client', 0.0), 0) == [TellSink(Drop(1)), TellSink(Drop(2))]
     assert scheduler.outcomes.gone == 2
     assert jobs_of(scheduler.handle(WorkerReady(0), 0)) == [(0, 3, 0)]
 
@@ -490,11 +496,11 @@ def test_a_worker_that_is_dying_gets_no_more_jobs_and_no_more_suspects() -> None
     scheduler.handle(WorkerLost(0), 0)
     (first,) = jobs_in(scheduler.handle(WorkerReady(1), 0))
     scheduler.handle(WorkerDying(1), 0)
-    assert scheduler.handle(Collected(1, first.job.header.number, 0, 1), 0) == [], 'its last words'
+    assert scheduler.handle(Collected(1, first.job.header.request.number, 0, 1), 0) == [], 'its last words'
     assert scheduler.handle(arrival(1, request_id=3), 0)[1:] == []
     scheduler.handle(WorkerLost(1), 0)
     (second,) = jobs_in(scheduler.handle(WorkerReady(2), 0))
-    assert not second.job.header.gently, 'it was never begun, so no death counts against it'
+    assert not second.job.header.reduced_batch, 'it was never begun, so no death counts against it'
 
 
 def test_a_request_that_is_answered_with_an_error_already_has_no_deadline_any_more() -> None:
@@ -564,14 +570,14 @@ def test_the_times_are_measured_to_the_first_attempt_of_a_job_and_to_the_answer(
 
 
 def test_every_lane_has_credit_for_its_largest_job_even_with_a_prefetch_of_one() -> None:
-    assert replace(LIMITS, prefetch_size=1).lane_rows == {True: 8, False: 8}
-    assert replace(LIMITS, prefetch_size=10).lane_rows == {True: 40, False: 40}
+    assert replace(LIMITS, prefetch_size=1).lane_rows == {Lane.URGENT: 8, Lane.BULK: 8}
+    assert replace(LIMITS, prefetch_size=10).lane_rows == {Lane.URGENT: 40, Lane.BULK: 40}
 
 
 def test_a_broken_invariant_is_noticed() -> None:
     scheduler = a_scheduler()
     scheduler.handle(arrival(8), 0)
-    scheduler._workers[0].rows[False] = 0
+    scheduler._workers[0].rows[Lane.BULK] = 0
     with pytest.raises(AssertionError, match='rows held'):
         scheduler.check_invariants()
 
@@ -609,16 +615,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         for action in self.scheduler.handle(event, self.now):
             match action:
                 case SendJob(worker):
-                    assert action.job.header.number not in self.dropped
+                    assert action.job.header.request.number not in self.dropped
                     self.in_workers[worker].append(action)
                 case TellWorker(worker, Drop(number)):
                     held = self.in_workers[worker]
-                    self.let_go.setdefault(worker, []).extend(a for a in held if a.job.header.number == number)
-                    self.in_workers[worker] = [a for a in held if a.job.header.number != number]
+                    self.let_go.setdefault(worker, []).extend(a for a in held if a.job.header.request.number == number)
+                    self.in_workers[worker] = [a for a in held if a.job.header.request.number != number]
                 case TellSink(Register() as register):
-                    self.accepted[register.number] = register.total_rows
-                    self.parts[register.number] = register.parts
-                    self.collected[register.number] = set()
+                    self.accepted[register.request.number] = register.request.total_rows
+                    self.parts[register.request.number] = register.request.parts
+                    self.collected[register.request.number] = set()
                 case TellSink(Drop(number)):
                     self.dropped.add(number)
                 case TellSink(Refuse() as refusal):
@@ -648,12 +654,12 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def finish(self, worker: int, action: SendJob, fails: bool = False) -> None:
         header = action.job.header
-        self.tell(Collected(worker, header.number, header.part, header.attempt))
-        if header.number not in self.dropped and not self.published[header.number]:
-            self.collected[header.number].add(header.part)
-            if fails or len(self.collected[header.number]) == self.parts[header.number]:
-                self.published[header.number] += 1
-                self.tell(Published(header.number, not fails))
+        self.tell(Collected(worker, header.request.number, header.part, header.attempt))
+        if header.request.number not in self.dropped and not self.published[header.request.number]:
+            self.collected[header.request.number].add(header.part)
+            if fails or len(self.collected[header.request.number]) == self.parts[header.request.number]:
+                self.published[header.request.number] += 1
+                self.tell(Published(header.request.number, not fails))
 
     @precondition(lambda self: any(self.let_go.values()))
     @rule()
@@ -662,7 +668,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for worker, actions in let_go.items():
             for action in actions:
                 header = action.job.header
-                self.tell(Collected(worker, header.number, header.part, header.attempt))
+                self.tell(Collected(worker, header.request.number, header.part, header.attempt))
 
     @precondition(lambda self: self.in_workers)
     @rule(data=st.data(), late=st.booleans())
@@ -702,7 +708,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(client=st.sampled_from([b'a', b'b']))
     def lose_a_client(self, client: bytes) -> None:
-        self.tell(Gone(client, 0.0))
+        self.tell(ClientGone(client, 0.0))
 
     @rule(seconds=st.floats(0.001, 2))
     def pass_time(self, seconds: float) -> None:

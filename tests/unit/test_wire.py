@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 
 from bert_serving.server.errors import REQUEST_ERRORS, InternalError, RequestError, WireError
 from bert_serving.server.protocol.ring import (
+    ClientGone,
     Collected,
     Drain,
     Drop,
     DroppedPart,
     FailedPart,
-    Gone,
     Job,
     JobHeader,
+    Lane,
     Part,
     Published,
     Refuse,
     Register,
+    RequestRef,
     RingMessage,
     SinkMoved,
     Status,
@@ -51,7 +53,7 @@ from bert_serving.server.protocol.wire import (
     format_identity,
 )
 
-HEADER = JobHeader(1 << 40, 2, 3, 4, 5, 6, 7, True, b'me#\xff', b'11')
+HEADER = JobHeader(RequestRef(1 << 40, b'me#\xff', b'11', 4, 7), 2, 3, 5, 6, Lane.URGENT)
 
 
 def test_a_request_of_1_10() -> None:
@@ -173,7 +175,7 @@ def test_any_frames_from_a_client_are_a_message_or_a_wire_error(frames: list[byt
 
 RING_MESSAGES: list[RingMessage] = [
     Job(HEADER, b'["a"]'),
-    Job(replace(HEADER, urgent=False, gently=True), b'["a"]'),
+    Job(replace(HEADER, lane=Lane.BULK, reduced_batch=True), b'["a"]'),
     Job(replace(HEADER, token_counts=True), b'["a"]'),
     Job(replace(HEADER, tokenize=True), b'["a"]'),
     Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),
@@ -181,12 +183,12 @@ RING_MESSAGES: list[RingMessage] = [
     DroppedPart(9, HEADER),
     Drop(1 << 40),
     SinkMoved('ipc:///tmp/é/sink-2'),
-    Register(1, 2, 3, b'me', b'4'),
+    Register(RequestRef(1, b'me', b'4', 2, 3)),
     Status(b'me', b'4', b'{}'),
     Collected(1, 2, 3, 4),
     Published(5, True),
     Published(6, False),
-    Gone(b'me#\xff', 20.5),
+    ClientGone(b'me#\xff', 20.5),
     Drain(),
     Stop(),
 ]

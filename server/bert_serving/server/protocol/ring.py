@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import Enum
 
 import orjson
 
@@ -16,26 +17,45 @@ from ..errors import REQUEST_ERRORS, InternalError, RequestError, WireError
 from .wire import Answer, Buffer, Frames, encode_json
 
 
-@dataclass(frozen=True, slots=True)
-class JobHeader:
-    """Which rows of which request a job holds, and whom it answers; it goes with the job and with its part.
+class Lane(Enum):
+    """The queue that a job waits in, at the ventilator and at its worker. URGENT is served first."""
 
-    `number` is the ventilator's own for the request: clones share an identity and may share request ids. `attempt`
-    counts from 0 how often the part was handed out. With `parts` and `total_rows`, any part is enough to open the
-    request in the sink. `gently` asks for runs of half the rows, after a worker has died on the whole.
+    URGENT = 'urgent'
+    BULK = 'bulk'
+
+    __hash__ = object.__hash__  # lanes are keys on the hot path, and Enum would hash the name, in Python
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRef:
+    """An accepted request: its number, the client that gets the answer, and how many parts and rows that has.
+
+    The ventilator gives the number, because clones of a client share an identity and can share request ids. With
+    `parts` and `total_rows`, any part is enough to open the request in the sink.
     """
 
     number: int
-    part: int
-    attempt: int
-    parts: int
-    first_row: int
-    rows: int
-    total_rows: int
-    urgent: bool
     identity: bytes
     request_id: bytes
-    gently: bool = False
+    parts: int
+    total_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeader:
+    """The rows of `request` that a job holds. The header goes with the job, and with the part that answers it.
+
+    `attempt` counts from 0 how often the part was handed out. `reduced_batch` asks for batches of half the size, after a
+    worker has died on the whole. `token_counts` and `tokenize` are `wire.Options`.
+    """
+
+    request: RequestRef
+    part: int
+    attempt: int
+    first_row: int
+    rows: int
+    lane: Lane
+    reduced_batch: bool = False
     token_counts: bool = False
     tokenize: bool = False
 
@@ -99,13 +119,13 @@ class DroppedPart:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """The ventilator has accepted a request, its parts will come."""
+    """The ventilator has accepted `request`, and its parts will come.
 
-    number: int
-    parts: int
-    total_rows: int
-    identity: bytes
-    request_id: bytes
+    The sink could open the request with any part. It needs the registration to notice early that the request's client has
+    no subscription, so that work for a client that has gone is dropped.
+    """
+
+    request: RequestRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +174,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class ClientGone:
     """The last connection that subscribed to `identity` has been away for longer than it takes to come back."""
 
     identity: bytes
@@ -163,7 +183,7 @@ class Gone:
 
 WorkerInput = Job | Drop | SinkMoved | Stop
 SinkInput = Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain | Stop
-SinkReport = Collected | Published | Gone
+SinkReport = Collected | Published | ClientGone
 RingMessage = WorkerInput | SinkInput | SinkReport
 
 _HEADER = struct.Struct('!QIIIIIIB')
@@ -192,8 +212,9 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
             return [b'DROP', _NUMBER.pack(number)]
         case SinkMoved(endpoint):
             return [b'SINK', endpoint.encode()]
-        case Register(number, parts, total_rows, identity, request_id):
-            return [b'REGISTER', _REGISTER.pack(number, parts, total_rows), identity, request_id]
+        case Register(request):
+            numbers = _REGISTER.pack(request.number, request.parts, request.total_rows)
+            return [b'REGISTER', numbers, request.identity, request.request_id]
         case Refuse(identity, request_id, error, number):
             return [b'REFUSE', _NUMBER.pack(number), identity, request_id, *_encode_fault(error)]
         case Status(identity, request_id, body):
@@ -202,7 +223,7 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
             return [b'COLLECTED', _COLLECTED.pack(worker, number, part, attempt)]
         case Published(number, answered):
             return [b'PUBLISHED', _PUBLISHED.pack(number, answered)]
-        case Gone(identity, away_s):
+        case ClientGone(identity, away_s):
             return [b'GONE', identity, _GONE.pack(away_s)]
         case Drain():
             return [b'DRAIN']
@@ -220,8 +241,9 @@ def decode_ring_message(frames: Frames) -> RingMessage:
         return _decode_ring_message(bytes(frames[0]), frames[1:])
     except (IndexError, ValueError, TypeError, struct.error) as error:
         kind = bytes(frames[0][:20]) if frames else b''
-        raise WireError('a message inside the server was dropped: %d frames of kind %r: %s'
-                        % (len(frames), kind, error)) from error  # fmt: skip
+        raise WireError(
+            'a message inside the server was dropped: %d frames of kind %r: %s' % (len(frames), kind, error)
+        ) from error
 
 
 def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
@@ -251,7 +273,7 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
         case b'REGISTER':
             numbers, identity, request_id = frames
             number, parts, total_rows = _REGISTER.unpack(numbers)
-            return Register(number, parts, total_rows, bytes(identity), bytes(request_id))
+            return Register(RequestRef(number, bytes(identity), bytes(request_id), parts, total_rows))
         case b'REFUSE':
             numbers, identity, request_id, type_, text = frames
             (number,) = _NUMBER.unpack(numbers)
@@ -267,7 +289,7 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
             return Published(*_PUBLISHED.unpack(numbers))
         case b'GONE':
             identity, numbers = frames
-            return Gone(bytes(identity), *_GONE.unpack(numbers))
+            return ClientGone(bytes(identity), *_GONE.unpack(numbers))
         case b'DRAIN':
             () = frames
             return Drain()
@@ -278,21 +300,35 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
 
 
 def _encode_header(header: JobHeader) -> list[Buffer]:
-    flags = header.urgent | header.gently << 1 | header.token_counts << 2 | header.tokenize << 3
+    request = header.request
+    flags = (header.lane is Lane.URGENT) | header.reduced_batch << 1 | header.token_counts << 2 | header.tokenize << 3
     numbers = _HEADER.pack(
-        header.number, header.part, header.attempt, header.parts,
-        header.first_row, header.rows, header.total_rows, flags,
-    )  # fmt: skip
-    return [numbers, header.identity, header.request_id]
+        request.number,
+        header.part,
+        header.attempt,
+        request.parts,
+        header.first_row,
+        header.rows,
+        request.total_rows,
+        flags,
+    )
+    return [numbers, request.identity, request.request_id]
 
 
 def _decode_header(frames: Frames) -> JobHeader:
     numbers, identity, request_id = frames
     number, part, attempt, parts, first_row, rows, total_rows, flags = _HEADER.unpack(numbers)
     return JobHeader(
-        number, part, attempt, parts, first_row, rows, total_rows, bool(flags & 1), bytes(identity), bytes(request_id),
-        gently=bool(flags & 2), token_counts=bool(flags & 4), tokenize=bool(flags & 8),
-    )  # fmt: skip
+        request=RequestRef(number, bytes(identity), bytes(request_id), parts, total_rows),
+        part=part,
+        attempt=attempt,
+        first_row=first_row,
+        rows=rows,
+        lane=Lane.URGENT if flags & 1 else Lane.BULK,
+        reduced_batch=bool(flags & 2),
+        token_counts=bool(flags & 4),
+        tokenize=bool(flags & 8),
+    )
 
 
 def _encode_fault(error: RequestError) -> list[Buffer]:

@@ -89,7 +89,12 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class TerminationRequest:
-    """Asks the server to drain and stop. Nobody is answered."""
+    """Asks the server to drain and stop. Nobody is answered.
+
+    `peer` is the sender's address, which no frame holds: the one who receives the frames fills it in.
+    """
+
+    peer: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ ClientMessage = EncodeRequest | StatusRequest | CancelRequest | TerminationReque
 
 
 def decode_client_message(frames: Frames) -> ClientMessage:
-    """What the frames of a client say: four, or five with options.
+    """The message in the frames of a client: four, or five with options.
 
     Raises:
         WireError: it cannot be told who sent them, so nobody can be answered.

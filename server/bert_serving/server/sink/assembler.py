@@ -18,16 +18,17 @@ from itertools import islice
 
 from ..errors import InternalError, TooLarge
 from ..protocol.ring import (
+    ClientGone,
     Collected,
     Drain,
     Drop,
     DroppedPart,
     FailedPart,
-    Gone,
     Part,
     Published,
     Refuse,
     Register,
+    RequestRef,
     Status,
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, format_identity
@@ -40,10 +41,7 @@ from .joining import join_parts
 class _Assembly:
     """The parts of one request."""
 
-    identity: bytes
-    request_id: bytes
-    total_rows: int
-    parts: int
+    request: RequestRef
     received: dict[int, Part] = field(default_factory=dict)
     bytes: int = 0
 
@@ -109,13 +107,13 @@ class Assembler:
             case FailedPart():
                 yield from self._fail(event, now)
             case DroppedPart(worker, header):
-                yield Tell(Collected(worker, header.number, header.part, header.attempt))
+                yield Tell(Collected(worker, header.request.number, header.part, header.attempt))
             case Drop(number):
                 self._finish(number)
-            case Register(number, parts, total_rows, identity, request_id):
-                self._assembly(number, parts, total_rows, identity, request_id)
-                if not self._has_subscriber(identity):  # it may have left the sink before this one
-                    self._miss(identity, now)
+            case Register(request):
+                self._assembly(request)
+                if not self._has_subscriber(request.identity):  # it may have left the sink before this one
+                    self._miss(request.identity, now)
             case Refuse(identity, request_id, error, number):
                 if number not in self._finished:  # of two answers, the second would be none
                     if number:
@@ -140,27 +138,25 @@ class Assembler:
 
     # Parts ---------------------------------------------------------------------------------------------------------
 
-    def _assembly(
-        self, number: int, parts: int, total_rows: int, identity: bytes, request_id: bytes
-    ) -> _Assembly | None:
-        """The open request of that number, opened if it is new; None if it is finished."""
-        if number in self._finished:
+    def _assembly(self, request: RequestRef) -> _Assembly | None:
+        """The assembly of `request`, opened if it is new; None if it is finished."""
+        if request.number in self._finished:
             return None
-        if number not in self._open:
-            self._open[number] = _Assembly(identity, request_id, total_rows, parts)
-        return self._open[number]
+        if request.number not in self._open:
+            self._open[request.number] = _Assembly(request)
+        return self._open[request.number]
 
     def _collect(self, part: Part, now: float) -> Iterator[Action]:
         header = part.header
-        yield Tell(Collected(part.worker, header.number, header.part, header.attempt))
-        assembly = self._assembly(header.number, header.parts, header.total_rows, header.identity, header.request_id)
+        yield Tell(Collected(part.worker, header.request.number, header.part, header.attempt))
+        assembly = self._assembly(header.request)
         if assembly is None or header.part in assembly.received:
             return
         assembly.received[header.part] = part
         assembly.bytes += len(part.answer.body)
         self._open_bytes += len(part.answer.body)
-        if len(assembly.received) == assembly.parts:
-            yield from self._complete(header.number, assembly, now)
+        if len(assembly.received) == assembly.request.parts:
+            yield from self._complete(header.request.number, assembly, now)
         elif self._open_bytes > self.bounds.open_bytes:
             yield from self._give_largest_up(now)
 
@@ -168,31 +164,31 @@ class Assembler:
         number = max(self._open, key=lambda number: self._open[number].bytes)
         assembly = self._open[number]
         fault = TooLarge('the answers that are being put together have more than %d bytes, and this one, of %d rows, has '
-                         'most of them: send it in parts' % (self.bounds.open_bytes, assembly.total_rows))  # fmt: skip
-        yield Complain('a request of %s was given up: %s' % (format_identity(assembly.identity), fault.message))
+                         'most of them: send it in parts' % (self.bounds.open_bytes, assembly.request.total_rows))  # fmt: skip
+        yield Complain('a request of %s was given up: %s' % (format_identity(assembly.request.identity), fault.message))
         self._finish(number)
-        frames = encode_error(assembly.identity, assembly.request_id, fault)
-        yield from self._post(assembly.identity, frames, number, False, now)
+        frames = encode_error(assembly.request.identity, assembly.request.request_id, fault)
+        yield from self._post(assembly.request.identity, frames, number, False, now)
 
     def _complete(self, number: int, assembly: _Assembly, now: float) -> Iterator[Action]:
         try:
-            answer = join_parts(list(assembly.received.values()), assembly.total_rows)
+            answer = join_parts(list(assembly.received.values()), assembly.request.total_rows)
         except (ValueError, MemoryError) as error:
             fault = InternalError('the parts of the request cannot be put together: %s' % error)
-            frames, answered = encode_error(assembly.identity, assembly.request_id, fault), False
+            frames, answered = encode_error(assembly.request.identity, assembly.request.request_id, fault), False
         else:
-            frames, answered = encode_result(assembly.identity, assembly.request_id, answer), True
+            frames, answered = encode_result(assembly.request.identity, assembly.request.request_id, answer), True
         self._finish(number)
-        yield from self._post(assembly.identity, frames, number, answered, now)
+        yield from self._post(assembly.request.identity, frames, number, answered, now)
 
     def _fail(self, failed: FailedPart, now: float) -> Iterator[Action]:
         header = failed.header
-        yield Tell(Collected(failed.worker, header.number, header.part, header.attempt))
-        if header.number in self._finished:
+        yield Tell(Collected(failed.worker, header.request.number, header.part, header.attempt))
+        if header.request.number in self._finished:
             return
-        self._finish(header.number)
-        frames = encode_error(header.identity, header.request_id, failed.error)
-        yield from self._post(header.identity, frames, header.number, False, now)
+        self._finish(header.request.number)
+        frames = encode_error(header.request.identity, header.request.request_id, failed.error)
+        yield from self._post(header.request.identity, frames, header.request.number, False, now)
 
     def _finish(self, number: int) -> None:
         assembly = self._open.pop(number, None)
@@ -312,7 +308,7 @@ class Assembler:
             if now - since < self.bounds.gone_s:
                 break
             del self._left[identity]
-            yield Tell(Gone(identity, now - since))
+            yield Tell(ClientGone(identity, now - since))
 
     def _retry(self, identity: bytes, box: _Mailbox, blocked_s: float) -> Iterator[Action]:
         if blocked_s >= self.bounds.unread_s:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..protocol.ring import Collected, Drop, Gone, Job, Published, Refuse, Register
+from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class Tick:
 
 Event = (
     Arrived | BadRequest | CancelRequest | WorkerReady | WorkerDying | WorkerLost | SinkLost | SinkReady | DrainStarted | Tick | Collected
-    | Published | Gone
+    | Published | ClientGone
 )  # fmt: skip
 
 # --- actions ---------------------------------------------------------------------------------------------------------

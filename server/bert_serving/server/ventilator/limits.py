@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..protocol.ring import Lane
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,11 +24,11 @@ class Limits:
     max_queue_bytes: int
 
     @property
-    def lane_rows(self) -> dict[bool, int]:
-        """Rows of each lane, urgent (True) and bulk (False), that one worker may hold.
+    def lane_rows(self) -> dict[Lane, int]:
+        """Rows of each lane that one worker may hold.
 
         They share `prefetch_size` batches; each has at least one, or its largest job could never be sent.
         """
         urgent = max(1, self.prefetch_size // 2)
         bulk = max(1, self.prefetch_size - urgent)
-        return {True: urgent * self.max_batch_size, False: bulk * self.max_batch_size}
+        return {Lane.URGENT: urgent * self.max_batch_size, Lane.BULK: bulk * self.max_batch_size}

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..errors import RequestError
-from ..protocol.ring import Job
+from ..protocol.ring import Job, Lane
 from ..protocol.wire import EncodeRequest, Options
 
 OBJECTS_BYTES = 4096
@@ -27,7 +27,7 @@ class RequestRecord:
     bytes: int
     jobs: list[Job]
     """All of them, by part, as they were last made: what a new worker or a new sink would need computed again."""
-    waiting: dict[bool, deque[Job]]
+    waiting: dict[Lane, deque[Job]]
     """Jobs that are not with a worker, by lane; a suspect's stand in `Scheduler._suspects` instead."""
     collected: set[int] = field(default_factory=set)
     """Parts that the sink has."""
@@ -38,7 +38,7 @@ class RequestRecord:
 
     @property
     def rows(self) -> int:
-        return self.jobs[0].header.total_rows
+        return self.jobs[0].header.request.total_rows
 
 
 Hold = tuple[int, int, int]
@@ -51,7 +51,7 @@ class WorkerRecord:
 
     held: dict[Hold, Job] = field(default_factory=dict)
     """Jobs sent and not collected."""
-    rows: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    rows: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     """Rows held, by lane."""
     reserved: bool = False
     """Whether it is kept free for suspects: it gets no other jobs."""
@@ -62,19 +62,19 @@ class WorkerRecord:
 
     def take(self, job: Job) -> None:
         header = job.header
-        self.held[header.number, header.part, header.attempt] = job
-        self.rows[header.urgent] += header.rows
+        self.held[header.request.number, header.part, header.attempt] = job
+        self.rows[header.lane] += header.rows
 
     def let_go(self, hold: Hold) -> None:
         job = self.held.pop(hold, None)
         if job is not None:
-            self.rows[job.header.urgent] -= job.header.rows
+            self.rows[job.header.lane] -= job.header.rows
         if not self.held:
             self.alone_with = None
 
     def forget_all(self) -> None:
         self.held.clear()
-        self.rows = {True: 0, False: 0}
+        self.rows = dict.fromkeys(Lane, 0)
         self.alone_with = None
 
 

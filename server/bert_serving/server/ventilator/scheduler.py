@@ -26,7 +26,7 @@ from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 
 from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
-from ..protocol.ring import Collected, Drop, Gone, Job, JobHeader, Published, Refuse, Register
+from ..protocol.ring import ClientGone, Collected, Drop, Job, JobHeader, Lane, Published, Refuse, Register, RequestRef
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 from ..stats import Histogram, Outcomes
 from .events import (
@@ -62,7 +62,7 @@ class Scheduler:
         self._requests: dict[int, RequestRecord] = {}
         self._numbers: dict[Key, int] = {}
         self._numbers_of: dict[bytes, set[int]] = {}
-        self._turns: dict[bool, deque[int]] = {True: deque(), False: deque()}
+        self._turns: dict[Lane, deque[int]] = {lane: deque() for lane in Lane}
         self._suspects: deque[Job] = deque()
         self._deadlines: list[tuple[float, int]] = []
         self._workers: dict[int, WorkerRecord] = {}
@@ -89,7 +89,7 @@ class Scheduler:
         waiting += self._suspects
         return {
             'queue_rows': sum(job.header.rows for job in waiting),
-            'queue_requests': len({job.header.number for job in waiting}),
+            'queue_requests': len({job.header.request.number for job in waiting}),
             'in_flight_rows': in_flight,
             'unfinished_requests': len(self._requests),
             'unfinished_rows': self._rows,
@@ -123,7 +123,7 @@ class Scheduler:
                 actions += self._publish(event, now)
             case CancelRequest(identity, request_id):
                 actions += self._cancel(identity, request_id)
-            case Gone(identity, away_s):
+            case ClientGone(identity, away_s):
                 actions += self._drop_those_of(identity, left=now - away_s)
             case _:
                 actions += self._expire(now)
@@ -180,13 +180,13 @@ class Scheduler:
         """Keep an accepted request, and let its jobs wait for their turns."""
         number, self._next_number = self._next_number, self._next_number + 1
         jobs = list(self._make_jobs(number, request, cuts))
-        waiting = {lane: deque(job for job in jobs if job.header.urgent is lane) for lane in (True, False)}
+        waiting = {lane: deque(job for job in jobs if job.header.lane is lane) for lane in Lane}
         self._requests[number] = RequestRecord(key, now, now, bytes_kept(request), jobs, waiting)
         self._numbers[key] = number
         self._numbers_of.setdefault(request.identity, set()).add(number)
         self._rows += request.rows
         self._bytes += bytes_kept(request)
-        for lane in (True, False):
+        for lane in Lane:
             if waiting[lane]:
                 self._turns[lane].append(number)
         if request.options.deadline_ms is not None:
@@ -194,20 +194,24 @@ class Scheduler:
         return TellSink(self._registration(number))
 
     def _make_jobs(self, number: int, request: EncodeRequest, cuts: Sequence[Cut]) -> Iterator[Job]:
+        reference = RequestRef(number, request.identity, request.request_id, len(cuts), request.rows)
         first_row = 0
         for part, cut in enumerate(cuts):
             header = JobHeader(
-                number=number, part=part, attempt=0, parts=len(cuts), first_row=first_row, rows=cut.rows,
-                total_rows=request.rows, urgent=cut.rows <= self.limits.priority_batch_size,
-                identity=request.identity, request_id=request.request_id,
-                token_counts=request.options.token_counts, tokenize=request.options.tokenize,
-            )  # fmt: skip
+                request=reference,
+                part=part,
+                attempt=0,
+                first_row=first_row,
+                rows=cut.rows,
+                lane=Lane.URGENT if cut.rows <= self.limits.priority_batch_size else Lane.BULK,
+                token_counts=request.options.token_counts,
+                tokenize=request.options.tokenize,
+            )
             yield Job(header, cut.payload)
             first_row += cut.rows
 
     def _registration(self, number: int) -> Register:
-        header = self._requests[number].jobs[0].header
-        return Register(number, header.parts, header.total_rows, header.identity, header.request_id)
+        return Register(self._requests[number].jobs[0].header.request)
 
     def _publish(self, published: Published, now: float) -> Iterator[Action]:
         request = self._requests.get(published.number)
@@ -260,8 +264,8 @@ class Scheduler:
         yield from self._stop_work(number)
 
     def _refusal(self, number: int, reason: RequestError) -> Refuse:
-        header = self._requests[number].jobs[0].header
-        return Refuse(header.identity, header.request_id, reason, number)
+        request = self._requests[number].jobs[0].header.request
+        return Refuse(request.identity, request.request_id, reason, number)
 
     def _forget(self, number: int) -> Iterator[Action]:
         """Keep nothing of a request."""
@@ -285,7 +289,7 @@ class Scheduler:
             if waiting:
                 self._turns[lane].remove(number)
                 waiting.clear()
-        self._suspects = deque(job for job in self._suspects if job.header.number != number)
+        self._suspects = deque(job for job in self._suspects if job.header.request.number != number)
         for name, worker in self._workers.items():
             if any(held == number for held, _, _ in worker.held):
                 yield TellWorker(name, Drop(number))
@@ -302,7 +306,7 @@ class Scheduler:
 
     def _dispatch(self, now: float) -> Iterator[Action]:
         yield from self._dispatch_suspects(now)
-        for lane in (True, False):
+        for lane in Lane:
             turns = self._turns[lane]
             while turns:
                 waiting = self._requests[turns[0]].waiting[lane]
@@ -331,10 +335,10 @@ class Scheduler:
         if not worker.held and self._suspects and self._has_sink and not worker.dying:
             job = self._suspects.popleft()
             yield self._hand_over(reserved, job, now)
-            worker.alone_with = job.header.number
+            worker.alone_with = job.header.request.number
         worker.reserved = worker.alone_with is not None or bool(self._suspects)
 
-    def _choose_worker(self, lane: bool, rows: int) -> int | None:
+    def _choose_worker(self, lane: Lane, rows: int) -> int | None:
         """The worker that holds the fewest rows among those with credit for `rows` more of `lane`."""
         best = None
         for name, worker in self._workers.items():
@@ -348,7 +352,7 @@ class Scheduler:
     def _hand_over(self, name: int, job: Job, now: float) -> SendJob:
         self._workers[name].take(job)
         if job.header.attempt == 0:
-            self.queue_time.add(now - self._requests[job.header.number].arrived)
+            self.queue_time.add(now - self._requests[job.header.request.number].arrived)
         return SendJob(name, job)
 
     def _give_credit(self, collected: Collected) -> None:
@@ -370,7 +374,7 @@ class Scheduler:
                     self._turns[lane].remove(number)
         if self._suspects:
             self._suspects = deque(
-                job for job in self._suspects if (job.header.number, job.header.part) != (number, part)
+                job for job in self._suspects if (job.header.request.number, job.header.part) != (number, part)
             )
 
     # A process is lost -------------------------------------------------------------------------------------------------
@@ -385,25 +389,27 @@ class Scheduler:
             self._suspects.extend(self._make_again(job) for job in lost)
             return
         for job in lost:
-            request = self._requests[job.header.number]
+            request = self._requests[job.header.request.number]
             request.deaths += 1
             if request.deaths >= 2:
                 self.outcomes.poisoned += 1
-                yield from self._refuse(job.header.number, PoisonedRequest(
+                yield from self._refuse(job.header.request.number, PoisonedRequest(
                     'two workers died while they computed this request and nothing else: do not send it again'))  # fmt: skip
             else:
-                self._suspects.appendleft(self._make_again(job, gently=True))
+                self._suspects.appendleft(self._make_again(job, reduced_batch=True))
 
     def _is_wanted(self, job: Job) -> bool:
-        request = self._requests.get(job.header.number)
+        request = self._requests.get(job.header.request.number)
         return request is not None and request.refusal is None and job.header.part not in request.collected
 
-    def _make_again(self, job: Job, gently: bool = False) -> Job:
+    def _make_again(self, job: Job, reduced_batch: bool = False) -> Job:
         """The same job, to be handed out once more."""
         self.outcomes.requeued += 1
-        header = replace(job.header, attempt=job.header.attempt + 1, gently=job.header.gently or gently)
+        header = replace(
+            job.header, attempt=job.header.attempt + 1, reduced_batch=job.header.reduced_batch or reduced_batch
+        )
         again = Job(header, job.payload)
-        self._requests[job.header.number].jobs[job.header.part] = again
+        self._requests[job.header.request.number].jobs[job.header.part] = again
         return again
 
     def _begin_again(self) -> Iterator[Action]:
@@ -413,7 +419,7 @@ class Scheduler:
             if worker.alone_with is not None:  # it stays a suspect
                 self._suspects.extendleft(self._make_again(job) for job in worker.held.values() if self._is_wanted(job))
             worker.forget_all()
-        suspected = {(job.header.number, job.header.part) for job in self._suspects}
+        suspected = {(job.header.request.number, job.header.part) for job in self._suspects}
         for turns in self._turns.values():
             turns.clear()
         for number, request in self._requests.items():
@@ -424,10 +430,10 @@ class Scheduler:
             for part in self._parts_that_were_out(request, suspected):
                 self._make_again(request.jobs[part])
             request.collected.clear()
-            for lane in (True, False):
+            for lane in Lane:
                 request.waiting[lane] = deque(
                     job for job in request.jobs
-                    if job.header.urgent is lane and (number, job.header.part) not in suspected
+                    if job.header.lane is lane and (number, job.header.part) not in suspected
                 )  # fmt: skip
                 if request.waiting[lane]:
                     self._turns[lane].append(number)
@@ -436,13 +442,13 @@ class Scheduler:
         """The parts that a worker or the lost sink had."""
         still_here = {job.header.part for waiting in request.waiting.values() for job in waiting}
         headers = (job.header for job in request.jobs)
-        return [h.part for h in headers if h.part not in still_here and (h.number, h.part) not in suspected]
+        return [h.part for h in headers if h.part not in still_here and (h.request.number, h.part) not in suspected]
 
     def check_invariants(self) -> None:
         """Raise AssertionError where the state contradicts itself; called by the tests after every event."""
         for lane, most in self._lane_rows.items():
             for worker in self._workers.values():
-                held = sum(job.header.rows for job in worker.held.values() if job.header.urgent is lane)
+                held = sum(job.header.rows for job in worker.held.values() if job.header.lane is lane)
                 _must(held == worker.rows[lane], 'the rows held are not the sum of the jobs held')
                 _must(held <= most, 'a worker holds more rows than its credit')
             turns = self._turns[lane]
@@ -460,7 +466,7 @@ class Scheduler:
 
     def _check_that_no_job_is_lost(self) -> None:
         """Every part of every request is somewhere: waiting, suspected, held or collected."""
-        places = {(job.header.number, job.header.part) for job in self._suspects}
+        places = {(job.header.request.number, job.header.part) for job in self._suspects}
         places |= {(number, part) for worker in self._workers.values() for number, part, _ in worker.held}
         for number, request in self._requests.items():
             if request.refusal is not None:

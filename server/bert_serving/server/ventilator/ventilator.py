@@ -19,9 +19,9 @@ import zmq
 from ..errors import WireError
 from ..options.settings import Settings
 from ..protocol.ring import (
+    ClientGone,
     Collected,
     Drain,
-    Gone,
     Published,
     Refuse,
     RingMessage,
@@ -233,13 +233,16 @@ class Ventilator:
             except WireError as error:
                 logger.error('%s', error)
                 continue
-            if isinstance(report, Collected | Published | Gone):
+            if isinstance(report, Collected | Published | ClientGone):
                 self._handle(report)
 
     def _on_request(self) -> None:
         frames = self._requests.recv_multipart(copy=False)
         try:
-            self._obey(decode_client_message([frame.buffer for frame in frames]), frames[0])
+            message = decode_client_message([frame.buffer for frame in frames])
+            if isinstance(message, TerminationRequest):
+                message = TerminationRequest(peer=str(frames[0].get('Peer-Address')))
+            self._obey(message)
         except WireError as error:
             self._garbage += 1
             logger.warning('%s', error)
@@ -247,7 +250,7 @@ class Ventilator:
             self._garbage += 1
             logger.exception('a message could not be read')
 
-    def _obey(self, message: ClientMessage, first: zmq.Frame) -> None:
+    def _obey(self, message: ClientMessage) -> None:
         match message:
             case EncodeRequest(identity, request_id, rows):
                 logger.debug('new encode request id=%s rows=%d client=%s',
@@ -258,8 +261,8 @@ class Ventilator:
                 self._answer_status(message)
             case BadRequest() | CancelRequest():
                 self._handle(message)
-            case TerminationRequest():
-                self._terminate(str(first.get('Peer-Address')))
+            case TerminationRequest(peer):
+                self._terminate(peer)
 
     def _terminate(self, sender: str) -> None:
         if not (self._settings.allow_remote_terminate or is_loopback(sender)):

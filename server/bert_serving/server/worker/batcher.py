@@ -10,7 +10,7 @@ brings the oldest row on, whatever is added meanwhile: nobody starves. Rows that
 
 Urgent rows go before bulk rows; after `MAX_OVERTAKES` urgent runs that passed waiting bulk over, a bulk run is taken.
 There is no waiting timer: a run is made of what is there when the device is free. A job on which a worker has died gets
-runs of half the size (`JobHeader.gently`): what was too much for the memory at once may do in two.
+runs of half the size (`JobHeader.reduced_batch`): what was too much for the memory at once may do in two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocol.ring import JobHeader
+from ..protocol.ring import JobHeader, Lane
 from .rows import Row
 
 MAX_OVERTAKES = 8
@@ -119,7 +119,7 @@ class Batcher:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._lanes: dict[bool, dict[Key, _Entry]] = {True: {}, False: {}}  # in order of age
+        self._lanes: dict[Lane, dict[Key, _Entry]] = {lane: {} for lane in Lane}  # in order of age
         self._overtakes = 0
 
     def __len__(self) -> int:
@@ -128,7 +128,7 @@ class Batcher:
 
     def add(self, job: ReadyJob) -> None:
         """Let the rows of `job`, of which there is at least one, wait for their runs."""
-        lane = self._lanes[job.header.urgent]
+        lane = self._lanes[job.header.lane]
         progress = _Progress(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
             key = (tuple(row.ids), row.first_segment, row.specials_masked, row.compute_length)
@@ -144,14 +144,14 @@ class Batcher:
             return None
         window = list(islice(lane.values(), WINDOW_RUNS * self.limits.rows))
         run = self._run_with(window[0], window)
-        if any(progress.job.header.gently for entry in run.entries for progress, _ in entry.places):
+        if any(progress.job.header.reduced_batch for entry in run.entries for progress, _ in entry.places):
             run = run.half_with(window[0])
         for entry in run.entries:
             del lane[entry.key]
         return run
 
     def _choose_lane(self) -> dict[Key, _Entry]:
-        urgent, bulk = self._lanes[True], self._lanes[False]
+        urgent, bulk = self._lanes[Lane.URGENT], self._lanes[Lane.BULK]
         if not bulk:
             return urgent
         if urgent and self._overtakes < MAX_OVERTAKES:
@@ -205,7 +205,7 @@ class Batcher:
         dropped: dict[int, _Progress] = {}
         for lane in self._lanes.values():
             for entry in lane.values():
-                dropped.update((id(p), p) for p, _ in entry.places if p.job.header.number == number)
+                dropped.update((id(p), p) for p, _ in entry.places if p.job.header.request.number == number)
         for progress in dropped.values():
             progress.failed = True
             self._give_up(progress)
@@ -220,7 +220,7 @@ class Batcher:
             lane.clear()
 
     def _give_up(self, failed: _Progress) -> None:
-        lane = self._lanes[failed.job.header.urgent]
+        lane = self._lanes[failed.job.header.lane]
         for key, entry in list(lane.items()):
             entry.places = [place for place in entry.places if place[0] is not failed]
             if not entry.places:

@@ -185,7 +185,7 @@ class Worker:
 
     def _take_in(self, job: Job, sink: Socket) -> None:
         header = job.header
-        logger.debug('new job number=%d part=%d rows=%d', header.number, header.part, header.rows)
+        logger.debug('new job number=%d part=%d rows=%d', header.request.number, header.part, header.rows)
         try:
             texts = parse_texts(decode_texts(job.payload), header.rows)
             encoded = self._rows.encode(texts, header.first_row)
@@ -193,7 +193,7 @@ class Worker:
             self._send(sink, FailedPart(self._number, header, error))
             return
         except Exception as error:
-            logger.exception('a job could not be tokenised number=%d part=%d', header.number, header.part)
+            logger.exception('a job could not be tokenised number=%d part=%d', header.request.number, header.part)
             self._send(sink, FailedPart(self._number, header, self._explain(error)))
             return
         job_rows = ReadyJob(header, encoded.rows, encoded.max_len)
