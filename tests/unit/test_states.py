@@ -10,8 +10,11 @@ from bert_serving.server.process.states import (
     IllegalTransition,
     ServerEvent,
     ServerState,
+    SlotEvent,
+    SlotState,
     advance_child,
     advance_server,
+    advance_slot,
 )
 
 
@@ -36,7 +39,7 @@ def test_a_server_can_be_told_to_drain_and_to_stop_in_every_state(state: ServerS
 
 
 def test_a_server_is_ready_once() -> None:
-    with pytest.raises(IllegalTransition, match='serving cannot meet: ready'):
+    with pytest.raises(IllegalTransition, match='serving cannot handle: ready'):
         advance_server(ServerState.SERVING, ServerEvent.READY)
 
 
@@ -46,5 +49,29 @@ def test_a_child_can_die_in_every_state(state: ChildState) -> None:
 
 
 def test_a_child_dies_once() -> None:
-    with pytest.raises(IllegalTransition, match='gone cannot meet: exited'):
+    with pytest.raises(IllegalTransition, match='gone cannot handle: exited'):
         advance_child(ChildState.GONE, ChildEvent.EXITED)
+
+
+def test_a_slot_gets_another_child_until_it_is_given_up() -> None:
+    state = SlotState.STARTING
+    for event, expected in [
+        (SlotEvent.CHILD_READY, SlotState.READY),
+        (SlotEvent.CHILD_LOST, SlotState.RESTARTING),
+        (SlotEvent.RESTART_DUE, SlotState.STARTING),
+        (SlotEvent.CHILD_LOST, SlotState.RESTARTING),
+        (SlotEvent.RESTART_DUE, SlotState.STARTING),
+        (SlotEvent.GIVEN_UP, SlotState.GONE),
+    ]:
+        state = advance_slot(state, event)
+        assert state is expected
+
+
+@pytest.mark.parametrize('event', SlotEvent)
+def test_nothing_happens_in_a_slot_that_was_given_up(event: SlotEvent) -> None:
+    with pytest.raises(IllegalTransition, match='a slot that is gone cannot handle: %s' % event.value):
+        advance_slot(SlotState.GONE, event)
+
+
+def test_the_states_of_a_slot_are_those_of_the_status() -> None:
+    assert [state.value for state in SlotState] == ['starting', 'ready', 'restarting', 'gone']

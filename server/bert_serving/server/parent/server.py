@@ -32,8 +32,8 @@ from ..errors import ChildDied, ServingError, StartError
 from ..options.settings import Settings
 from ..process.child import Child
 from ..process.restarts import PATIENCE, Restarts
-from ..process.states import ServerEvent, ServerState, advance_server
-from ..process.supervisor import CHECK_S, ChildFailed, Post, Supervisor
+from ..process.states import ServerEvent, ServerState, SlotState, advance_server
+from ..process.supervisor import CHECK_INTERVAL_S, ChildFailed, ChildSlot, Supervisor
 from ..stats import summarize
 from ..transport import Endpoints, Mailbox, Reactor, socket_folder, temporary_folder
 from ..ventilator.ventilator import Ventilator
@@ -101,9 +101,9 @@ class BertServer(threading.Thread):
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor, hang_s=self.settings.worker_timeout)
         self._ventilator = Ventilator(self.settings, self._describe, self._count_children, self.request_drain)
-        self._sink: Post | None = None
-        self._http: Post | None = None
-        self._workers: dict[int, Post] = {}
+        self._sink: ChildSlot | None = None
+        self._http: ChildSlot | None = None
+        self._workers: dict[int, ChildSlot] = {}
         self._tally = ChildrenTally()
         self._started_at = datetime.now()
         self._began = time.monotonic()
@@ -244,7 +244,7 @@ class BertServer(threading.Thread):
 
     def _serve(self) -> None:
         while self._state in (ServerState.STARTING, ServerState.SERVING):
-            self._run_a_round(longest_ms=1000 * CHECK_S)
+            self._run_a_round(longest_ms=1000 * CHECK_INTERVAL_S)
 
     def _run_a_round(self, longest_ms: float) -> None:
         """Wait for something to happen, do it, and see what the clock says."""
@@ -254,7 +254,7 @@ class BertServer(threading.Thread):
         if next_start is not None:
             longest_ms = min(longest_ms, max(0, 1000 * (next_start - time.monotonic())))
         self._reactor.run_once(timeout_ms=math.ceil(longest_ms))
-        self._supervisor.pass_time()
+        self._supervisor.tick()
         if self._ventilator.awaits_deadline:
             self._ventilator.pass_time()
 
@@ -279,17 +279,17 @@ class BertServer(threading.Thread):
         if self._ventilator.unanswered:
             logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
         self._ventilator.stop_listening()
-        workers = self._supervisor.abandon(self._workers.values())
+        workers = self._supervisor.release(self._workers.values())
         self._ventilator.stop_workers()
         self._run_while(lambda: self._supervisor.are_alive(workers), min(WORKER_STOP_S, deadline - time.monotonic()))
         self._supervisor.kill(workers)
-        sink = self._supervisor.abandon([] if self._sink is None else [self._sink])
+        sink = self._supervisor.release([] if self._sink is None else [self._sink])
         self._ventilator.stop_sink()
         self._run_while(lambda: self._supervisor.are_alive(sink), min(LINGER_S, max(1, deadline - time.monotonic())))
 
     def _drain_http(self, deadline: float) -> None:
         """Let the proxy answer what it has taken in; it refuses what comes, and the ventilator not yet."""
-        children = self._supervisor.abandon([] if self._http is None else [self._http])
+        children = self._supervisor.release([] if self._http is None else [self._http])
         for child in children:
             child.interrupt()
         self._run_while(lambda: self._supervisor.are_alive(children), deadline - time.monotonic())
@@ -331,21 +331,21 @@ class BertServer(threading.Thread):
         logger.info('device map: %s', ', '.join(
             'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)
             for worker, device in enumerate(devices)))  # fmt: skip
-        self._sink = Post(
-            make=self._make_sink, on_ready=self._on_sink_ready, on_beat=self._tally.hear_sink, on_lost=self._on_sink_lost,
+        self._sink = ChildSlot(
+            spawn=self._make_sink, on_ready=self._on_sink_ready, on_heartbeat=self._tally.hear_sink, on_lost=self._on_sink_lost,
             on_given_up=self._end, restarts=Restarts(self.patience),
         )  # fmt: skip
         self._workers = {
-            worker: Post(
-                make=partial(self._make_worker, worker, graph), on_ready=partial(self._on_worker_ready, worker),
-                on_beat=partial(self._tally.hear_worker, worker), on_lost=partial(self._on_worker_lost, worker),
+            worker: ChildSlot(
+                spawn=partial(self._make_worker, worker, graph), on_ready=partial(self._on_worker_ready, worker),
+                on_heartbeat=partial(self._tally.hear_worker, worker), on_lost=partial(self._on_worker_lost, worker),
                 on_given_up=self._on_worker_given_up, restarts=Restarts(self.patience),
             )
             for worker in range(len(devices))
         }  # fmt: skip
         logger.info('start the sink and %d worker%s, could take a while...', len(devices), 's' * (len(devices) > 1))
-        for post in (self._sink, *self._workers.values()):
-            self._supervisor.fill(post)
+        for slot in (self._sink, *self._workers.values()):
+            self._supervisor.supervise(slot)
 
     def _make_sink(self) -> Child:
         return self._child_maker.sink(self.sink_module, self.port_out, LINGER_S * 1000, self.sink_bounds)
@@ -362,13 +362,12 @@ class BertServer(threading.Thread):
         logger.info('requests come in on port %d, answers go out on port %d', self.port, self.port_out)
         self._ventilator.welcome_sink()
         if self.http_port is not None and self._http is None:
-            self._http = Post(
-                make=self._make_http, on_ready=self._on_http_ready, on_beat=lambda _facts: None,
-                on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
+            self._http = ChildSlot(
+                spawn=self._make_http, on_ready=self._on_http_ready, on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
                 restarts=Restarts(self.patience),
             )  # fmt: skip
             logger.info('start the HTTP server...')
-            self._supervisor.fill(self._http)
+            self._supervisor.supervise(self._http)
         self._check_whether_ready()
 
     def _on_http_given_up(self, how: str) -> None:
@@ -400,7 +399,7 @@ class BertServer(threading.Thread):
     def _on_worker_given_up(self, how: str) -> None:
         if self._state is ServerState.STARTING:
             self._end(how)
-        if all(post.state == 'gone' for post in self._workers.values()):
+        if all(slot.state is SlotState.GONE for slot in self._workers.values()):
             self._end('%s, and no worker is left' % how)
         logger.error('%s: the server goes on without it', how)
 
@@ -413,10 +412,12 @@ class BertServer(threading.Thread):
         raise ChildDied(how)
 
     def _check_whether_ready(self) -> None:
-        posts = [self._sink, *self._workers.values()]
+        slots = [self._sink, *self._workers.values()]
         if self.http_port is not None:
-            posts.append(self._http)
-        if self._state is ServerState.STARTING and all(post is not None and post.state == 'ready' for post in posts):
+            slots.append(self._http)
+        if self._state is ServerState.STARTING and all(
+            slot is not None and slot.state is SlotState.READY for slot in slots
+        ):
             self._advance(ServerEvent.READY)
             http = '' if self.http_port is None else ' http_port=%d' % self.http_port
             self._was_ready = True
@@ -448,7 +449,7 @@ class BertServer(threading.Thread):
 
     def _count_restarts(self) -> dict[str, int]:
         return {
-            'num_worker_restart': sum(post.restarts.count for post in self._workers.values()),
+            'num_worker_restart': sum(slot.restarts.count for slot in self._workers.values()),
             'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
             'num_http_restart': 0 if self._http is None else self._http.restarts.count,
         }

@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from ..process.supervisor import Post
+from ..process.supervisor import ChildSlot
 from ..protocol.wire import EXTENSIONS, PROTOCOL_VERSION
 from ..release import RELEASE
 from ..stats import WorkerTally
@@ -58,12 +58,12 @@ def describe_ring(endpoints: Endpoints) -> dict[str, Any]:
     }
 
 
-def describe_workers(plan: Plan, workers: Mapping[int, Post]) -> dict[str, Any]:
+def describe_workers(plan: Plan, workers: Mapping[int, ChildSlot]) -> dict[str, Any]:
     """How each worker does."""
     return {
         'workers': [
-            {'worker': worker, 'device': plan.devices.devices[worker], **post.describe()}
-            for worker, post in workers.items()
+            {'worker': worker, 'device': plan.devices.devices[worker], **slot.describe()}
+            for worker, slot in workers.items()
         ]
     }
 

@@ -1,14 +1,20 @@
-"""The states of the server and of its children, and the one table of transitions each goes through.
+"""State machines of the server, of a child process, and of a slot that keeps a child running.
 
-Used by `server.py` and by the parent's side of a child; holds no socket and no process.
+Everything that may change one of these states is in the tables of this file. Each table maps a state and an event to the
+next state; a pair that a table lacks is a fault of ours and raises IllegalTransition. The module holds no socket and no
+process. `docs/architecture.md` has the tables as diagrams, made by `docs/states.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import TypeVar
 
 
 class ServerState(Enum):
+    """The life of a `BertServer`."""
+
     STARTING = 'starting'
     SERVING = 'serving'
     DRAINING = 'draining'
@@ -16,12 +22,16 @@ class ServerState(Enum):
 
 
 class ServerEvent(Enum):
+    """An event that may change a `ServerState`."""
+
     READY = 'ready'
     DRAIN = 'drain'
     STOP = 'stop'
 
 
 class ChildState(Enum):
+    """The life of one process."""
+
     STARTING = 'starting'
     READY = 'ready'
     STOPPING = 'stopping'
@@ -29,12 +39,32 @@ class ChildState(Enum):
 
 
 class ChildEvent(Enum):
+    """An event that may change a `ChildState`."""
+
     REPORTED_READY = 'reported ready'
     TOLD_TO_STOP = 'told to stop'
     EXITED = 'exited'
 
 
-_SERVER = {
+class SlotState(Enum):
+    """The life of a slot, which outlives its children. The values are those of the status."""
+
+    STARTING = 'starting'
+    READY = 'ready'
+    RESTARTING = 'restarting'
+    GONE = 'gone'
+
+
+class SlotEvent(Enum):
+    """An event that may change a `SlotState`."""
+
+    CHILD_READY = 'child ready'
+    CHILD_LOST = 'child lost'
+    RESTART_DUE = 'restart due'
+    GIVEN_UP = 'given up'
+
+
+SERVER_TRANSITIONS: Mapping[tuple[ServerState, ServerEvent], ServerState] = {
     (ServerState.STARTING, ServerEvent.READY): ServerState.SERVING,
     (ServerState.STARTING, ServerEvent.DRAIN): ServerState.DRAINING,
     (ServerState.STARTING, ServerEvent.STOP): ServerState.STOPPED,
@@ -46,7 +76,7 @@ _SERVER = {
     (ServerState.STOPPED, ServerEvent.STOP): ServerState.STOPPED,
 }
 
-_CHILD = {
+CHILD_TRANSITIONS: Mapping[tuple[ChildState, ChildEvent], ChildState] = {
     (ChildState.STARTING, ChildEvent.REPORTED_READY): ChildState.READY,
     (ChildState.STARTING, ChildEvent.TOLD_TO_STOP): ChildState.STOPPING,
     (ChildState.STARTING, ChildEvent.EXITED): ChildState.GONE,
@@ -57,22 +87,40 @@ _CHILD = {
     (ChildState.STOPPING, ChildEvent.EXITED): ChildState.GONE,
 }
 
+SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotEvent], SlotState] = {
+    (SlotState.STARTING, SlotEvent.CHILD_READY): SlotState.READY,
+    (SlotState.STARTING, SlotEvent.CHILD_LOST): SlotState.RESTARTING,
+    (SlotState.STARTING, SlotEvent.GIVEN_UP): SlotState.GONE,
+    (SlotState.READY, SlotEvent.CHILD_LOST): SlotState.RESTARTING,
+    (SlotState.RESTARTING, SlotEvent.RESTART_DUE): SlotState.STARTING,
+}
+
 
 class IllegalTransition(Exception):
-    """A fault of ours: an event that the state cannot meet; its message names both."""
+    """A fault of ours: the table has no step for this event in this state; the message names both."""
+
+
+State = TypeVar('State', bound=Enum)
+Event = TypeVar('Event', bound=Enum)
 
 
 def advance_server(state: ServerState, event: ServerEvent) -> ServerState:
-    """The state after `event`; IllegalTransition when the table has no such step."""
-    try:
-        return _SERVER[state, event]
-    except KeyError:
-        raise IllegalTransition('a server that is %s cannot meet: %s' % (state.value, event.value)) from None
+    """Return the state after `event`; raise IllegalTransition if the table has no such step."""
+    return _advance('server', SERVER_TRANSITIONS, state, event)
 
 
 def advance_child(state: ChildState, event: ChildEvent) -> ChildState:
-    """The state after `event`; IllegalTransition when the table has no such step."""
+    """Return the state after `event`; raise IllegalTransition if the table has no such step."""
+    return _advance('child', CHILD_TRANSITIONS, state, event)
+
+
+def advance_slot(state: SlotState, event: SlotEvent) -> SlotState:
+    """Return the state after `event`; raise IllegalTransition if the table has no such step."""
+    return _advance('slot', SLOT_TRANSITIONS, state, event)
+
+
+def _advance(machine: str, table: Mapping[tuple[State, Event], State], state: State, event: Event) -> State:
     try:
-        return _CHILD[state, event]
+        return table[state, event]
     except KeyError:
-        raise IllegalTransition('a child that is %s cannot meet: %s' % (state.value, event.value)) from None
+        raise IllegalTransition('a %s that is %s cannot handle: %s' % (machine, state.value, event.value)) from None

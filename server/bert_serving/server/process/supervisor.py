@@ -1,10 +1,12 @@
-"""The supervisor: starts the children of a server, learns what becomes of them, starts them again, and ends them.
+"""Supervision of child processes: start them, watch them, restart them, and end them.
 
-Works in the thread of `BertServer`, in the parent process. It knows processes and nothing of messages: what a child's
-readiness or death means for the ring is decided by `server.py`, which gives a `Post` for each place that has to be filled.
+Runs in the thread of `BertServer`, in the parent process. The supervisor knows processes and nothing of messages: its
+callers decide what the readiness or the loss of a child means for the ring. `supervise` keeps a child running in a
+`ChildSlot`; `run_to_end` runs a child that does one thing and exits.
 
-A child says every second that it is alive, and for how long it has been at one piece of work. One that is silent for
-longer than `hang_s`, or at one piece, is stopped or stuck, and is killed; then it is like any other that has died.
+A child reports every second that it is alive, and for how long it has worked on its current piece of work. The
+supervisor kills a child that sends no report for `hang_s` seconds, or works on one piece for longer than that; then it
+is treated like any other child that has died.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, assert_never
 
 from ..console.formatting import format_duration
 from ..console.progress import Progress, ProgressDisplay
@@ -21,28 +24,26 @@ from ..errors import ServingError, StartError
 from ..transport import Reactor
 from .child import Beat, Child, Exited, Failed, Ready
 from .restarts import Restarts
-from .states import ChildState
+from .states import ChildState, SlotEvent, SlotState, advance_slot
 
 logger = logging.getLogger(__name__)
 
-REAP_S = 5.0
-"""How long a killed process may take to disappear before it is left to the system."""
+CHECK_INTERVAL_S = 0.5
+"""How often the supervisor checks for silent children. A check that comes late means that the supervisor was suspended."""
 
-CHECK_S = 0.5
-"""How often the children's silence is looked at. When the checks themselves come late, it is we who were stopped."""
+START_TIMEOUT_S = 900.0
+"""How long a child in a slot may take to become ready."""
 
-OnReady = Callable[[dict[str, Any]], None]
-OnBeat = Callable[[dict[str, Any]], None]
-OnExit = Callable[[str, 'ChildFailed | None'], None]
+LOADING_TIMEOUT_S = 30.0
+"""The least silence for which a starting child is killed: while it loads libraries, its other threads cannot run."""
 
-START_S = 900.0
-"""How long a child may take to become ready, when it is started by its post."""
+SUSPENSION_S = 2.0
+"""A longer gap between two checks or heartbeats means that this process or the machine was suspended."""
 
-LOADING_S = 30.0
-"""How long a child may be silent while it starts, at least: libraries that are loaded let no other thread on."""
+KILL_TIMEOUT_S = 5.0
+"""How long a killed process may take to disappear before it is left to the operating system."""
 
-ASLEEP_S = 2.0
-"""Between two checks or two beats: after a longer pause it was we, or the machine, that stood still."""
+Payload = dict[str, Any]
 
 
 class ChildFailed(StartError):
@@ -53,241 +54,294 @@ class ChildFailed(StartError):
         self.exit_code = exit_code
 
 
-@dataclass(slots=True, eq=False)
-class Post:
-    """A place among the children that is filled again when its child has died.
+class KillCause(Enum):
+    """Why the supervisor killed a child; the value is a text for the log, with a number of seconds."""
 
-    `make` gives a child that has not been started. `on_ready(facts)`, `on_beat(facts)` and `on_lost(how, failure)` are
-    called in the reactor's rounds; `failure` is what a child said that could not start. `on_given_up(how)` comes after
-    the last `on_lost`, when no child is started any more because none became ready.
+    NOT_READY = 'was not ready within %.0f s'
+    SILENT = 'sent no heartbeat for %.0f s'
+    BUSY = 'was busy with one piece of work for %.0f s'
+
+
+@dataclass(frozen=True, slots=True)
+class KillReason:
+    """Why and when the supervisor killed a child."""
+
+    cause: KillCause
+    seconds: float
+    killed_at: float
+    """By `time.monotonic`."""
+
+    def describe(self, name: str) -> str:
+        """Return a clause for the log about the child `name`: `SINK sent no heartbeat for 60 s`."""
+        return '%s %s' % (name, self.cause.value % self.seconds)
+
+
+OnExit = Callable[[str, ChildFailed | None], None]
+
+
+def _ignore(_report: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCallbacks:
+    """What the supervisor calls in the reactor's rounds when a child reports.
+
+    `on_exit(how, error)` is called only for a child that exits without having been told to; `error` is set if the child
+    reported that it could not start.
     """
 
-    make: Callable[[], Child]
-    on_ready: OnReady
-    on_beat: OnBeat
+    on_ready: Callable[[Payload], None]
+    on_exit: OnExit
+    on_heartbeat: Callable[[Payload], None] = _ignore
+    on_progress: Callable[[Progress], None] = _ignore
+
+
+@dataclass(slots=True, eq=False)
+class ChildSlot:
+    """A place for a child that is restarted when it dies.
+
+    `spawn` makes a child, not yet started. `on_ready(payload)`, `on_heartbeat(payload)` and `on_lost(how, error)` are
+    called in the reactor's rounds; `error` is set if the child reported that it could not start. `on_given_up(how)` is
+    called after the last `on_lost`, when too many starts in a row have failed and the slot stays empty.
+    """
+
+    spawn: Callable[[], Child]
+    on_ready: Callable[[Payload], None]
     on_lost: OnExit
     on_given_up: Callable[[str], None]
+    on_heartbeat: Callable[[Payload], None] = _ignore
     restarts: Restarts = field(default_factory=Restarts)
     child: Child | None = None
-    state: str = 'starting'
+    state: SlotState = SlotState.STARTING
     since: float = 0.0
-    """When the state began, by `time.monotonic`."""
+    """When the current start began, by `time.monotonic`."""
     start_at: float | None = None
     """When the next child is to be started; None while there is one, or none is wanted."""
 
     def describe(self) -> dict[str, Any]:
-        """For the status."""
+        """Return the slot's entries in the status."""
         return {
-            'state': self.state,
+            'state': self.state.value,
             'pid': None if self.child is None else self.child.pid,
             'restarts': self.restarts.count,
         }
 
 
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """A child that has been started and not yet reaped, and what is known of it."""
+
+    child: Child
+    callbacks: ChildCallbacks
+    last_heartbeat: float
+    """When the child last reported anything, by `time.monotonic`."""
+    suspended_s: float = 0.0
+    """For how long the child was suspended during its current piece of work."""
+    was_ready: bool = False
+    error: Failed | None = None
+    """What the child reported before it exited."""
+    kill_reason: KillReason | None = None
+
+
 class Supervisor:
-    """The children of one server. Used by the one thread that runs the reactor."""
+    """Watches the children of one server. Used by the one thread that runs the reactor."""
 
     def __init__(self, reactor: Reactor, hang_s: float) -> None:
         self._reactor = reactor
         self._hang_s = hang_s
-        self._children: list[Child] = []
-        self._posts: list[Post] = []
-        self._heard: dict[Child, float] = {}
-        self._last_words: dict[Child, tuple[str | None, ChildFailed | None]] = {}
-        self._verdicts: dict[Child, tuple[str, float]] = {}
-        self._exits: dict[Child, OnExit] = {}
-        self._undead: list[Child] = []
-        self._slept: dict[Child, float] = {}
-        self._checked = time.monotonic()
+        self._watched: dict[Child, _Watched] = {}
+        self._slots: list[ChildSlot] = []
+        self._unkillable: list[Child] = []
+        self._last_check = time.monotonic()
 
     @property
     def num_process(self) -> int:
         """Children that have been started and not yet reaped."""
-        return len(self._children)
+        return len(self._watched)
 
-    # One child ---------------------------------------------------------------------------------------------------------
+    # One child -------------------------------------------------------------------------------------------------------
 
-    def launch(
-        self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat = lambda _: None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-    ) -> None:  # fmt: skip
-        """Start `child`; the others are called in the reactor's rounds, with what it reports.
+    def launch(self, child: Child, callbacks: ChildCallbacks) -> None:
+        """Start `child` and watch it until it exits.
 
-        `on_exit` is only for a child that leaves without having been dismissed; `failure` is there if it said that it could
-        not start.
+        Raises:
+            OSError: the operating system cannot start a process.
         """
         child.start()
         logger.debug('started %s pid=%s', child.name, child.pid)
-        self._children.append(child)
-        self._heard[child] = time.monotonic()
-        self._exits[child] = on_exit
-        self._reactor.add(child.fileno(), lambda: self._on_report(child, on_ready, on_exit, on_beat, on_progress))
+        watched = self._watched[child] = _Watched(child, callbacks, last_heartbeat=time.monotonic())
+        self._reactor.add(child.fileno(), lambda: self._on_reports(watched))
 
-    def run_to_end(
-        self, child: Child, interrupted: Callable[[], bool], display: ProgressDisplay
-    ) -> dict[str, Any] | None:
-        """Start `child`, run the reactor until it has ended and return what it reported; None if interrupted.
+    def run_to_end(self, child: Child, interrupted: Callable[[], bool], display: ProgressDisplay) -> Payload | None:
+        """Start `child`, run the reactor until it has exited, and return its payload; None if `interrupted`.
 
-        `display` shows meanwhile how far it is.
+        `display` shows its progress meanwhile.
 
         Raises:
-            ChildFailed: it could not do its work.
+            ChildFailed: it reported that it could not do its work.
             StartError: it died.
         """
-        facts: dict[str, Any] = {}
+        payload: Payload = {}
         ended: list[ServingError] = []
-        self.launch(
-            child, facts.update, lambda how, failure: ended.append(failure or StartError(how)), on_progress=display.show
+        callbacks = ChildCallbacks(
+            on_ready=payload.update,
+            on_exit=lambda how, error: ended.append(error or StartError(how)),
+            on_progress=display.show,
         )
+        self.launch(child, callbacks)
         try:
             while not ended and not interrupted():
                 self._reactor.run_once(timeout_ms=100)
-                self.pass_time()
+                self.tick()
                 display.refresh()
         finally:
             display.end()
         if not ended:
             return None
-        if not facts:
+        if not payload:
             raise ended[0]
-        return facts
+        return payload
 
-    def _on_report(
-        self, child: Child, on_ready: OnReady, on_exit: OnExit, on_beat: OnBeat,
-        on_progress: Callable[[Progress], None],
-    ) -> None:  # fmt: skip
+    def _on_reports(self, watched: _Watched) -> None:
+        child, callbacks = watched.child, watched.callbacks
         report_fd = child.fileno()
         for report in child.read_reports():
-            heard_before, self._heard[child] = self._heard[child], time.monotonic()
-            match report:
-                case Ready(facts):
-                    on_ready(facts)
-                case Beat(facts):
-                    on_beat(facts)
-                    self._judge_work(child, facts, heard_before)
-                case Progress():
-                    on_progress(report)
-                case Failed(message, exit_code):
-                    could_not_start = ChildFailed('%s: %s' % (child.name, message), exit_code)
-                    self._last_words[child] = message, could_not_start if child.state is ChildState.STARTING else None
-                case Exited(_code, how, expected):
-                    self._reactor.remove(report_fd)
-                    words, failure = self._last_words.get(child, (None, None))
-                    how, _ = self._verdicts.get(child, (how, 0.0))
-                    self._forget(child)
-                    if not expected:
-                        on_exit(how if words is None else '%s (%s)' % (how, words), failure)
-
-    # Posts -------------------------------------------------------------------------------------------------------------
-
-    def fill(self, post: Post) -> None:
-        """Start a child for `post`, and another whenever that one has died."""
-        self._posts.append(post)
-        self._start(post)
-
-    def _start(self, post: Post) -> None:
-        def on_ready(facts: dict[str, Any]) -> None:
             now = time.monotonic()
-            logger.info('%s is ready (%s)', child.name, format_duration(now - post.since))
-            post.restarts.became_ready(now)
-            self._enter(post, 'ready')
-            post.on_ready(facts)
+            gap_s, watched.last_heartbeat = now - watched.last_heartbeat, now
+            match report:
+                case Ready(payload):
+                    watched.was_ready = True
+                    callbacks.on_ready(payload)
+                case Beat(payload):
+                    callbacks.on_heartbeat(payload)
+                    self._check_busy_time(watched, payload.get('busy_s', 0.0), gap_s)
+                case Progress():
+                    callbacks.on_progress(report)
+                case Failed():
+                    watched.error = report
+                case Exited():
+                    self._forget(watched, report_fd)
+                    if not report.expected:
+                        callbacks.on_exit(*_explain_exit(watched, report))
+                case _:
+                    assert_never(report)
 
-        def on_exit(how: str, failure: ChildFailed | None) -> None:
-            self._on_loss(post, how, failure)
+    def _forget(self, watched: _Watched, report_fd: int) -> None:
+        self._reactor.remove(report_fd)
+        del self._watched[watched.child]
 
-        self._enter(post, 'starting')
-        child = post.child = post.make()
+    # Slots -----------------------------------------------------------------------------------------------------------
+
+    def supervise(self, slot: ChildSlot) -> None:
+        """Start a child in `slot`, and another one whenever that has died."""
+        self._slots.append(slot)
+        self._start(slot)
+
+    def _start(self, slot: ChildSlot) -> None:
+        def on_ready(payload: Payload) -> None:
+            now = time.monotonic()
+            logger.info('%s is ready (%s)', child.name, format_duration(now - slot.since))
+            slot.restarts.became_ready(now)
+            slot.state = advance_slot(slot.state, SlotEvent.CHILD_READY)
+            slot.on_ready(payload)
+
+        def on_exit(how: str, error: ChildFailed | None) -> None:
+            self._on_loss(slot, how, error)
+
+        slot.since, slot.start_at = time.monotonic(), None
+        child = slot.child = slot.spawn()
         try:
-            self.launch(child, on_ready, on_exit, post.on_beat)
+            self.launch(child, ChildCallbacks(on_ready, on_exit, slot.on_heartbeat))
         except OSError as error:  # no process or file descriptor is left in the system, say
-            self._on_loss(post, '%s could not be started: %s' % (child.name, error), None)
+            self._on_loss(slot, '%s could not be started: %s' % (child.name, error), None)
 
-    def _enter(self, post: Post, state: str, start_at: float | None = None) -> None:
-        post.state, post.since, post.start_at = state, time.monotonic(), start_at
-
-    def _on_loss(self, post: Post, how: str, failure: ChildFailed | None) -> None:
+    def _on_loss(self, slot: ChildSlot, how: str, error: ChildFailed | None) -> None:
         now = time.monotonic()
-        pause_s = post.restarts.died(now)
-        post.child = None
+        pause_s = slot.restarts.died(now)
+        slot.child = None
         if pause_s is None:
-            self._enter(post, 'gone')
+            slot.state = advance_slot(slot.state, SlotEvent.GIVEN_UP)
         else:
-            self._enter(post, 'restarting', start_at=now + pause_s)
-        post.on_lost(how, failure)
+            slot.state = advance_slot(slot.state, SlotEvent.CHILD_LOST)
+            slot.start_at = now + pause_s
+        slot.on_lost(how, error)
         if pause_s is None:
-            post.on_given_up('%s; %d starts have failed' % (how, post.restarts.failed_starts))
+            slot.on_given_up('%s; %d starts have failed' % (how, slot.restarts.failed_starts))
         else:
             logger.error('%s; it is started again in %.1f s', how, pause_s)
 
-    def pass_time(self) -> None:
-        """Start those children again whose pause is over, and kill those that are stopped or stuck."""
-        now = time.monotonic()
-        for post in self._posts:
-            if post.start_at is not None and now >= post.start_at:
-                self._start(post)
-            elif post.child is not None and post.state == 'starting' and now - post.since > START_S:
-                self._condemn(post.child, 'was not ready within %.0f s' % START_S)
-        since_last, self._checked = now - self._checked, now
-        if since_last > ASLEEP_S:  # what the children said meanwhile is still unread
-            self._heard = dict.fromkeys(self._heard, now)
-        for child, heard in list(self._heard.items()):
-            most_s = max(self._hang_s, LOADING_S) if child.state is ChildState.STARTING else self._hang_s
-            if now - heard > most_s:
-                self._condemn(child, 'was silent for %.0f s: stopped or stuck' % (now - heard))
-        for child, (_, condemned) in list(self._verdicts.items()):
-            if now - condemned > REAP_S:
-                self._leave(child)
-
     @property
     def next_start(self) -> float | None:
-        """The time of `time.monotonic` at which a child is to be started, if any is."""
-        return min((post.start_at for post in self._posts if post.start_at is not None), default=None)
+        """When the next child is to be started, by `time.monotonic`; None if none is."""
+        return min((slot.start_at for slot in self._slots if slot.start_at is not None), default=None)
 
-    def _judge_work(self, child: Child, facts: dict[str, Any], heard_before: float) -> None:
-        """Condemn a child that is too long at one piece; a pause between its beats is one in which it stood still."""
-        busy_s, pause_s = facts.get('busy_s', 0.0), self._heard[child] - heard_before
-        if pause_s > ASLEEP_S:
-            self._slept[child] = self._slept.get(child, 0.0) + pause_s
-        if busy_s < self._slept.get(child, 0.0):
-            del self._slept[child]
-        if busy_s - self._slept.get(child, 0.0) > self._hang_s:
-            self._condemn(child, 'was at one piece of work for %.0f s' % busy_s)
+    # Time ------------------------------------------------------------------------------------------------------------
 
-    def _condemn(self, child: Child, why: str) -> None:
-        if child.state in (ChildState.STARTING, ChildState.READY) and child not in self._verdicts:
-            self._verdicts[child] = '%s %s; it was killed' % (child.name, why), time.monotonic()
-            child.destroy()
+    def tick(self) -> None:
+        """Restart the children whose pause is over, and kill those that hang. Call it every `CHECK_INTERVAL_S`."""
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.start_at is not None and now >= slot.start_at:
+                slot.state = advance_slot(slot.state, SlotEvent.RESTART_DUE)
+                self._start(slot)
+            elif slot.child is not None and slot.state is SlotState.STARTING and now - slot.since > START_TIMEOUT_S:
+                self._kill_hung(self._watched[slot.child], KillCause.NOT_READY, START_TIMEOUT_S)
+        since_last, self._last_check = now - self._last_check, now
+        if since_last > SUSPENSION_S:  # what the children reported meanwhile is still unread
+            for watched in self._watched.values():
+                watched.last_heartbeat = now
+        for watched in list(self._watched.values()):
+            self._check_silence(watched, now)
+            if watched.kill_reason is not None and now - watched.kill_reason.killed_at > KILL_TIMEOUT_S:
+                self._give_up_killing(watched, watched.kill_reason)
 
-    def _leave(self, child: Child) -> None:
-        """A killed process that the system cannot end, for a driver that hangs: as far as we go, it is gone."""
-        how, _ = self._verdicts[child]
-        self._reactor.remove(child.fileno())
-        self._undead.append(child)
-        on_exit = self._exits[child]
-        self._forget(child)
-        on_exit('%s and does not go' % how, None)
+    def _check_silence(self, watched: _Watched, now: float) -> None:
+        is_starting = watched.child.state is ChildState.STARTING
+        limit_s = max(self._hang_s, LOADING_TIMEOUT_S) if is_starting else self._hang_s
+        silent_s = now - watched.last_heartbeat
+        if silent_s > limit_s:
+            self._kill_hung(watched, KillCause.SILENT, silent_s)
 
-    def _forget(self, child: Child) -> None:
-        self._children.remove(child)
-        for known in (self._heard, self._last_words, self._verdicts, self._exits, self._slept):
-            known.pop(child, None)
+    def _check_busy_time(self, watched: _Watched, busy_s: float, gap_s: float) -> None:
+        """Kill a child that works on one piece for too long; `gap_s` is the time between its last two reports."""
+        if gap_s > SUSPENSION_S:
+            watched.suspended_s += gap_s
+        if busy_s < watched.suspended_s:  # it has begun another piece since
+            watched.suspended_s = 0.0
+        if busy_s - watched.suspended_s > self._hang_s:
+            self._kill_hung(watched, KillCause.BUSY, busy_s)
 
-    # The end -----------------------------------------------------------------------------------------------------------
+    def _kill_hung(self, watched: _Watched, cause: KillCause, seconds: float) -> None:
+        """Kill a child that has not been told to stop; its exit is reported as a loss."""
+        if watched.child.state in (ChildState.STARTING, ChildState.READY) and watched.kill_reason is None:
+            watched.kill_reason = KillReason(cause, seconds, killed_at=time.monotonic())
+            watched.child.destroy()
+
+    def _give_up_killing(self, watched: _Watched, reason: KillReason) -> None:
+        """Count a process as lost that does not end when killed, because a driver hangs, say."""
+        child = watched.child
+        self._forget(watched, child.fileno())
+        self._unkillable.append(child)
+        watched.callbacks.on_exit('%s but could not be killed' % reason.describe(child.name), None)
+
+    # The end ---------------------------------------------------------------------------------------------------------
 
     def are_alive(self, children: Iterable[Child]) -> bool:
-        """Whether any of `children` is not yet reaped."""
+        """Return whether any of `children` is not yet reaped."""
         return any(child.state is not ChildState.GONE for child in children)
 
-    def abandon(self, posts: Iterable[Post]) -> list[Child]:
-        """Fill these posts no more; return the children that are still there.
+    def release(self, slots: Iterable[ChildSlot]) -> list[Child]:
+        """Stop supervising `slots` and return the children that are still in them.
 
-        From now on their end is no accident. One that is not ready, and cannot be told, is killed.
+        From now on their exit is expected. A child that is not ready, and so cannot be told to stop, is killed.
         """
-        for post in posts:
-            self._posts.remove(post)
-            post.start_at = None
-        children = [post.child for post in posts if post.child is not None]
+        children = []
+        for slot in slots:
+            self._slots.remove(slot)
+            slot.start_at = None
+            if slot.child is not None:
+                children.append(slot.child)
         for child in children:
             if child.state is ChildState.STARTING:
                 child.kill()
@@ -296,15 +350,25 @@ class Supervisor:
         return children
 
     def kill(self, children: Iterable[Child]) -> None:
-        """End these children at once; that they are gone is noticed in the next rounds of the reactor."""
+        """Kill `children`; they are reaped in the next rounds of the reactor."""
         for child in children:
             child.kill()
 
     def kill_all(self) -> None:
-        """End every child at once and reap it, without reading anything else."""
-        for child in self._children:
+        """Kill and reap every child, without reading its last reports."""
+        for child in self._watched:
             self._reactor.remove(child.fileno())
-            child.kill_and_reap(REAP_S)
-        self._children.clear()
-        for child in self._undead:
+            child.kill_and_reap(KILL_TIMEOUT_S)
+        self._watched.clear()
+        for child in self._unkillable:
             child.kill_and_reap(0)
+
+
+def _explain_exit(watched: _Watched, exited: Exited) -> tuple[str, ChildFailed | None]:
+    """Return how an unexpected exit came about, and the child's own error if that kept it from becoming ready."""
+    name, error, reason = watched.child.name, watched.error, watched.kill_reason
+    how = exited.how if reason is None else '%s; killed' % reason.describe(name)
+    if error is None:
+        return how, None
+    failure = None if watched.was_ready else ChildFailed('%s: %s' % (name, error.message), error.exit_code)
+    return '%s (%s)' % (how, error.message), failure
