@@ -76,7 +76,7 @@ def assert_all_well(server: ServerProcess, outcome: Outcome, expected: dict[str,
 @pytest.mark.timeout(280)
 def test_5000_requests_of_16_clients_are_answered_once_and_rightly_while_children_are_killed_and_stopped() -> None:
     words = ('-num_worker', '3', '-worker_timeout', '3', '-http_port', '0', '-http_host', '127.0.0.1')
-    with fake_server(*words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_BOUNDS='{"gone_s": 5}') as server:
+    with fake_server(*words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_LIMITS='{"gone_s": 5}') as server:
         server.wait_until_ready()
         server.http_port = int(server.wait_for_log(HTTP_READY)[1])
         material = Material(server, WORDS)

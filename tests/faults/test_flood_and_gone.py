@@ -92,7 +92,7 @@ def test_flood_memory_stays_flat_while_ten_thousand_requests_are_refused(tmp_pat
 
 
 def test_flood_a_reader_that_does_not_read_loses_its_own_answers_counted_and_logged_and_slows_nobody() -> None:
-    with fake_server(FAKE_SINK_BOUNDS='{"unread_s": 1.0}') as server:
+    with fake_server(FAKE_SINK_LIMITS='{"unread_s": 1.0}') as server:
         server.wait_until_ready()
         with raw_client(server, b'idle', RCVHWM=1, RCVBUF=4096) as idle, connect(server) as client:
             client.encode(['the'])
@@ -114,7 +114,7 @@ def test_flood_a_reader_that_does_not_read_loses_its_own_answers_counted_and_log
 
 def test_gone_the_work_of_a_client_that_left_is_dropped_before_it_is_computed_and_counted(tmp_path: Path) -> None:
     gate = tmp_path / 'gate'
-    with fake_server('-max_batch_size', '4', FAKE_WORKER_GATE=str(gate), FAKE_SINK_BOUNDS='{"gone_s": 0.2}') as server:
+    with fake_server('-max_batch_size', '4', FAKE_WORKER_GATE=str(gate), FAKE_SINK_LIMITS='{"gone_s": 0.2}') as server:
         server.wait_until_ready()
         with connect(server) as staying:
             with connect(server) as leaving:
@@ -135,7 +135,7 @@ def test_gone_the_work_of_a_client_that_left_is_dropped_before_it_is_computed_an
 
 def test_gone_a_client_that_left_while_there_was_no_sink_is_missed_by_the_next(tmp_path: Path) -> None:
     gate = tmp_path / 'gate'
-    with fake_server(FAKE_WORKER_GATE=str(gate), FAKE_SINK_BOUNDS='{"gone_s": 2}') as server:
+    with fake_server(FAKE_WORKER_GATE=str(gate), FAKE_SINK_LIMITS='{"gone_s": 2}') as server:
         server.wait_until_ready()
         with connect(server) as staying:
             with connect(server) as leaving:
@@ -152,7 +152,7 @@ def test_gone_a_client_that_left_while_there_was_no_sink_is_missed_by_the_next(t
 
 def test_gone_a_client_that_comes_back_in_time_has_lost_nothing(tmp_path: Path) -> None:
     gate = tmp_path / 'gate'
-    with fake_server(FAKE_WORKER_GATE=str(gate), FAKE_SINK_BOUNDS='{"gone_s": 30}') as server:
+    with fake_server(FAKE_WORKER_GATE=str(gate), FAKE_SINK_LIMITS='{"gone_s": 30}') as server:
         server.wait_until_ready()
         with raw_client(server) as client, connect(server) as other:
             client.status()

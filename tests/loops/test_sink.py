@@ -32,7 +32,7 @@ from bert_serving.server.protocol.ring import (
     encode_ring_message,
 )
 from bert_serving.server.protocol.wire import Answer
-from bert_serving.server.sink.bounds import DEFAULT_BOUNDS, Bounds
+from bert_serving.server.sink.limits import DEFAULT_LIMITS, SinkLimits
 from bert_serving.server.sink.sink import Sink
 from bert_serving.server.transport import make_socket
 
@@ -40,7 +40,7 @@ from bert_serving.server.transport import make_socket
 class Bench:
     """A sink in a thread: messages are put in, reports come out, readers subscribe."""
 
-    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
+    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.reports = make_socket(self.context, zmq.PULL)
         self.reports.bind('inproc://feedback')
@@ -53,7 +53,7 @@ class Bench:
             facts.update(found)
             ready.set()
 
-        sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000, bounds=bounds)
+        sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000, limits=limits)
         self.thread = threading.Thread(target=sink.run, args=(self.context, report_ready))
         self.thread.start()
         assert ready.wait(10)
@@ -114,14 +114,14 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def impatient() -> Iterator[Bench]:
-    bench = Bench(Bounds(unread_s=1.0))
+    bench = Bench(SinkLimits(unread_s=1.0))
     yield bench
     bench.close()
 
 
 @pytest.fixture
 def hasty() -> Iterator[Bench]:
-    bench = Bench(Bounds(gone_s=0.3))
+    bench = Bench(SinkLimits(gone_s=0.3))
     yield bench
     bench.close()
 

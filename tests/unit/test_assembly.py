@@ -31,31 +31,31 @@ from bert_serving.server.protocol.ring import (
 )
 from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES, Answer
 from bert_serving.server.sink.assembler import Assembler
-from bert_serving.server.sink.bounds import Bounds
 from bert_serving.server.sink.events import (
+    AcceptSubscription,
     Action,
     Blocked,
-    Complain,
     Event,
-    Grant,
+    LogWarning,
     Publish,
+    SendFeedback,
     Sent,
     Subscribed,
-    Tell,
     Tick,
     Unsubscribed,
 )
 from bert_serving.server.sink.joining import join_parts
+from bert_serving.server.sink.limits import SinkLimits
 
 ME = b'client'
-BOUNDS = Bounds()
+LIMITS = SinkLimits()
 
 
 class Sink:
     """An assembler with imaginary readers: performs its actions and keeps what was published, told and complained."""
 
-    def __init__(self, bounds: Bounds = BOUNDS) -> None:
-        self.assembler = Assembler(bounds)
+    def __init__(self, limits: SinkLimits = LIMITS) -> None:
+        self.assembler = Assembler(limits)
         self.published: list[list[Any]] = []
         self.told: list[Any] = []
         self.complaints: list[str] = []
@@ -76,11 +76,11 @@ class Sink:
                         self.room = max(0, self.room - 1)
                         self.published.append([bytes(frame) for frame in reply.frames])
                     actions.extend(self.assembler.handle(Blocked(reply) if blocked else Sent(reply), now))
-                case Tell(report):
+                case SendFeedback(report):
                     self.told.append(report)
-                case Complain(text):
+                case LogWarning(text):
                     self.complaints.append(text)
-                case Grant(topic):
+                case AcceptSubscription(topic):
                     self.granted.append(topic)
 
     @property
@@ -152,7 +152,7 @@ def test_a_late_duplicate_of_a_finished_request_gives_credit_back_and_nothing_el
 
 
 def test_finished_numbers_are_forgotten_after_a_bound() -> None:
-    sink = Sink(Bounds(finished_numbers=2))
+    sink = Sink(SinkLimits(finished_numbers=2))
     sink.handle(Subscribed(ME))
     for number in (1, 2, 3):
         sink.handle(a_part(number=number))
@@ -231,7 +231,7 @@ def test_a_full_reader_holds_up_nobody_else() -> None:
 
 
 def test_a_reader_that_takes_nothing_for_the_bound_may_lose_answers_which_count_as_given_up() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     for number in (1, 2):
@@ -244,14 +244,14 @@ def test_a_reader_that_takes_nothing_for_the_bound_may_lose_answers_which_count_
     assert 'client' in sink.complaints[0]
     sink.handle(a_part(number=3), 11)
     assert sink.forced == 3
-    assert sink.assembler.given_up == 3
+    assert sink.assembler.discarded == 3
     assert [report for report in sink.told if isinstance(report, Published)] == [
         Published(number, False) for number in (1, 2, 3)
     ]
 
 
 def test_a_new_subscription_ends_the_loss() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     sink.handle(a_part(number=1), 0)
@@ -264,7 +264,7 @@ def test_a_new_subscription_ends_the_loss() -> None:
 
 
 def test_a_slow_reader_that_moves_on_is_not_taken_for_a_full_one() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     for number in (1, 2, 3):
@@ -279,7 +279,7 @@ def test_a_slow_reader_that_moves_on_is_not_taken_for_a_full_one() -> None:
 
 
 def test_a_full_reader_that_leaves_makes_its_answers_wait_for_the_next() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     sink.handle(a_part(number=1), 0)
@@ -295,7 +295,7 @@ def test_at_the_end_answers_wait_only_a_moment_for_clients_that_are_not_there() 
     sink.handle(Drain(), 0)
     sink.handle(a_part(), 0)
     sink.handle(Tick(), 1.9)
-    assert sink.assembler.given_up == 0
+    assert sink.assembler.discarded == 0
     sink.handle(Tick(), 2)
     assert sink.told[-1] == Published(1, False)
 
@@ -308,23 +308,23 @@ def test_an_answer_too_large_for_the_memory_is_an_error_reply_and_not_a_crash() 
 
 
 def test_an_answer_that_nobody_subscribes_to_expires_counted_and_told() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(a_part(number=1), 0)
     sink.handle(Status(ME, b'8', b'{}'), 5)
     sink.handle(Tick(), 9)
-    assert sink.assembler.given_up == 0
+    assert sink.assembler.discarded == 0
     sink.handle(Tick(), 10)
-    assert sink.assembler.given_up == 1
+    assert sink.assembler.discarded == 1
     assert sink.told[-1] == Published(1, False)
     assert 'client' in sink.complaints[0]
     sink.handle(Tick(), 15)
-    assert sink.assembler.given_up == 2
+    assert sink.assembler.discarded == 2
     sink.handle(Subscribed(ME), 15)
     assert sink.published == []
 
 
 def test_the_oldest_unread_answers_are_given_up_beyond_the_bound_of_bytes() -> None:
-    sink = Sink(Bounds(unread_bytes=170))
+    sink = Sink(SinkLimits(unread_bytes=170))
     for number, identity in enumerate((b'one', b'two', b'three'), 1):
         sink.handle(a_part(number=number, identity=identity), number)
     assert '170 bytes of answers wait unread' in sink.complaints[0]
@@ -335,7 +335,7 @@ def test_the_oldest_unread_answers_are_given_up_beyond_the_bound_of_bytes() -> N
 
 
 def test_an_answer_that_is_sent_at_once_costs_nobody_elses() -> None:
-    sink = Sink(Bounds(unread_bytes=100))
+    sink = Sink(SinkLimits(unread_bytes=100))
     sink.handle(a_part(number=1, identity=b'idle'))
     sink.handle(Subscribed(ME))
     sink.handle(a_part(number=2))
@@ -344,13 +344,13 @@ def test_an_answer_that_is_sent_at_once_costs_nobody_elses() -> None:
 
 
 def test_what_a_full_reader_has_waiting_counts_against_the_bound_of_bytes() -> None:
-    sink = Sink(Bounds(unread_bytes=100))
+    sink = Sink(SinkLimits(unread_bytes=100))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     sink.handle(a_part(number=1), 0)
     sink.handle(a_part(number=2), 1)
     assert Published(1, False) in sink.told
-    sink = Sink(Bounds(unread_bytes=10))
+    sink = Sink(SinkLimits(unread_bytes=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     sink.handle(a_part(), 0)
@@ -423,7 +423,7 @@ def test_a_job_that_a_worker_has_let_go_of_gives_its_credit_back_and_nothing_els
 
 
 def test_a_request_that_is_dropped_when_it_is_finished_is_remembered_once() -> None:
-    sink = Sink(Bounds(finished_numbers=2))
+    sink = Sink(SinkLimits(finished_numbers=2))
     sink.handle(Subscribed(ME))
     sink.handle(a_part(number=1))
     sink.handle(Drop(1))
@@ -433,7 +433,7 @@ def test_a_request_that_is_dropped_when_it_is_finished_is_remembered_once() -> N
 
 
 def test_when_the_last_subscriber_has_been_away_for_the_grace_time_the_ventilator_is_told() -> None:
-    sink = Sink(Bounds(gone_s=20))
+    sink = Sink(SinkLimits(gone_s=20))
     for topic in (ME, ME, b'other'):
         sink.handle(Subscribed(topic), 0)
     sink.handle(Unsubscribed(ME), 1)
@@ -450,7 +450,7 @@ def test_when_the_last_subscriber_has_been_away_for_the_grace_time_the_ventilato
 
 
 def test_a_client_that_comes_back_within_the_grace_time_is_not_gone() -> None:
-    sink = Sink(Bounds(gone_s=20))
+    sink = Sink(SinkLimits(gone_s=20))
     sink.handle(Subscribed(ME), 0)
     sink.handle(Unsubscribed(ME), 0)
     sink.handle(Subscribed(ME), 19)
@@ -459,7 +459,7 @@ def test_a_client_that_comes_back_within_the_grace_time_is_not_gone() -> None:
 
 
 def test_identities_that_were_left_are_remembered_up_to_a_bound() -> None:
-    sink = Sink(Bounds(gone_s=20, left_identities=2))
+    sink = Sink(SinkLimits(gone_s=20, departed_identities=2))
     for topic in (b'a', b'b', b'c'):
         sink.handle(Subscribed(topic), 0)
         sink.handle(Unsubscribed(topic), 0)
@@ -468,10 +468,10 @@ def test_identities_that_were_left_are_remembered_up_to_a_bound() -> None:
 
 
 def test_errors_to_many_identities_that_nobody_claims_are_given_up_from_the_oldest() -> None:
-    sink = Sink(Bounds(unclaimed_identities=2))
+    sink = Sink(SinkLimits(identities_without_subscriber=2))
     for number in range(1, 4):
         sink.handle(Refuse(b'made up %d' % number, b'%d' % number, RequestError('no')), number)
-    assert sink.assembler.given_up == 1
+    assert sink.assembler.discarded == 1
     assert 'more than 2 identities' in sink.complaints[0]
     for number in range(1, 4):
         sink.handle(Subscribed(b'made up %d' % number), 5)
@@ -479,7 +479,7 @@ def test_errors_to_many_identities_that_nobody_claims_are_given_up_from_the_olde
 
 
 def test_a_client_for_which_answers_come_on_and_on_keeps_nobody_elses_from_expiring() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(a_part(number=1, identity=b'busy'), 0)
     sink.handle(a_part(number=2, identity=b'quiet'), 1)
     for now in range(2, 30):
@@ -489,7 +489,7 @@ def test_a_client_for_which_answers_come_on_and_on_keeps_nobody_elses_from_expir
 
 
 def test_the_answers_of_a_client_that_left_expire_unless_it_comes_back() -> None:
-    sink = Sink(Bounds(unread_s=10))
+    sink = Sink(SinkLimits(unread_s=10))
     sink.handle(Subscribed(ME))
     sink.full = {ME}
     sink.handle(a_part(), 5)
@@ -584,7 +584,7 @@ def test_every_row_is_answered_once_and_in_order_whatever_the_order_of_parts(dat
 
 
 def test_the_largest_answer_is_given_up_when_all_that_are_open_are_too_large() -> None:
-    sink = Sink(Bounds(open_bytes=100))
+    sink = Sink(SinkLimits(open_bytes=100))
     for topic in (ME, b'other'):
         sink.handle(Subscribed(topic))
     sink.handle(a_part(parts=2, number=1, identity=b'other', rows=1, total=2))  # 12 bytes
@@ -600,7 +600,7 @@ def test_the_largest_answer_is_given_up_when_all_that_are_open_are_too_large() -
 
 
 def test_a_subscription_beyond_the_bound_is_refused_and_a_clone_of_a_subscriber_is_not() -> None:
-    sink = Sink(Bounds(subscribed_identities=2))
+    sink = Sink(SinkLimits(subscribed_identities=2))
     for topic in (b'a', b'b', b'c', b'a'):
         sink.handle(Subscribed(topic))
     assert sink.granted == [b'a', b'b', b'a']

@@ -30,14 +30,14 @@ class ChildMaker:
             'on_gpu': all(device >= 0 for device in plan.devices.devices),
         }, {'CUDA_VISIBLE_DEVICES': '-1'})  # fmt: skip
 
-    def sink(self, module: str, port_out: int, linger_ms: int, bounds: Mapping[str, Any]) -> Child:
+    def sink(self, module: str, port_out: int, linger_ms: int, limits: Mapping[str, Any]) -> Child:
         """The one at the sink's endpoints of this moment."""
         return self._make(module, 'SINK', {
             'intake': self._endpoints.sink,
             'feedback': self._endpoints.feedback,
             'port_out': port_out,
             'linger_ms': linger_ms,
-            'bounds': {'open_bytes': _memory_bytes() // 3, **bounds},
+            'limits': {'open_bytes': _memory_bytes() // 3, **limits},
         })  # fmt: skip
 
     def worker(self, module: str, worker: int, graph: str) -> Child:

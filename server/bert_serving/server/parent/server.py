@@ -76,8 +76,8 @@ class BertServer(threading.Thread):
     worker_module = 'bert_serving.server.worker.worker'
     sink_module = 'bert_serving.server.sink.sink'
     http_module = 'bert_serving.server.http.proxy'
-    sink_bounds: Mapping[str, Any] = {}
-    """Those of `sink.bounds.Bounds` that are not the default."""
+    sink_limits: Mapping[str, Any] = {}
+    """The fields of `sink.limits.SinkLimits` that differ from the default."""
     patience = PATIENCE
     """With children that die."""
 
@@ -348,7 +348,7 @@ class BertServer(threading.Thread):
             self._supervisor.supervise(slot)
 
     def _make_sink(self) -> Child:
-        return self._child_maker.sink(self.sink_module, self.port_out, LINGER_S * 1000, self.sink_bounds)
+        return self._child_maker.sink(self.sink_module, self.port_out, LINGER_S * 1000, self.sink_limits)
 
     def _make_worker(self, worker: int, graph: str) -> Child:
         self._endpoints.move_worker(worker)

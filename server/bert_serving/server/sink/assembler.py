@@ -32,9 +32,21 @@ from ..protocol.ring import (
     Status,
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES, Buffer, encode_error, encode_result, encode_status, format_identity
-from .bounds import DEFAULT_BOUNDS, Bounds
-from .events import Action, Blocked, Complain, Event, Grant, Publish, Reply, Sent, Subscribed, Tell, Unsubscribed
+from .events import (
+    AcceptSubscription,
+    Action,
+    Blocked,
+    Event,
+    LogWarning,
+    Publish,
+    Reply,
+    SendFeedback,
+    Sent,
+    Subscribed,
+    Unsubscribed,
+)
 from .joining import join_parts
+from .limits import DEFAULT_LIMITS, SinkLimits
 
 
 @dataclass(slots=True)
@@ -47,7 +59,7 @@ class _Assembly:
 
 
 @dataclass(slots=True)
-class _Mailbox:
+class _Outbox:
     """One identity: how many connections subscribe to it, and which replies wait for them, since when.
 
     Only the head of `waiting` is ever being sent; it leaves when it is `Sent` or given up. A mailbox is `lossy` from the
@@ -63,22 +75,22 @@ class _Mailbox:
 class Assembler:
     """The requests that are being put together, and the replies that wait. Used by the sink's one thread."""
 
-    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
-        self.bounds = bounds
+    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
         self._open: dict[int, _Assembly] = {}
         self._finished: set[int] = set()
         self._finished_order: deque[int] = deque()
-        self._mailboxes: dict[bytes, _Mailbox] = {}
+        self._outboxes: dict[bytes, _Outbox] = {}
         # Identities with answers and no subscriber, oldest first; and since when an identity has no subscriber.
-        self._unclaimed: OrderedDict[bytes, None] = OrderedDict()
-        self._left: OrderedDict[bytes, float] = OrderedDict()
+        self._without_subscriber: OrderedDict[bytes, None] = OrderedDict()
+        self._departed: OrderedDict[bytes, float] = OrderedDict()
         self._waiting = 0
         self._open_bytes = 0
         self._subscribed = 0
         self._waiting_bytes = 0
-        self._unread_s = bounds.unread_s
+        self._unread_s = limits.unread_s
         self._blocked: dict[bytes, float] = {}  # since when a reader's queue is full
-        self.given_up = 0
+        self.discarded = 0
         """Replies that nobody read, or that may not have reached their reader."""
 
     @property
@@ -107,13 +119,13 @@ class Assembler:
             case FailedPart():
                 yield from self._fail(event, now)
             case DroppedPart(worker, header):
-                yield Tell(Collected(worker, header.request.number, header.part, header.attempt))
+                yield SendFeedback(Collected(worker, header.request.number, header.part, header.attempt))
             case Drop(number):
                 self._finish(number)
             case Register(request):
                 self._assembly(request)
                 if not self._has_subscriber(request.identity):  # it may have left the sink before this one
-                    self._miss(request.identity, now)
+                    self._note_departure(request.identity, now)
             case Refuse(identity, request_id, error, number):
                 if number not in self._finished:  # of two answers, the second would be none
                     if number:
@@ -132,7 +144,7 @@ class Assembler:
             case Blocked(reply):
                 yield from self._hold_back(reply, now)
             case Drain():
-                self._unread_s = min(self._unread_s, self.bounds.unread_s_at_the_end)
+                self._unread_s = min(self._unread_s, self.limits.unread_s_at_the_end)
             case _:
                 yield from self._pass_time(now)
 
@@ -148,7 +160,7 @@ class Assembler:
 
     def _collect(self, part: Part, now: float) -> Iterator[Action]:
         header = part.header
-        yield Tell(Collected(part.worker, header.request.number, header.part, header.attempt))
+        yield SendFeedback(Collected(part.worker, header.request.number, header.part, header.attempt))
         assembly = self._assembly(header.request)
         if assembly is None or header.part in assembly.received:
             return
@@ -157,15 +169,17 @@ class Assembler:
         self._open_bytes += len(part.answer.body)
         if len(assembly.received) == assembly.request.parts:
             yield from self._complete(header.request.number, assembly, now)
-        elif self._open_bytes > self.bounds.open_bytes:
-            yield from self._give_largest_up(now)
+        elif self._open_bytes > self.limits.open_bytes:
+            yield from self._discard_largest(now)
 
-    def _give_largest_up(self, now: float) -> Iterator[Action]:
+    def _discard_largest(self, now: float) -> Iterator[Action]:
         number = max(self._open, key=lambda number: self._open[number].bytes)
         assembly = self._open[number]
         fault = TooLarge('the answers that are being put together have more than %d bytes, and this one, of %d rows, has '
-                         'most of them: send it in parts' % (self.bounds.open_bytes, assembly.request.total_rows))  # fmt: skip
-        yield Complain('a request of %s was given up: %s' % (format_identity(assembly.request.identity), fault.message))
+                         'most of them: send it in parts' % (self.limits.open_bytes, assembly.request.total_rows))  # fmt: skip
+        yield LogWarning(
+            'a request of %s was given up: %s' % (format_identity(assembly.request.identity), fault.message)
+        )
         self._finish(number)
         frames = encode_error(assembly.request.identity, assembly.request.request_id, fault)
         yield from self._post(assembly.request.identity, frames, number, False, now)
@@ -183,7 +197,7 @@ class Assembler:
 
     def _fail(self, failed: FailedPart, now: float) -> Iterator[Action]:
         header = failed.header
-        yield Tell(Collected(failed.worker, header.request.number, header.part, header.attempt))
+        yield SendFeedback(Collected(failed.worker, header.request.number, header.part, header.attempt))
         if header.request.number in self._finished:
             return
         self._finish(header.request.number)
@@ -198,7 +212,7 @@ class Assembler:
             return
         self._finished.add(number)
         self._finished_order.append(number)
-        if len(self._finished_order) > self.bounds.finished_numbers:
+        if len(self._finished_order) > self.limits.finished_numbers:
             self._finished.discard(self._finished_order.popleft())
 
     # Replies -------------------------------------------------------------------------------------------------------
@@ -207,7 +221,7 @@ class Assembler:
         self, identity: bytes, frames: list[Buffer], number: int | None, answered: bool, now: float
     ) -> Iterator[Action]:
         reply = Reply(identity, frames, number, answered, sum(map(len, frames)))
-        box = self._mailboxes.setdefault(identity, _Mailbox())
+        box = self._outboxes.setdefault(identity, _Outbox())
         box.waiting.append((now, reply))
         self._waiting += 1
         self._waiting_bytes += reply.size
@@ -215,128 +229,128 @@ class Assembler:
             yield Publish(reply, force=box.lossy)
             return
         if not box.subscribers:
-            self._unclaimed[identity] = None
-        yield from self._shed()
+            self._without_subscriber[identity] = None
+        yield from self._shed_load()
 
     def _subscribe(self, topic: bytes) -> Iterator[Action]:
         if not topic:
-            yield Complain('an empty subscription, which would read the answers of everybody, was refused')
+            yield LogWarning('an empty subscription, which would read the answers of everybody, was refused')
             return
         if len(topic) > MAX_IDENTITY_BYTES:
-            yield Complain('a subscription of %d bytes was refused: no identity is longer than %d'
+            yield LogWarning('a subscription of %d bytes was refused: no identity is longer than %d'
                            % (len(topic), MAX_IDENTITY_BYTES))  # fmt: skip
             return
-        if self._subscribed >= self.bounds.subscribed_identities and not self._has_subscriber(topic):
-            yield Complain('a subscription was refused: %d identities have subscribers already' % self._subscribed)
+        if self._subscribed >= self.limits.subscribed_identities and not self._has_subscriber(topic):
+            yield LogWarning('a subscription was refused: %d identities have subscribers already' % self._subscribed)
             return
-        yield Grant(topic)
+        yield AcceptSubscription(topic)
         self._subscribed += not self._has_subscriber(topic)
-        box = self._mailboxes.setdefault(topic, _Mailbox())
+        box = self._outboxes.setdefault(topic, _Outbox())
         box.subscribers += 1
         box.lossy = False
-        self._unclaimed.pop(topic, None)
-        self._left.pop(topic, None)
+        self._without_subscriber.pop(topic, None)
+        self._departed.pop(topic, None)
         yield from self._publish_head(box)
 
     def _unsubscribe(self, topic: bytes, now: float) -> None:
-        box = self._mailboxes.get(topic)
+        box = self._outboxes.get(topic)
         if box is None or not box.subscribers:
             return
         box.subscribers -= 1
         if not box.subscribers:
             self._subscribed -= 1
             self._blocked.pop(topic, None)
-            self._miss(topic, now)
+            self._note_departure(topic, now)
             if box.waiting:
-                self._unclaimed[topic] = None
+                self._without_subscriber[topic] = None
         self._discard_if_unused(topic, box)
 
     def _has_subscriber(self, identity: bytes) -> bool:
-        box = self._mailboxes.get(identity)
+        box = self._outboxes.get(identity)
         return box is not None and box.subscribers > 0
 
-    def _miss(self, identity: bytes, now: float) -> None:
+    def _note_departure(self, identity: bytes, now: float) -> None:
         """Note since when an identity has no subscriber; beyond the bound, the one that has been missed longest is not."""
-        self._left.setdefault(identity, now)
-        if len(self._left) > self.bounds.left_identities:
-            self._left.popitem(last=False)
+        self._departed.setdefault(identity, now)
+        if len(self._departed) > self.limits.departed_identities:
+            self._departed.popitem(last=False)
 
     def _sent(self, reply: Reply) -> Iterator[Action]:
-        box = self._mailboxes[reply.identity]
+        box = self._outboxes[reply.identity]
         self._blocked.pop(reply.identity, None)
         self._drop_head(box)
-        self.given_up += box.lossy
+        self.discarded += box.lossy
         if reply.number is not None:
-            yield Tell(Published(reply.number, reply.answered and not box.lossy))
+            yield SendFeedback(Published(reply.number, reply.answered and not box.lossy))
         yield from self._publish_head(box)
         self._discard_if_unused(reply.identity, box)
 
     def _hold_back(self, reply: Reply, now: float) -> Iterator[Action]:
         self._blocked.setdefault(reply.identity, now)
-        yield from self._shed()
+        yield from self._shed_load()
 
-    def _publish_head(self, box: _Mailbox) -> Iterator[Action]:
+    def _publish_head(self, box: _Outbox) -> Iterator[Action]:
         if box.subscribers and box.waiting and box.waiting[0][1].identity not in self._blocked:
             yield Publish(box.waiting[0][1], force=box.lossy)
 
-    def _drop_head(self, box: _Mailbox) -> Reply:
+    def _drop_head(self, box: _Outbox) -> Reply:
         _since, reply = box.waiting.popleft()
         self._waiting -= 1
         self._waiting_bytes -= reply.size
         return reply
 
-    def _discard_if_unused(self, identity: bytes, box: _Mailbox) -> None:
+    def _discard_if_unused(self, identity: bytes, box: _Outbox) -> None:
         if not box.waiting:
-            self._unclaimed.pop(identity, None)
+            self._without_subscriber.pop(identity, None)
             if not box.subscribers:
                 self._blocked.pop(identity, None)
-                del self._mailboxes[identity]
+                del self._outboxes[identity]
 
     def _pass_time(self, now: float) -> Iterator[Action]:
         for identity in sorted(self._blocked):
-            yield from self._retry(identity, self._mailboxes[identity], now - self._blocked[identity])
-        while self._unclaimed:  # the first has waited longest, or nearly
-            identity = next(iter(self._unclaimed))
-            box = self._mailboxes[identity]
+            yield from self._retry(identity, self._outboxes[identity], now - self._blocked[identity])
+        while self._without_subscriber:  # the first has waited longest, or nearly
+            identity = next(iter(self._without_subscriber))
+            box = self._outboxes[identity]
             if now - box.waiting[0][0] < self._unread_s:
                 break
-            yield from self._give_up(box, 'no client has subscribed to it for %g s' % self._unread_s)
-            if identity in self._unclaimed:  # what is behind it must not wait for all of its answers
-                self._unclaimed.move_to_end(identity)
-        while self._left:
-            identity, since = next(iter(self._left.items()))
-            if now - since < self.bounds.gone_s:
+            yield from self._discard(box, 'no client has subscribed to it for %g s' % self._unread_s)
+            if identity in self._without_subscriber:  # what is behind it must not wait for all of its answers
+                self._without_subscriber.move_to_end(identity)
+        while self._departed:
+            identity, since = next(iter(self._departed.items()))
+            if now - since < self.limits.gone_s:
                 break
-            del self._left[identity]
-            yield Tell(ClientGone(identity, now - since))
+            del self._departed[identity]
+            yield SendFeedback(ClientGone(identity, now - since))
 
-    def _retry(self, identity: bytes, box: _Mailbox, blocked_s: float) -> Iterator[Action]:
-        if blocked_s >= self.bounds.unread_s:
+    def _retry(self, identity: bytes, box: _Outbox, blocked_s: float) -> Iterator[Action]:
+        if blocked_s >= self.limits.unread_s:
             box.lossy = True
-            yield Complain('a reader of %s has taken nothing for %g s: from now on it may lose answers'
+            yield LogWarning('a reader of %s has taken nothing for %g s: from now on it may lose answers'
                            % (format_identity(identity), blocked_s))  # fmt: skip
         yield Publish(box.waiting[0][1], force=box.lossy)
 
-    def _shed(self) -> Iterator[Action]:
+    def _shed_load(self) -> Iterator[Action]:
         """Give the oldest replies up while those that wait are too many or too large to be kept."""
-        while len(self._unclaimed) > self.bounds.unclaimed_identities:
-            box = self._mailboxes[next(iter(self._unclaimed))]
-            yield from self._give_up(box, 'answers to more than %d identities wait for a subscriber'
-                                     % self.bounds.unclaimed_identities)  # fmt: skip
-        while self._waiting > self.bounds.unread_replies or self._waiting_bytes > self.bounds.unread_bytes:
+        while len(self._without_subscriber) > self.limits.identities_without_subscriber:
+            box = self._outboxes[next(iter(self._without_subscriber))]
+            yield from self._discard(box, 'answers to more than %d identities wait for a subscriber'
+                                     % self.limits.identities_without_subscriber)  # fmt: skip
+        while self._waiting > self.limits.unread_replies or self._waiting_bytes > self.limits.unread_bytes:
             # Any other reply that waits is the head of a box that is just being published.
-            candidates = [self._mailboxes[identity] for identity in self._blocked]
-            candidates += [self._mailboxes[identity] for identity in islice(self._unclaimed, 1)]
+            candidates = [self._outboxes[identity] for identity in self._blocked]
+            candidates += [self._outboxes[identity] for identity in islice(self._without_subscriber, 1)]
             oldest = min(candidates, key=lambda box: box.waiting[0][0])
-            yield from self._give_up(oldest, 'more than %d answers or %d bytes of answers wait unread'
-                                     % (self.bounds.unread_replies, self.bounds.unread_bytes))  # fmt: skip
+            yield from self._discard(oldest, 'more than %d answers or %d bytes of answers wait unread'
+                                     % (self.limits.unread_replies, self.limits.unread_bytes))  # fmt: skip
 
-    def _give_up(self, box: _Mailbox, why: str) -> Iterator[Action]:
+    def _discard(self, box: _Outbox, why: str) -> Iterator[Action]:
         reply = self._drop_head(box)
-        self.given_up += 1
+        self.discarded += 1
         if not box.waiting:
             self._blocked.pop(reply.identity, None)
-        yield Complain('an answer to %s was given up: %s' % (format_identity(reply.identity), why))
+        yield LogWarning('an answer to %s was given up: %s' % (format_identity(reply.identity), why))
         if reply.number is not None:
-            yield Tell(Published(reply.number, False))
+            yield SendFeedback(Published(reply.number, False))
         self._discard_if_unused(reply.identity, box)

@@ -69,7 +69,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class AcceptSubscription:
     """Let the connection that has just subscribed have `topic`; to be done before the next event is read."""
 
     topic: bytes
@@ -87,17 +87,17 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class SendFeedback:
     """Send `report` round the ring to the ventilator."""
 
     report: SinkReport
 
 
 @dataclass(frozen=True, slots=True)
-class Complain:
+class LogWarning:
     """Write `text` to the log as a warning."""
 
     text: str
 
 
-Action = Grant | Publish | Tell | Complain
+Action = AcceptSubscription | Publish | SendFeedback | LogWarning

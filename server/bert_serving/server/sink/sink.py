@@ -36,8 +36,20 @@ from ..protocol.ring import (
 from ..protocol.wire import MAX_IDENTITY_BYTES
 from ..transport import Context, Reactor, bind_tcp, make_socket
 from .assembler import Assembler
-from .bounds import DEFAULT_BOUNDS, Bounds
-from .events import Action, Blocked, Complain, Event, Grant, Publish, Sent, Subscribed, Tell, Tick, Unsubscribed
+from .events import (
+    AcceptSubscription,
+    Action,
+    Blocked,
+    Event,
+    LogWarning,
+    Publish,
+    SendFeedback,
+    Sent,
+    Subscribed,
+    Tick,
+    Unsubscribed,
+)
+from .limits import DEFAULT_LIMITS, SinkLimits
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +76,14 @@ class Sink:
     """The sink's loop. Sockets are used by the one thread that calls `run`."""
 
     def __init__(
-        self, intake: str, feedback: str, port_out: int, linger_ms: int, bounds: Bounds = DEFAULT_BOUNDS
+        self, intake: str, feedback: str, port_out: int, linger_ms: int, limits: SinkLimits = DEFAULT_LIMITS
     ) -> None:
         """`intake` is where parts and the ventilator's messages come in, `feedback` where reports go out."""
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
         self._linger_ms = linger_ms
-        self._assembler = Assembler(bounds)
+        self._assembler = Assembler(limits)
         self._stopped = False
         self._awake_since: float | None = None
 
@@ -101,7 +113,7 @@ class Sink:
     def _pulse(self) -> dict[str, Any]:
         """How it does; called by the thread that reports it to the supervisor."""
         since = self._awake_since
-        return {'busy_s': 0.0 if since is None else time.monotonic() - since, 'given_up': self._assembler.given_up}
+        return {'busy_s': 0.0 if since is None else time.monotonic() - since, 'given_up': self._assembler.discarded}
 
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)
@@ -117,7 +129,7 @@ class Sink:
         self._feedback.connect(self._feedback_endpoint)
 
     def _close(self) -> None:
-        unread = self._assembler.given_up + self._assembler.waiting_replies
+        unread = self._assembler.discarded + self._assembler.waiting_replies
         if unread:
             logger.warning('%d replies in all were given up, because nobody read them', unread)
         for socket in (self._clients, self._intake, self._feedback):
@@ -160,11 +172,11 @@ class Sink:
 
     def _perform(self, action: Action, now: float) -> Iterator[Action]:
         match action:
-            case Grant(topic):
+            case AcceptSubscription(topic):
                 self._clients.setsockopt(zmq.SUBSCRIBE, topic)
-            case Tell(report):
+            case SendFeedback(report):
                 self._feedback.send_multipart(encode_ring_message(report), copy=False)
-            case Complain(text):
+            case LogWarning(text):
                 logger.warning('%s', text)
             case Publish():
                 yield from self._assembler.handle(self._publish(action), now)
@@ -184,10 +196,10 @@ class Sink:
 
 
 def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    """Be the sink: `instructions` has the arguments of `Sink`; of `bounds` only those that are not the default."""
+    """Be the sink: `instructions` has the arguments of `Sink`; of `limits` only those that are not the default."""
     sink = Sink(
         instructions['intake'], instructions['feedback'], instructions['port_out'], instructions['linger_ms'],
-        Bounds(**instructions['bounds']),
+        SinkLimits(**instructions['limits']),
     )  # fmt: skip
     context = zmq.Context()
     sink.run(context, report_ready)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class SinkLimits:
     """How long and how much the sink keeps for clients that do not read."""
 
     unread_s: float = 60.0
@@ -17,7 +17,7 @@ class Bounds:
     """Answers that wait; beyond it the oldest are given up. Errors are small, but each takes some kilobytes of memory."""
     unread_bytes: int = 1 << 30
     """Bytes of all answers that wait; beyond it the oldest are given up."""
-    unclaimed_identities: int = 10_000
+    identities_without_subscriber: int = 10_000
     """Identities without a subscriber for which answers wait; beyond it the oldest are given up. Errors to what made up its
     identity are small, but many."""
     subscribed_identities: int = 100_000
@@ -26,10 +26,10 @@ class Bounds:
     """Bytes of parts that wait for others of their request; beyond it the largest request is answered with an error."""
     gone_s: float = 20.0
     """How long an identity may have no subscriber before the work for it is dropped."""
-    left_identities: int = 100_000
+    departed_identities: int = 100_000
     """Identities that are remembered to have been left; of one that is not, the work is done for nobody."""
     finished_numbers: int = 100_000
     """How many finished requests are remembered, to know late duplicates of their parts."""
 
 
-DEFAULT_BOUNDS = Bounds()
+DEFAULT_LIMITS = SinkLimits()
