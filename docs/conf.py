@@ -1,7 +1,9 @@
-"""Sphinx: `make docs`. Pages that are also read elsewhere (README.md, CHANGELOG.md, example/README.md) are included, not copied.
+"""Sphinx configuration, for `make docs`.
 
-Links are written for readers of the repository, from file to file. `relink` makes them links of the site: to the page that
-has a file's content, or else to the file itself, which then can be downloaded.
+Pages that are also read elsewhere (README.md, CHANGELOG.md, SECURITY.md, example/README.md) are included, not copied.
+
+Links are written for readers of the repository, from file to file. `relink` turns them into links of the site: to the
+page that includes the file, or else to the file itself, as a download.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ PAGES = {
     'README.md': 'index.md',
     'CHANGELOG.md': 'changelog.md',
     'CONTRIBUTING.md': 'contributing.md',
+    'SECURITY.md': 'security.md',
     'example/README.md': 'examples.md',
     'example/data/README.md': 'examples.md#the-data',
     'example/data': 'examples.md#the-data',
