@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from test_bert_config import GOOGLE, HUGGINGFACE
+from test_model_config import GOOGLE, HUGGINGFACE
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.model import folder as model_dir
