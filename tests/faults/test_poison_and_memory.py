@@ -95,7 +95,7 @@ def test_memory_a_run_beyond_the_limit_is_logged_as_such_and_answered_in_halves(
             texts = ['huge %s' % ('the ' * i) for i in range(12)]
             assert client.encode(texts).shape == (12, 3)
             assert client.server_status['statistic']['num_worker_restart'] == 0
-        assert re.search('W:WORKER-0:.*out of memory: a run failed and is tried in halves rows=12', server.log), (
+        assert re.search('W:WORKER-0:.*out of memory: batch failed, retrying as two halves rows=12', server.log), (
             server.log
         )
         assert children_of(server) == before

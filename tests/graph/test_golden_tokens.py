@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bert_serving.server.graph import PoolingStrategy
-from bert_serving.server.graph.export import SMALL_RUN, GraphSpec, export
+from bert_serving.server.graph.export import SMALL_BATCH, GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.model.config import resolve_layers
 from bert_serving.server.model.folder import EMBEDDED_PACKAGE, find_model
@@ -122,9 +122,9 @@ def test_graph_answers_as_1_10_did(name, bf16, encoder):
 
 
 def _in_either_size_class(encoder, inputs):
-    """The answers to a request as it came, and to so many of it at once that the run is a large one."""
+    """The answers to a request as it came, and to so many of it at once that the batch is a large one."""
     rows = len(inputs[0])
-    times = SMALL_RUN // inputs[0].size + 1
+    times = SMALL_BATCH // inputs[0].size + 1
     yield encoder.encode(*inputs)
     yield encoder.encode(*(np.tile(array, (times, 1)) for array in inputs))[-rows:]
 

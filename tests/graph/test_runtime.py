@@ -143,7 +143,8 @@ def test_runs_of_very_few_tokens_are_padded_by_rows(cpu_graph, monkeypatch):
 def test_description_of_what_is_on(cpu_graph, graphs):
     with GraphEncoder(cpu_graph(), threads=3) as encoder:
         assert encoder.describe() in (
-            'compute=float32 layer_norm=%s small_run=80 tokens xla=off threads=3' % kind for kind in ('fused', 'plain')
+            'compute=float32 layer_norm=%s small_batch=80 tokens xla=off threads=3' % kind
+            for kind in ('fused', 'plain')
         )
     with GraphEncoder(cpu_graph(bf16=True), threads=1) as encoder:
         assert encoder.describe().startswith('compute=bfloat16 layer_norm=')
@@ -151,7 +152,7 @@ def test_description_of_what_is_on(cpu_graph, graphs):
     with pytest.raises(RuntimeError, match='not loaded'):
         encoder.describe()
     with encoder:
-        assert encoder.describe() == 'compute=float32 layer_norm=plain small_run=none xla=on threads=1'
+        assert encoder.describe() == 'compute=float32 layer_norm=plain small_batch=none xla=on threads=1'
 
 
 def cosine(a, b):

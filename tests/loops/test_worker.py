@@ -21,6 +21,7 @@ from bert_serving.server.protocol.ring import (
     JobHeader,
     Lane,
     Part,
+    Published,
     RequestRef,
     RingMessage,
     SinkMoved,
@@ -30,7 +31,7 @@ from bert_serving.server.protocol.ring import (
 )
 from bert_serving.server.stats import WorkerTally
 from bert_serving.server.transport import make_socket
-from bert_serving.server.worker.batcher import Limits
+from bert_serving.server.worker.batcher import BatchLimits
 from bert_serving.server.worker.rows import RowEncoder
 from bert_serving.server.worker.wordpiece import WordPiece
 from bert_serving.server.worker.worker import Worker
@@ -49,7 +50,7 @@ class Bench:
         self.parts.bind('inproc://sink')
         rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
         self.worker = Worker(
-            5, 'inproc://jobs', 'inproc://sink', rows, encoder, Limits(4, 100), show_tokens, embed_length
+            5, 'inproc://jobs', 'inproc://sink', rows, encoder, BatchLimits(4, 100), show_tokens, embed_length
         )
         self.crash: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
@@ -149,7 +150,7 @@ def test_a_bad_job_is_answered_with_what_is_wrong_and_the_next_one_computed(
     assert array_of(bench.take()).shape == (1, 3)
 
 
-def test_a_run_that_fails_is_answered_with_the_reason_and_the_next_one_computed(bench: Bench) -> None:
+def test_a_batch_that_fails_is_answered_with_the_reason_and_the_next_one_computed(bench: Bench) -> None:
     bench.put(1, ['poison'])
     failed = bench.take()
     assert isinstance(failed, FailedPart)
@@ -172,10 +173,10 @@ def test_equal_texts_of_several_clients_are_computed_once(bench: Bench, encoder:
     bench.take()
     parts = [bench.take() for _ in range(4)]
     assert {part.header.request.number for part in parts} == {*(header.request.number for header in headers), 4}
-    assert [rows for rows, _ in encoder.runs] == [1, 2]
+    assert [rows for rows, _ in encoder.batches] == [1, 2]
 
 
-def test_a_run_that_fails_is_tried_in_halves_and_the_fault_of_one_row_is_its_jobs_alone(
+def test_a_batch_that_fails_is_retried_as_two_halves_and_the_fault_of_one_row_is_its_jobs_alone(
     bench: Bench, encoder: FakeEncoder
 ) -> None:
     encoder.gate.clear()
@@ -202,7 +203,7 @@ def test_jobs_that_wait_are_computed_together(bench: Bench, encoder: FakeEncoder
     encoder.gate.set()
     answers = {bench.take().header.request.number for _ in range(5)}
     assert answers == set(range(5))
-    assert [rows for rows, _ in encoder.runs] == [1, 4]
+    assert [rows for rows, _ in encoder.batches] == [1, 4]
 
 
 def test_what_was_taken_in_is_computed_before_a_stop(encoder: FakeEncoder) -> None:
@@ -245,6 +246,15 @@ def test_frames_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplog
     assert 'NONSENSE' in caplog.text
 
 
+def test_a_message_that_is_not_for_a_worker_is_dropped_and_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.tell(Published(1, True))
+    bench.put(1, ['a'])
+    assert array_of(bench.take()).shape == (1, 3)
+    assert 'dropped a message that is not for a worker kind=Published' in caplog.text
+
+
 def test_a_crash_of_the_compute_thread_ends_the_worker_with_it(bench: Bench, encoder: FakeEncoder) -> None:
     class Crash(BaseException):
         pass
@@ -265,7 +275,7 @@ def test_a_job_that_wants_no_vectors_is_answered_with_ids_and_tokens(bench: Benc
     assert array_of(part).tolist() == [[2, 4, 1, 3, 0], [2, 5, 3, 6, 3]]
     assert (part.answer.dtype, part.width, part.answer.token_counts) == ('int32', 5, [4, 5])
     assert part.answer.tokens == [['[CLS]', 'a', '[UNK]', '[SEP]'], ['[CLS]', 'b', '[SEP]', 'c', '[SEP]']]
-    assert encoder.runs == []
+    assert encoder.batches == []
 
 
 def test_the_tokens_of_each_row_are_counted_if_asked_for(bench: Bench) -> None:
@@ -295,7 +305,7 @@ def test_what_waits_of_a_dropped_request_is_let_go_of_and_the_rest_computed(benc
     assert bench.take() == DroppedPart(5, dropped)
     encoder.gate.set()
     assert [bench.take().header.request.number for _ in range(2)] == [0, 2]
-    assert [rows for rows, _ in encoder.runs] == [1, 1]
+    assert [rows for rows, _ in encoder.batches] == [1, 1]
 
 
 def test_a_request_that_is_dropped_when_it_is_done_is_no_matter(bench: Bench) -> None:
@@ -338,7 +348,9 @@ def test_to_be_told_of_the_sink_that_there_is_changes_nothing(bench: Bench, enco
     assert {bench.take().header.request.number for _ in range(2)} == {0, 1}
 
 
-def test_the_pulse_says_how_long_a_run_has_taken_and_what_has_been_computed(bench: Bench, encoder: FakeEncoder) -> None:
+def test_the_pulse_says_how_long_a_batch_has_taken_and_what_has_been_computed(
+    bench: Bench, encoder: FakeEncoder
+) -> None:
     bench.put(1, ['a', 'b c'])
     bench.take()
     idle = bench.pulse()
@@ -353,8 +365,8 @@ def test_the_pulse_says_how_long_a_run_has_taken_and_what_has_been_computed(benc
     encoder.gate.set()
 
 
-def test_the_first_run_of_a_size_may_take_as_long_as_it_takes(bench: Bench, encoder: FakeEncoder) -> None:
-    encoder.is_first = lambda _rows, _width: True  # type: ignore[method-assign]
+def test_the_first_batch_of_a_size_may_take_as_long_as_it_takes(bench: Bench, encoder: FakeEncoder) -> None:
+    encoder.will_compile = lambda _rows, _width: True  # type: ignore[method-assign]
     encoder.gate.clear()
     bench.put(1, ['a'])
     assert encoder.entered.wait(10)

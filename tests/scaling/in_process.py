@@ -27,9 +27,9 @@ from bert_serving.server.model.folder import Model, find_model
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
 from bert_serving.server.worker.batcher import Batcher, ReadyJob
+from bert_serving.server.worker.device import batch_limits
 from bert_serving.server.worker.rows import RowEncoder, pack
 from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
-from bert_serving.server.worker.worker import run_limits
 
 REPEATS = 5
 
@@ -46,15 +46,15 @@ class InProcess:
         self._encoder.load()
 
     def encode(self, sentences: list[str]) -> None:
-        batcher = Batcher(run_limits(self._settings, device=-1))
+        batcher = Batcher(batch_limits(self._settings, device=-1))
         size = self._settings.max_batch_size
         for part, first in enumerate(range(0, len(sentences), size)):
             texts = sentences[first : first + size]
             header = JobHeader(RequestRef(1, b'', b'1', 1, len(sentences)), part, 0, first, len(texts), Lane.BULK)
             encoded = self._rows.encode(texts)
             batcher.add(ReadyJob(header, encoded.rows, encoded.max_len))
-        while (run := batcher.next_run()) is not None:
-            for _answer in batcher.finish(run, self._encoder.encode(*pack(run.rows, run.width))):
+        while (batch := batcher.next_batch()) is not None:
+            for _answer in batcher.finish(batch, self._encoder.encode(*pack(batch.rows, batch.width))):
                 pass
 
 

@@ -1,4 +1,4 @@
-"""A worker whose device is a clock: every run takes the same time and answers rows of so many floats.
+"""A worker whose device is a clock: every batch takes the same time and answers rows of so many floats.
 
 What stands in front of the device, and after it, is the real worker.
 """
@@ -16,7 +16,7 @@ from bert_serving.server.process.child import Instructions, ReportReady
 from bert_serving.server.worker import worker
 
 SECONDS, FLOATS = 'SCALING_SECONDS', 'SCALING_FLOATS'
-"""The environment variables that say how long a run takes and how many floats a row's answer has."""
+"""The environment variables that say how long a batch takes and how many floats a row's answer has."""
 
 Int32 = NDArray[np.int32]
 
@@ -24,7 +24,7 @@ Int32 = NDArray[np.int32]
 class Clock:
     """An encoder that computes nothing.
 
-    A sleep ends a little late, which no device does: what one run took too long, the next takes less.
+    A sleep ends a little late, which no device does: what one batch took too long, the next takes less.
     """
 
     def __init__(self, seconds: float, floats: int) -> None:
@@ -32,7 +32,7 @@ class Clock:
         self.floats = floats
         self._overslept = 0.0
 
-    def is_first(self, rows: int, width: int) -> bool:
+    def will_compile(self, rows: int, width: int) -> bool:
         return False
 
     def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:

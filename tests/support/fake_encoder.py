@@ -15,7 +15,8 @@ Int32 = NDArray[np.int32]
 class FakeEncoder:
     """Answers [B, 3] float32: the sum of a row's ids, the number of its tokens, the sum of its type ids.
 
-    `seconds` is how long each run takes; while `gate` is cleared, runs wait; `entered` says that one has begun. `fail_on` is an id that makes a run fail.
+    `seconds` is how long each batch takes; while `gate` is cleared, batches wait; `entered` says that one has begun.
+    `fail_on` is an id that makes a batch fail.
     """
 
     def __init__(self, seconds: float = 0.0, fail_on: int | None = None) -> None:
@@ -24,25 +25,25 @@ class FakeEncoder:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
-        self.runs: list[tuple[int, int]] = []
+        self.batches: list[tuple[int, int]] = []
 
-    def is_first(self, rows: int, width: int) -> bool:
+    def will_compile(self, rows: int, width: int) -> bool:
         return False
 
     def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
         self.entered.set()
         self.gate.wait()
         time.sleep(self.seconds)
-        self.runs.append((input_ids.shape[0], input_ids.shape[1]))
+        self.batches.append((input_ids.shape[0], input_ids.shape[1]))
         if self.fail_on is not None and (input_ids == self.fail_on).any():
             raise MemoryError('the id %d is too much for me' % self.fail_on)
         return np.stack([input_ids.sum(1), input_mask.sum(1), input_type_ids.sum(1)], axis=1).astype(np.float32)
 
 
 class SpellboundEncoder(FakeEncoder):
-    """A `FakeEncoder` that does something before a run with a certain token in it: `spells` has it by the token's id.
+    """A `FakeEncoder` that does something before a batch with a certain token in it: `spells` has it by the token's id.
 
-    A spell is given the number of rows of the run that have the token.
+    A spell is given the number of rows of the batch that have the token.
     """
 
     def __init__(self, spells: Mapping[int, Callable[[int], None]], seconds: float = 0.0) -> None:

@@ -3,8 +3,8 @@
 Some words of a text are spells (`SPELLS`): they do to the worker that computes them what happens to real ones.
 Variables of the environment do the rest; `FAKE_WORKER_...=N` is for worker N alone where it says so:
 
-- `_LOADS_SECONDS`, `_SECONDS`: how long it takes to load, and each run;
-- `_GATE`: no run ends before there is a file at that path;
+- `_LOADS_SECONDS`, `_SECONDS`: how long it takes to load, and each batch;
+- `_GATE`: no batch ends before there is a file at that path;
 - `_DIES_AT_START=N`, `_KILLED_AT_START=N`: it says that it cannot start; it is killed before it is ready;
 - `_BROKEN_BY`: it is killed before it is ready, once there is a file at that path;
 - `_CRASHES=N`: its compute thread ends by an exception;
@@ -32,7 +32,7 @@ HUGE_ROW_BYTES = 128 << 20
 """What a row with the word "huge" takes while it is computed."""
 
 HEAVY_ROWS = 4
-"""A run with more rows than this that have the word "heavy" is one too many for the machine."""
+"""A batch with more rows than this that have the word "heavy" is one too many for the machine."""
 
 
 def _kill(_rows: int) -> None:
@@ -90,7 +90,7 @@ def _limit_memory(room: int) -> None:
 
 
 def _open_when_there(encoder: FakeEncoder, path: str) -> None:
-    """Let the runs go on once there is a file at `path`."""
+    """Let the batches go on once there is a file at `path`."""
     while not os.path.exists(path):
         time.sleep(0.01)
     encoder.gate.set()

@@ -1,4 +1,4 @@
-"""The worker's decisions: what joins a run, who goes first, and that every job gets its own rows back."""
+"""The worker's decisions: what joins a batch, who goes first, and that every job gets its own rows back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
-from bert_serving.server.worker.batcher import MAX_OVERTAKES, WINDOW_RUNS, Batcher, Limits, ReadyJob, Run
+from bert_serving.server.worker.batcher import MAX_OVERTAKES, WINDOW_BATCHES, Batch, Batcher, BatchLimits, ReadyJob
 from bert_serving.server.worker.rows import Row
 
-LIMITS = Limits(rows=8, tokens=100)
+LIMITS = BatchLimits(rows=8, tokens=100)
 
 
 def a_row(length: int, first_id: int = 100, max_len: int = 25, masked: bool = False) -> Row:
@@ -27,36 +27,36 @@ def a_job(number: int, lengths: list[int], lane: Lane = Lane.URGENT, max_len: in
     return ReadyJob(header, rows, max_len)
 
 
-def a_batcher(*jobs: ReadyJob, limits: Limits = LIMITS) -> Batcher:
+def a_batcher(*jobs: ReadyJob, limits: BatchLimits = LIMITS) -> Batcher:
     batcher = Batcher(limits)
     for job in jobs:
         batcher.add(job)
     return batcher
 
 
-def compute(run: Run) -> NDArray[np.float32]:
+def compute(batch: Batch) -> NDArray[np.float32]:
     """[B, 2]: the first id of a row and its length."""
-    return np.array([[row.ids[0], len(row)] for row in run.rows], np.float32)
+    return np.array([[row.ids[0], len(row)] for row in batch.rows], np.float32)
 
 
-def compute_tokens(run: Run) -> NDArray[np.float32]:
+def compute_tokens(batch: Batch) -> NDArray[np.float32]:
     """[B, T, 1]: the ids of a row, zero where it is padded."""
-    output = np.zeros((len(run.rows), run.width, 1), np.float32)
-    for index, row in enumerate(run.rows):
+    output = np.zeros((len(batch.rows), batch.width, 1), np.float32)
+    for index, row in enumerate(batch.rows):
         output[index, : len(row), 0] = row.ids
     return output
 
 
 def take(batcher: Batcher) -> list[int]:
-    """The numbers of the jobs whose rows are in the next run, in its order."""
-    run = batcher.next_run()
-    assert run is not None
-    return [row.ids[0] // 1000 for row in run.rows]
+    """The numbers of the jobs whose rows are in the next batch, in its order."""
+    batch = batcher.next_batch()
+    assert batch is not None
+    return [row.ids[0] // 1000 for row in batch.rows]
 
 
-def test_an_empty_batcher_has_no_run() -> None:
+def test_an_empty_batcher_has_no_batch() -> None:
     batcher = a_batcher()
-    assert batcher.next_run() is None
+    assert batcher.next_batch() is None
     assert len(batcher) == 0
 
 
@@ -65,35 +65,38 @@ def test_rows_of_several_requests_join_up_to_the_limit_of_rows() -> None:
     assert len(batcher) == 12
     assert take(batcher) == [0, 0, 0, 1, 1, 1, 2, 2]
     assert take(batcher) == [2, 3, 3, 3]
-    assert batcher.next_run() is None
+    assert batcher.next_batch() is None
 
 
-def test_a_run_is_cut_by_its_tokens_padding_included() -> None:
-    batcher = a_batcher(a_job(1, [20, 20, 20]), limits=Limits(8, 40))
+def test_a_batch_is_cut_by_its_tokens_padding_included() -> None:
+    batcher = a_batcher(a_job(1, [20, 20, 20]), limits=BatchLimits(8, 40))
     assert take(batcher) == [1, 1]
     assert take(batcher) == [1]
 
 
-def test_a_row_that_is_longer_than_the_budget_runs_alone() -> None:
-    assert take(a_batcher(a_job(1, [20]), limits=Limits(8, 10))) == [1]
+def test_a_row_that_is_longer_than_the_budget_is_computed_alone() -> None:
+    assert take(a_batcher(a_job(1, [20]), limits=BatchLimits(8, 10))) == [1]
 
 
 def test_rows_of_like_length_are_computed_together() -> None:
-    batcher = a_batcher(a_job(1, [20, 3, 20, 3, 20, 3]), limits=Limits(8, 60))
-    runs = list(iter(batcher.next_run, None))
-    assert [(run.width, [len(row) for row in run.rows]) for run in runs] == [(20, [20, 20, 20]), (3, [3, 3, 3])]
-    assert runs[1].tokens == 9
+    batcher = a_batcher(a_job(1, [20, 3, 20, 3, 20, 3]), limits=BatchLimits(8, 60))
+    batches = list(iter(batcher.next_batch, None))
+    assert [(batch.width, [len(row) for row in batch.rows]) for batch in batches] == [
+        (20, [20, 20, 20]),
+        (3, [3, 3, 3]),
+    ]
+    assert batches[1].tokens == 9
 
 
-def test_the_run_with_the_oldest_row_is_next_whatever_is_added() -> None:
-    batcher = a_batcher(a_job(0, [2]), limits=Limits(8, 60))
+def test_the_batch_with_the_oldest_row_is_next_whatever_is_added() -> None:
+    batcher = a_batcher(a_job(0, [2]), limits=BatchLimits(8, 60))
     for number in range(1, 30):
         batcher.add(a_job(number, [20, 20, 20]))
     assert 0 in take(batcher)
 
 
 def test_a_jobs_rows_are_only_sorted_among_those_of_its_window() -> None:
-    window = WINDOW_RUNS * LIMITS.rows
+    window = WINDOW_BATCHES * LIMITS.rows
     batcher = a_batcher(a_job(1, [5] * window), a_job(2, [25] * 8))
     assert take(batcher) == [1] * 8
 
@@ -118,9 +121,9 @@ def test_equal_rows_are_computed_once_and_answered_everywhere() -> None:
     header = JobHeader(RequestRef(1, b'client', b'1', 1, 3), 0, 0, 0, 3, Lane.URGENT)
     batcher = a_batcher(ReadyJob(header, [row, other, row], 25), ReadyJob(header, [row], 25))
     assert len(batcher) == 2
-    run = batcher.next_run()
-    assert run is not None
-    answers = [answer[:, 0].tolist() for _, answer in batcher.finish(run, compute(run))]
+    batch = batcher.next_batch()
+    assert batch is not None
+    answers = [answer[:, 0].tolist() for _, answer in batcher.finish(batch, compute(batch))]
     assert answers == [[7, 8, 7], [7]] or answers == [[7], [7, 8, 7]]
 
 
@@ -130,35 +133,35 @@ def test_rows_that_differ_only_in_their_segments_or_mask_are_two() -> None:
     assert len(a_batcher(ReadyJob(header, rows, 25))) == 3
 
 
-def test_rows_whose_answer_depends_on_padding_run_at_their_own_length() -> None:
+def test_rows_whose_answer_depends_on_padding_are_computed_at_their_own_length() -> None:
     def masked(number: int, max_len: int) -> ReadyJob:
         header = JobHeader(RequestRef(number, b'client', b'1', 1, 1), 0, 0, 0, 1, Lane.URGENT)
         return ReadyJob(header, [a_row(2, 1000 * number, max_len, masked=True)], max_len)
 
     batcher = a_batcher(a_job(1, [20]), masked(2, 7), a_job(3, [20]), masked(4, 7), masked(5, 9))
     assert take(batcher) == [1, 3]
-    run = batcher.next_run()
-    assert run is not None
-    assert (run.width, [row.ids[0] // 1000 for row in run.rows]) == (7, [2, 4])
+    batch = batcher.next_batch()
+    assert batch is not None
+    assert (batch.width, [row.ids[0] // 1000 for row in batch.rows]) == (7, [2, 4])
     assert take(batcher) == [5]
 
 
 def test_a_token_level_answer_is_as_wide_as_the_longest_row_of_its_job() -> None:
     batcher = a_batcher(a_job(1, [4, 3]), a_job(2, [9]))
-    run = batcher.next_run()
-    assert run is not None
-    answers = {job.header.request.number: answer for job, answer in batcher.finish(run, compute_tokens(run))}
+    batch = batcher.next_batch()
+    assert batch is not None
+    answers = {job.header.request.number: answer for job, answer in batcher.finish(batch, compute_tokens(batch))}
     assert answers[1].shape == (2, 4, 1)
     assert answers[1][1, :, 0].tolist() == [1001, 1, 2, 0]
     assert answers[2].shape == (1, 9, 1)
 
 
-def test_when_a_row_fails_its_job_fails_once_and_the_others_of_the_run_are_answered() -> None:
-    batcher = a_batcher(a_job(1, [5, 5, 20]), a_job(2, [5, 20]), limits=Limits(3, 60))
-    bad, good = batcher.next_run(), batcher.next_run()
+def test_when_a_row_fails_its_job_fails_once_and_the_others_of_the_batch_are_answered() -> None:
+    batcher = a_batcher(a_job(1, [5, 5, 20]), a_job(2, [5, 20]), limits=BatchLimits(3, 60))
+    bad, good = batcher.next_batch(), batcher.next_batch()
     assert bad is not None
     assert good is not None
-    first, rest = Run(bad.entries[:1], bad.width), Run(bad.entries[1:], bad.width)
+    first, rest = Batch(bad.entries[:1], bad.width), Batch(bad.entries[1:], bad.width)
     assert [job.header.request.number for job in batcher.fail(first)] == [1]
     finished = [*batcher.finish(rest, compute(rest)), *batcher.finish(good, compute(good))]
     assert [job.header.request.number for job, _ in finished] == [2]
@@ -171,20 +174,22 @@ def test_what_a_failed_job_has_waiting_is_not_computed_but_its_equals_are() -> N
         header = JobHeader(RequestRef(number, b'client', b'1', 1, len(rows)), 0, 0, 0, len(rows), Lane.URGENT)
         return ReadyJob(header, rows, 25)
 
-    batcher = a_batcher(a_job_with(1, a_row(20, 1), a_row(5, 2), shared), a_job_with(2, shared), limits=Limits(1, 100))
-    run = batcher.next_run()
-    assert run is not None
-    assert [job.header.request.number for job in batcher.fail(run)] == [1]
-    assert [job.header.request.number for job in batcher.fail(run)] == []
-    left = [run.rows for run in iter(batcher.next_run, None)]
+    batcher = a_batcher(
+        a_job_with(1, a_row(20, 1), a_row(5, 2), shared), a_job_with(2, shared), limits=BatchLimits(1, 100)
+    )
+    batch = batcher.next_batch()
+    assert batch is not None
+    assert [job.header.request.number for job in batcher.fail(batch)] == [1]
+    assert [job.header.request.number for job in batcher.fail(batch)] == []
+    left = [batch.rows for batch in iter(batcher.next_batch, None)]
     assert left == [[shared]]
 
 
-def test_the_halves_of_a_run_have_its_rows_and_its_width() -> None:
-    run = a_batcher(a_job(1, [5, 6, 7])).next_run()
-    assert run is not None
-    first, second = run.halves()
-    assert first.rows + second.rows == run.rows
+def test_the_halves_of_a_batch_have_its_rows_and_its_width() -> None:
+    batch = a_batcher(a_job(1, [5, 6, 7])).next_batch()
+    assert batch is not None
+    first, second = batch.halves()
+    assert first.rows + second.rows == batch.rows
     assert (len(first.rows), first.width, second.width) == (1, 7, 7)
 
 
@@ -196,11 +201,11 @@ def test_the_halves_of_a_run_have_its_rows_and_its_width() -> None:
         max_size=30,
     ),
     takes=st.lists(st.integers(0, 3), min_size=30, max_size=30),
-    limits=st.builds(Limits, st.integers(1, 9), st.integers(1, 120)),
+    limits=st.builds(BatchLimits, st.integers(1, 9), st.integers(1, 120)),
     token_level=st.booleans(),
 )
-def test_every_row_is_answered_once_with_its_own_answer_and_no_run_is_too_large(
-    jobs: list[tuple[Lane, list[tuple[int, int]]]], takes: list[int], limits: Limits, token_level: bool
+def test_every_row_is_answered_once_with_its_own_answer_and_no_batch_is_too_large(
+    jobs: list[tuple[Lane, list[tuple[int, int]]]], takes: list[int], limits: BatchLimits, token_level: bool
 ) -> None:
     batcher = Batcher(limits)
     answers: dict[int, NDArray[np.generic]] = {}
@@ -208,13 +213,15 @@ def test_every_row_is_answered_once_with_its_own_answer_and_no_run_is_too_large(
 
     def work() -> bool:
         waiting = len(batcher)
-        run = batcher.next_run()
-        if run is None:
+        batch = batcher.next_batch()
+        if batch is None:
             return False
-        assert len(batcher) == waiting - len(run.rows)
-        assert len(run.rows) == 1 or (len(run.rows) <= limits.rows and len(run.rows) * run.width <= limits.tokens)
-        assert run.width == max(len(row) for row in run.rows)
-        for job, answer in batcher.finish(run, compute_tokens(run) if token_level else compute(run)):
+        assert len(batcher) == waiting - len(batch.rows)
+        assert len(batch.rows) == 1 or (
+            len(batch.rows) <= limits.rows and len(batch.rows) * batch.width <= limits.tokens
+        )
+        assert batch.width == max(len(row) for row in batch.rows)
+        for job, answer in batcher.finish(batch, compute_tokens(batch) if token_level else compute(batch)):
             assert job.header.request.number not in answers
             answers[job.header.request.number] = answer
         return True
@@ -248,28 +255,28 @@ def test_a_dropped_request_is_forgotten_and_its_equal_rows_are_computed_for_othe
     batcher = a_batcher(dropped, wanted)
     assert batcher.drop(1) == [dropped]
     assert batcher.drop(1) == []
-    run = batcher.next_run()
-    assert run is not None
-    assert run.rows == [shared]
-    assert [job.header.request.number for job, _ in batcher.finish(run, compute(run))] == [2]
+    batch = batcher.next_batch()
+    assert batch is not None
+    assert batch.rows == [shared]
+    assert [job.header.request.number for job, _ in batcher.finish(batch, compute(batch))] == [2]
 
 
 def test_a_request_that_is_dropped_while_some_of_its_rows_are_computed_is_not_answered_with_them() -> None:
-    batcher = a_batcher(a_job(1, [5, 5]), limits=Limits(1, 100))
-    run = batcher.next_run()
-    assert run is not None
+    batcher = a_batcher(a_job(1, [5, 5]), limits=BatchLimits(1, 100))
+    batch = batcher.next_batch()
+    assert batch is not None
     assert [job.header.request.number for job in batcher.drop(1)] == [1]
-    assert list(batcher.finish(run, compute(run))) == []
-    assert list(batcher.fail(run)) == []
+    assert list(batcher.finish(batch, compute(batch))) == []
+    assert list(batcher.fail(batch)) == []
     assert len(batcher) == 0
 
 
 def test_a_request_all_of_whose_rows_are_being_computed_is_not_let_go_of_twice() -> None:
     batcher = a_batcher(a_job(1, [5]))
-    run = batcher.next_run()
-    assert run is not None
+    batch = batcher.next_batch()
+    assert batch is not None
     assert batcher.drop(1) == []
-    assert [job.header.request.number for job, _ in batcher.finish(run, compute(run))] == [1]
+    assert [job.header.request.number for job, _ in batcher.finish(batch, compute(batch))] == [1]
 
 
 def test_both_jobs_of_a_dropped_request_are_named() -> None:
@@ -279,25 +286,25 @@ def test_both_jobs_of_a_dropped_request_are_named() -> None:
 
 
 def test_after_a_clearing_nothing_waits_and_no_half_of_a_job_is_answered() -> None:
-    batcher = a_batcher(a_job(1, [5, 5]), a_job(2, [5, 5], lane=Lane.BULK), limits=Limits(1, 100))
-    run = batcher.next_run()
-    assert run is not None
+    batcher = a_batcher(a_job(1, [5, 5]), a_job(2, [5, 5], lane=Lane.BULK), limits=BatchLimits(1, 100))
+    batch = batcher.next_batch()
+    assert batch is not None
     batcher.clear()
     assert len(batcher) == 0
-    assert list(batcher.finish(run, compute(run))) == []
+    assert list(batcher.finish(batch, compute(batch))) == []
     batcher.add(a_job(3, [5]))
     assert take(batcher) == [3]
 
 
-def test_a_job_on_which_a_worker_has_died_gets_runs_of_half_the_rows() -> None:
+def test_a_job_on_which_a_worker_has_died_gets_batches_of_half_the_rows() -> None:
     job = a_job(1, [5, 6, 7, 8, 9, 10])
-    gently = ReadyJob(replace(job.header, reduced_batch=True), job.rows, job.max_len)
-    batcher = a_batcher(gently)
+    reduced = ReadyJob(replace(job.header, reduced_batch=True), job.rows, job.max_len)
+    batcher = a_batcher(reduced)
     answered = []
     sizes = []
-    while (run := batcher.next_run()) is not None:
-        sizes.append(len(run.rows))
-        answered += [job.header.request.number for job, _ in batcher.finish(run, compute(run))]
+    while (batch := batcher.next_batch()) is not None:
+        sizes.append(len(batch.rows))
+        answered += [job.header.request.number for job, _ in batcher.finish(batch, compute(batch))]
     assert sizes == [3, 2, 1]
     assert answered == [1]
 
@@ -305,7 +312,7 @@ def test_a_job_on_which_a_worker_has_died_gets_runs_of_half_the_rows() -> None:
 def test_the_oldest_row_is_in_the_half_that_is_computed_first() -> None:
     job = a_job(1, [5, 9, 7])
     batcher = a_batcher(ReadyJob(replace(job.header, reduced_batch=True), job.rows, job.max_len))
-    run = batcher.next_run()
-    assert run is not None
-    assert [len(row) for row in run.rows] == [5, 9]
-    assert (run.width, run.tokens) == (9, 14)
+    batch = batcher.next_batch()
+    assert batch is not None
+    assert [len(row) for row in batch.rows] == [5, 9]
+    assert (batch.width, batch.tokens) == (9, 14)

@@ -280,7 +280,7 @@ def test_no_rows_make_empty_arrays():
 )
 def test_a_run_that_is_too_narrow_for_a_row_is_refused(row, needed):
     assert row.compute_length == needed
-    with pytest.raises(ValueError, match=f'a row needs {needed} positions, the run has {needed - 1}'):
+    with pytest.raises(ValueError, match=f'a row needs {needed} positions, the batch has {needed - 1}'):
         pack([row], needed - 1)
 
 

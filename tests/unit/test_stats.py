@@ -117,9 +117,9 @@ def test_a_quantile_is_in_the_bucket_of_the_duration_it_stands_for(seconds: list
 
 def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
     first, second = WorkerTally(), WorkerTally()
-    first.count_run(rows=2, tokens=6, computed_tokens=8, seconds=0.5)
-    second.count_run(rows=1, tokens=3, computed_tokens=4, seconds=1.5)
-    second.count_run(rows=1, tokens=3, computed_tokens=4, seconds=2.0)
+    first.count_batch(rows=2, tokens=6, computed_tokens=8, seconds=0.5)
+    second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=1.5)
+    second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=2.0)
     copies = [WorkerTally.from_json(json.loads(json.dumps(tally.to_json()))) for tally in (first, second)]
     assert [copy.to_dict() for copy in copies] == [first.to_dict(), second.to_dict()]
     both = (copies[0] + copies[1]).to_dict()

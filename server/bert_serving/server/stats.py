@@ -175,7 +175,7 @@ class Histogram:
 class WorkerTally:
     """What workers have computed so far; one of each worker, and one of all together."""
 
-    runs: int = 0
+    batches: int = 0
     rows: int = 0
     tokens: int = 0
     """Positions that held a token."""
@@ -183,9 +183,9 @@ class WorkerTally:
     """Positions that were computed, padding included."""
     compute_time: Histogram = field(default_factory=Histogram)
 
-    def count_run(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
-        """A run has been computed."""
-        self.runs += 1
+    def count_batch(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
+        """Count a computed batch."""
+        self.batches += 1
         self.rows += rows
         self.tokens += tokens
         self.computed_tokens += computed_tokens
@@ -193,25 +193,28 @@ class WorkerTally:
 
     def __add__(self, other: WorkerTally) -> WorkerTally:
         return WorkerTally(
-            self.runs + other.runs, self.rows + other.rows, self.tokens + other.tokens,
-            self.computed_tokens + other.computed_tokens, self.compute_time + other.compute_time,
-        )  # fmt: skip
+            batches=self.batches + other.batches,
+            rows=self.rows + other.rows,
+            tokens=self.tokens + other.tokens,
+            computed_tokens=self.computed_tokens + other.computed_tokens,
+            compute_time=self.compute_time + other.compute_time,
+        )
 
     def to_json(self) -> list[Any]:
         """For the way from the worker's process to the server's."""
-        return [self.runs, self.rows, self.tokens, self.computed_tokens, self.compute_time.to_list()]
+        return [self.batches, self.rows, self.tokens, self.computed_tokens, self.compute_time.to_list()]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> WorkerTally:
         """The tally of `to_json`."""
-        runs, rows, tokens, computed_tokens, compute_time = values
-        return cls(runs, rows, tokens, computed_tokens, Histogram.from_list(compute_time))
+        batches, rows, tokens, computed_tokens, compute_time = values
+        return cls(batches, rows, tokens, computed_tokens, Histogram.from_list(compute_time))
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of the status."""
         padding = 1 - self.tokens / self.computed_tokens if self.computed_tokens else 0.0
         return {
-            'num_run': self.runs,
+            'num_run': self.batches,
             'num_computed_row': self.rows,
             'num_tokens_done': self.tokens,
             'num_computed_tokens': self.computed_tokens,

@@ -181,7 +181,7 @@ _EXPERIMENTS: Mapping[str, tuple[str, str, Callable[[Grid], Iterator[Cell]]]] = 
     ),
     'max_batch_size': (
         '`max_batch_size`',
-        'Rows a second of one client, by the most rows of a run of the graph.',
+        'Rows a second of one client, by the maximum rows of a batch.',
         _try_max_batch_size,
     ),
     'pooling_layer': (

@@ -4,8 +4,8 @@ Called by the exporter's process, which ends after it: the memory that reading a
 what only the weights can tell (a head that is missing, a shape that does not fit) is known before any worker starts.
 
 The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output `final_encodes`.
-Made for the CPU it has two encoders over the same weights, one for runs of few tokens and one for all others, and takes
-the way that fits the run. Freezing is building: the weights are constants from the start. Only what the answer needs is
+Made for the CPU it has two encoders over the same weights, one for batches of few tokens and one for all others, and
+each batch takes the one that fits. Freezing is building: the weights are constants from the start. Only what the answer needs is
 built and the constants come prepared, so that pruning and folding have nothing left to do here. Fusing is left to the
 session that runs the graph (`runtime.py`): TensorFlow has no public function that runs its optimiser alone, and which
 kernels can be fused is a question to the device of the worker, not to that of the exporter.
@@ -36,11 +36,11 @@ from .modeling import BOUND_NAME, FLOAT16_MAX, OUTPUT_NAME, Bert, Constants, Inp
 from .pooling_ops import only_position, pool
 from .tf import tf
 
-# The most tokens, B*T, of a run that counts as small. A float32 product keeps one blocked layout of its weights, the one
-# for the first run that it sees, and for runs that want another it orders all of them anew: 9 ms instead of 4.5 for
-# 12 tokens of MiniLM-L6. oneDNN 3.7 with AVX-512 wants one layout from 7 to 80 tokens, another above (and below: the
-# runtime pads those). LayerNorm in plain ops is faster than the fused one up to some hundred tokens.
-SMALL_RUN = 80
+# The most tokens, B*T, of a batch that counts as small. A float32 product keeps one blocked layout of its weights, that of
+# the first batch it sees, and reorders all weights for every batch that needs another: 9 ms instead of 4.5 for 12 tokens
+# of MiniLM-L6. oneDNN 3.7 with AVX-512 uses one layout from 7 to 80 tokens and another above (and below: the runtime
+# pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
+SMALL_BATCH = 80
 
 # A protobuf message cannot be longer, and a graph is one message; its ops take some of that beside the weights.
 _LARGEST_GRAPH = 2**31 - 1
@@ -173,7 +173,7 @@ def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tu
     They share the constants and all run in one executor, so that each weight is there once, but for the layouts that
     the kernels make of it: that costs less than two sessions, or two fetches, which have constants of their own.
     """
-    bound = tf.constant(SMALL_RUN, name=BOUND_NAME)
+    bound = tf.constant(SMALL_BATCH, name=BOUND_NAME)
     small, large = inputs.by_size(bound)
     config, dtype = spec.model.config, spec.dtype
     with tf.name_scope('small'):

@@ -2,7 +2,7 @@
 
 Runs in the exporter. There are no variables, no training ops and no dropout: every weight is a constant of the
 graph, so what is built is what is served, and freezing it is writing it down. The encoder can be built several times
-over the same constants, once for every size class of runs.
+over the same constants, once for each size class of batches.
 
 Between the layers everything is flat, [B*T, H]: the graph optimiser fuses MatMul + BiasAdd + GELU, and MatMul +
 BiasAdd + residual Add, where they stand next to each other in that order on matrices; and the constants are
@@ -78,9 +78,9 @@ class Inputs:
         return cls._of(*(tf1.placeholder(tf.int32, (None, None), name) for name in INPUT_NAMES))
 
     def by_size(self, bound: int | Tensor) -> tuple[Inputs, Inputs]:
-        """The same inputs for runs of at most `bound` tokens, B*T, and for larger ones.
+        """The same inputs twice: for batches of at most `bound` tokens, B*T, and for larger ones.
 
-        In every run one of the two is dead, and with it whatever is computed from it alone.
+        In each batch one of the two is dead, and so is everything that is computed from it alone.
         """
         is_small = tf.size(self.ids) <= bound
         sides = [tf.raw_ops.Switch(data=x, pred=is_small) for x in (self.ids, self.mask, self.type_ids)]
@@ -104,7 +104,7 @@ class Constants:
     def get(self, name: str, dtype: Any = tf.float32, make: Callable[[Variables], Array] | None = None) -> Tensor:
         """The variable `name`, or what `make` makes of the variables, as a constant of that name and type.
 
-        It is cast here and now, not in every run; to float16 within its range.
+        The cast happens here, once, not in every batch; values are clipped to the range of float16.
         """
         if (name, dtype) not in self._made:
             values = make(self._variables) if make else self._variables[name]
@@ -128,7 +128,7 @@ class Bert:
     into the products before them, and nothing is cast between the layers. LayerNorm and softmax are computed in
     float32, in ops that are told to or within the kernels of oneDNN.
 
-    With `onednn`, it is made for large runs on a CPU, by kernels that only oneDNN has.
+    With `onednn`, it is made for large batches on a CPU, by kernels that only oneDNN has.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class Bert:
     def _heads(self, name: str, parts: tuple[str, ...], x: Tensor, inputs: Inputs) -> list[Tensor]:
         """Projections of [B*T, H], each [B, N, T, D], by one product with their kernels side by side.
 
-        The query is divided by the root of D in the constants, once, instead of the scores in every run.
+        The query is divided by the root of D in the constants, once, instead of the scores in every batch.
         """
         heads, head_size, count = self._config.num_attention_heads, self._config.head_size, len(parts)
 

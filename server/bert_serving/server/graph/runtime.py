@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..console.formatting import format_bytes
+from ..console.logs import timed
 from ..errors import StartError
+from ..options.settings import Settings
 from .layer_norm import FUSED_LAYER_NORM
 from .modeling import BOUND_NAME, INPUT_NAMES, OUTPUT_NAME, POSITIONS
 from .tf import tf, tf1
+
+logger = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +36,7 @@ _OPTIMISERS = ('pruning', 'constfold', 'remap')
 
 OUTPUT = OUTPUT_NAME + ':0'
 
-# Of a graph with size classes. oneDNN 3.7 wants the layout of large runs again for less than 7 tokens.
+# Of a graph with size classes. For fewer than 7 tokens, oneDNN 3.7 wants the weight layout of large batches again.
 _FEWEST_TOKENS = 8
 
 
@@ -40,8 +46,8 @@ class _Traits:
 
     positions: int | None
     """The number of position embeddings, None when it does without."""
-    small_run: int | None
-    """The most tokens of a run of the small size class, None when there is but one class."""
+    small_batch: int | None
+    """The most tokens of a batch in the small size class; None if there is only one class."""
     dtype: str
     """The type that its products are computed in."""
     fuses_layer_norm: bool
@@ -53,7 +59,7 @@ class _Traits:
         product = next(node for node in graph_def.node if node.op == 'BatchMatMulV2')
         return cls(
             positions=None if positions is None else int(positions.tensor_shape.dim[0].size),
-            small_run=None if bound is None else int(bound.int_val[0]),
+            small_batch=None if bound is None else int(bound.int_val[0]),
             dtype=tf.as_dtype(product.attr['T'].type).name,
             fuses_layer_norm=any(node.op == FUSED_LAYER_NORM for node in graph_def.node),
         )
@@ -99,9 +105,9 @@ class GraphEncoder:
         del graph_def
         self._session = tf1.Session(graph=graph, config=self._session_config())
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in INPUT_NAMES])
-        small_run = self._traits.small_run
+        small_batch = self._traits.small_batch
         # Of the large class with fewer rows than tokens: where one position of each row is needed, rows have a layout.
-        for shape in ((1, 1),) if small_run is None else ((1, 1), (small_run // 3 + 1, 3)):
+        for shape in ((1, 1),) if small_batch is None else ((1, 1), (small_batch // 3 + 1, 3)):
             ones = np.ones(shape, np.int32)
             self.encode(ones, ones, np.zeros_like(ones))
         _give_memory_back()
@@ -121,8 +127,8 @@ class GraphEncoder:
         answer = self._run(np.pad(input_ids, pad), np.pad(input_mask, pad), np.pad(input_type_ids, pad))
         return answer[:rows, :tokens] if answer.ndim == 3 else answer[:rows]
 
-    def is_first(self, rows: int, width: int) -> bool:
-        """Whether a run of B and T like these compiles something: with XLA the first of every shape does."""
+    def will_compile(self, rows: int, width: int) -> bool:
+        """Whether `encode` will compile first for a batch of this B and T: with XLA, once for each padded shape."""
         if not self._xla or self._traits is None:
             return False
         return self._padded(self._traits, rows, width) not in self._compiled
@@ -137,7 +143,7 @@ class GraphEncoder:
             for fact in (
                 ('compute', traits.dtype),
                 ('layer_norm', 'fused' if traits.fuses_layer_norm else 'plain'),
-                ('small_run', '%d tokens' % traits.small_run if traits.small_run else 'none'),
+                ('small_batch', '%d tokens' % traits.small_batch if traits.small_batch else 'none'),
                 ('xla', 'on' if self._xla else 'off'),
                 ('threads', self._threads),
             )
@@ -191,10 +197,31 @@ class GraphEncoder:
             # Padding must not reach where the model has no position embedding.
             longest = _bucket(tokens) if traits.positions is None else min(_bucket(tokens), traits.positions)
             return _bucket(rows), max(tokens, longest)
-        if traits.small_run is not None and rows * tokens < _FEWEST_TOKENS:
+        if traits.small_batch is not None and rows * tokens < _FEWEST_TOKENS:
             # Whole rows, because to some rows it matters how many tokens they are padded to.
             return -(-_FEWEST_TOKENS // tokens), tokens
         return rows, tokens
+
+
+def load_graph(path: str, *, device: int, threads: int, settings: Settings) -> GraphEncoder:
+    """Load the graph in the file `path` onto `device`, a GPU id or -1 for the CPU, and log each step."""
+    encoder = GraphEncoder(
+        path,
+        threads=threads,
+        on_gpu=device >= 0,
+        gpu_memory_fraction=settings.gpu_memory_fraction,
+        xla=settings.xla,
+    )
+    with timed(logger, 'load graph and run it once', size=format_bytes(os.path.getsize(path))):
+        encoder.load()
+    logger.info('graph: %s', encoder.describe())
+    if device >= 0 and not encoder.sees_gpu:
+        logger.warning(
+            'TensorFlow sees no GPU %d and runs on the CPU: is it built for CUDA (the extra [gpu]), and is '
+            '-device_map right?',
+            device,
+        )
+    return encoder
 
 
 def _read_graph(path: str) -> Any:

@@ -1,16 +1,17 @@
-"""What a worker decides: which rows go into the next graph run, and when a job is computed.
+"""Decide which rows go into the next batch, and when a job is complete.
 
-Pure: tokenised jobs go in, runs come out; the output of a run goes in, finished jobs come out. No socket, thread or
-clock. The intake thread of `worker.py` adds jobs, its compute thread takes runs; the lock is theirs.
+Pure: tokenized jobs go in, batches come out; the output of a batch goes in, complete jobs come out. There is no socket,
+thread or clock. The intake thread of `worker.py` adds jobs and its compute thread takes batches; the lock is theirs.
 
-A run is made of rows, not of jobs: rows of several requests join, and one job's rows may be spread over several runs.
-Padding is computed like text, so rows of like length belong together: the oldest rows of a lane, up to a window, are
-sorted by length and cut into runs by a budget of tokens, and of these the one with the oldest row is next. So every run
-brings the oldest row on, whatever is added meanwhile: nobody starves. Rows that are the same are computed once.
+A batch consists of rows, not of jobs: it can join rows of several requests, and one job's rows can be spread over
+several batches. Padding costs as much as text, so rows of similar length belong together: the oldest rows of a lane, up
+to a window, are sorted by length and cut into batches by a token budget, and the batch that holds the oldest row is
+next. Every batch thus takes the oldest row along, however much is added meanwhile: no row starves. Equal rows are
+computed once.
 
-Urgent rows go before bulk rows; after `MAX_OVERTAKES` urgent runs that passed waiting bulk over, a bulk run is taken.
-There is no waiting timer: a run is made of what is there when the device is free. A job on which a worker has died gets
-runs of half the size (`JobHeader.reduced_batch`): what was too much for the memory at once may do in two.
+Urgent rows go before bulk rows. After `MAX_OVERTAKES` urgent batches in a row that passed waiting bulk rows, one bulk
+batch is taken. There is no batching delay: a batch is made of the rows that wait when the device is free. A job on
+which a worker has died gets batches of half the size (`JobHeader.reduced_batch`): half may fit where the whole did not.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ from ..protocol.ring import JobHeader, Lane
 from .rows import Row
 
 MAX_OVERTAKES = 8
-"""Runs of urgent rows after which a bulk row that waits is taken."""
+"""Urgent batches after which a waiting bulk batch is taken."""
 
-WINDOW_RUNS = 4
-"""The window is as many rows as so many of the largest runs have: enough of a length to fill one, while a job's rows
-stay near each other in time."""
+WINDOW_BATCHES = 4
+"""The window holds as many rows as this number of the largest batches: enough rows of one length to fill a batch, while
+the rows of a job are still computed close together in time."""
 
 Key = tuple[tuple[int, ...], int, bool, int]
+"""Rows with the same key are equal, and so are their answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyJob:
-    """A job whose texts are tokenised: a row for each text. No row is longer than `max_len`, 1.10's L of the job."""
+    """A tokenized job, with one row for each of its texts. No row is longer than `max_len`, 1.10's L of the job."""
 
     header: JobHeader
     rows: Sequence[Row]
@@ -45,8 +47,8 @@ class ReadyJob:
 
 
 @dataclass(slots=True, eq=False)
-class _Progress:
-    """A job of which rows are still to be computed, and what is there of its answer."""
+class _PendingJob:
+    """A job that has rows left to compute, and the part of its answer that is there already."""
 
     job: ReadyJob
     missing: int
@@ -54,7 +56,10 @@ class _Progress:
     failed: bool = False
 
     def put(self, index: int, answer: NDArray[np.generic]) -> NDArray[np.generic] | None:
-        """Take in the answer to row `index`, [D], or [T, D] of a run of any width T; the whole if that was the last."""
+        """Store the answer to row `index`; return the whole answer if this was the last row.
+
+        `answer` is [D], or [T, D] for a token-level strategy, where T is the width of the batch.
+        """
         if self.output is None:
             shape = answer.shape
             if answer.ndim == 2:
@@ -71,15 +76,15 @@ class _Progress:
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A row that waits, and every place of a job where its answer belongs."""
+    """A waiting row, and every place in a job that its answer belongs to."""
 
     key: Key
     row: Row
-    places: list[tuple[_Progress, int]] = field(default_factory=list)
+    places: list[tuple[_PendingJob, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Batch:
     """Rows that are computed together, padded to `width` positions."""
 
     entries: Sequence[_Entry]
@@ -87,28 +92,28 @@ class Run:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows, in the order in which the answers are expected."""
+        """The rows, in the order in which `Batcher.finish` expects their answers."""
         return [entry.row for entry in self.entries]
 
     @property
     def tokens(self) -> int:
-        """Positions that hold a token; the others of the run's B*T are padding."""
+        """Positions that hold a token; the remaining ones of the B*T are padding."""
         return sum(len(entry.row) for entry in self.entries)
 
-    def halves(self) -> tuple[Run, Run]:
-        """The same rows as two runs; there must be two rows at least."""
+    def halves(self) -> tuple[Batch, Batch]:
+        """Two batches with the same rows; the batch must have at least two."""
         middle = len(self.entries) // 2
-        return Run(self.entries[:middle], self.width), Run(self.entries[middle:], self.width)
+        return Batch(self.entries[:middle], self.width), Batch(self.entries[middle:], self.width)
 
-    def half_with(self, entry: _Entry) -> Run:
-        """A run of half as many of the rows, of which `entry`'s is one; of a single row, the same."""
+    def half_with(self, entry: _Entry) -> Batch:
+        """A batch of half the rows, `entry` among them; the same batch if it has a single row."""
         others = [other for other in self.entries if other is not entry]
-        return Run([entry, *others[: (len(self.entries) + 1) // 2 - 1]], self.width)
+        return Batch([entry, *others[: (len(self.entries) + 1) // 2 - 1]], self.width)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The most that a run may have: rows, and rows times width. A single row is always allowed."""
+class BatchLimits:
+    """The maximum size of a batch: rows, and tokens (rows times width). A single row is always allowed."""
 
     rows: int
     tokens: int
@@ -117,38 +122,38 @@ class Limits:
 class Batcher:
     """The rows of one worker that wait for the device."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
-        self._lanes: dict[Lane, dict[Key, _Entry]] = {lane: {} for lane in Lane}  # in order of age
+        self._lanes: dict[Lane, dict[Key, _Entry]] = {lane: {} for lane in Lane}  # oldest first
         self._overtakes = 0
 
     def __len__(self) -> int:
-        """Rows waiting, equal ones counted once."""
+        """The number of waiting rows; equal rows count once."""
         return sum(map(len, self._lanes.values()))
 
     def add(self, job: ReadyJob) -> None:
-        """Let the rows of `job`, of which there is at least one, wait for their runs."""
+        """Queue the rows of `job`, which has at least one."""
         lane = self._lanes[job.header.lane]
-        progress = _Progress(job, missing=len(job.rows))
+        pending = _PendingJob(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
             key = (tuple(row.ids), row.first_segment, row.specials_masked, row.compute_length)
             entry = lane.get(key)
             if entry is None:
                 entry = lane[key] = _Entry(key, row)
-            entry.places.append((progress, index))
+            entry.places.append((pending, index))
 
-    def next_run(self) -> Run | None:
-        """Take the rows of the next run; None if nothing waits."""
+    def next_batch(self) -> Batch | None:
+        """Take the rows of the next batch; None if no row waits."""
         lane = self._choose_lane()
         if not lane:
             return None
-        window = list(islice(lane.values(), WINDOW_RUNS * self.limits.rows))
-        run = self._run_with(window[0], window)
-        if any(progress.job.header.reduced_batch for entry in run.entries for progress, _ in entry.places):
-            run = run.half_with(window[0])
-        for entry in run.entries:
+        window = list(islice(lane.values(), WINDOW_BATCHES * self.limits.rows))
+        batch = self._batch_with(window[0], window)
+        if any(pending.job.header.reduced_batch for entry in batch.entries for pending, _ in entry.places):
+            batch = batch.half_with(window[0])
+        for entry in batch.entries:
             del lane[entry.key]
-        return run
+        return batch
 
     def _choose_lane(self) -> dict[Key, _Entry]:
         urgent, bulk = self._lanes[Lane.URGENT], self._lanes[Lane.BULK]
@@ -160,66 +165,66 @@ class Batcher:
         self._overtakes = 0
         return bulk
 
-    def _run_with(self, oldest: _Entry, window: list[_Entry]) -> Run:
-        """Of the runs into which the rows of `window` are cut, the one with `oldest` in it."""
-        if oldest.row.depends_on_padding:  # right only where T is its own: with others of exactly that T
+    def _batch_with(self, oldest: _Entry, window: list[_Entry]) -> Batch:
+        """Cut the rows of `window` into batches and return the one that holds `oldest`."""
+        if oldest.row.depends_on_padding:  # correct only at its own T, so it joins only rows of exactly that T
             width = oldest.row.compute_length
             same = (e for e in window if e.row.depends_on_padding and e.row.compute_length == width)
-            return Run(list(islice(same, self._rows_that_fit(width))), width)
-        rows = [entry for entry in window if not entry.row.depends_on_padding]
-        rows.sort(key=lambda entry: len(entry.row), reverse=True)
+            return Batch(list(islice(same, self._rows_that_fit(width))), width)
+        entries = [entry for entry in window if not entry.row.depends_on_padding]
+        entries.sort(key=lambda entry: len(entry.row), reverse=True)
         start = 0
         while True:
-            width = len(rows[start].row)
-            run = rows[start : start + self._rows_that_fit(width)]
-            if oldest in run:
-                return Run(run, width)
-            start += len(run)
+            width = len(entries[start].row)
+            chosen = entries[start : start + self._rows_that_fit(width)]
+            if oldest in chosen:
+                return Batch(chosen, width)
+            start += len(chosen)
 
     def _rows_that_fit(self, width: int) -> int:
         return max(1, min(self.limits.rows, self.limits.tokens // width))
 
-    def finish(self, run: Run, output: NDArray[np.generic]) -> Iterator[tuple[ReadyJob, NDArray[np.generic]]]:
-        """The jobs that are complete with this run, each with its answer.
+    def finish(self, batch: Batch, output: NDArray[np.generic]) -> Iterator[tuple[ReadyJob, NDArray[np.generic]]]:
+        """Yield each job that `batch` completes, with its answer.
 
-        `output` is [B, D], or [B, T, D] of a token-level strategy, a row for each of `run.rows`; so are the answers, with
-        the B of the job, and the T of its longest row.
+        `output` has a row for each of `batch.rows` and is [B, D], or [B, T, D] for a token-level strategy. So is an
+        answer, where B is the number of the job's rows and T its longest row.
         """
-        for entry, answer in zip(run.entries, output, strict=True):
-            for progress, index in entry.places:
-                whole = progress.put(index, answer)
+        for entry, answer in zip(batch.entries, output, strict=True):
+            for pending, index in entry.places:
+                whole = pending.put(index, answer)
                 if whole is not None:
-                    yield progress.job, whole
+                    yield pending.job, whole
 
-    def fail(self, run: Run) -> Iterator[ReadyJob]:
-        """The jobs with a row in this run, which could not be computed; what else they had waiting is given up."""
-        for entry in run.entries:
-            for progress, _index in entry.places:
-                if not progress.failed:
-                    progress.failed = True
-                    self._give_up(progress)
-                    yield progress.job
+    def fail(self, batch: Batch) -> Iterator[ReadyJob]:
+        """Yield each job that has a row in `batch`, which could not be computed, and drop its waiting rows."""
+        for entry in batch.entries:
+            for pending, _index in entry.places:
+                if not pending.failed:
+                    pending.failed = True
+                    self._drop_waiting(pending)
+                    yield pending.job
 
     def drop(self, number: int) -> list[ReadyJob]:
-        """Forget the rows that wait of request `number`; return its jobs of which there were any."""
-        dropped: dict[int, _Progress] = {}
+        """Drop the waiting rows of request `number`; return the jobs that had any."""
+        dropped: dict[int, _PendingJob] = {}
         for lane in self._lanes.values():
             for entry in lane.values():
                 dropped.update((id(p), p) for p, _ in entry.places if p.job.header.request.number == number)
-        for progress in dropped.values():
-            progress.failed = True
-            self._give_up(progress)
-        return [progress.job for progress in dropped.values()]
+        for pending in dropped.values():
+            pending.failed = True
+            self._drop_waiting(pending)
+        return [pending.job for pending in dropped.values()]
 
     def clear(self) -> None:
-        """Forget every row that waits; of a run that has been taken, jobs complete only if nothing of them waited."""
+        """Drop every waiting row. A batch taken earlier completes only those jobs that have no dropped row."""
         for lane in self._lanes.values():
             for entry in lane.values():
-                for progress, _ in entry.places:
-                    progress.failed = True
+                for pending, _ in entry.places:
+                    pending.failed = True
             lane.clear()
 
-    def _give_up(self, failed: _Progress) -> None:
+    def _drop_waiting(self, failed: _PendingJob) -> None:
         lane = self._lanes[failed.job.header.lane]
         for key, entry in list(lane.items()):
             entry.places = [place for place in entry.places if place[0] is not failed]

@@ -3,7 +3,7 @@
 The intake thread of a worker calls `parse_texts` and `RowEncoder.encode`, its compute thread `pack`. A job is one of
 1.10's sub-batches: it is what L, the length that rows are cut to, is computed on when `-max_seq_len` is NONE.
 
-A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair. Dimensions: B rows of a run, T positions of a run,
+A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair. Dimensions: B rows of a batch, T positions of a batch,
 L positions that 1.10 would have fed for the row's job.
 """
 
@@ -49,14 +49,14 @@ class Row:
     def depends_on_padding(self) -> bool:
         """Whether no token of it has mask 1, so that attention falls on padding as much as on tokens.
 
-        The vector of such a row changes with T: it is 1.10's only in a run where T is its `compute_length`, neither
-        less nor more. Every other row has the same vector in any run that it fits in.
+        The vector of such a row changes with T: it is 1.10's only in a batch where T is its `compute_length`, neither
+        less nor more. Every other row has the same vector in any batch that it fits in.
         """
         return not self.ids or (self.specials_masked and len(self.ids) == 2)
 
     @property
     def compute_length(self) -> int:
-        """The least T of a run that this row can take part in."""
+        """The least T of a batch that this row can take part in."""
         return self.job_length if self.depends_on_padding else len(self.ids)
 
 
@@ -157,14 +157,14 @@ def fit_pair(a: int, b: int, room: int) -> tuple[int, int]:
 
 
 def pack(rows: Sequence[Row], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """`input_ids`, `input_mask` and `input_type_ids` of a run, each int32 [B, T] with T = `width`, 0 where no token is.
+    """`input_ids`, `input_mask` and `input_type_ids` of a batch, each int32 [B, T] with T = `width`, 0 where no token is.
 
     Raises:
         ValueError: a row needs more than `width`.
     """
     needed = max((row.compute_length for row in rows), default=0)
     if needed > width:
-        raise ValueError(f'a row needs {needed} positions, the run has {width}')
+        raise ValueError(f'a row needs {needed} positions, the batch has {width}')
     lengths = np.fromiter(map(len, rows), np.intp, len(rows))  # [B]
     firsts = np.fromiter((row.first_segment for row in rows), np.intp, len(rows))  # [B]
     positions = np.arange(width)  # [T]

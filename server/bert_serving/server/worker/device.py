@@ -1,0 +1,50 @@
+"""What a worker knows about its device: what it can ask of it, how large a batch may be, what a failure means.
+
+Pure; imports no TensorFlow. The real device is `graph/runtime.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..options.settings import Settings
+from .batcher import BatchLimits
+
+CPU_TOKENS = 1024
+"""The default token budget of a batch on a CPU. It is the best or nearly the best for small and large models
+(docs/adr/0009), and keeps short the time that an urgent request waits for the batch on the device."""
+
+TYPICAL_LENGTH = 64
+"""Assumed tokens of a row when `-max_seq_len` is NONE, to derive a token budget from `-max_batch_size`."""
+
+Int32 = NDArray[np.int32]
+
+
+class Encoder(Protocol):
+    """A model on a device; `graph.runtime.GraphEncoder` is the real one."""
+
+    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+        """Compute a batch: from three arrays [B, T], return [B, D] or [B, T, D]. Called by one thread only."""
+
+    def will_compile(self, rows: int, width: int) -> bool:
+        """Whether a batch of this size is compiled first, which can take minutes; the next of its size is not."""
+
+
+def batch_limits(settings: Settings, device: int) -> BatchLimits:
+    """The maximum batch size on `device`, a GPU id or -1 for the CPU.
+
+    The token budget is `-max_batch_tokens`; by default it depends on the device.
+    """
+    if settings.max_batch_tokens is not None:
+        return BatchLimits(settings.max_batch_size, settings.max_batch_tokens)
+    longest = settings.max_seq_len or TYPICAL_LENGTH
+    tokens = settings.max_batch_size * longest
+    return BatchLimits(settings.max_batch_size, tokens if device >= 0 else min(tokens, max(CPU_TOKENS, longest)))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a batch failed for lack of memory: Python's error or TensorFlow's, which is recognized by its name."""
+    return isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError'
