@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
 from support.processes import PROXY, SINK, WORKER, children_of, is_running, send, wait_for
-from support.serving import ServerProcess
+from support.serving import ServerProcess, time_of_day
 
 PATIENCE_MS = 120_000
 """How long an answer may take before it counts as lost."""
@@ -77,17 +77,31 @@ def connect(server: ServerProcess) -> BertClient:
 
 @dataclass
 class Outcome:
-    """What became of the requests of one client, or of all."""
+    """What became of the requests of one client, or of all; `errors` tell the story of each that went wrong."""
 
     counts: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    name: str = ''
+    asked_at: str = ''
+
+    def ask(self) -> None:
+        """Note when the next request is sent."""
+        self.asked_at = time_of_day()
 
     def judge(self, question: Question, answer: object) -> None:
         self.counts['answered' if question.is_answered_by(answer) else 'wrong'] += 1
+        if not question.is_answered_by(answer):
+            self._tell('%d rows answered wrongly' % len(question.texts))
 
     def fail(self, error: Exception) -> None:
         self.counts['lost' if isinstance(error, TimeoutError) else 'error'] += 1
-        self.errors.append('%s: %s' % (type(error).__name__, error))
+        self._tell('%s: %s' % (type(error).__name__, error))
+
+    def _tell(self, what: str) -> None:
+        done = self.counts['answered']
+        self.errors.append(
+            '%s %s, after %d answers: sent at %s: %s' % (time_of_day(), self.name, done, self.asked_at, what)
+        )
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(self.counts + other.counts, self.errors + other.errors)
@@ -100,6 +114,7 @@ def ask_one_by_one(server: ServerProcess, questions: Sequence[Question], outcome
     """A client that waits for each answer."""
     with connect(server) as client:
         for question in questions:
+            outcome.ask()
             try:
                 outcome.judge(question, client.encode(list(question.texts)))
             except (RequestFailed, TimeoutError) as error:
@@ -109,6 +124,7 @@ def ask_one_by_one(server: ServerProcess, questions: Sequence[Question], outcome
 def ask_in_a_stream(server: ServerProcess, questions: Sequence[Question], outcome: Outcome) -> None:
     """A client with up to sixteen requests on their way; answers come in any order, by growing ids."""
     answers: dict[int, object] = {}
+    outcome.ask()
     with connect(server) as client:
         try:
             for response in client.encode_async(list(question.texts) for question in questions):
@@ -127,6 +143,7 @@ def ask_and_fetch(server: ServerProcess, questions: Sequence[Question], outcome:
     with connect(server) as client:
         for start in range(0, len(questions), at_once):
             some = questions[start : start + at_once]
+            outcome.ask()
             for question in some:
                 client.encode(list(question.texts), blocking=False)
             try:
@@ -144,6 +161,7 @@ def ask_by_http(server: ServerProcess, questions: Sequence[Question], outcome: O
     """A caller of the proxy, who calls again when the proxy has died under the call, or says that it is too early."""
     url = 'http://127.0.0.1:%d/encode' % server.http_port
     for question in questions:
+        outcome.ask()
         try:
             outcome.judge(question, _post_until_answered(url, json.dumps({'id': 1, 'texts': list(question.texts)})))
         except (RequestFailed, TimeoutError) as error:
@@ -170,6 +188,7 @@ def ask_what_kills(server: ServerProcess, how_often: int, outcome: Outcome) -> N
     """A client whose every request kills the worker that computes it."""
     with connect(server) as client:
         for _ in range(how_often):
+            outcome.ask()
             try:
                 client.encode(['the kill'])
                 outcome.counts['wrong'] += 1
@@ -184,7 +203,8 @@ def ask_all(
     server: ServerProcess, material: Material, requests: int, clients: Sequence[Ask], most_rows: int, poison: int = 0
 ) -> Outcome:
     """Have all `clients` ask at once, `requests` in all, beside one who asks what kills; the sum of what became of them."""
-    outcomes = [Outcome() for _ in range(len(clients) + 1)]
+    outcomes = [Outcome(name='client %d (%s)' % (n, ask.__name__)) for n, ask in enumerate(clients)]
+    outcomes.append(Outcome(name='the killing client'))
     start = threading.Barrier(len(clients))
 
     def be_a_client(place: int, ask: Ask) -> None:
@@ -219,7 +239,10 @@ class Mayhem:
         self._most = most
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._do_harm)
+        self._failure: BaseException | None = None
         self.counts: Counter[str] = Counter()
+        self.story: list[str] = []
+        """What was done to which process, and when."""
 
     def __enter__(self) -> Mayhem:
         self._thread.start()
@@ -228,14 +251,19 @@ class Mayhem:
     def __exit__(self, *_exc: object) -> None:
         self._over.set()
         self._thread.join()
+        if self._failure is not None:
+            raise AssertionError('\n'.join([str(self._failure), *self.story])) from self._failure
 
     def _do_harm(self) -> None:
-        for _ in range(self._most):
-            if self._over.wait(self._dice.uniform(*self._pauses_s)):
-                return
-            victim = self._choose_victim()
-            if victim is not None:
-                self._harm(*victim)
+        try:
+            for _ in range(self._most):
+                if self._over.wait(self._dice.uniform(*self._pauses_s)):
+                    return
+                victim = self._choose_victim()
+                if victim is not None:
+                    self._harm(*victim)
+        except BaseException as error:
+            self._failure = error
 
     def _choose_victim(self) -> tuple[str, int] | None:
         kinds = {'worker': WORKER, 'sink': SINK, 'proxy': PROXY}
@@ -244,9 +272,14 @@ class Mayhem:
 
     def _harm(self, kind: str, pid: int) -> None:
         if self._dice.random() >= SHARE_OF_STOPS:
-            self.counts['%s killed' % kind] += 1
+            self._note('%s killed' % kind, pid)
             send(pid, signal.SIGKILL)
             return
-        self.counts['%s stopped' % kind] += 1
+        self._note('%s stopped' % kind, pid)
         send(pid, signal.SIGSTOP)
         wait_for(lambda: not is_running(pid))
+        self.story.append('%s pid=%d is gone' % (time_of_day(), pid))
+
+    def _note(self, what: str, pid: int) -> None:
+        self.counts[what] += 1
+        self.story.append('%s %s pid=%d' % (time_of_day(), what, pid))

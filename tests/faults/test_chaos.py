@@ -55,14 +55,16 @@ def report(name: str, outcome: Outcome, mayhem: Mayhem, server: ServerProcess, s
     print('  status: %s' % {name: statistic[name] for name in COUNTERS})
 
 
-def complaints(outcome: Outcome, server: ServerProcess) -> str:
-    """What the clients were told, and what the server said of it."""
-    return '\n'.join([*outcome.errors[:20], *(line for line in server.log.splitlines() if line[:2] in ('E:', 'W:'))])
+def story_of(outcome: Outcome, mayhem: Mayhem, server: ServerProcess) -> str:
+    """Which requests went wrong and when, what was done to which process, and what the server said of both."""
+    said = [line for line in server.timed_log if line.split()[1][:2] in ('E:', 'W:') or 'is ready' in line]
+    parts = {'requests': outcome.errors[:20], 'faults': mayhem.story, 'server': said}
+    return '\n'.join('%s\n  %s' % (title, '\n  '.join(lines)) for title, lines in parts.items())
 
 
-def assert_all_well(server: ServerProcess, outcome: Outcome, expected: dict[str, int]) -> None:
+def assert_all_well(server: ServerProcess, outcome: Outcome, mayhem: Mayhem, expected: dict[str, int]) -> None:
     """What became of the requests is what is expected, and the server, at peace again, has nothing left to do."""
-    assert dict(+outcome.counts) == expected, complaints(outcome, server)
+    assert dict(+outcome.counts) == expected, story_of(outcome, mayhem, server)
     with connect(server) as client:
         wait_for(lambda: client.server_status['statistic']['unfinished_requests'] == 0)
         statistic = client.server_status['statistic']
@@ -84,7 +86,7 @@ def test_5000_requests_of_16_clients_are_answered_once_and_rightly_while_childre
         with Mayhem(server, SEED, pauses_s=(0.3, 0.7), most=FAULTS) as mayhem:
             outcome = ask_all(server, material, REQUESTS, WITH_PROXY, MOST_ROWS, POISON)
         report('with fake workers', outcome, mayhem, server, time.monotonic() - started)
-        assert_all_well(server, outcome, {'answered': REQUESTS, 'poison': POISON})
+        assert_all_well(server, outcome, mayhem, {'answered': REQUESTS, 'poison': POISON})
         assert server.stop() == 0
         assert 'Traceback' not in server.log
 
@@ -101,6 +103,6 @@ def test_5000_requests_of_16_clients_of_the_real_graph_are_answered_once_and_rig
         with Mayhem(server, SEED, pauses_s=(1.0, 4.0), most=FAULTS // 3) as mayhem:
             outcome = ask_all(server, material, REQUESTS, WITHOUT, MOST_ROWS)
         report('with the real graph', outcome, mayhem, server, time.monotonic() - started)
-        assert_all_well(server, outcome, {'answered': REQUESTS})
+        assert_all_well(server, outcome, mayhem, {'answered': REQUESTS})
         assert server.stop() == 0
         assert 'Traceback' not in server.log

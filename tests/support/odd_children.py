@@ -30,6 +30,8 @@ def main(instructions: Instructions, report_ready: Reporter) -> None:
             time.sleep(60)
         case 'never ready':
             time.sleep(60)
+        case 'stop while starting':
+            os.kill(os.getpid(), signal.SIGSTOP)
         case 'stop':
             report_ready({})
             os.kill(os.getpid(), signal.SIGSTOP)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from bert_serving.server import BertServer
@@ -47,6 +48,11 @@ def fake_path() -> str:
     return os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get('PYTHONPATH')])])
 
 
+def time_of_day() -> str:
+    """Now, to the millisecond, for the stories that tests print: those of clients and servers can be read together."""
+    return datetime.now().strftime('%H:%M:%S.%f')[:-3]
+
+
 class ServerProcess:
     """`bert-serving-start` as a user runs it: a process with a log, signals and an exit code."""
 
@@ -64,6 +70,7 @@ class ServerProcess:
             env={**os.environ, **(environment or {})},
         )
         self._log: list[str] = []
+        self._read_at: list[str] = []
         self._line = threading.Condition()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -74,6 +81,7 @@ class ServerProcess:
         for line in self.process.stderr:
             with self._line:
                 self._log.append(line)
+                self._read_at.append(time_of_day())
                 self._line.notify_all()
         with self._line:
             self._line.notify_all()
@@ -81,6 +89,11 @@ class ServerProcess:
     @property
     def log(self) -> str:
         return ''.join(self._log)
+
+    @property
+    def timed_log(self) -> list[str]:
+        """The lines of the log, each after the time at which it was read."""
+        return ['%s %s' % (at, line.rstrip()) for at, line in zip(self._read_at, self._log, strict=False)]
 
     def wait_for_log(self, pattern: str | re.Pattern[str], within_s: float = READY_WITHIN_S) -> re.Match[str]:
         """The first match of `pattern` in the log, now or as it comes; AssertionError with the log otherwise."""

@@ -109,6 +109,15 @@ def test_a_child_that_is_stopped_is_killed_and_replaced(strict: Bench) -> None:
     assert failure is None
 
 
+def test_a_child_that_is_stopped_while_it_starts_is_replaced_as_soon_as_any_other(strict: Bench) -> None:
+    """It used to get the 30 s of a child that loads libraries, and the requests that it was started for waited."""
+    strict.supervise({'what': 'stop while starting'}, SLEEP)
+    strict.run_until(lambda: len(strict.ready) == 1)
+    silent = re.fullmatch(r'ODD sent no heartbeat for (\d+) s; killed', strict.lost[0][0])
+    assert silent is not None
+    assert int(silent[1]) < supervisor_module.LOADING_TIMEOUT_S / 2
+
+
 def test_a_child_that_is_too_long_at_one_piece_of_work_is_killed_and_replaced(strict: Bench) -> None:
     strict.supervise({'what': 'be busy', 'busy_s': 2.5}, SLEEP)
     strict.run_until(lambda: len(strict.ready) == 2)

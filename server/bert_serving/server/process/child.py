@@ -133,6 +133,15 @@ class Child:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal (SIGSTOP) or a debugger has stopped the process, as far as /proc can tell."""
+        try:
+            stat = Path('/proc/%s/stat' % self.pid).read_text('ascii', 'replace')
+        except OSError:
+            return False
+        return stat.rpartition(')')[2].split()[0] in 'Tt'
+
     def start(self) -> None:
         """Start the process and give it its instructions."""
         self._reports, writer = os.pipe()

@@ -35,7 +35,8 @@ START_TIMEOUT_S = 900.0
 """How long a child in a slot may take to become ready."""
 
 LOADING_TIMEOUT_S = 30.0
-"""The least silence for which a starting child is killed: while it loads libraries, its other threads cannot run."""
+"""The least silence for which a starting child is killed: while it loads libraries, its other threads cannot run. A
+child that a signal has stopped loads nothing, so it gets no longer than any other."""
 
 SUSPENSION_S = 2.0
 """A longer gap between two checks or heartbeats means that this process or the machine was suspended."""
@@ -297,10 +298,11 @@ class Supervisor:
                 self._give_up_killing(watched, watched.kill_reason)
 
     def _check_silence(self, watched: _Watched, now: float) -> None:
-        is_starting = watched.child.state is ChildState.STARTING
-        limit_s = max(self._hang_s, LOADING_TIMEOUT_S) if is_starting else self._hang_s
         silent_s = now - watched.last_heartbeat
-        if silent_s > limit_s:
+        if silent_s <= self._hang_s:
+            return
+        is_loading = watched.child.state is ChildState.STARTING and not watched.child.is_stopped
+        if not is_loading or silent_s > LOADING_TIMEOUT_S:
             self._kill_hung(watched, KillCause.SILENT, silent_s)
 
     def _check_busy_time(self, watched: _Watched, busy_s: float, gap_s: float) -> None:
