@@ -16,8 +16,8 @@ from selenium.webdriver import Keys
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
-from bert_serving.server.http.dispatcher import Lanes
-from bert_serving.server.http.frontend import FrontDoor
+from bert_serving.server.http.dispatcher import Dispatcher
+from bert_serving.server.http.frontend import Frontend
 from dashboard.browsing import FILE, Browser, Load, StartServer
 from support.fake_backend import STATUS, FakeBackend
 from support.serving import ServerProcess
@@ -36,18 +36,18 @@ def wait_until_serving(browser: Browser) -> None:
 
 
 @contextmanager
-def door_to(backend: FakeBackend) -> Iterator[str]:
+def frontend_to(backend: FakeBackend) -> Iterator[str]:
     """The HTTP face of a backend in memory; its address."""
-    lanes = Lanes(1, 1)
-    door = FrontDoor(create_app(backend, HttpConfig(host='127.0.0.1')), lanes, '127.0.0.1', 0, 1 << 20)
-    thread = threading.Thread(target=door.run, args=(5,))
+    dispatcher = Dispatcher(1, 1)
+    frontend = Frontend(create_app(backend, HttpConfig(host='127.0.0.1')), dispatcher, '127.0.0.1', 0, 1 << 20)
+    thread = threading.Thread(target=frontend.run, args=(5,))
     thread.start()
     try:
-        yield 'http://127.0.0.1:%d' % door.port
+        yield 'http://127.0.0.1:%d' % frontend.port
     finally:
-        door.stop()
+        frontend.stop()
         thread.join(10)
-        door.close()
+        frontend.close()
         assert not thread.is_alive()
 
 
@@ -232,7 +232,7 @@ def test_a_fault_in_its_own_address_is_said(browser: Browser) -> None:
 def test_what_a_server_of_1_10_does_not_tell_is_not_shown_as_zero(browser: Browser) -> None:
     backend = FakeBackend()
     backend.status = status_of_1_10(requests=5, rows=50)
-    with door_to(backend) as url:
+    with frontend_to(backend) as url:
         browser.open(url + '/dashboard')
         browser.until(lambda: 'does not tell of its workers' in browser.text('.workers'), 'no workers')
         backend.status = status_of_1_10(requests=9, rows=90)
@@ -255,7 +255,7 @@ def status_of_1_10(requests: int, rows: int) -> Mapping[str, Any]:
 def test_the_state_of_the_server_shows(browser: Browser, state: str, says: str) -> None:
     backend = FakeBackend()
     backend.status = {**STATUS, 'server_state': state}
-    with door_to(backend) as url:
+    with frontend_to(backend) as url:
         browser.open(url + '/dashboard')
         browser.until(lambda: says in browser.text('[data-banner]'), state)
         assert browser.text('[data-condition]').endswith(state)
@@ -264,7 +264,7 @@ def test_the_state_of_the_server_shows(browser: Browser, state: str, says: str) 
 def test_no_worker_and_no_server_behind_the_proxy_show(browser: Browser) -> None:
     backend = FakeBackend()
     backend.status = {**STATUS, 'workers': [{'worker': 0, 'state': 'gone', 'restarts': 5}]}
-    with door_to(backend) as url:
+    with frontend_to(backend) as url:
         browser.open(url + '/dashboard')
         browser.until(lambda: 'No worker is ready' in browser.text('[data-banner]'), 'no worker')
         backend.is_fresh = False
@@ -282,7 +282,7 @@ def test_an_error_that_may_pass_is_not_taken_for_a_stranger(browser: Browser, st
 
 
 def test_a_link_that_names_a_server_elsewhere_does_not_have_the_page_ask_for_a_key_by_itself(browser: Browser) -> None:
-    with door_to(FakeBackend()) as url, stranger_with(401) as other:
+    with frontend_to(FakeBackend()) as url, stranger_with(401) as other:
         browser.open('%s/dashboard?server=%s' % (url, other))
         browser.until(lambda: browser.all('[data-banner="locked"]'), 'it asks for a key')
         assert '%s, which is not where this page came from, asks' % other in browser.text('[data-banner]')
@@ -302,7 +302,7 @@ def test_it_is_light_or_dark_as_the_system_is_or_as_it_is_told(browser: Browser)
         return sum(int(part) for part in colour.strip('rgb()').split(',')) // 3
 
     browser.prefer('light')
-    with door_to(FakeBackend()) as url:
+    with frontend_to(FakeBackend()) as url:
         browser.open(url + '/dashboard')
         browser.until(lambda: brightness() > 200, 'light, as the system')
         browser.prefer('dark')

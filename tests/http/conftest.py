@@ -1,4 +1,4 @@
-"""Fixtures of the HTTP face: an app with a backend in memory, and one behind its real front door."""
+"""Fixtures of the HTTP face: an app with a backend in memory, and one behind a real listening socket."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from bert_serving.server.http.admission import make_key_check
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
-from bert_serving.server.http.dispatcher import Lanes
-from bert_serving.server.http.frontend import FrontDoor
+from bert_serving.server.http.dispatcher import Dispatcher
+from bert_serving.server.http.frontend import Frontend
 from support.fake_backend import FakeBackend
 
-OpenDoor = Callable[..., FrontDoor]
+StartFrontend = Callable[..., Frontend]
 
 
 @pytest.fixture
@@ -30,26 +30,30 @@ def http(backend: FakeBackend) -> FlaskClient:
 
 
 @pytest.fixture
-def open_door(backend: FakeBackend) -> Iterator[OpenDoor]:
-    """Open a front door on a free port of this machine, with the options of `HttpConfig`; closed at the end."""
-    doors: list[tuple[FrontDoor, threading.Thread]] = []
+def start_frontend(backend: FakeBackend) -> Iterator[StartFrontend]:
+    """Serve the app on a free port of this machine, with the options of `HttpConfig`; closed at the end."""
+    started: list[tuple[Frontend, threading.Thread]] = []
 
-    def make(**options: object) -> FrontDoor:
+    def make(**options: object) -> Frontend:
         config = HttpConfig(host='127.0.0.1', **options)  # type: ignore[arg-type]
-        lanes = Lanes(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
+        dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
         app = create_app(
-            backend, config, lambda: doors[-1][0].is_draining, lambda: lanes.working, lambda: lanes.waiting
-        )  # fmt: skip
-        door = FrontDoor(app, lanes, config.host, 0, config.max_body)
-        thread = threading.Thread(target=door.run, args=(5,))
-        doors.append((door, thread))
+            backend,
+            config,
+            is_draining=lambda: started[-1][0].is_draining,
+            working=lambda: dispatcher.working,
+            waiting=lambda: dispatcher.waiting,
+        )
+        frontend = Frontend(app, dispatcher, config.host, 0, config.max_body)
+        thread = threading.Thread(target=frontend.run, args=(5,))
+        started.append((frontend, thread))
         thread.start()
-        return door
+        return frontend
 
     yield make
     backend.gate.set()
-    for door, thread in doors:
-        door.stop()
+    for frontend, thread in started:
+        frontend.stop()
         thread.join(10)
-        door.close()
+        frontend.close()
         assert not thread.is_alive()

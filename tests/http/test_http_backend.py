@@ -13,7 +13,7 @@ import pytest
 
 from bert_serving.server.http import backend as backend_module
 from bert_serving.server.http.backend import ServerBackend
-from bert_serving.server.http.errors import Fault
+from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.requests import Rows
 from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
 
@@ -53,8 +53,8 @@ def encode(backend: ServerBackend, rows: Rows, within_s: float = PATIENCE_S, **m
     return backend.encode(rows, time.monotonic() + within_s, more.pop('is_gone', lambda: False), **more)
 
 
-def fault_of(backend: ServerBackend, **more: Any) -> Fault:
-    with pytest.raises(Fault) as caught:
+def fault_of(backend: ServerBackend, **more: Any) -> HTTPError:
+    with pytest.raises(HTTPError) as caught:
         encode(backend, Rows(['a']), **more)
     return caught.value
 
@@ -98,7 +98,7 @@ def test_an_answer_that_can_not_be_read_is_a_bad_gateway(backend: ServerBackend,
 
 
 def test_what_the_client_refuses_is_a_bad_request(backend: ServerBackend) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         encode(backend, Rows(['\u2003']))
     assert caught.value.status == 400
 
@@ -238,10 +238,10 @@ def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:
         assert (encoding.tokens, encoding.counts) == (tokens_of(['a b']), None)
         assert encode(backend, Rows([['a']], 'tokens')).tokens == ''
         assert all(len(request.frames) == 4 for request in server.requests)
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(HTTPError) as caught:
             encode(backend, Rows([[1]], 'ids'))
         assert caught.value.status == 501
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(HTTPError) as caught:
             backend.tokenize(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False)
         assert caught.value.status == 501
     finally:

@@ -78,7 +78,7 @@ def test_origins() -> None:
         'https://a.example/path',
         'ftp://a',
     ):
-        with pytest.raises(UsageError, match='is no origin'):
+        with pytest.raises(UsageError, match='is not a valid origin'):
             read_origins(wrong)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's own Python client against our front door: the judge of whether `/v1` is what it expects."""
+"""OpenAI's own Python client against our front frontend: the judge of whether `/v1` is what it expects."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 import openai
 import pytest
 
-from bert_serving.server.http.errors import Fault
-from bert_serving.server.http.frontend import FrontDoor
+from bert_serving.server.http.errors import HTTPError
+from bert_serving.server.http.frontend import Frontend
 from support.fake_backend import FakeBackend
 
 KEY = 'sk-of-a-test'
-OpenDoor = Callable[..., FrontDoor]
+StartFrontend = Callable[..., Frontend]
 Connect = Callable[..., openai.OpenAI]
 
 
 @pytest.fixture
-def connect(open_door: OpenDoor) -> Iterator[Connect]:
-    door = open_door(api_keys=(KEY,), max_connect=2)
+def connect(start_frontend: StartFrontend) -> Iterator[Connect]:
+    frontend = start_frontend(api_keys=(KEY,), max_connect=2)
     clients = []
 
     def make(**options: object) -> openai.OpenAI:
         options = {'api_key': KEY, 'max_retries': 0, 'timeout': 20, **options}
-        clients.append(openai.OpenAI(base_url='http://127.0.0.1:%d/v1' % door.port, **options))  # type: ignore[arg-type]
+        clients.append(openai.OpenAI(base_url='http://127.0.0.1:%d/v1' % frontend.port, **options))  # type: ignore[arg-type]
         return clients[-1]
 
     yield make
@@ -82,7 +82,7 @@ def test_errors_are_the_exceptions_that_the_client_has_for_them(connect: Connect
         client.embeddings.create(model='tiny', input='')
     for name, exception in (('Busy', openai.RateLimitError), ('InternalError', openai.InternalServerError),
                             ('ShuttingDown', openai.InternalServerError), ('TooLarge', openai.APIStatusError)):  # fmt: skip
-        backend.fault = Fault(name, 'why')
+        backend.error = HTTPError(name, 'why')
         with pytest.raises(exception) as refused:
             client.embeddings.create(model='tiny', input='a')
         assert refused.value.request_id, 'ours is the header that it looks for'
@@ -90,13 +90,13 @@ def test_errors_are_the_exceptions_that_the_client_has_for_them(connect: Connect
 
 
 def test_it_tries_again_when_it_was_too_much(connect: Connect, backend: FakeBackend) -> None:
-    backend.fault = Fault('Busy', 'too much')
+    backend.error = HTTPError('Busy', 'too much')
     client = connect(max_retries=3)
     answered = backend.encode
 
     def encode(*arguments: object, **more: object) -> object:
         if len(backend.asked) == 1:
-            backend.fault = None
+            backend.error = None
         return answered(*arguments, **more)  # type: ignore[arg-type]
 
     backend.encode = encode  # type: ignore[assignment, method-assign]

@@ -120,9 +120,9 @@ def refuses(port: int) -> bool:
 
 def test_it_warns_when_it_is_open_to_all(start: Start, server: ScriptedServer) -> None:
     proxy = start('-http_host', '0.0.0.0')
-    assert 'whoever reaches port %d' % proxy.http_port in proxy.log
-    assert 'whoever' not in start().log
-    assert 'whoever' not in start('-http_host', '0.0.0.0', BERT_SERVING_HTTP_API_KEY='key').log
+    assert 'port %d accepts requests from anyone' % proxy.http_port in proxy.log
+    assert 'from anyone' not in start().log
+    assert 'from anyone' not in start('-http_host', '0.0.0.0', BERT_SERVING_HTTP_API_KEY='key').log
 
 
 def test_keys_and_texts_are_in_no_log_and_on_no_command_line(start: Start, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_keys_and_texts_are_in_no_log_and_on_no_command_line(start: Start, tmp_p
 @pytest.mark.parametrize(
     ('words', 'code', 'says'),
     [
-        (('-http_port', 'TAKEN'), 1, 'cannot be listened on'),
+        (('-http_port', 'TAKEN'), 1, 'cannot listen on'),
         (('-http_api_key_file', '/no/such/file'), 2, 'cannot be read'),
-        (('-cors', 'example.org'), 2, 'is no origin'),
+        (('-cors', 'example.org'), 2, 'is not a valid origin'),
         (('-ip', 'a b'), 2, 'no address that can be connected to'),
         (('-port', '0'), 2, 'expected the ports of a running server'),
     ],

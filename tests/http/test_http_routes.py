@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
-from bert_serving.server.http.errors import KINDS, Fault
+from bert_serving.server.http.errors import KINDS, HTTPError
 from bert_serving.server.http.health import Report
 from bert_serving.server.http.routes import ROUTES
 from support.fake_backend import STATUS, FakeBackend
@@ -205,7 +205,7 @@ def test_names_that_were_given(backend: FakeBackend) -> None:
 def test_every_fault_of_the_server_behind_has_its_status(
     http: FlaskClient, backend: FakeBackend, path: str, name: str
 ) -> None:
-    backend.fault = Fault(name, 'why')
+    backend.error = HTTPError(name, 'why')
     answer = http.post(path, json={'id': 1, 'texts': TEXTS, 'input': TEXTS})
     assert answer.status_code == KINDS[name].status
     assert answer.json is not None
@@ -219,7 +219,7 @@ def test_every_fault_of_the_server_behind_has_its_status(
 def test_a_fault_of_ours_is_a_500_that_says_no_more_than_its_kind(
     http: FlaskClient, backend: FakeBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.fault = LookupError('a secret of ours')
+    backend.error = LookupError('a secret of ours')
     answer = http.post('/encode', json={'id': 1, 'texts': TEXTS})
     assert answer.status_code == 500
     assert b'LookupError' in answer.data
@@ -432,9 +432,9 @@ def test_every_series_is_there_at_zero_from_the_start(http: FlaskClient, backend
     backend.status = None
     http.get('/v1/models')
     for kind in set(KINDS) - {'NotFound', 'ModelNotFound', 'MethodNotAllowed'}:  # which no server behind says
-        backend.fault = Fault(kind, 'it had to be')
+        backend.error = HTTPError(kind, 'it had to be')
         http.post('/encode', json={'id': 1, 'texts': TEXTS})
-    backend.fault = ValueError('a fault of ours')
+    backend.error = ValueError('a fault of ours')
     http.post('/tokenize', json={'texts': TEXTS})
     after = series_of(http)
     assert not {key for key in set(after) - set(before) if not key[0].startswith('process_')}

@@ -123,7 +123,7 @@ def test_a_server_that_dies_takes_its_proxy_with_it() -> None:
 
 def test_options_that_can_not_work_end_the_start_before_any_process(tmp_path: Path) -> None:
     for words, says in (
-        (('-cors', 'example.org'), 'is no origin'),
+        (('-cors', 'example.org'), 'is not a valid origin'),
         (('-http_api_key_file', str(tmp_path / 'none')), 'cannot be read'),
     ):
         with start(*words) as server:
@@ -137,4 +137,4 @@ def test_a_port_that_is_taken_ends_the_start() -> None:
         port = http_port_of(first)
         with start('-http_port', str(port)) as second:
             assert second.wait() == 1
-            assert 'cannot be listened on' in second.log
+            assert 'cannot listen on' in second.log

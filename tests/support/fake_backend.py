@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bert_serving.server.http.backend import Encoding, IsGone
-from bert_serving.server.http.errors import Fault
+from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.health import Report
 from bert_serving.server.http.requests import Rows
 
@@ -30,14 +30,14 @@ def tokens_of(row: str | list[Any]) -> list[str]:
 class FakeBackend:
     """Answers [B, 3] float32: the number of a row's tokens, of the characters in them, and its place in the request.
 
-    While `gate` is cleared, requests wait, until their deadline or until their caller has gone. `fault` is raised
+    While `gate` is cleared, requests wait, until their deadline or until their caller has gone. `error` is raised
     instead of an answer. `entered` counts the requests that came so far.
     """
 
     def __init__(self) -> None:
         self.status: Mapping[str, Any] | None = STATUS
         self.is_fresh = True
-        self.fault: Exception | None = None
+        self.error: Exception | None = None
         self.shows_tokens = True
         self.counts = True
         self.gate = threading.Event()
@@ -73,9 +73,9 @@ class FakeBackend:
         while not self.gate.wait(0.01):
             if is_gone():
                 self.left.append('gone')
-                raise Fault('ClientGone', 'the caller has gone')
+                raise HTTPError('ClientGone', 'the caller has gone')
             if time.monotonic() > deadline:
                 self.left.append('late')
-                raise Fault('DeadlineExceeded', 'too late')
-        if self.fault is not None:
-            raise self.fault
+                raise HTTPError('DeadlineExceeded', 'too late')
+        if self.error is not None:
+            raise self.error

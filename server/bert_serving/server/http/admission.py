@@ -15,12 +15,12 @@ from flask import Flask, Response, g, request
 from flask_cors import CORS
 
 from .config import HttpConfig
-from .errors import Fault, make_refusal
+from .errors import HTTPError, make_refusal
 from .requests import MAX_FIELDS
 from .routes import encodes, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'
-"""In the WSGI environment: the `Fault`, if the front door has decided already that a request is not to be served."""
+"""In the WSGI environment: the `HTTPError`, if the front door has decided already that a request is not to be served."""
 
 _REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
 
@@ -41,7 +41,7 @@ def install(app: Flask, config: HttpConfig) -> None:
     @app.before_request
     def _look_at_the_request() -> None:
         g.request_id = request_id_of(request.headers.get('x-request-id'))
-        refusal: Fault | None = request.environ.get(REFUSAL)
+        refusal: HTTPError | None = request.environ.get(REFUSAL)
         if refusal is not None:
             raise refusal
         if request.method == 'OPTIONS':
@@ -53,7 +53,7 @@ def install(app: Flask, config: HttpConfig) -> None:
             raise make_refusal('Unauthorized')
         is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
         if is_compressed and encodes(request.method, request.path):
-            raise Fault('UnsupportedMediaType', 'the body must not be compressed')
+            raise HTTPError('UnsupportedMediaType', 'the body must not be compressed')
 
     @app.after_request
     def _mark_the_answer(response: Response) -> Response:

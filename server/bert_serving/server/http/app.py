@@ -1,6 +1,6 @@
 """`create_app`: the Flask application, put together. It knows no process, no port and no thread.
 
-Run by `door` in the proxy's process; by tests with a backend in memory.
+Run by `frontend` in the proxy's process; by tests with a backend in memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import admission as guard
-from . import dashboard, legacy, openai
-from . import monitoring as operation
+from . import admission, dashboard, legacy, monitoring, openai
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
 from .config import HttpConfig
-from .errors import Fault, fault_of_status
+from .errors import HTTPError, error_from_status
 from .metrics import HttpMetrics
 from .responses import dump
 from .routes import label_of, speaks_openai
@@ -53,26 +51,26 @@ def create_app(
     app.config[TIMEOUT_S] = config.timeout_s
     metrics = HttpMetrics(backend.report, working, waiting)
     _record(app, metrics)  # first, so that it sees an answer as it leaves
-    guard.install(app, config)
-    _answer_faults(app)
+    admission.install(app, config)
+    _handle_errors(app)
     FlaskJSON(app)
     _compress(app)
     app.register_blueprint(legacy.make_blueprint(backend))
     app.register_blueprint(openai.make_blueprint(backend, config.model_names))
-    app.register_blueprint(operation.make_blueprint(backend, metrics, is_draining, bool(config.api_keys)))
-    app.register_blueprint(operation.make_docs_blueprint())
+    app.register_blueprint(monitoring.make_blueprint(backend, metrics, is_draining, bool(config.api_keys)))
+    app.register_blueprint(monitoring.make_docs_blueprint())
     app.register_blueprint(dashboard.make_dashboard_blueprint())
     return app
 
 
-def _answer_faults(app: Flask) -> None:
-    @app.errorhandler(Fault)
-    def _on_fault(fault: Fault) -> Response:
-        body = fault.to_openai() if speaks_openai(request.path) else fault.to_legacy()
-        response = Response(dump(body), status=fault.status, mimetype='application/json')
-        if fault.kind.retry_after_s is not None:
-            response.headers['retry-after'] = str(fault.kind.retry_after_s)
-        if fault.kind.is_final:
+def _handle_errors(app: Flask) -> None:
+    @app.errorhandler(HTTPError)
+    def _on_http_error(error: HTTPError) -> Response:
+        body = error.to_openai() if speaks_openai(request.path) else error.to_legacy()
+        response = Response(dump(body), status=error.status, mimetype='application/json')
+        if error.kind.retry_after_s is not None:
+            response.headers['retry-after'] = str(error.kind.retry_after_s)
+        if error.kind.is_final:
             response.headers['x-should-retry'] = 'false'  # OpenAI's clients heed it
         return response
 
@@ -81,7 +79,7 @@ def _answer_faults(app: Flask) -> None:
         """What Flask itself has to say: no such route, a wrong method, a body that is too large."""
         if error.code is None or error.code < 400:
             return Response(status=error.code or 500, headers=dict(error.get_headers()))
-        response = _on_fault(fault_of_status(error.code, error.description or error.name))
+        response = _on_http_error(error_from_status(error.code, error.description or error.name))
         response.status_code = error.code
         if error.code == 405:
             response.headers['allow'] = dict(error.get_headers()).get('Allow', '')
@@ -90,7 +88,9 @@ def _answer_faults(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _on_exception(error: Exception) -> Response:
         logger.exception('request_id=%s route=%s failed', g.get('request_id'), label_of_request())
-        return _on_fault(Fault('InternalError', 'a fault of this proxy: %s; its log has more' % type(error).__name__))
+        return _on_http_error(
+            HTTPError('InternalError', 'internal error in the HTTP proxy (%s); see its log' % type(error).__name__)
+        )
 
 
 def _compress(app: Flask) -> None:
@@ -114,15 +114,15 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
     def _end(response: Response) -> Response:
         label, seconds = label_of_request(), time.monotonic() - received_at()
         metrics.count_request(label, request.method, response.status_code, seconds)
-        turn = g.get('turn')
-        if turn is not None:
-            response.headers['x-inference-time'] = '%.1f' % (1000 * turn.seconds)
-            if turn.rows:
-                metrics.count_rows(label, turn.rows, turn.tokens)
+        call = g.get('backend_call')
+        if call is not None:
+            response.headers['x-inference-time'] = '%.1f' % (1000 * call.seconds)
+            if call.rows:
+                metrics.count_rows(label, call.rows, call.tokens)
         is_news = response.status_code >= 500 and not label.startswith('/health')  # whose 503 is an answer
         level = logging.WARNING if is_news else logging.DEBUG
         logger.log(level, 'request_id=%s method=%s route=%s status=%d rows=%d seconds=%.3f', g.get('request_id'),
-                   request.method, label, response.status_code, turn.rows if turn else 0, seconds)  # fmt: skip
+                   request.method, label, response.status_code, call.rows if call else 0, seconds)  # fmt: skip
         return response
 
 

@@ -30,7 +30,7 @@ from bert_serving.client import (
     UnsupportedError,
 )
 
-from .errors import Fault, fault_of_server
+from .errors import HTTPError, error_from_server
 from .health import Report
 from .requests import Rows
 
@@ -63,7 +63,7 @@ class Encoding:
 class Backend(Protocol):
     """What the routes need of the server behind. `deadline` is a time of `time.monotonic`.
 
-    `is_gone` tells whether nobody waits for the answer any more. All raise `Fault` only.
+    `is_gone` tells whether nobody waits for the answer any more. All raise `HTTPError` only.
     """
 
     def encode(self, rows: Rows, deadline: float, is_gone: IsGone, show_tokens: bool = False) -> Encoding: ...
@@ -104,7 +104,9 @@ class ServerBackend:
             try:
                 encoded = client.tokenize(rows.items, rows.form == 'tokens', cancelled=cancelled)
             except UnsupportedError:
-                raise Fault('NotImplemented', 'the server behind cannot tokenise only: it is of release 1.10') from None
+                raise HTTPError(
+                    'NotImplemented', 'the server behind cannot tokenise only: it is of release 1.10'
+                ) from None
             return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
 
     def report(self, max_age_s: float = STATUS_AGE_S) -> Report:
@@ -135,33 +137,33 @@ class ServerBackend:
 
     @contextlib.contextmanager
     def _asking(self, deadline: float, is_gone: IsGone) -> Iterator[tuple[BertClient, Callable[[], bool]]]:
-        """A client for one request, and what ends the request early. What goes wrong leaves as a `Fault`."""
+        """A client for one request, and what ends the request early. What goes wrong leaves as an `HTTPError`."""
         with self._borrowed() as client:
-            patience = _Patience(client, is_gone)
+            condition = _CancelCondition(client, is_gone)
             client.timeout = max(0.0, 1000 * (deadline - time.monotonic()))
             try:
-                yield client, patience.is_at_an_end
+                yield client, condition.is_met
             except ServerError as error:
-                raise fault_of_server(error.type, error.message) from None
+                raise error_from_server(error.type, error.message) from None
             except CancelledError:
-                raise patience.fault from None
+                raise condition.error from None
             except TimeoutError:
-                raise patience.fault_of_timeout() from None
+                raise condition.timeout_error() from None
             except ProtocolError as error:
-                raise Fault('BadGateway', 'the answer of the server behind cannot be read: %s' % error) from None
+                raise HTTPError('BadGateway', 'the answer of the server behind cannot be read: %s' % error) from None
             except (TypeError, ValueError) as error:
-                raise Fault('BadRequest', str(error), type_name=type(error).__name__) from None
+                raise HTTPError('BadRequest', str(error), type_name=type(error).__name__) from None
             except RuntimeError as error:
                 if isinstance(error, SharedClientError) or not self._is_closed:
                     raise
-                raise Fault('ShuttingDown', 'this proxy is shutting down') from None
+                raise HTTPError('ShuttingDown', 'this proxy is shutting down') from None
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[BertClient]:
         """An idle client, or a new one: so many are made as there are threads that ask at once."""
         with self._lock:
             if self._is_closed:
-                raise Fault('ShuttingDown', 'this proxy is shutting down')
+                raise HTTPError('ShuttingDown', 'this proxy is shutting down')
             idle = self._idle.pop() if self._idle else None
         client = idle or self._make_client()
         try:
@@ -180,36 +182,38 @@ class ServerBackend:
 def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool) -> Encoding:
     """The same by a request that a server of release 1.10 can read."""
     if rows.form == 'ids':
-        raise Fault('NotImplemented', 'the server behind takes no token ids: it is of release 1.10', 'input')
+        raise HTTPError('NotImplemented', 'the server behind takes no token ids: it is of release 1.10', 'input')
     answer = client.encode(rows.items, is_tokenized=rows.form == 'tokens', show_tokens=show_tokens)
     array, tokens = answer if isinstance(answer, tuple) else (answer, '')
     return Encoding(array, tokens, None)
 
 
-class _Patience:
+class _CancelCondition:
     """How long one request is waited for: as long as somebody wants its answer and there is a server to give it."""
 
     def __init__(self, client: BertClient, is_gone: IsGone) -> None:
         self._client = client
         self._is_gone = is_gone
         self._connected_at = time.monotonic()
-        self.fault = Fault('ClientGone', 'the caller has gone')
+        self.error = HTTPError('ClientGone', 'the caller has gone')
 
-    def is_at_an_end(self) -> bool:
+    def is_met(self) -> bool:
         if self._client.is_connected:
             self._connected_at = time.monotonic()
         elif time.monotonic() - self._connected_at > AWAY_S:
-            self.fault = self._unavailable()
+            self.error = self._unavailable()
             return True
         return self._is_gone()
 
-    def fault_of_timeout(self) -> Fault:
+    def timeout_error(self) -> HTTPError:
         if not self._client.is_connected:
             return self._unavailable()
-        return Fault('DeadlineExceeded', 'there was no answer within the time limit: send less at a time, or try again')
+        return HTTPError(
+            'DeadlineExceeded', 'there was no answer within the time limit: send less at a time, or try again'
+        )
 
-    def _unavailable(self) -> Fault:
-        return Fault('Unavailable', 'there is no connection to the server behind: try again later')
+    def _unavailable(self) -> HTTPError:
+        return HTTPError('Unavailable', 'there is no connection to the server behind: try again later')
 
 
 class StatusWatch:

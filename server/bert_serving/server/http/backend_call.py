@@ -1,4 +1,4 @@
-"""One request's turn at the server behind: until when it may take, whether anybody still waits, and what it came to.
+"""Deadline, client-disconnect check and timing of one backend call.
 
 Used by the routes that encode, within a request of Flask's. What is noted here, `app` counts and puts in a header.
 """
@@ -11,19 +11,19 @@ from types import TracebackType
 from flask import current_app, g, request
 
 from .backend import Encoding
-from .errors import Fault
+from .errors import HTTPError
 
 RECEIVED_AT = 'bert_serving.received_at'
 """In the WSGI environment: when the request had been read, by `time.monotonic`; it may have waited since."""
 
-IS_GONE = 'waitress.client_disconnected'
-"""In the WSGI environment: waitress's function that tells whether the caller has hung up."""
+IS_GONE = 'bert_serving.is_gone'
+"""In the WSGI environment: a function that tells whether the client has disconnected."""
 
 TIMEOUT_S = 'BERT_SERVING_TIMEOUT_S'
 """In the configuration of the app: how long a request may take."""
 
 
-class Turn:
+class BackendCall:
     """A context manager around the call of the backend; `note` what it answered."""
 
     def __init__(self, deadline: float) -> None:
@@ -34,22 +34,22 @@ class Turn:
         self.tokens = 0
 
     @classmethod
-    def of_request(cls) -> Turn:
-        """The turn of the request that is being served.
+    def of_request(cls) -> BackendCall:
+        """The call of the request that is being served.
 
         Raises:
-            Fault: DeadlineExceeded, it has waited for too long already.
+            HTTPError: DeadlineExceeded, it has waited for too long already.
         """
         deadline = received_at() + current_app.config[TIMEOUT_S]
         if time.monotonic() >= deadline:
-            raise Fault(
+            raise HTTPError(
                 'DeadlineExceeded', "the time limit was over before it was this request's turn: try again later"
             )
-        turn = cls(deadline)
-        g.turn = turn
-        return turn
+        call = cls(deadline)
+        g.backend_call = call
+        return call
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> BackendCall:
         self._began = time.monotonic()
         return self
 

@@ -75,7 +75,7 @@ def read_origins(text: str) -> tuple[str, ...]:
     origins = split(text)
     for origin in origins:
         if origin not in ('*', 'null') and not _ORIGIN.fullmatch(origin):
-            raise UsageError('-cors: %r is no origin: expected *, or a scheme, host and port as in '
+            raise UsageError('-cors: %r is not a valid origin: expected *, or a scheme, host and port as in '
                              'https://example.org or http://localhost:3000' % origin)  # fmt: skip
     return origins
 

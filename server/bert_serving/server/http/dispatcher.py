@@ -1,11 +1,9 @@
-"""Three lanes for requests that have been read, so that an overload is refused at once and a probe is answered.
+"""Three queues of requests, each with its own threads: overload is refused at once, and probes are always answered.
 
-What waitress calls a task dispatcher; `door` has the connections.
-
-* *work*: requests that encode, `max_connect` at a time; so many wait in order as `max_waiting` says.
-* *door*: one thread for what came beyond, what brought no right key and what cannot be read. It answers 429 (503 when
-  draining, 401, 400, 413 and so on) in about a millisecond, asking nobody.
-* *desk*: two threads for all else (health, metrics, status, documents), which an overload must not keep waiting.
+* *encode*: requests that encode. `max_connect` threads serve them, and at most `max_waiting` more wait.
+* *refusal*: requests that the encode queue does not take, and requests that are malformed. One thread answers them (429,
+  503 while draining, 401, 400, 413 and so on) in about a millisecond without asking the server.
+* *control*: everything else (health, metrics, status, models, documents). Two threads, which an overload cannot take.
 """
 
 from __future__ import annotations
@@ -15,140 +13,171 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
+from wsgiref.types import WSGIApplication
 
-from waitress.channel import HTTPChannel
-from waitress.task import ThreadedTaskDispatcher
-
-from .errors import make_refusal
+from .admission import REFUSAL
+from .backend_call import IS_GONE, RECEIVED_AT
+from .errors import HTTPError, make_refusal
 from .routes import encodes
+from .waitress_adapter import PendingRequest, ThreadPool
 
-DESK_THREADS = 2
+REFUSAL_THREADS = 1
+CONTROL_THREADS = 2
+
+_TASK = 'bert_serving.task'
+"""In the WSGI environment: the `_Task` of the request."""
 
 
-class Lane(Enum):
-    WORK = 'work'
-    DOOR = 'door'
-    DESK = 'desk'
+class Queue(Enum):
+    """The queue in which a request waits for a thread."""
+
+    ENCODE = 'encode'
+    REFUSAL = 'refusal'
+    CONTROL = 'control'
 
 
-def refuse_at_the_door(is_admitted: bool, is_draining: bool, outstanding: int, most_outstanding: int) -> str | None:
-    """Why a request that encodes is not to have a place in the work lane, as a kind of fault; None: it is.
+def refusal_kind(is_admitted: bool, is_draining: bool, outstanding: int, max_outstanding: int) -> str | None:
+    """The kind of error with which to refuse a request that encodes; None if the encode queue takes it.
 
-    `outstanding` are there, those that are worked on included. Whoever has no key takes no place from one who has.
+    `outstanding` requests are in that queue, those that are being served included. The key is checked first, so that
+    requests without a key take no place.
     """
     if not is_admitted:
         return 'Unauthorized'
     if is_draining:
         return 'ShuttingDown'
-    return 'Busy' if outstanding >= most_outstanding else None
+    return 'Busy' if outstanding >= max_outstanding else None
 
 
-def path_of(request: Any) -> str:
-    """The path as the app will see it: waitress leaves one slash of those that it begins with."""
-    return '/' + str(request.path).lstrip('/')
+def release_place_after(application: WSGIApplication) -> WSGIApplication:
+    """`application`, but a request leaves its queue as soon as its response is made, before that is written.
+
+    The client can then have sent its next request before the thread is done with this one, and finds the place free.
+    """
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            return application(environ, start_response)
+        finally:
+            environ[_TASK].release_place()
+
+    return call
 
 
-def _everybody(_authorization: str | None) -> bool:
+def _admit_all(_authorization: str | None) -> bool:
     return True
 
 
-class _Ticket:
-    """A request on its way through a lane: what waitress's dispatcher takes for a task."""
+class _Task:
+    """A request in a queue."""
 
-    def __init__(self, channel: HTTPChannel, lanes: Lanes, lane: Lane) -> None:
-        self._channel = channel
-        self._lanes = lanes
-        self._lane = lane
+    __slots__ = ('_dispatcher', '_has_place', '_queue', '_received_at', '_refusal', '_request')
+
+    def __init__(
+        self,
+        request: PendingRequest,
+        dispatcher: Dispatcher,
+        queue: Queue,
+        received_at: float,
+        refusal: HTTPError | None,
+    ) -> None:
+        self._request = request
+        self._dispatcher = dispatcher
+        self._queue = queue
+        self._received_at = received_at
+        self._refusal = refusal
         self._has_place = True
 
     def service(self) -> None:
-        self._channel.ticket = self
+        environ = {RECEIVED_AT: self._received_at, IS_GONE: self._request.is_gone, _TASK: self}
+        if self._refusal is not None:
+            environ[REFUSAL] = self._refusal
         try:
-            self._channel.service()
+            self._request.serve(environ)
         finally:
-            self._end()
+            self._finish()
 
     def cancel(self) -> None:
-        self._channel.cancel()
-        self._end()
+        self._request.cancel()
+        self._finish()
 
-    def give_place_back(self) -> None:
-        """The answer is made and about to be written: its caller may have the next request here before we are done."""
+    def release_place(self) -> None:
         if self._has_place:
             self._has_place = False
-            self._lanes.leave(self._lane)
+            self._dispatcher.release(self._queue)
 
-    def _end(self) -> None:
-        self.give_place_back()
-        self._lanes.end()
+    def _finish(self) -> None:
+        self.release_place()
+        self._dispatcher.finish()
 
 
-class Lanes:
-    """What waitress calls its task dispatcher.
+class Dispatcher:
+    """Puts each request into its queue. Thread-safe."""
 
-    Any thread may add a task: a connection's next request is added by the thread that has served the one before.
-    """
-
-    def __init__(self, max_connect: int, max_waiting: int, admits: Callable[[str | None], bool] = _everybody) -> None:
-        """`admits` tells whether an `Authorization` header has a right key."""
+    def __init__(self, max_connect: int, max_waiting: int, admits: Callable[[str | None], bool] = _admit_all) -> None:
+        """`admits` says whether an `Authorization` header has a valid key."""
         self._admits = admits
         self._max_connect = max_connect
-        self._most_outstanding = max_connect + max_waiting
-        self._dispatchers = {lane: ThreadedTaskDispatcher() for lane in Lane}
-        self._outstanding = dict.fromkeys(Lane, 0)
-        self._unfinished = 0  # those of which the answer is being written, too
+        self._max_outstanding = max_connect + max_waiting
+        self._threads = {Queue.ENCODE: max_connect, Queue.REFUSAL: REFUSAL_THREADS, Queue.CONTROL: CONTROL_THREADS}
+        self._pools = {queue: ThreadPool() for queue in Queue}
+        self._is_draining = False
         self._lock = threading.Lock()  # guards the counts
+        self._outstanding = dict.fromkeys(Queue, 0)
+        self._unfinished = 0  # includes requests whose response is being written
 
     def start(self) -> None:
         """Start the threads."""
-        for lane, threads in ((Lane.WORK, self._max_connect), (Lane.DOOR, 1), (Lane.DESK, DESK_THREADS)):
-            self._dispatchers[lane].set_thread_count(threads)
+        for queue, threads in self._threads.items():
+            self._pools[queue].start(threads)
 
-    def add_task(self, channel: HTTPChannel) -> None:
-        """A request has been read: the first of `channel`'s."""
-        request = channel.requests[0]
-        request.received_at = time.monotonic()
-        request.refusal = None
-        is_encoding = request.error is None and encodes(request.command, path_of(request))
-        is_admitted = is_encoding and self._admits(request.headers.get('AUTHORIZATION'))
+    def drain(self) -> None:
+        """From now on refuse requests that encode."""
+        self._is_draining = True
+
+    def submit(self, request: PendingRequest) -> None:
+        """Put `request` into its queue; the time limit of the request starts now."""
+        received_at = time.monotonic()
+        refusal = request.error
+        is_encoding = refusal is None and encodes(request.method, request.path)
+        is_admitted = is_encoding and self._admits(request.authorization)
         with self._lock:
-            lane = Lane.DESK if request.error is None else Lane.DOOR
+            queue = Queue.CONTROL if refusal is None else Queue.REFUSAL
             if is_encoding:
-                kind = refuse_at_the_door(
-                    is_admitted, channel.server.is_draining, self._outstanding[Lane.WORK], self._most_outstanding
-                )  # fmt: skip
-                request.refusal = None if kind is None else make_refusal(kind)
-                lane = Lane.WORK if kind is None else Lane.DOOR
-            self._outstanding[lane] += 1
+                outstanding = self._outstanding[Queue.ENCODE]
+                kind = refusal_kind(is_admitted, self._is_draining, outstanding, self._max_outstanding)
+                refusal = None if kind is None else make_refusal(kind)
+                queue = Queue.ENCODE if kind is None else Queue.REFUSAL
+            self._outstanding[queue] += 1
             self._unfinished += 1
-        self._dispatchers[lane].add_task(_Ticket(channel, self, lane))
+        self._pools[queue].submit(_Task(request, self, queue, received_at, refusal))
 
-    def leave(self, lane: Lane) -> None:
-        """A request no longer needs its place."""
+    def release(self, queue: Queue) -> None:
+        """Free the place of a request in `queue`."""
         with self._lock:
-            self._outstanding[lane] -= 1
+            self._outstanding[queue] -= 1
 
-    def end(self) -> None:
-        """A request has been served."""
+    def finish(self) -> None:
+        """Note that a request has been served."""
         with self._lock:
             self._unfinished -= 1
 
     @property
     def working(self) -> int:
         """Requests that encode and have a thread."""
-        return min(self._outstanding[Lane.WORK], self._max_connect)
+        return min(self._outstanding[Queue.ENCODE], self._max_connect)
 
     @property
     def waiting(self) -> int:
-        """Requests that encode and wait for one."""
-        return max(0, self._outstanding[Lane.WORK] - self._max_connect)
+        """Requests that encode and wait for a thread."""
+        return max(0, self._outstanding[Queue.ENCODE] - self._max_connect)
 
     @property
-    def are_empty(self) -> bool:
-        """Whether nothing is being served."""
+    def is_idle(self) -> bool:
+        """Whether no request is waiting or being served."""
         return not self._unfinished
 
-    def shutdown(self, *_arguments: Any) -> None:
-        """End the threads; one that is still serving is left behind, for the end of the process."""
-        for dispatcher in self._dispatchers.values():
-            dispatcher.shutdown(cancel_pending=True, timeout=1)
+    def shutdown(self) -> None:
+        """End the threads and cancel the requests that wait."""
+        for pool in self._pools.values():
+            pool.shutdown()

@@ -48,7 +48,7 @@ KINDS: Mapping[str, Kind] = {
 """The kinds; those of the server's error replies have the names that they have on the wire."""
 
 
-class Fault(Exception):
+class HTTPError(Exception):
     """A request that is not answered with what it asked for.
 
     `param` names the field at fault. `type_name` is what 1.10 called it, by the name of a Python exception; without it,
@@ -91,19 +91,19 @@ _REFUSALS = {
 }
 
 
-def make_refusal(kind: str) -> Fault:
+def make_refusal(kind: str) -> HTTPError:
     """The fault of a request that is turned away before its route is looked at."""
-    return Fault(kind, _REFUSALS[kind])
+    return HTTPError(kind, _REFUSALS[kind])
 
 
-def fault_of_server(type_name: str, message: str) -> Fault:
+def error_from_server(type_name: str, message: str) -> HTTPError:
     """The fault that an error reply of the server behind stands for; one of a kind unknown here is the server's own."""
-    return Fault(type_name if type_name in KINDS else 'InternalError', message)
+    return HTTPError(type_name if type_name in KINDS else 'InternalError', message)
 
 
-def fault_of_status(status: int, message: str) -> Fault:
+def error_from_status(status: int, message: str) -> HTTPError:
     """The fault that Flask means by a status: the first kind of the table that has it, or a fault of ours."""
     for name, kind in KINDS.items():
         if kind.status == status:
-            return Fault(name, message)
-    return Fault('BadRequest' if 400 <= status < 500 else 'InternalError', message)
+            return HTTPError(name, message)
+    return HTTPError('BadRequest' if 400 <= status < 500 else 'InternalError', message)

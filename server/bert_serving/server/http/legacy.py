@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 from flask_json import json_response
 
 from .backend import Backend
-from .backend_call import Turn
-from .errors import Fault
+from .backend_call import BackendCall
+from .errors import HTTPError
 from .requests import EncodeQuery, check_fields, read_encode, read_encode_form, read_object, read_tokenize
 from .responses import encode_answer, tokenize_answer
 
@@ -24,18 +24,18 @@ def make_blueprint(backend: Backend) -> Blueprint:
     @routes.post('/encode')
     def encode() -> Response:
         query = read_query()
-        with Turn.of_request() as turn:
-            encoding = backend.encode(query.rows, turn.deadline, turn.is_gone, query.show_tokens)
-        turn.note(encoding)
+        with BackendCall.of_request() as call:
+            encoding = backend.encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
+        call.note(encoding)
         body = encode_answer(query.id, encoding.array, encoding.tokens, query.show_tokens)
         return Response(body, mimetype='application/json')
 
     @routes.post('/tokenize')
     def tokenize() -> Response:
         query = read_tokenize(read_body())
-        with Turn.of_request() as turn:
-            encoding = backend.tokenize(query.rows, turn.deadline, turn.is_gone)
-        turn.note(encoding)
+        with BackendCall.of_request() as call:
+            encoding = backend.tokenize(query.rows, call.deadline, call.is_gone)
+        call.note(encoding)
         body = tokenize_answer(encoding.array, encoding.tokens, encoding.counts or ())
         return Response(body, mimetype='application/json')
 
@@ -43,7 +43,7 @@ def make_blueprint(backend: Backend) -> Blueprint:
     def status_of_server() -> Response:
         report = backend.report(max_age_s=0)
         if not report.is_fresh or report.status is None:
-            raise Fault('Unavailable', 'the server behind does not answer')
+            raise HTTPError('Unavailable', 'the server behind does not answer')
         return _with_status(report.status)
 
     @routes.get('/status/client')

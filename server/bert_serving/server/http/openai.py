@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response
 
 from .backend import Backend, Encoding
-from .backend_call import Turn
-from .errors import Fault
+from .backend_call import BackendCall
+from .errors import HTTPError
 from .health import model_names
 from .legacy import read_body
 from .requests import read_embeddings
@@ -30,7 +30,7 @@ def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:
         if status is None or (asked is not None and asked not in model_names(status, names)):
             status = backend.report().status
         if status is None:
-            raise Fault('Unavailable', 'the server behind has not answered yet: try again later')
+            raise HTTPError('Unavailable', 'the server behind has not answered yet: try again later')
         return status, model_names(status, names)
 
     @routes.post('/v1/embeddings')
@@ -38,9 +38,9 @@ def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:
         query = read_embeddings(read_body())
         known = names or served(query.model)[1]
         model = check_model(query.model, known)
-        with Turn.of_request() as turn:
-            encoding = backend.encode(query.rows, turn.deadline, turn.is_gone)
-        turn.note(encoding)
+        with BackendCall.of_request() as call:
+            encoding = backend.encode(query.rows, call.deadline, call.is_gone)
+        call.note(encoding)
         counts = counts_of(encoding)
         body = embeddings_answer(encoding.array, counts, model, query.encoding_format, query.dimensions)
         response = Response(body, mimetype='application/json')
@@ -66,7 +66,7 @@ def check_model(asked: str | None, known: tuple[str, ...]) -> str:
     if asked is None:
         return known[0]
     if asked not in known:
-        raise Fault(
+        raise HTTPError(
             'ModelNotFound', 'the model %r is not served here: there is %s' % (asked[:100], ', '.join(known)), 'model'
         )
     return asked
@@ -77,7 +77,7 @@ def counts_of(encoding: Encoding) -> list[int]:
     if encoding.counts is not None:
         return list(encoding.counts)
     if isinstance(encoding.tokens, str):
-        raise Fault('NotImplemented', 'the server behind does not count tokens: it is of release 1.10; use /encode')
+        raise HTTPError('NotImplemented', 'the server behind does not count tokens: it is of release 1.10; use /encode')
     return [len(row) for row in encoding.tokens]
 
 

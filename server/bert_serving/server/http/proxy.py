@@ -1,4 +1,4 @@
-"""The HTTP proxy: a process that serves `app` at its front door, and asks a server over its two ports.
+"""The HTTP proxy: a process that serves `app` with `frontend`, and asks a server over its two ports.
 
 `main` is what a child of the server runs, started and ended by it (see `child.py`); `run_alone` is `bert-serving-http`,
 which may be on another machine. SIGTERM drains it: no more connections, what has come is answered, then it ends.
@@ -21,8 +21,8 @@ from .admission import make_key_check
 from .app import create_app
 from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
-from .dispatcher import Lanes
-from .frontend import FrontDoor
+from .dispatcher import Dispatcher
+from .frontend import Frontend
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def main(instructions: Instructions, report_ready: ReportReady) -> None:
     settings = Settings.from_dict(instructions['settings'])
     serve(
         settings, instructions['ip'], instructions['port'], instructions['port_out'], instructions['http_port'],
-        lambda door: report_ready({'http_port': door.port}, lambda: {'busy_s': door.round_age_s()}),
+        lambda frontend: report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()}),
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def run_alone(settings: Settings, ip: str) -> None:
 
 
 def serve(
-    settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[FrontDoor], None]
+    settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[Frontend], None]
 ) -> None:
     """Serve until a signal; `on_ready` is told when requests are welcome.
 
@@ -60,46 +60,45 @@ def serve(
     config = HttpConfig.from_settings(settings)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began doubles the page, and nobody asks for it
     _log_like_us('bert_serving.client')
-    logging.getLogger('waitress.queue').setLevel(logging.ERROR)  # that requests wait is in the metrics
-    lanes = Lanes(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
+    dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
     try:
         backend = ServerBackend(ip, port, port_out)
     except ValueError as error:
         raise UsageError('-ip: %s' % error) from None
     try:
-        door: FrontDoor | None = None
+        frontend: Frontend | None = None
         app = create_app(
-            backend, config, is_draining=lambda: door is not None and door.is_draining,
-            working=lambda: lanes.working, waiting=lambda: lanes.waiting,
+            backend, config, is_draining=lambda: frontend is not None and frontend.is_draining,
+            working=lambda: dispatcher.working, waiting=lambda: dispatcher.waiting,
         )  # fmt: skip
-        door = FrontDoor(app, lanes, config.host, http_port, config.max_body)
-        _obey_signals(door)
+        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body)
+        _obey_signals(frontend)
         if config.is_open_to_all:
             logger.warning(
-                'whoever reaches port %d of this machine may use it: give -http_api_key_file, or -http_host 127.0.0.1',
-                door.port,
+                'port %d accepts requests from anyone who can reach it: set -http_api_key_file, or -http_host 127.0.0.1',
+                frontend.port,
             )
         host = '[%s]' % config.host if ':' in config.host else config.host
         logger.info(
-            'HTTP is served at http://%s:%d, for the server at %s:%d and %d', host, door.port, ip, port, port_out
+            'HTTP is served at http://%s:%d, for the server at %s:%d and %d', host, frontend.port, ip, port, port_out
         )
-        on_ready(door)
+        on_ready(frontend)
         try:
-            door.run(drain_s=settings.shutdown_timeout)
+            frontend.run(drain_s=settings.shutdown_timeout)
         finally:
-            door.close()
+            frontend.close()
     finally:
         backend.close()
 
 
-def _obey_signals(door: FrontDoor) -> None:
+def _obey_signals(frontend: Frontend) -> None:
     """The first SIGTERM or SIGINT drains, the second ends at once; a child's SIGINT stays its parent's business."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if door.is_draining:
-            door.stop()
+        if frontend.is_draining:
+            frontend.stop()
         else:
-            door.drain()
+            frontend.drain()
 
     signal.signal(signal.SIGTERM, on_signal)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

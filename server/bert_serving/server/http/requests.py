@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 
 import orjson
 
-from .errors import Fault
+from .errors import HTTPError
 
 MAX_DEPTH = 16
 """How deep lists and objects may be nested; what we read needs three levels, and unknown fields may have some."""
@@ -78,12 +78,12 @@ def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
-        Fault: BadRequest, it is no JSON, or no object, or nested too deep; TooLarge, it has too many elements.
+        HTTPError: BadRequest, it is no JSON, or no object, or nested too deep; TooLarge, it has too many elements.
     """
     check_structure(body)
     value = _load(body)
     if not isinstance(value, dict):
-        raise Fault('BadRequest', 'the body must be a JSON object, but is %s' % _name(value), type_name='TypeError')
+        raise HTTPError('BadRequest', 'the body must be a JSON object, but is %s' % _name(value), type_name='TypeError')
     return value
 
 
@@ -91,11 +91,11 @@ def _load(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        fault = error
+        reason = error
     try:
         return json.loads(body.decode('utf-8'))  # half a surrogate pair, which orjson refuses, is a text to the server
     except (ValueError, RecursionError):
-        raise Fault('BadRequest', 'the body is not JSON: %s' % fault, type_name='ValueError') from None
+        raise HTTPError('BadRequest', 'the body is not JSON: %s' % reason, type_name='ValueError') from None
 
 
 def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> None:
@@ -107,13 +107,13 @@ def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MA
         return
     bare = _STRING.sub(b'', body)
     if bare.count(b',') + bare.count(b'[') + bare.count(b'{') > max_items:
-        raise Fault('TooLarge', 'the body has more than %d elements' % max_items)
+        raise HTTPError('TooLarge', 'the body has more than %d elements' % max_items)
     brackets = bare.translate(None, _NOT_BRACKETS)
     for _ in range(max_depth):
         brackets = brackets.replace(b'[]', b'').replace(b'{}', b'')
     if brackets:
         message = 'the body is nested deeper than %d levels, or its brackets do not match' % max_depth
-        raise Fault('BadRequest', message, type_name='ValueError')
+        raise HTTPError('BadRequest', message, type_name='ValueError')
 
 
 # 1.10's routes -------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
 def check_fields(body: bytes) -> None:
     """Refuse a form that would be far larger in memory than it is here."""
     if body.count(b'&') >= MAX_FIELDS:
-        raise Fault('TooLarge', 'the form has more than %d fields' % MAX_FIELDS)
+        raise HTTPError('TooLarge', 'the form has more than %d fields' % MAX_FIELDS)
 
 
 def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
@@ -152,7 +152,7 @@ def _read_tokens(text: str, index: int) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         message = 'element %d of "texts" must be a JSON list of tokens, since "is_tokenized" is true' % index
-        raise Fault('BadRequest', message, 'texts', 'ValueError') from None
+        raise HTTPError('BadRequest', message, 'texts', 'ValueError') from None
 
 
 def read_tokenize(data: Mapping[str, Any]) -> TokenizeQuery:
@@ -162,8 +162,8 @@ def read_tokenize(data: Mapping[str, Any]) -> TokenizeQuery:
     return TokenizeQuery(_read_rows(data['texts'], 'texts', _flag(data, 'is_tokenized')))
 
 
-def _missing(name: str) -> Fault:
-    return Fault('BadRequest', '"%s" is missing' % name, name, 'KeyError')
+def _missing(name: str) -> HTTPError:
+    return HTTPError('BadRequest', '"%s" is missing' % name, name, 'KeyError')
 
 
 def _flag(data: Mapping[str, Any], name: str) -> bool:
@@ -174,13 +174,13 @@ def _flag(data: Mapping[str, Any], name: str) -> bool:
         return False
     if word in _TRUE:
         return True
-    raise Fault('BadRequest', '"%s" must be true or false, but is %s' % (name, _name(value)), name, 'TypeError')
+    raise HTTPError('BadRequest', '"%s" must be true or false, but is %s' % (name, _name(value)), name, 'TypeError')
 
 
 def _read_rows(value: Any, name: str, is_tokenized: bool) -> Rows:
     rows = _list(value, '"%s"' % name, name)
     if len(rows) > MAX_ROWS:
-        raise Fault(
+        raise HTTPError(
             'TooLarge', '"%s" has %d elements, but a request may have %d at most' % (name, len(rows), MAX_ROWS), name
         )
     for index, row in enumerate(rows):
@@ -195,17 +195,17 @@ def _read_rows(value: Any, name: str, is_tokenized: bool) -> Rows:
 
 def _list(value: Any, where: str, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise Fault('BadRequest', '%s must be a list, but is %s' % (where, _name(value)), name, 'TypeError')
+        raise HTTPError('BadRequest', '%s must be a list, but is %s' % (where, _name(value)), name, 'TypeError')
     if not value:
-        raise Fault('BadRequest', '%s must not be empty' % where, name, 'ValueError')
+        raise HTTPError('BadRequest', '%s must not be empty' % where, name, 'ValueError')
     return value
 
 
 def _check_text(value: Any, where: str, name: str) -> None:
     if not isinstance(value, str):
-        raise Fault('BadRequest', '%s must be a string, but is %s' % (where, _name(value)), name, 'TypeError')
+        raise HTTPError('BadRequest', '%s must be a string, but is %s' % (where, _name(value)), name, 'TypeError')
     if not value.strip():
-        raise Fault('BadRequest', '%s must not be blank' % where, name, 'ValueError')
+        raise HTTPError('BadRequest', '%s must not be blank' % where, name, 'ValueError')
 
 
 # OpenAI's route ------------------------------------------------------------------------------------------------------
@@ -218,12 +218,12 @@ def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
         _refuse('model', 'a string', model)
     encoding_format = data.get('encoding_format')
     if encoding_format not in (None, 'float', 'base64'):
-        raise Fault('BadRequest', '"encoding_format" must be "float" or "base64"', 'encoding_format')
+        raise HTTPError('BadRequest', '"encoding_format" must be "float" or "base64"', 'encoding_format')
     dimensions = data.get('dimensions')
     if dimensions is not None and (not _is_integer(dimensions) or dimensions < 1):
         _refuse('dimensions', 'a whole number of at least 1', dimensions)
     if data.get('input') is None:
-        raise Fault(
+        raise HTTPError(
             'BadRequest', '"input" is missing: a text, a list of texts, or one or more lists of token ids', 'input'
         )
     return EmbeddingsQuery(_read_input(data['input']), model, encoding_format or 'float', dimensions)
@@ -238,14 +238,14 @@ def _read_input(value: Any) -> Rows:
         rows = [rows]
     if len(rows) > MAX_INPUTS:
         message = '"input" has %d elements, but a request may have %d at most' % (len(rows), MAX_INPUTS)
-        raise Fault('TooLarge', message, 'input')
+        raise HTTPError('TooLarge', message, 'input')
     if isinstance(rows[0], list):
         for index, row in enumerate(rows):
             where = 'element %d of "input"' % index
             for position, value in enumerate(_list(row, where, 'input')):
                 if not _is_integer(value) or not 0 <= value < 1 << 31:
                     message = 'token %d of %s must be an id of the vocabulary, but is %s'
-                    raise Fault('BadRequest', message % (position, where, _name(value)), 'input')
+                    raise HTTPError('BadRequest', message % (position, where, _name(value)), 'input')
         return Rows(rows, 'ids')
     return _read_rows(rows, 'input', is_tokenized=False)
 
@@ -255,7 +255,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
-    raise Fault('BadRequest', '"%s" must be %s, but is %s' % (name, wanted, _name(value)), name)
+    raise HTTPError('BadRequest', '"%s" must be %s, but is %s' % (name, wanted, _name(value)), name)
 
 
 _NAMES = {'str': 'a string', 'int': 'a number', 'float': 'a number', 'bool': 'a boolean', 'list': 'a list',

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from .errors import Fault
+from .errors import HTTPError
 
 Array = NDArray[Any]
 
@@ -47,11 +47,11 @@ def encode_answer(request_id: Any, array: Array, tokens: Any, show_tokens: bool)
     `tokens` is null when they were asked for and the server does not show them.
 
     Raises:
-        Fault: the array is too large to be written as text.
+        HTTPError: the array is too large to be written as text.
     """
     if array.size > MAX_NUMBERS:
         message = 'the answer has %d numbers, but may have %d at most: send less at a time' % (array.size, MAX_NUMBERS)
-        raise Fault('TooLarge', message)
+        raise HTTPError('TooLarge', message)
     vectors = dump(np.ascontiguousarray(array))
     shown = b',"tokens":' + dump(tokens or None) if show_tokens else b''
     head = b'{"id":' + dump(request_id)
@@ -74,7 +74,7 @@ def embeddings_answer(
     """The answer of `POST /v1/embeddings` to [B, D].
 
     Raises:
-        Fault: the server does not pool, or has fewer dimensions.
+        HTTPError: the server does not pool, or has fewer dimensions.
     """
     vectors = fit_dimensions(array, dimensions)
     rows: Sequence[Any] = list(vectors)
@@ -92,12 +92,12 @@ def fit_dimensions(array: Array, dimensions: int | None) -> Array:
         message = (
             'this server answers a vector for each token (-pooling_strategy NONE), which this route cannot: use /encode'
         )
-        raise Fault('BadRequest', message)
+        raise HTTPError('BadRequest', message)
     if dimensions is None:
         return np.ascontiguousarray(array, dtype='<f4')
     if dimensions > array.shape[1]:
         message = '"dimensions" is %d, but this model has %d' % (dimensions, array.shape[1])
-        raise Fault('BadRequest', message, 'dimensions')
+        raise HTTPError('BadRequest', message, 'dimensions')
     cut = array[:, :dimensions].astype(np.float32)
     lengths = np.linalg.norm(cut, axis=1, keepdims=True)
     return np.ascontiguousarray(cut / np.where(lengths > 0, lengths, 1), dtype='<f4')

@@ -1,6 +1,6 @@
 """The routes, once: their names in the metrics, what may come of each, and which wait for a worker thread.
 
-Pure. `openapi` describes them, `metrics` has a series of each from the start, `lanes` sorts requests by them.
+Pure. `openapi` describes them, `metrics` has a series of each from the start, `dispatcher` queues requests by them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The front door with real connections: overload, bodies that are too large, callers that hang up, and the end."""
+"""The HTTP frontend with real connections: overload, bodies that are too large, clients that disconnect, and the end."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.http import frontend as door_module
-from bert_serving.server.http.dispatcher import Lanes, refuse_at_the_door
-from bert_serving.server.http.frontend import FrontDoor
+from bert_serving.server.http import frontend as frontend_module
+from bert_serving.server.http import waitress_adapter
+from bert_serving.server.http.dispatcher import Dispatcher, refusal_kind
+from bert_serving.server.http.frontend import Frontend
 from support.fake_backend import FakeBackend
 
 BODY = json.dumps({'id': 1, 'texts': ['hello world']})
 PATIENCE_S = 60
 
-OpenDoor = Callable[..., FrontDoor]
+StartFrontend = Callable[..., Frontend]
 
 
-def connect(door: FrontDoor) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection('127.0.0.1', door.port, timeout=PATIENCE_S)
+def connect(frontend: Frontend) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection('127.0.0.1', frontend.port, timeout=PATIENCE_S)
 
 
 def post(
-    door: FrontDoor, path: str = '/encode', body: str | bytes = BODY, headers: Mapping[str, str] = {}
+    frontend: Frontend, path: str = '/encode', body: str | bytes = BODY, headers: Mapping[str, str] = {}
 ) -> http.client.HTTPResponse:
-    connection = connect(door)
+    connection = connect(frontend)
     connection.request('POST', path, body, headers)
     answer = connection.getresponse()
     answer.body = answer.read()  # type: ignore[attr-defined]
@@ -38,8 +39,8 @@ def post(
     return answer
 
 
-def get(door: FrontDoor, path: str, headers: Mapping[str, str] = {}) -> tuple[int, str]:
-    connection = connect(door)
+def get(frontend: Frontend, path: str, headers: Mapping[str, str] = {}) -> tuple[int, str]:
+    connection = connect(frontend)
     connection.request('GET', path, headers=headers)
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -57,16 +58,16 @@ def wait_until(condition: Callable[[], object]) -> None:
 class Callers:
     """Requests in threads of their own; `statuses` are those of the answers that have come."""
 
-    def __init__(self, door: FrontDoor, number: int, headers: Mapping[str, str] = {}) -> None:
+    def __init__(self, frontend: Frontend, number: int, headers: Mapping[str, str] = {}) -> None:
         self.statuses: list[int] = []
         self._headers = headers
-        self._door = door
+        self._frontend = frontend
         self._threads = [threading.Thread(target=self._call) for _ in range(number)]
         for thread in self._threads:
             thread.start()
 
     def _call(self) -> None:
-        self.statuses.append(post(self._door, headers=self._headers).status)
+        self.statuses.append(post(self._frontend, headers=self._headers).status)
 
     def join(self) -> list[int]:
         for thread in self._threads:
@@ -75,67 +76,71 @@ class Callers:
 
 
 def test_a_request_is_refused_for_its_key_the_end_or_an_overload() -> None:
-    assert refuse_at_the_door(True, False, 14, 15) is None
-    assert refuse_at_the_door(True, False, 15, 15) == 'Busy'
-    assert refuse_at_the_door(True, True, 0, 15) == 'ShuttingDown'
-    assert refuse_at_the_door(False, True, 15, 15) == 'Unauthorized'
+    assert refusal_kind(True, False, 14, 15) is None
+    assert refusal_kind(True, False, 15, 15) == 'Busy'
+    assert refusal_kind(True, True, 0, 15) == 'ShuttingDown'
+    assert refusal_kind(False, True, 15, 15) == 'Unauthorized'
 
 
 @pytest.mark.parametrize('path', ['//encode', '/%2Fencode', '///v1/embeddings'])
-def test_more_slashes_do_not_lead_around_the_bound(open_door: OpenDoor, backend: FakeBackend, path: str) -> None:
-    door = open_door(max_connect=1, max_waiting=0)
+def test_more_slashes_do_not_lead_around_the_bound(
+    start_frontend: StartFrontend, backend: FakeBackend, path: str
+) -> None:
+    frontend = start_frontend(max_connect=1, max_waiting=0)
     backend.gate.clear()
-    callers = Callers(door, 1)
+    callers = Callers(frontend, 1)
     assert backend.entered.acquire(timeout=PATIENCE_S)
     for _ in range(3):
-        assert post(door, path).status == 429
-    assert get(door, '/health')[0] == 200
+        assert post(frontend, path).status == 429
+    assert get(frontend, '/health')[0] == 200
     backend.gate.set()
     assert callers.join() == [200]
-    assert post(door, path, json.dumps({'id': 1, 'texts': ['a'], 'input': 'a'})).status == 200
+    assert post(frontend, path, json.dumps({'id': 1, 'texts': ['a'], 'input': 'a'})).status == 200
 
 
-def test_whoever_has_no_key_takes_no_place_from_one_who_has(open_door: OpenDoor, backend: FakeBackend) -> None:
-    door = open_door(max_connect=1, max_waiting=1, api_keys=('key',))
+def test_whoever_has_no_key_takes_no_place_from_one_who_has(
+    start_frontend: StartFrontend, backend: FakeBackend
+) -> None:
+    frontend = start_frontend(max_connect=1, max_waiting=1, api_keys=('key',))
     right = {'authorization': 'Bearer key'}
     backend.gate.clear()
-    callers = Callers(door, 1, right)
+    callers = Callers(frontend, 1, right)
     assert backend.entered.acquire(timeout=PATIENCE_S)
     for _ in range(5):
-        answer = post(door)
+        answer = post(frontend)
         assert (answer.status, answer.getheader('www-authenticate')) == (401, 'Bearer'), 'before it is its turn'
-        assert post(door, headers={'authorization': 'Bearer wrong'}).status == 401
-    more = Callers(door, 1, right)
-    wait_until(lambda: 'bert_http_requests_waiting 1.0' in get(door, '/metrics', right)[1])
+        assert post(frontend, headers={'authorization': 'Bearer wrong'}).status == 401
+    more = Callers(frontend, 1, right)
+    wait_until(lambda: 'bert_http_requests_waiting 1.0' in get(frontend, '/metrics', right)[1])
     backend.gate.set()
     assert callers.join() + more.join() == [200, 200]
 
 
 def test_a_caller_that_does_not_read_keeps_no_thread(
-    open_door: OpenDoor, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+    start_frontend: StartFrontend, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, 'IDLE_CONNECTION_S', 2)
-    door = open_door(max_connect=1, max_body=1 << 26)
+    monkeypatch.setattr(waitress_adapter, 'IDLE_CONNECTION_S', 2)
+    frontend = start_frontend(max_connect=1, max_body=1 << 26)
     body = json.dumps({'id': 'x' * 30_000_000, 'texts': ['a']}).encode()
     request = b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s'
     backend.gate.clear()
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         connection.sendall(request % (len(body), body))
         connection.sendall(request % (len(BODY), BODY.encode()))
-        channels = door._server.active_channels
-        wait_until(lambda: any(len(channel.requests) == 2 for channel in list(channels.values())))
+        connections = frontend._server.connections
+        wait_until(lambda: any(len(connection.requests) == 2 for connection in list(connections)))
         backend.gate.set()
-        assert post(door).status == 200
-        wait_until(lambda: 'bert_http_requests_working 0.0' in get(door, '/metrics')[1])
-        wait_until(lambda: not channels)  # it has been closed, though its answers were not read
+        assert post(frontend).status == 200
+        wait_until(lambda: 'bert_http_requests_working 0.0' in get(frontend, '/metrics')[1])
+        wait_until(lambda: not connections)  # it has been closed, though its answers were not read
 
 
-def test_a_place_is_free_again_when_the_answer_is_there(open_door: OpenDoor) -> None:
-    door = open_door(max_connect=2, max_waiting=0)
+def test_a_place_is_free_again_when_the_answer_is_there(start_frontend: StartFrontend) -> None:
+    frontend = start_frontend(max_connect=2, max_waiting=0)
     statuses = []
 
     def ask_again_and_again() -> None:
-        connection = connect(door)
+        connection = connect(frontend)
         for _ in range(200):
             connection.request('POST', '/encode', BODY)
             answer = connection.getresponse()
@@ -151,22 +156,24 @@ def test_a_place_is_free_again_when_the_answer_is_there(open_door: OpenDoor) -> 
     assert statuses == [200] * 400
 
 
-def test_the_main_loop_tells_how_long_it_has_been_stuck(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    door = open_door()
-    time.sleep(door_module.ROUND_S + 0.5)
-    assert door.round_age_s() < door_module.ROUND_S + 0.4, 'it goes round though nothing happens'
+def test_the_main_loop_tells_how_long_it_has_been_stuck(
+    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frontend = start_frontend()
+    time.sleep(frontend_module.POLL_S + 0.5)
+    assert frontend.round_age_s() < frontend_module.POLL_S + 0.4, 'it goes round though nothing happens'
     is_stuck, goes_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(door._server, 'readable', lambda: is_stuck.set() or goes_on.wait(PATIENCE_S))
+    monkeypatch.setattr(frontend._server, 'poll', lambda _timeout_s: is_stuck.set() or goes_on.wait(PATIENCE_S))
     assert is_stuck.wait(PATIENCE_S)
     time.sleep(1)
-    assert door.round_age_s() >= 1
+    assert frontend.round_age_s() >= 1
     monkeypatch.undo()
     goes_on.set()
-    assert get(door, '/health')[0] == 200
+    assert get(frontend, '/health')[0] == 200
 
 
-def test_a_connection_is_kept_for_many_requests(open_door: OpenDoor) -> None:
-    connection = connect(open_door())
+def test_a_connection_is_kept_for_many_requests(start_frontend: StartFrontend) -> None:
+    connection = connect(start_frontend())
     for number in range(20):
         connection.request('POST', '/encode', json.dumps({'id': number, 'texts': ['a b']}))
         answer = connection.getresponse()
@@ -180,33 +187,33 @@ def test_a_connection_is_kept_for_many_requests(open_door: OpenDoor) -> None:
     connection.close()
 
 
-def test_what_comes_beyond_the_bound_is_refused_at_once(open_door: OpenDoor, backend: FakeBackend) -> None:
-    door = open_door(max_connect=2, max_waiting=3)
+def test_what_comes_beyond_the_bound_is_refused_at_once(start_frontend: StartFrontend, backend: FakeBackend) -> None:
+    frontend = start_frontend(max_connect=2, max_waiting=3)
     backend.gate.clear()
-    callers = Callers(door, 5)
+    callers = Callers(frontend, 5)
     for _ in range(2):
         assert backend.entered.acquire(timeout=PATIENCE_S)
-    wait_until(lambda: 'bert_http_requests_waiting 3.0' in get(door, '/metrics')[1])
-    assert 'bert_http_requests_working 2.0' in get(door, '/metrics')[1]
+    wait_until(lambda: 'bert_http_requests_waiting 3.0' in get(frontend, '/metrics')[1])
+    assert 'bert_http_requests_working 2.0' in get(frontend, '/metrics')[1]
     began = time.monotonic()
     for _ in range(10):
-        answer = post(door)
+        answer = post(frontend)
         assert (answer.status, answer.getheader('retry-after')) == (429, '1')
         assert json.loads(answer.body)['type'] == 'Busy'  # type: ignore[attr-defined]
-    assert json.loads(post(door, '/v1/embeddings').body)['error']['code'] == 'rate_limit_exceeded'  # type: ignore[attr-defined]
+    assert json.loads(post(frontend, '/v1/embeddings').body)['error']['code'] == 'rate_limit_exceeded'  # type: ignore[attr-defined]
     assert time.monotonic() - began < 10, 'though nobody is answered'
-    assert get(door, '/health')[0] == 200, 'though all threads that encode are busy'
+    assert get(frontend, '/health')[0] == 200, 'though all threads that encode are busy'
     backend.gate.set()
     assert callers.join() == [200] * 5
-    assert post(door).status == 200
+    assert post(frontend).status == 200
 
 
-def test_a_refusal_leaves_the_connection_open(open_door: OpenDoor, backend: FakeBackend) -> None:
-    door = open_door(max_connect=1, max_waiting=0)
+def test_a_refusal_leaves_the_connection_open(start_frontend: StartFrontend, backend: FakeBackend) -> None:
+    frontend = start_frontend(max_connect=1, max_waiting=0)
     backend.gate.clear()
-    callers = Callers(door, 1)
+    callers = Callers(frontend, 1)
     assert backend.entered.acquire(timeout=PATIENCE_S)
-    connection = connect(door)
+    connection = connect(frontend)
     for _ in range(3):
         connection.request('POST', '/encode', BODY)
         answer = connection.getresponse()
@@ -219,52 +226,54 @@ def test_a_refusal_leaves_the_connection_open(open_door: OpenDoor, backend: Fake
     connection.close()
 
 
-def test_a_request_that_waited_too_long_is_not_asked_any_more(open_door: OpenDoor, backend: FakeBackend) -> None:
-    door = open_door(max_connect=1, max_waiting=5, timeout_s=0.3)
+def test_a_request_that_waited_too_long_is_not_asked_any_more(
+    start_frontend: StartFrontend, backend: FakeBackend
+) -> None:
+    frontend = start_frontend(max_connect=1, max_waiting=5, timeout_s=0.3)
     backend.gate.clear()
-    callers = Callers(door, 3)
+    callers = Callers(frontend, 3)
     assert callers.join() == [504] * 3
     assert len(backend.asked) < 3
 
 
 @pytest.mark.parametrize('path', ['/encode', '/v1/embeddings'])
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(open_door: OpenDoor, path: str) -> None:
-    door = open_door(max_body=5000)
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(start_frontend: StartFrontend, path: str) -> None:
+    frontend = start_frontend(max_body=5000)
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b'POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999\r\n\r\n{' % path.encode())
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         body = json.loads(answer.read())
     assert answer.status == 413
     assert ('error' in body) == path.startswith('/v1')
-    assert 'route="%s",status="413"' % path in get(door, '/metrics')[1]
+    assert 'route="%s",status="413"' % path in get(frontend, '/metrics')[1]
 
 
 @pytest.mark.parametrize(('length', 'status'), [(b'99999999', 413), (b'much', 400)])
 def test_a_caller_that_asks_first_is_not_told_to_send_what_is_refused(
-    open_door: OpenDoor, length: bytes, status: int
+    start_frontend: StartFrontend, length: bytes, status: int
 ) -> None:
-    door = open_door(max_body=5000)
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+    frontend = start_frontend(max_body=5000)
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         head = b'POST /encode HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: %s\r\n\r\n'
         connection.sendall(head % length)
         assert connection.recv(12) == b'HTTP/1.1 %d' % status
 
 
-def test_a_body_of_unknown_length_is_bounded_too(open_door: OpenDoor) -> None:
-    door = open_door(max_body=5000)
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+def test_a_body_of_unknown_length_is_bounded_too(start_frontend: StartFrontend) -> None:
+    frontend = start_frontend(max_body=5000)
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n')
         connection.sendall(b'1770\r\n' + b'x' * 0x1770 + b'\r\n')
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 413
-    assert post(door).status == 200
+    assert post(frontend).status == 200
 
 
-def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(open_door: OpenDoor) -> None:
-    door = open_door()
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(start_frontend: StartFrontend) -> None:
+    frontend = start_frontend()
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             b'POST /encode HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n'
         )
@@ -276,32 +285,34 @@ def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(open_door: OpenDoo
         assert (answer.status, json.loads(answer.read())['id']) == (200, 1)
 
 
-def test_a_large_answer_gets_through(open_door: OpenDoor) -> None:
+def test_a_large_answer_gets_through(start_frontend: StartFrontend) -> None:
     texts = ['text %d' % number for number in range(16_384)]
-    answer = post(open_door(), '/encode', json.dumps({'id': 1, 'texts': texts}))
+    answer = post(start_frontend(), '/encode', json.dumps({'id': 1, 'texts': texts}))
     assert len(json.loads(answer.body)['result']) == 16_384  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize('path', ['/encode', '/v1/embeddings'])
-def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(open_door: OpenDoor, path: str) -> None:
+def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(
+    start_frontend: StartFrontend, path: str
+) -> None:
     """As most clients do; a connection that is closed with bytes of the body unread is reset, and the answer lost."""
-    door = open_door(max_body=5000)
+    frontend = start_frontend(max_body=5000)
     body = b'x' * 30_000_000  # more than fits between the two sockets
-    answer = post(door, path, body)
+    answer = post(frontend, path, body)
     assert (answer.status, answer.getheader('connection')) == (413, 'close')
     assert ('error' in json.loads(answer.body)) == path.startswith('/v1')  # type: ignore[attr-defined]
     assert answer.getheader('x-request-id')
-    wait_until(lambda: not door._server.active_channels)
+    wait_until(lambda: not frontend._server.connections)
 
 
 @pytest.mark.parametrize('setting', ['LINGER_S', 'LINGER_SILENT_S'])
 def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, setting: str
+    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    monkeypatch.setattr(door_module, setting, 0.5)
-    door = open_door(max_body=5000)
+    monkeypatch.setattr(waitress_adapter, setting, 0.5)
+    frontend = start_frontend(max_body=5000)
     is_over = threading.Event()
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999\r\n\r\n{')
 
         def go_on() -> None:
@@ -315,10 +326,10 @@ def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
         sender.start()
         while connection.recv(4096):
             pass  # the answer, and its end: from now on it lingers
-        wait_until(lambda: not door._server.lingering and not door._server.active_channels)
+        wait_until(lambda: not frontend._server.lingering and not frontend._server.connections)
         is_over.set()
         sender.join()
-    assert post(door).status == 200
+    assert post(frontend).status == 200
 
 
 @pytest.mark.parametrize(
@@ -335,11 +346,11 @@ def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
     ],
 )
 def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
-    open_door: OpenDoor, request_line: bytes, status: int
+    start_frontend: StartFrontend, request_line: bytes, status: int
 ) -> None:
-    door = open_door()
-    before = series_of(door)
-    with socket.create_connection(('127.0.0.1', door.port), timeout=PATIENCE_S) as connection:
+    frontend = start_frontend()
+    before = series_of(frontend)
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
         connection.sendall(request_line + b'\r\n\r\n')
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -347,43 +358,45 @@ def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
         assert (answer.status, answer.getheader('connection')) == (status, 'close')
         assert answer.getheader('x-request-id')
         error = body['error'] if b'/v1/' in request_line else body
-        assert 'cannot be read as HTTP' in (error.get('description') or error['message'])
+        assert 'malformed HTTP request' in (error.get('description') or error['message'])
         assert connection.recv(1) == b'', 'and then it is closed'
-    after = series_of(door)
+    after = series_of(frontend)
     assert set(after) == set(before), 'every series is there from the start'
     changed = {name for name in after if after[name] != before[name] and name.startswith('bert_http_requests_total')}
     assert {name for name in changed if 'status="%d"' % status in name}, changed
-    assert post(door).status == 200
+    assert post(frontend).status == 200
 
 
-def series_of(door: FrontDoor) -> dict[str, str]:
-    lines = get(door, '/metrics')[1].splitlines()
+def series_of(frontend: Frontend) -> dict[str, str]:
+    lines = get(frontend, '/metrics')[1].splitlines()
     return dict(line.rsplit(' ', 1) for line in lines if not line.startswith('#'))
 
 
-def test_a_caller_that_hangs_up_is_noticed(open_door: OpenDoor, backend: FakeBackend) -> None:
-    door = open_door()
+def test_a_caller_that_hangs_up_is_noticed(start_frontend: StartFrontend, backend: FakeBackend) -> None:
+    frontend = start_frontend()
     backend.gate.clear()
-    connection = connect(door)
+    connection = connect(frontend)
     connection.request('POST', '/encode', BODY)
     assert backend.entered.acquire(timeout=PATIENCE_S)
     connection.close()
     wait_until(lambda: backend.left == ['gone'])
     backend.gate.set()
-    assert post(door).status == 200
+    assert post(frontend).status == 200
 
 
-def test_draining_answers_what_has_come_and_lets_the_port_go(open_door: OpenDoor, backend: FakeBackend) -> None:
-    door = open_door(max_connect=2)
+def test_draining_answers_what_has_come_and_lets_the_port_go(
+    start_frontend: StartFrontend, backend: FakeBackend
+) -> None:
+    frontend = start_frontend(max_connect=2)
     backend.gate.clear()
-    callers = Callers(door, 3)
-    wait_until(lambda: 'bert_http_requests_waiting 1.0' in get(door, '/metrics')[1])
-    kept = [connect(door), connect(door)]
+    callers = Callers(frontend, 3)
+    wait_until(lambda: 'bert_http_requests_waiting 1.0' in get(frontend, '/metrics')[1])
+    kept = [connect(frontend), connect(frontend)]
     for connection in kept:
         connection.request('GET', '/health/ready')
         assert connection.getresponse().read()
-    door.drain()
-    wait_until(lambda: not is_listening(door.port))
+    frontend.drain()
+    wait_until(lambda: not is_listening(frontend.port))
     for connection, method, path in zip(kept, ('GET', 'POST'), ('/health/ready', '/encode')):
         connection.request(method, path, BODY)
         answer = connection.getresponse()
@@ -398,9 +411,12 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(('127.0.0.1', port)) == 0
 
 
-def test_a_port_that_is_taken_and_a_wrong_address_are_said(open_door: OpenDoor) -> None:
-    door = open_door()
-    for host, port, words in (('127.0.0.1', door.port, 'cannot be listened on'), ('203.0.113.1', 0, 'cannot be listened on'),
-                              ('no.such.host.invalid', 0, 'is no address')):  # fmt: skip
-        with pytest.raises(StartError, match=words):
-            FrontDoor(lambda _environ, _start: [], Lanes(1, 1), host, port, 1000)
+def test_a_port_that_is_taken_and_a_wrong_address_are_said(start_frontend: StartFrontend) -> None:
+    frontend = start_frontend()
+    for host, port, message in (
+        ('127.0.0.1', frontend.port, '-http_port: cannot listen on'),
+        ('203.0.113.1', 0, '-http_port: cannot listen on'),
+        ('no.such.host.invalid', 0, '-http_host: cannot listen on'),
+    ):
+        with pytest.raises(StartError, match=message):
+            Frontend(lambda _environ, _start: [], Dispatcher(1, 1), host, port, 1000)

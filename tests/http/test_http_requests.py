@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bert_serving.server.http.errors import Fault
+from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.requests import (
     Rows,
     check_structure,
@@ -27,14 +27,14 @@ def test_a_body_is_a_json_object() -> None:
 
 @pytest.mark.parametrize('body', [b'', b'{', b'{"a": }', b'\xff{}', b'[' * 100, b'{"a": "\\x"}'])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         read_object(body)
     assert (caught.value.name, caught.value.type_name) == ('BadRequest', 'ValueError')
 
 
 @pytest.mark.parametrize(('body', 'name'), [(b'[]', 'a list'), (b'"a"', 'a string'), (b'null', 'null'), (b'7', '7')])
 def test_what_is_no_object_is_refused(body: bytes, name: str) -> None:
-    with pytest.raises(Fault, match=name):
+    with pytest.raises(HTTPError, match=name):
         read_object(body)
 
 
@@ -44,9 +44,9 @@ def nested(levels: int) -> bytes:
 
 def test_nesting_has_a_limit() -> None:
     check_structure(nested(16))
-    with pytest.raises(Fault, match='deeper than 16'):
+    with pytest.raises(HTTPError, match='deeper than 16'):
         check_structure(nested(17))
-    with pytest.raises(Fault, match='deeper than 16'):
+    with pytest.raises(HTTPError, match='deeper than 16'):
         check_structure(b'[' * 9 + b'{"a":[[[[[[[[1]]]]]]]]}' + b']' * 9)
 
 
@@ -74,16 +74,16 @@ def test_brackets_and_commas_in_texts_do_not_count() -> None:
 )
 def test_no_body_takes_long_to_look_at(body: bytes) -> None:
     began = time.process_time()
-    with pytest.raises(Fault):
+    with pytest.raises(HTTPError):
         read_object(body)
     assert time.process_time() - began < 2
 
 
 def test_elements_have_a_limit() -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         check_structure(b'[' + b'[],' * 100 + b'[]]', max_items=100)
     assert caught.value.status == 413
-    with pytest.raises(Fault, match='more than 100 elements'):
+    with pytest.raises(HTTPError, match='more than 100 elements'):
         check_structure(b'[' + b'1,' * 101 + b'1]', max_items=100)
 
 
@@ -143,7 +143,7 @@ SECRET = 'a text of a user'
     ],
 )
 def test_what_is_wrong_with_a_request_is_named(data: dict[str, Any], param: str, type_name: str, words: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         read_encode(data)
     fault = caught.value
     assert (fault.status, fault.param, fault.type_name) == (400, param, type_name)
@@ -159,18 +159,18 @@ def test_a_form_has_each_text_by_itself() -> None:
 def test_a_form_has_tokens_as_json() -> None:
     query = read_encode_form({'id': ['7'], 'texts': ['["good", "day"]'], 'is_tokenized': ['true']})
     assert query.rows == Rows([['good', 'day']], 'tokens')
-    with pytest.raises(Fault, match='element 1 of "texts" must be a JSON list'):
+    with pytest.raises(HTTPError, match='element 1 of "texts" must be a JSON list'):
         read_encode_form({'id': ['7'], 'texts': ['["a"]', 'good day'], 'is_tokenized': ['true']})
 
 
 def test_a_form_without_texts() -> None:
-    with pytest.raises(Fault, match='"texts" is missing'):
+    with pytest.raises(HTTPError, match='"texts" is missing'):
         read_encode_form({'id': ['7'], 'texts': []})
 
 
 def test_a_request_to_tokenise() -> None:
     assert read_tokenize({'texts': ['a']}).rows == Rows(['a'], 'texts')
-    with pytest.raises(Fault, match='"texts" is missing'):
+    with pytest.raises(HTTPError, match='"texts" is missing'):
         read_tokenize({})
 
 
@@ -219,7 +219,7 @@ def test_the_other_fields() -> None:
     ],
 )
 def test_what_is_wrong_with_an_embeddings_request_is_named(data: dict[str, Any], param: str, words: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         read_embeddings(data)
     assert (caught.value.status, caught.value.param) == (400, param)
     assert words in caught.value.message
@@ -227,6 +227,6 @@ def test_what_is_wrong_with_an_embeddings_request_is_named(data: dict[str, Any],
 
 def test_inputs_have_a_limit() -> None:
     assert len(read_embeddings({'input': ['a'] * 2048}).rows.items) == 2048
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         read_embeddings({'input': ['a'] * 2049})
     assert caught.value.status == 413

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bert_serving.server.http import responses as answers
-from bert_serving.server.http.errors import KINDS, Fault, fault_of_server, fault_of_status
+from bert_serving.server.http.errors import KINDS, HTTPError, error_from_server, error_from_status
 from bert_serving.server.http.health import Report, judge, model_names
 from bert_serving.server.http.responses import dump, embeddings_answer, encode_answer, fit_dimensions, tokenize_answer
 from bert_serving.server.http.routes import OTHER, encodes, is_open, label_of, speaks_openai
@@ -84,23 +84,23 @@ def test_dimensions_cut_and_scale() -> None:
 
 
 def test_more_dimensions_than_there_are_and_vectors_of_tokens_are_refused() -> None:
-    with pytest.raises(Fault, match='this model has 3') as caught:
+    with pytest.raises(HTTPError, match='this model has 3') as caught:
         fit_dimensions(VECTORS, 4)
     assert caught.value.param == 'dimensions'
-    with pytest.raises(Fault, match='NONE'):
+    with pytest.raises(HTTPError, match='NONE'):
         fit_dimensions(np.zeros((1, 2, 3), np.float32), None)
 
 
 def test_faults_of_the_server_keep_their_kind() -> None:
     statuses = {'BadRequest': 400, 'TooLarge': 413, 'Busy': 429, 'ShuttingDown': 503, 'DeadlineExceeded': 504,
                 'PoisonedRequest': 500, 'InternalError': 500, 'SomethingNew': 500}  # fmt: skip
-    assert {name: fault_of_server(name, 'm').status for name in statuses} == statuses
+    assert {name: error_from_server(name, 'm').status for name in statuses} == statuses
 
 
 def test_faults_of_flask_have_a_kind() -> None:
     statuses = (400, 401, 404, 405, 413, 415, 429, 500, 503)
-    assert [fault_of_status(status, 'm').status for status in statuses] == list(statuses)
-    assert [fault_of_status(status, 'm').name for status in (404, 418, 507)] == [
+    assert [error_from_status(status, 'm').status for status in statuses] == list(statuses)
+    assert [error_from_status(status, 'm').name for status in (404, 418, 507)] == [
         'NotFound',
         'BadRequest',
         'InternalError',
@@ -109,7 +109,7 @@ def test_faults_of_flask_have_a_kind() -> None:
 
 @pytest.mark.parametrize('name', KINDS)
 def test_both_shapes_of_an_error(name: str) -> None:
-    fault = Fault(name, 'why', 'input', 'ValueError')
+    fault = HTTPError(name, 'why', 'input', 'ValueError')
     assert fault.to_legacy() == {'description': 'why', 'type': 'ValueError', 'status': fault.status}
     error = fault.to_openai()['error']
     assert set(error) == {'message', 'type', 'param', 'code'}
@@ -161,6 +161,6 @@ def test_labels_of_routes() -> None:
 
 def test_an_answer_that_is_too_large_to_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, 'MAX_NUMBERS', VECTORS.size - 1)
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(HTTPError) as caught:
         encode_answer(1, VECTORS, '', show_tokens=False)
     assert caught.value.status == 413
