@@ -12,13 +12,13 @@ import pytest
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
 from bert_serving.server.protocol.wire import EncodeRequest
-from bert_serving.server.ventilator.events import Arrived, SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
-from bert_serving.server.ventilator.limits import Limits
+from bert_serving.server.ventilator.events import SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
+from bert_serving.server.ventilator.limits import AdmissionLimits
 from bert_serving.server.ventilator.scheduler import Scheduler
 from support.processes import children_of, fake_server, wait_for
 from support.serving import ServerProcess
 
-LIMITS = Limits(
+LIMITS = AdmissionLimits(
     max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
     max_queue_rows=10_000, max_queue_bytes=1_000_000,
 )  # fmt: skip
@@ -79,7 +79,7 @@ def test_poison_no_request_is_tried_alone_while_there_is_no_sink_to_say_that_it_
     scheduler = Scheduler(LIMITS)
     for worker in (0, 1):
         scheduler.handle(WorkerReady(worker), 0)
-    scheduler.handle(Arrived(EncodeRequest(b'me', b'1', 1, b'["the"]')), 0)
+    scheduler.handle(EncodeRequest(b'me', b'1', 1, b'["the"]'), 0)
     scheduler.handle(SinkLost(), 0)
     assert not [action for action in scheduler.handle(WorkerLost(0), 0) if isinstance(action, SendJob)]
     (tried,) = scheduler.handle(SinkReady(), 0)

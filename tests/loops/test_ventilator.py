@@ -238,7 +238,7 @@ def test_a_request_whose_deadline_has_passed_is_answered_with_that(bench: Bench)
     bench.reactor.run_once(5000)
     assert bench.ventilator.awaits_deadline
     time.sleep(0.03)
-    bench.ventilator.pass_time()
+    bench.ventilator.tick()
     assert not bench.ventilator.awaits_deadline
     refusal = bench.heard(bench.sink)[-1]
     assert isinstance(refusal, Refuse)
@@ -254,7 +254,7 @@ def test_a_new_sink_is_told_of_what_is_unfinished_and_the_workers_of_the_sink(be
     next_sink = make_socket(bench.context, zmq.PULL)
     next_sink.bind('inproc://sink-2')
     bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
-    bench.ventilator.welcome_sink()
+    bench.ventilator.sink_ready()
     assert bench.heard(next_sink) == [Register(RequestRef(1, b'me', b'1', 1, 1))]
     moved, job = bench.heard(bench.worker)
     assert moved == SinkMoved('inproc://sink-2')
@@ -313,7 +313,7 @@ def test_what_comes_from_the_sink_is_read_before_new_requests(bench: Bench, monk
     assert bench.ventilator._feedback.poll(5000)
     time.sleep(0.1)
     bench.reactor.run_once(5000)
-    assert seen == ['Collected'] * 3 + ['Arrived']
+    assert seen == ['Collected'] * 3 + ['EncodeRequest']
 
 
 def test_a_message_that_breaks_our_own_code_is_its_senders_trouble_alone(

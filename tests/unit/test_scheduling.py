@@ -18,24 +18,23 @@ from bert_serving.server.protocol.texts import decode_texts
 from bert_serving.server.protocol.wire import BadRequest, CancelRequest, EncodeRequest, Options
 from bert_serving.server.ventilator.events import (
     Action,
-    Arrived,
     DrainStarted,
     SendJob,
+    SendToSink,
+    SendToWorker,
     SinkLost,
     SinkReady,
-    TellSink,
-    TellWorker,
     Tick,
     WorkerDying,
     WorkerLost,
     WorkerReady,
 )
 from bert_serving.server.ventilator.events import Event as SchedulerEvent
-from bert_serving.server.ventilator.limits import Limits
+from bert_serving.server.ventilator.limits import AdmissionLimits
 from bert_serving.server.ventilator.scheduler import Scheduler
-from bert_serving.server.ventilator.splitting import Cut, cut_request
+from bert_serving.server.ventilator.splitting import Chunk, split_request
 
-LIMITS = Limits(
+LIMITS = AdmissionLimits(
     max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
     max_queue_rows=10_000, max_queue_bytes=1_000_000,
 )  # fmt: skip
@@ -49,8 +48,8 @@ def a_request(
     return EncodeRequest(identity, b'%d' % request_id, rows, payload, Options(**options))
 
 
-def arrival(rows: int, request_id: int = 1, **more: Any) -> Arrived:
-    return Arrived(a_request(rows, request_id, **more))
+def arrival(rows: int, request_id: int = 1, **more: Any) -> EncodeRequest:
+    return a_request(rows, request_id, **more)
 
 
 def jobs_of(actions: list[Action]) -> list[tuple[int, int, int]]:
@@ -64,7 +63,7 @@ def jobs_in(actions: list[Action]) -> list[SendJob]:
 
 def messages_in(actions: list[Action]) -> list[object]:
     """What the sink is told, in order."""
-    return [action.message for action in actions if isinstance(action, TellSink)]
+    return [action.message for action in actions if isinstance(action, SendToSink)]
 
 
 def a_scheduler(workers: int = 1) -> Scheduler:
@@ -82,24 +81,24 @@ def collect_and_publish(scheduler: Scheduler, action: SendJob) -> list[Action]:
 
 def test_a_request_that_fits_is_passed_on_undecoded() -> None:
     request = a_request(8, payload=b'not even JSON')
-    assert cut_request(request, 8) == [Cut(8, b'not even JSON')]
+    assert split_request(request, 8) == [Chunk(8, b'not even JSON')]
 
 
 def test_a_larger_request_is_cut_into_runs_of_max_batch_size_in_order() -> None:
     texts = ['text %d' % i for i in range(19)]
-    cuts = cut_request(a_request(19, payload=json.dumps(texts).encode()), 8)
-    assert [cut.rows for cut in cuts] == [8, 8, 3]
-    assert [text for cut in cuts for text in decode_texts(cut.payload)] == texts
+    chunks = split_request(a_request(19, payload=json.dumps(texts).encode()), 8)
+    assert [chunk.rows for chunk in chunks] == [8, 8, 3]
+    assert [text for chunk in chunks for text in decode_texts(chunk.payload)] == texts
 
 
 def test_a_larger_request_whose_row_count_lies_is_refused() -> None:
     with pytest.raises(RequestError, match='announces 20 rows'):
-        cut_request(a_request(20, payload=json.dumps(['text'] * 19).encode()), 8)
+        split_request(a_request(20, payload=json.dumps(['text'] * 19).encode()), 8)
 
 
 def test_the_sink_is_told_before_any_job_is_sent() -> None:
     actions = a_scheduler().handle(arrival(19), 0)
-    assert actions[0] == TellSink(Register(RequestRef(1, b'client', b'1', 3, 19)))
+    assert actions[0] == SendToSink(Register(RequestRef(1, b'client', b'1', 3, 19)))
     assert jobs_of(actions) == [(0, 1, 0), (0, 1, 1)]
 
 
@@ -336,7 +335,7 @@ def test_while_draining_new_requests_are_refused_and_old_ones_go_on() -> None:
     scheduler.handle(DrainStarted(), 0)
     assert scheduler.handle(arrival(40), 0) == [], 'what was accepted is no new request'
     (refusal,) = scheduler.handle(arrival(1, request_id=2), 0)
-    assert isinstance(refusal, TellSink)
+    assert isinstance(refusal, SendToSink)
     assert isinstance(refusal.message, Refuse)
     assert refusal.message.error.type == 'ShuttingDown'
     assert len(jobs_of(scheduler.handle(Collected(0, 1, 0, 0), 0))) == 1
@@ -369,7 +368,7 @@ def test_a_request_that_breaks_our_own_code_is_its_senders_trouble_alone(monkeyp
 @pytest.mark.parametrize('request_', [a_request(1001), a_request(1, payload=b'x' * 100_001)], ids=['rows', 'bytes'])
 def test_a_request_that_is_too_large_is_told_the_option_that_says_so(request_: EncodeRequest) -> None:
     scheduler = a_scheduler()
-    assert refusal_of(scheduler.handle(Arrived(request_), 0)) == 'TooLarge'
+    assert refusal_of(scheduler.handle(request_, 0)) == 'TooLarge'
     assert (scheduler.outcomes.refused, scheduler.outcomes.busy) == (1, 0)
 
 
@@ -378,7 +377,7 @@ def test_a_request_that_is_too_large_is_told_the_option_that_says_so(request_: E
     [replace(LIMITS, max_queue_rows=10), replace(LIMITS, max_queue_bytes=100)],
     ids=['rows', 'bytes'],
 )
-def test_a_full_queue_answers_busy_until_there_is_room(limits: Limits) -> None:
+def test_a_full_queue_answers_busy_until_there_is_room(limits: AdmissionLimits) -> None:
     scheduler = Scheduler(limits)
     scheduler.handle(WorkerReady(0), 0)
     (first,) = jobs_in(scheduler.handle(arrival(8), 0))
@@ -399,7 +398,7 @@ def test_a_cancelled_request_is_dropped_everywhere_and_nobody_is_answered() -> N
     scheduler.handle(arrival(40), 0)
     scheduler.handle(arrival(1, request_id=2), 0)
     actions = scheduler.handle(CancelRequest(b'client', b'1'), 0)
-    assert actions == [TellSink(Drop(1)), TellWorker(0, Drop(1)), TellWorker(1, Drop(1))]
+    assert actions == [SendToSink(Drop(1)), SendToWorker(0, Drop(1)), SendToWorker(1, Drop(1))]
     assert scheduler.outcomes.cancelled == 1
     assert scheduler.gauge()['queue_rows'] == 0
     assert scheduler.gauge()['in_flight_rows'] == 33, 'until the workers have let go of them'
@@ -422,7 +421,7 @@ def test_a_suspect_that_is_cancelled_is_not_computed_again() -> None:
     scheduler = a_scheduler()
     scheduler.handle(arrival(8), 0)
     scheduler.handle(WorkerLost(0), 0)
-    assert scheduler.handle(CancelRequest(b'client', b'1'), 0) == [TellSink(Drop(1))]
+    assert scheduler.handle(CancelRequest(b'client', b'1'), 0) == [SendToSink(Drop(1))]
     assert scheduler.handle(WorkerReady(1), 0) == []
 
 
@@ -431,7 +430,7 @@ def test_a_suspect_that_is_cancelled_while_it_runs_frees_its_worker_when_that_le
     scheduler.handle(arrival(8), 0)
     scheduler.handle(WorkerLost(0), 0)
     scheduler.handle(WorkerReady(1), 0)
-    assert scheduler.handle(CancelRequest(b'client', b'1'), 0) == [TellSink(Drop(1)), TellWorker(1, Drop(1))]
+    assert scheduler.handle(CancelRequest(b'client', b'1'), 0) == [SendToSink(Drop(1)), SendToWorker(1, Drop(1))]
     assert jobs_of(scheduler.handle(arrival(1, request_id=2), 0)) == []
     assert jobs_of(scheduler.handle(Collected(1, 1, 0, 1), 0)) == [(1, 2, 0)]
 
@@ -441,7 +440,7 @@ def test_what_a_client_asked_for_again_after_it_had_left_is_not_dropped() -> Non
     scheduler.handle(arrival(1, request_id=1), 10)
     scheduler.handle(arrival(1, request_id=2), 10)
     scheduler.handle(arrival(1, request_id=2), 31)  # it is back; the sink does not know of its subscription yet
-    assert scheduler.handle(ClientGone(b'client', 20.5), 31.01) == [TellSink(Drop(1))]
+    assert scheduler.handle(ClientGone(b'client', 20.5), 31.01) == [SendToSink(Drop(1))]
     assert scheduler.unanswered == 1
 
 
@@ -450,7 +449,7 @@ def test_all_that_a_client_that_is_gone_had_asked_for_is_dropped() -> None:
     for request_id in (1, 2):
         scheduler.handle(arrival(9, request_id=request_id), 0)
     scheduler.handle(arrival(1, identity=b'other'), 0)
-    assert scheduler.handle(ClientGone(b'client', 0.0), 0) == [TellSink(Drop(1)), TellSink(Drop(2))]
+    assert scheduler.handle(ClientGone(b'client', 0.0), 0) == [SendToSink(Drop(1)), SendToSink(Drop(2))]
     assert scheduler.outcomes.gone == 2
     assert jobs_of(scheduler.handle(WorkerReady(0), 0)) == [(0, 3, 0)]
 
@@ -617,17 +616,17 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case SendJob(worker):
                     assert action.job.header.request.number not in self.dropped
                     self.in_workers[worker].append(action)
-                case TellWorker(worker, Drop(number)):
+                case SendToWorker(worker, Drop(number)):
                     held = self.in_workers[worker]
                     self.let_go.setdefault(worker, []).extend(a for a in held if a.job.header.request.number == number)
                     self.in_workers[worker] = [a for a in held if a.job.header.request.number != number]
-                case TellSink(Register() as register):
+                case SendToSink(Register() as register):
                     self.accepted[register.request.number] = register.request.total_rows
                     self.parts[register.request.number] = register.request.parts
                     self.collected[register.request.number] = set()
-                case TellSink(Drop(number)):
+                case SendToSink(Drop(number)):
                     self.dropped.add(number)
-                case TellSink(Refuse() as refusal):
+                case SendToSink(Refuse() as refusal):
                     if refusal.number not in self.dropped:  # not told again, to the next sink
                         self.refused[refusal.error.type] += 1
                     self.dropped |= {refusal.number} - {0}

@@ -256,7 +256,7 @@ class BertServer(threading.Thread):
         self._reactor.run_once(timeout_ms=math.ceil(longest_ms))
         self._supervisor.tick()
         if self._ventilator.awaits_deadline:
-            self._ventilator.pass_time()
+            self._ventilator.tick()
 
     def _drain(self) -> None:
         """Answer what was accepted, over HTTP first, at most until the time limit; then end the workers, and last the sink.
@@ -360,7 +360,7 @@ class BertServer(threading.Thread):
     def _on_sink_ready(self, facts: dict[str, Any]) -> None:
         self.port_out = facts['port_out']
         logger.info('requests come in on port %d, answers go out on port %d', self.port, self.port_out)
-        self._ventilator.welcome_sink()
+        self._ventilator.sink_ready()
         if self.http_port is not None and self._http is None:
             self._http = ChildSlot(
                 spawn=self._make_http, on_ready=self._on_http_ready, on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import Enum
+from typing import assert_never
 
 import orjson
 
@@ -227,8 +228,10 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
             return [b'GONE', identity, _GONE.pack(away_s)]
         case Drain():
             return [b'DRAIN']
-        case Stop():  # pragma: no branch (mypy knows that there is no other)
+        case Stop():
             return [b'STOP']
+        case _:
+            assert_never(message)
 
 
 def decode_ring_message(frames: Frames) -> RingMessage:

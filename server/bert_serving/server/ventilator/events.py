@@ -14,13 +14,6 @@ from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A request has come."""
-
-    request: EncodeRequest
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerReady:
     """A worker can take jobs."""
 
@@ -62,9 +55,20 @@ class Tick:
 
 
 Event = (
-    Arrived | BadRequest | CancelRequest | WorkerReady | WorkerDying | WorkerLost | SinkLost | SinkReady | DrainStarted | Tick | Collected
-    | Published | ClientGone
-)  # fmt: skip
+    EncodeRequest
+    | BadRequest
+    | CancelRequest
+    | WorkerReady
+    | WorkerDying
+    | WorkerLost
+    | SinkLost
+    | SinkReady
+    | DrainStarted
+    | Tick
+    | Collected
+    | Published
+    | ClientGone
+)
 
 # --- actions ---------------------------------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ class SendJob:
 
 
 @dataclass(frozen=True, slots=True)
-class TellWorker:
+class SendToWorker:
     """Send `message` to `worker`."""
 
     worker: int
@@ -86,10 +90,10 @@ class TellWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class TellSink:
+class SendToSink:
     """Send `message` to the sink."""
 
     message: Register | Refuse | Drop
 
 
-Action = SendJob | TellWorker | TellSink
+Action = SendJob | SendToWorker | SendToSink

@@ -8,7 +8,7 @@ from ..protocol.ring import Lane
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdmissionLimits:
     """The options that the scheduler goes by; rows, except `prefetch_size` in batches and the bytes.
 
     `max_queue_rows` and `max_queue_bytes` bound what is accepted and not finished; they do not hold for a request that is

@@ -21,17 +21,17 @@ class RequestRecord:
     """A request that is accepted and not finished."""
 
     key: Key
-    arrived: float
-    asked: float
+    arrived_at: float
+    last_seen_at: float
     """When it came last: a client that has come back sends it again."""
     bytes: int
     jobs: list[Job]
     """All of them, by part, as they were last made: what a new worker or a new sink would need computed again."""
     waiting: dict[Lane, deque[Job]]
-    """Jobs that are not with a worker, by lane; a suspect's stand in `Scheduler._suspects` instead."""
+    """Jobs that are not with a worker, by lane; a quarantined one's stand in `Scheduler._quarantine` instead."""
     collected: set[int] = field(default_factory=set)
     """Parts that the sink has."""
-    deaths: int = 0
+    strikes: int = 0
     """Workers that died while they computed nothing but this."""
     refusal: RequestError | None = None
     """The error that it is being answered with, instead of vectors."""
@@ -54,9 +54,9 @@ class WorkerRecord:
     rows: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     """Rows held, by lane."""
     reserved: bool = False
-    """Whether it is kept free for suspects: it gets no other jobs."""
-    alone_with: int | None = None
-    """The number of the suspect that it holds, and nothing else."""
+    """Whether it is kept free for the quarantine: it gets no other jobs."""
+    running_alone: int | None = None
+    """The number of the quarantined request that it holds, and nothing else."""
     dying: bool = False
     """Whether its process is gone: it gets no more jobs."""
 
@@ -70,12 +70,12 @@ class WorkerRecord:
         if job is not None:
             self.rows[job.header.lane] -= job.header.rows
         if not self.held:
-            self.alone_with = None
+            self.running_alone = None
 
     def forget_all(self) -> None:
         self.held.clear()
         self.rows = dict.fromkeys(Lane, 0)
-        self.alone_with = None
+        self.running_alone = None
 
 
 def bytes_kept(request: EncodeRequest) -> int:

@@ -13,7 +13,7 @@ The input of a request is kept until the sink has published its answer (rule 1 o
 death can be mended by handing its jobs to another, and the sink's by having everything computed again.
 
 A worker computes rows of many requests together, so its death taints all that it held. These suspects wait in a line of
-their own and are computed alone, by one worker that gets nothing else meanwhile (`WorkerRecord.alone_with`); only a death while
+their own and are computed alone, by one worker that gets nothing else meanwhile (`WorkerRecord.running_alone`); only a death while
 alone counts against a request, and the second is answered with an error (rule 4).
 """
 
@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
+from typing import assert_never
 
 from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
 from ..protocol.ring import ClientGone, Collected, Drop, Job, JobHeader, Lane, Published, Refuse, Register, RequestRef
@@ -31,27 +32,27 @@ from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 from ..stats import Histogram, Outcomes
 from .events import (
     Action,
-    Arrived,
     DrainStarted,
     Event,
     SendJob,
+    SendToSink,
+    SendToWorker,
     SinkLost,
     SinkReady,
-    TellSink,
-    TellWorker,
+    Tick,
     WorkerDying,
     WorkerLost,
     WorkerReady,
 )
-from .limits import Limits
+from .limits import AdmissionLimits
 from .records import Key, RequestRecord, WorkerRecord, bytes_kept
-from .splitting import Cut, cut_request
+from .splitting import Chunk, split_request
 
 
 class Scheduler:
     """The queue of jobs and the credit of every worker. Used by the ventilator's thread alone."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AdmissionLimits) -> None:
         self.limits = limits
         self.outcomes = Outcomes()
         self.queue_time = Histogram()
@@ -63,7 +64,7 @@ class Scheduler:
         self._numbers: dict[Key, int] = {}
         self._numbers_of: dict[bytes, set[int]] = {}
         self._turns: dict[Lane, deque[int]] = {lane: deque() for lane in Lane}
-        self._suspects: deque[Job] = deque()
+        self._quarantine: deque[Job] = deque()
         self._deadlines: list[tuple[float, int]] = []
         self._workers: dict[int, WorkerRecord] = {}
         self._next_number = 1
@@ -86,7 +87,7 @@ class Scheduler:
         """How much there is at this moment, in the keys of the status."""
         in_flight = sum(sum(worker.rows.values()) for worker in self._workers.values())
         waiting = [job for request in self._requests.values() for jobs in request.waiting.values() for job in jobs]
-        waiting += self._suspects
+        waiting += self._quarantine
         return {
             'queue_rows': sum(job.header.rows for job in waiting),
             'queue_requests': len({job.header.request.number for job in waiting}),
@@ -99,20 +100,20 @@ class Scheduler:
         """Take one event in; return what is to be done, in order."""
         actions: list[Action] = []
         match event:
-            case Arrived(request):
-                actions += self._accept(request, now)
+            case EncodeRequest():
+                actions += self._accept(event, now)
             case BadRequest(identity, request_id, error):
                 self.outcomes.refused += 1
-                actions.append(TellSink(Refuse(identity, request_id, error)))
+                actions.append(SendToSink(Refuse(identity, request_id, error)))
             case WorkerReady(worker):
                 self._workers[worker] = WorkerRecord()
             case WorkerDying(worker):
                 if worker in self._workers:
                     self._workers[worker].dying = True
             case WorkerLost(worker):
-                actions += self._take_back(worker)
+                actions += self._requeue(worker)
             case SinkLost():
-                actions += self._begin_again()
+                actions += self._restart_after_sink_loss()
             case SinkReady():
                 self._has_sink = True
             case DrainStarted():
@@ -125,8 +126,10 @@ class Scheduler:
                 actions += self._cancel(identity, request_id)
             case ClientGone(identity, away_s):
                 actions += self._drop_those_of(identity, left=now - away_s)
-            case _:
+            case Tick():
                 actions += self._expire(now)
+            case _:
+                assert_never(event)
         actions += self._dispatch(now)
         return actions
 
@@ -137,24 +140,24 @@ class Scheduler:
             self._check_size(request)
         except TooLarge as refusal:
             self.outcomes.refused += 1
-            yield TellSink(Refuse(request.identity, request.request_id, refusal))
+            yield SendToSink(Refuse(request.identity, request.request_id, refusal))
             return
         digest = blake2b(request.payload, digest_size=16).digest()
         key = (request.identity, request.request_id, digest, request.options)
         if key in self._numbers:  # a client that lost its connection asks again for what is already on its way
-            self._requests[self._numbers[key]].asked = now
+            self._requests[self._numbers[key]].last_seen_at = now
             return
         try:
             self._check_time(request)
-            cuts = cut_request(request, self.limits.max_batch_size)
+            chunks = split_request(request, self.limits.max_batch_size)
         except (Busy, ShuttingDown) as refusal:
             self.outcomes.busy += isinstance(refusal, Busy)
-            yield TellSink(Refuse(request.identity, request.request_id, refusal))
+            yield SendToSink(Refuse(request.identity, request.request_id, refusal))
         except RequestError as fault:
             self.outcomes.refused += 1
-            yield TellSink(Refuse(request.identity, request.request_id, fault))
+            yield SendToSink(Refuse(request.identity, request.request_id, fault))
         else:
-            yield self._enter(request, key, cuts, now)
+            yield self._enter(request, key, chunks, now)
 
     def _check_size(self, request: EncodeRequest) -> None:
         """Raise TooLarge, before anything is done with the message that takes time."""
@@ -176,10 +179,10 @@ class Scheduler:
             raise Busy('the server has %d rows to finish, and takes %d rows or %d MB at a time: send the request again '
                        'later' % (self._rows, limits.max_queue_rows, limits.max_queue_bytes >> 20))  # fmt: skip
 
-    def _enter(self, request: EncodeRequest, key: Key, cuts: Sequence[Cut], now: float) -> Action:
+    def _enter(self, request: EncodeRequest, key: Key, chunks: Sequence[Chunk], now: float) -> Action:
         """Keep an accepted request, and let its jobs wait for their turns."""
         number, self._next_number = self._next_number, self._next_number + 1
-        jobs = list(self._make_jobs(number, request, cuts))
+        jobs = list(self._make_jobs(number, request, chunks))
         waiting = {lane: deque(job for job in jobs if job.header.lane is lane) for lane in Lane}
         self._requests[number] = RequestRecord(key, now, now, bytes_kept(request), jobs, waiting)
         self._numbers[key] = number
@@ -191,24 +194,24 @@ class Scheduler:
                 self._turns[lane].append(number)
         if request.options.deadline_ms is not None:
             heappush(self._deadlines, (now + request.options.deadline_ms / 1000, number))
-        return TellSink(self._registration(number))
+        return SendToSink(self._registration(number))
 
-    def _make_jobs(self, number: int, request: EncodeRequest, cuts: Sequence[Cut]) -> Iterator[Job]:
-        reference = RequestRef(number, request.identity, request.request_id, len(cuts), request.rows)
+    def _make_jobs(self, number: int, request: EncodeRequest, chunks: Sequence[Chunk]) -> Iterator[Job]:
+        reference = RequestRef(number, request.identity, request.request_id, len(chunks), request.rows)
         first_row = 0
-        for part, cut in enumerate(cuts):
+        for part, chunk in enumerate(chunks):
             header = JobHeader(
                 request=reference,
                 part=part,
                 attempt=0,
                 first_row=first_row,
-                rows=cut.rows,
-                lane=Lane.URGENT if cut.rows <= self.limits.priority_batch_size else Lane.BULK,
+                rows=chunk.rows,
+                lane=Lane.URGENT if chunk.rows <= self.limits.priority_batch_size else Lane.BULK,
                 token_counts=request.options.token_counts,
                 tokenize=request.options.tokenize,
             )
-            yield Job(header, cut.payload)
-            first_row += cut.rows
+            yield Job(header, chunk.payload)
+            first_row += chunk.rows
 
     def _registration(self, number: int) -> Register:
         return Register(self._requests[number].jobs[0].header.request)
@@ -220,7 +223,7 @@ class Scheduler:
         if published.answered:
             self.outcomes.published += 1
             self.outcomes.rows_done += request.rows
-            self.total_time.add(now - request.arrived)
+            self.total_time.add(now - request.arrived_at)
         elif request.refusal is None:
             self.outcomes.failed += 1
         yield from self._forget(published.number)
@@ -236,7 +239,7 @@ class Scheduler:
         """Drop what an identity asked for before it left; what it asks for again comes before its subscription."""
         for number in sorted(self._numbers_of.get(identity, ())):
             request = self._requests[number]
-            if request.asked > left or request.refusal is not None:
+            if request.last_seen_at > left or request.refusal is not None:
                 continue
             self.outcomes.gone += 1
             yield from self._drop(number)
@@ -249,19 +252,19 @@ class Scheduler:
                 continue
             self.outcomes.expired += 1
             yield from self._refuse(number, DeadlineExceeded(
-                'the request was not answered within its deadline: it waited %.0f ms' % (1000 * (now - request.arrived))))  # fmt: skip
+                'the request was not answered within its deadline: it waited %.0f ms' % (1000 * (now - request.arrived_at))))  # fmt: skip
         self._prune_deadlines()
 
     def _drop(self, number: int) -> Iterator[Action]:
         """Let go of a request that is not finished, and for which nobody waits any more."""
-        yield TellSink(Drop(number))
+        yield SendToSink(Drop(number))
         yield from self._forget(number)
 
     def _refuse(self, number: int, reason: RequestError) -> Iterator[Action]:
         """Answer an accepted request with `reason`. It is kept until that is published, like one that is computed."""
         self._requests[number].refusal = reason
-        yield TellSink(self._refusal(number, reason))
-        yield from self._stop_work(number)
+        yield SendToSink(self._refusal(number, reason))
+        yield from self._cancel_jobs(number)
 
     def _refusal(self, number: int, reason: RequestError) -> Refuse:
         request = self._requests[number].jobs[0].header.request
@@ -269,7 +272,7 @@ class Scheduler:
 
     def _forget(self, number: int) -> Iterator[Action]:
         """Keep nothing of a request."""
-        yield from self._stop_work(number)
+        yield from self._cancel_jobs(number)
         request = self._requests.pop(number)
         del self._numbers[request.key]
         identity = request.key[0]
@@ -280,7 +283,7 @@ class Scheduler:
         self._bytes -= request.bytes
         self._prune_deadlines()
 
-    def _stop_work(self, number: int) -> Iterator[Action]:
+    def _cancel_jobs(self, number: int) -> Iterator[Action]:
         """Hand no more jobs of a request out; workers that hold jobs of it need not begin with them."""
         request = self._requests[number]
         if len(request.collected) == len(request.jobs):
@@ -289,10 +292,10 @@ class Scheduler:
             if waiting:
                 self._turns[lane].remove(number)
                 waiting.clear()
-        self._suspects = deque(job for job in self._suspects if job.header.request.number != number)
+        self._quarantine = deque(job for job in self._quarantine if job.header.request.number != number)
         for name, worker in self._workers.items():
             if any(held == number for held, _, _ in worker.held):
-                yield TellWorker(name, Drop(number))
+                yield SendToWorker(name, Drop(number))
 
     def _prune_deadlines(self) -> None:
         """Keep no more deadlines than twice the requests; the first is always that of one."""
@@ -305,7 +308,7 @@ class Scheduler:
     # Jobs go out -------------------------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float) -> Iterator[Action]:
-        yield from self._dispatch_suspects(now)
+        yield from self._dispatch_quarantine(now)
         for lane in Lane:
             turns = self._turns[lane]
             while turns:
@@ -319,24 +322,24 @@ class Scheduler:
                     turns.append(number)
                 yield self._hand_over(worker, job, now)
 
-    def _dispatch_suspects(self, now: float) -> Iterator[Action]:
-        """Keep one worker for the suspects as long as there are any, and give it one at a time.
+    def _dispatch_quarantine(self, now: float) -> Iterator[Action]:
+        """Keep one worker for the quarantined jobs as long as there are any, and give it one at a time.
 
         Without a sink none begins: it would be taken for unfinished until there is one, and answer for a death after it.
         """
         reserved = next((name for name, worker in self._workers.items() if worker.reserved), None)
         living = [name for name, worker in self._workers.items() if not worker.dying]
-        if reserved is None and self._suspects and living:
+        if reserved is None and self._quarantine and living:
             reserved = min(living, key=lambda name: sum(self._workers[name].rows.values()))
             self._workers[reserved].reserved = True
         if reserved is None:
             return
         worker = self._workers[reserved]
-        if not worker.held and self._suspects and self._has_sink and not worker.dying:
-            job = self._suspects.popleft()
+        if not worker.held and self._quarantine and self._has_sink and not worker.dying:
+            job = self._quarantine.popleft()
             yield self._hand_over(reserved, job, now)
-            worker.alone_with = job.header.request.number
-        worker.reserved = worker.alone_with is not None or bool(self._suspects)
+            worker.running_alone = job.header.request.number
+        worker.reserved = worker.running_alone is not None or bool(self._quarantine)
 
     def _choose_worker(self, lane: Lane, rows: int) -> int | None:
         """The worker that holds the fewest rows among those with credit for `rows` more of `lane`."""
@@ -352,7 +355,7 @@ class Scheduler:
     def _hand_over(self, name: int, job: Job, now: float) -> SendJob:
         self._workers[name].take(job)
         if job.header.attempt == 0:
-            self.queue_time.add(now - self._requests[job.header.request.number].arrived)
+            self.queue_time.add(now - self._requests[job.header.request.number].arrived_at)
         return SendJob(name, job)
 
     def _give_credit(self, collected: Collected) -> None:
@@ -372,31 +375,31 @@ class Scheduler:
                 request.waiting[lane] = deque(job for job in waiting if job.header.part != part)
                 if not request.waiting[lane]:
                     self._turns[lane].remove(number)
-        if self._suspects:
-            self._suspects = deque(
-                job for job in self._suspects if (job.header.request.number, job.header.part) != (number, part)
+        if self._quarantine:
+            self._quarantine = deque(
+                job for job in self._quarantine if (job.header.request.number, job.header.part) != (number, part)
             )
 
     # A process is lost -------------------------------------------------------------------------------------------------
 
-    def _take_back(self, name: int) -> Iterator[Action]:
+    def _requeue(self, name: int) -> Iterator[Action]:
         """Suspect every job that a dead worker held; one that it held alone has a death to answer for."""
         worker = self._workers.pop(name, None)
         if worker is None:
             return
         lost = [job for job in worker.held.values() if self._is_wanted(job)]
-        if worker.alone_with is None:
-            self._suspects.extend(self._make_again(job) for job in lost)
+        if worker.running_alone is None:
+            self._quarantine.extend(self._make_again(job) for job in lost)
             return
         for job in lost:
             request = self._requests[job.header.request.number]
-            request.deaths += 1
-            if request.deaths >= 2:
+            request.strikes += 1
+            if request.strikes >= 2:
                 self.outcomes.poisoned += 1
                 yield from self._refuse(job.header.request.number, PoisonedRequest(
                     'two workers died while they computed this request and nothing else: do not send it again'))  # fmt: skip
             else:
-                self._suspects.appendleft(self._make_again(job, reduced_batch=True))
+                self._quarantine.appendleft(self._make_again(job, reduced_batch=True))
 
     def _is_wanted(self, job: Job) -> bool:
         request = self._requests.get(job.header.request.number)
@@ -412,71 +415,75 @@ class Scheduler:
         self._requests[job.header.request.number].jobs[job.header.part] = again
         return again
 
-    def _begin_again(self) -> Iterator[Action]:
+    def _restart_after_sink_loss(self) -> Iterator[Action]:
         """Everything that is not published is computed again, in the order in which it came."""
         self._has_sink = False
         for worker in self._workers.values():
-            if worker.alone_with is not None:  # it stays a suspect
-                self._suspects.extendleft(self._make_again(job) for job in worker.held.values() if self._is_wanted(job))
+            if worker.running_alone is not None:  # it stays in quarantine
+                self._quarantine.extendleft(
+                    self._make_again(job) for job in worker.held.values() if self._is_wanted(job)
+                )
             worker.forget_all()
-        suspected = {(job.header.request.number, job.header.part) for job in self._suspects}
+        quarantined = {(job.header.request.number, job.header.part) for job in self._quarantine}
         for turns in self._turns.values():
             turns.clear()
         for number, request in self._requests.items():
             if request.refusal is not None:
-                yield TellSink(self._refusal(number, request.refusal))
+                yield SendToSink(self._refusal(number, request.refusal))
                 continue
-            yield TellSink(self._registration(number))
-            for part in self._parts_that_were_out(request, suspected):
+            yield SendToSink(self._registration(number))
+            for part in self._parts_that_were_out(request, quarantined):
                 self._make_again(request.jobs[part])
             request.collected.clear()
             for lane in Lane:
                 request.waiting[lane] = deque(
                     job for job in request.jobs
-                    if job.header.lane is lane and (number, job.header.part) not in suspected
+                    if job.header.lane is lane and (number, job.header.part) not in quarantined
                 )  # fmt: skip
                 if request.waiting[lane]:
                     self._turns[lane].append(number)
 
-    def _parts_that_were_out(self, request: RequestRecord, suspected: set[tuple[int, int]]) -> list[int]:
+    def _parts_that_were_out(self, request: RequestRecord, quarantined: set[tuple[int, int]]) -> list[int]:
         """The parts that a worker or the lost sink had."""
         still_here = {job.header.part for waiting in request.waiting.values() for job in waiting}
         headers = (job.header for job in request.jobs)
-        return [h.part for h in headers if h.part not in still_here and (h.request.number, h.part) not in suspected]
+        return [h.part for h in headers if h.part not in still_here and (h.request.number, h.part) not in quarantined]
 
     def check_invariants(self) -> None:
         """Raise AssertionError where the state contradicts itself; called by the tests after every event."""
         for lane, most in self._lane_rows.items():
             for worker in self._workers.values():
                 held = sum(job.header.rows for job in worker.held.values() if job.header.lane is lane)
-                _must(held == worker.rows[lane], 'the rows held are not the sum of the jobs held')
-                _must(held <= most, 'a worker holds more rows than its credit')
+                _check(held == worker.rows[lane], 'the rows held are not the sum of the jobs held')
+                _check(held <= most, 'a worker holds more rows than its credit')
             turns = self._turns[lane]
-            _must(len(set(turns)) == len(turns), 'a request has two turns in a lane')
+            _check(len(set(turns)) == len(turns), 'a request has two turns in a lane')
             having = {number for number, request in self._requests.items() if request.waiting[lane]}
-            _must(set(turns) == having, 'a request with waiting jobs has no turn, or one without has')
+            _check(set(turns) == having, 'a request with waiting jobs has no turn, or one without has')
         for worker in self._workers.values():
-            _must(worker.alone_with is None or len(worker.held) == 1, 'a suspect is not alone')
-        _must(sum(worker.reserved for worker in self._workers.values()) <= 1, 'two workers are kept for suspects')
-        _must({r.key for r in self._requests.values()} == set(self._numbers), 'keys and requests differ')
-        _must(set().union(*self._numbers_of.values()) == set(self._requests), 'identities and requests differ')
-        _must(self._rows == sum(r.rows for r in self._requests.values()), 'the rows are miscounted')
-        _must(self._bytes == sum(r.bytes for r in self._requests.values()), 'the bytes are miscounted')
+            _check(worker.running_alone is None or len(worker.held) == 1, 'a quarantined job is not alone')
+        _check(
+            sum(worker.reserved for worker in self._workers.values()) <= 1, 'two workers are kept for the quarantine'
+        )
+        _check({r.key for r in self._requests.values()} == set(self._numbers), 'keys and requests differ')
+        _check(set().union(*self._numbers_of.values()) == set(self._requests), 'identities and requests differ')
+        _check(self._rows == sum(r.rows for r in self._requests.values()), 'the rows are miscounted')
+        _check(self._bytes == sum(r.bytes for r in self._requests.values()), 'the bytes are miscounted')
         self._check_that_no_job_is_lost()
 
     def _check_that_no_job_is_lost(self) -> None:
-        """Every part of every request is somewhere: waiting, suspected, held or collected."""
-        places = {(job.header.request.number, job.header.part) for job in self._suspects}
+        """Every part of every request is somewhere: waiting, quarantined, held or collected."""
+        places = {(job.header.request.number, job.header.part) for job in self._quarantine}
         places |= {(number, part) for worker in self._workers.values() for number, part, _ in worker.held}
         for number, request in self._requests.items():
             if request.refusal is not None:
                 continue
             waiting = [job.header.part for jobs in request.waiting.values() for job in jobs]
-            _must(len(set(waiting)) == len(waiting), 'a job waits twice')
+            _check(len(set(waiting)) == len(waiting), 'a job waits twice')
             known = set(waiting) | request.collected | {part for held, part in places if held == number}
-            _must(known == set(range(len(request.jobs))), 'a job is nowhere')
+            _check(known == set(range(len(request.jobs))), 'a job is nowhere')
 
 
-def _must(true: bool, otherwise: str) -> None:
-    if not true:
-        raise AssertionError(otherwise)
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)

@@ -1,4 +1,4 @@
-"""The ventilator: reads requests, cuts them into jobs, hands the jobs to workers by their credit.
+"""The ventilator: reads requests, splits them into jobs, hands the jobs to workers by their credit.
 
 Runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
 `scheduler.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
 import zmq
 
@@ -46,19 +46,19 @@ from ..stats import Outcomes, RequestStatistic
 from ..transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
 from .events import (
     Action,
-    Arrived,
     DrainStarted,
     Event,
     SendJob,
+    SendToSink,
+    SendToWorker,
     SinkLost,
     SinkReady,
-    TellWorker,
     Tick,
     WorkerDying,
     WorkerLost,
     WorkerReady,
 )
-from .limits import Limits
+from .limits import AdmissionLimits
 from .scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Ventilator:
         self._count_children = count_children
         self._on_termination = on_termination
         self._statistic = RequestStatistic()
-        self._scheduler = Scheduler(Limits(
+        self._scheduler = Scheduler(AdmissionLimits(
             settings.max_batch_size, settings.priority_batch_size, settings.prefetch_size, settings.max_request_rows,
             settings.max_message_bytes, settings.max_queue_rows, MAX_QUEUE_BYTES,
         ))  # fmt: skip
@@ -186,11 +186,11 @@ class Ventilator:
             self._send(self._sink, Drain())
         self._handle(SinkLost())
 
-    def welcome_sink(self) -> None:
+    def sink_ready(self) -> None:
         """The sink, or the next one, does its work."""
         self._handle(SinkReady())
 
-    def pass_time(self) -> None:
+    def tick(self) -> None:
         """Look at the deadlines; to be called soon again while `awaits_deadline`."""
         self._handle(Tick())
 
@@ -242,7 +242,7 @@ class Ventilator:
             message = decode_client_message([frame.buffer for frame in frames])
             if isinstance(message, TerminationRequest):
                 message = TerminationRequest(peer=str(frames[0].get('Peer-Address')))
-            self._obey(message)
+            self._handle_message(message)
         except WireError as error:
             self._garbage += 1
             logger.warning('%s', error)
@@ -250,19 +250,21 @@ class Ventilator:
             self._garbage += 1
             logger.exception('a message could not be read')
 
-    def _obey(self, message: ClientMessage) -> None:
+    def _handle_message(self, message: ClientMessage) -> None:
         match message:
             case EncodeRequest(identity, request_id, rows):
                 logger.debug('new encode request id=%s rows=%d client=%s',
                              request_id.decode(), rows, format_identity(identity))  # fmt: skip
                 self._statistic.count_data_request(identity, rows, time.monotonic())
-                self._handle(Arrived(message))
+                self._handle(message)
             case StatusRequest():
                 self._answer_status(message)
             case BadRequest() | CancelRequest():
                 self._handle(message)
             case TerminationRequest(peer):
                 self._terminate(peer)
+            case _:
+                assert_never(message)
 
     def _terminate(self, sender: str) -> None:
         if not (self._settings.allow_remote_terminate or is_loopback(sender)):
@@ -302,12 +304,14 @@ class Ventilator:
         match action:
             case SendJob(worker, job):
                 self._send(self._workers[worker], job)
-            case TellWorker(worker, message):
+            case SendToWorker(worker, message):
                 self._send(self._workers[worker], message)
+            case SendToSink(message):
+                if isinstance(message, Refuse):
+                    self._log_refusal(message)
+                self._send(self._sink, message)
             case _:
-                if isinstance(action.message, Refuse):
-                    self._log_refusal(action.message)
-                self._send(self._sink, action.message)
+                assert_never(action)
 
     def _log_refusal(self, refusal: Refuse) -> None:
         logger.warning('refused a request id=%s client=%s: %s', refusal.request_id.decode(),
