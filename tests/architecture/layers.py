@@ -26,7 +26,7 @@ PURE_FOLDERS = ['protocol', 'model', 'options', 'ventilator', 'worker', 'sink']
 """All modules of these folders are pure, except the one that is named like its folder: it owns the sockets."""
 
 ALSO_PURE = [
-    'errors', 'release', 'stats', 'console.formatting', 'console.suggestions', 'console.terminal', 'process.restarts', 'process.states',
+    'errors', 'release', 'stats', 'console.formatting', 'console.suggestions', 'console.terminal', 'process.reports', 'process.restarts', 'process.states',
     'parent.devices', 'benchmark.plan', 'benchmark.results',
     'http.errors', 'http.health', 'http.openapi', 'http.requests', 'http.responses', 'http.routes',
 ]  # fmt: skip

@@ -27,8 +27,8 @@ def spec(monkeypatch):
 
         monkeypatch.setattr(export_module, 'export', spy)
         model = Model('google', reference.CONFIG, 'config', 'weights', 'vocab.txt')
-        instructions = {'settings': Settings.from_dict(options).to_dict(), 'model': model.to_json(), 'path': 'graph'}
-        exporter.main({**instructions, 'on_gpu': on_gpu}, Mock())
+        config = {'settings': Settings.from_dict(options).to_dict(), 'model': model.to_json(), 'path': 'graph'}
+        exporter.main({**config, 'on_gpu': on_gpu}, Mock())
         return asked[0]
 
     return get

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from bert_serving.server.options.settings import Settings
-from bert_serving.server.process.child import Beat, Child, Exited, Ready, Report
+from bert_serving.server.process.child import Child
+from bert_serving.server.process.reports import ChildReport, Exited, Heartbeat, Ready
 from support.proxies import ProxyProcess, curl
 from support.scripted_server import ScriptedServer
 
@@ -163,22 +164,22 @@ def test_what_can_not_work_is_one_line_and_an_exit_code(
     assert 'Traceback' not in proxy.log
 
 
-def test_as_a_child_it_reports_its_port_and_ends_when_it_is_interrupted(server: ScriptedServer) -> None:
+def test_as_a_child_it_reports_its_port_and_ends_when_it_is_terminated(server: ScriptedServer) -> None:
     settings = Settings(http_port=0, http_host='127.0.0.1')
     child = Child('bert_serving.server.http.proxy', 'PROXY', {
-        'context': 'PROXY', 'verbose': False, 'leftovers': [], 'settings': settings.to_dict(), 'ip': '127.0.0.1',
+        'context': 'PROXY', 'verbose': False, 'temp_dirs': [], 'settings': settings.to_dict(), 'ip': '127.0.0.1',
         'port': server.port, 'port_out': server.port_out, 'http_port': 0,
     })  # fmt: skip
     child.start()
     try:
         ready = next_report(child, Ready)
         assert isinstance(ready, Ready)
-        port = ready.facts['http_port']
+        port = ready.payload['http_port']
         assert curl('http://127.0.0.1:%d/encode' % port, *QUERY)[0] == 200
-        beat = next_report(child, Beat)
-        assert isinstance(beat, Beat)
-        assert 0 <= beat.facts['busy_s'] < PATIENCE_S
-        child.interrupt()
+        heartbeat = next_report(child, Heartbeat)
+        assert isinstance(heartbeat, Heartbeat)
+        assert 0 <= heartbeat.payload['busy_s'] < PATIENCE_S
+        child.terminate()
         ended = next_report(child, Exited)
         assert isinstance(ended, Exited)
         assert (ended.code, ended.expected) == (0, True)
@@ -186,7 +187,7 @@ def test_as_a_child_it_reports_its_port_and_ends_when_it_is_interrupted(server: 
         child.kill_and_reap(10)
 
 
-def next_report(child: Child, kind: type[Report]) -> Report:
+def next_report(child: Child, kind: type[ChildReport]) -> ChildReport:
     while True:
         assert select.select([child], [], [], PATIENCE_S)[0]
         for report in child.read_reports():

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from bert_serving.server.errors import RequestError
-from bert_serving.server.process.child import Pulse
+from bert_serving.server.process.reports import StatusCallback
 from bert_serving.server.protocol.ring import (
     ClientGone,
     Collected,
@@ -45,19 +45,19 @@ class Bench:
         self.reports = make_socket(self.context, zmq.PULL)
         self.reports.bind('inproc://feedback')
         ready = threading.Event()
-        facts: dict[str, Any] = {}
+        found: dict[str, Any] = {}
 
-        def report_ready(found: dict[str, Any], pulse: Pulse | None = None) -> None:
-            assert pulse is not None
-            self.pulse = pulse
-            facts.update(found)
+        def report_ready(payload: dict[str, Any], status: StatusCallback | None = None) -> None:
+            assert status is not None
+            self.status = status
+            found.update(payload)
             ready.set()
 
         sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000, limits=limits)
         self.thread = threading.Thread(target=sink.run, args=(self.context, report_ready))
         self.thread.start()
         assert ready.wait(10)
-        self.port = facts['port_out']
+        self.port = found['port_out']
         self.intake = make_socket(self.context, zmq.PUSH)
         self.intake.connect('inproc://intake')
         self.readers: list[Any] = []
@@ -227,8 +227,8 @@ def test_the_ventilator_is_told_of_a_client_that_does_not_come_back(hasty: Bench
     assert not hasty.reports.poll(300)
 
 
-def test_the_pulse_says_that_it_is_idle_and_what_was_given_up(bench: Bench) -> None:
-    assert bench.pulse() == {'busy_s': 0.0, 'given_up': 0}
+def test_the_status_says_that_it_is_idle_and_what_was_given_up(bench: Bench) -> None:
+    assert bench.status() == {'busy_s': 0.0, 'given_up': 0}
 
 
 def test_a_stop_leaves_no_answer_behind_that_was_published(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zmq
 
-from bert_serving.server.process.child import Pulse
+from bert_serving.server.process.reports import StatusCallback
 from bert_serving.server.protocol.ring import (
     Drop,
     DroppedPart,
@@ -64,9 +64,9 @@ class Bench:
         except BaseException as error:
             self.crash = error
 
-    def _report_ready(self, facts: dict[str, Any], pulse: Pulse | None = None) -> None:
-        assert pulse is not None
-        self.pulse = pulse
+    def _report_ready(self, payload: dict[str, Any], status: StatusCallback | None = None) -> None:
+        assert status is not None
+        self.status = status
 
     def tell(self, message: RingMessage) -> None:
         self.jobs.send_multipart(encode_ring_message(message))
@@ -348,12 +348,12 @@ def test_to_be_told_of_the_sink_that_there_is_changes_nothing(bench: Bench, enco
     assert {bench.take().header.request.number for _ in range(2)} == {0, 1}
 
 
-def test_the_pulse_says_how_long_a_batch_has_taken_and_what_has_been_computed(
+def test_the_status_says_how_long_a_batch_has_taken_and_what_has_been_computed(
     bench: Bench, encoder: FakeEncoder
 ) -> None:
     bench.put(1, ['a', 'b c'])
     bench.take()
-    idle = bench.pulse()
+    idle = bench.status()
     assert idle['busy_s'] == 0
     assert WorkerTally.from_json(idle['tally']).to_dict()['padding_share'] == pytest.approx(1 / 8)
     encoder.gate.clear()
@@ -361,7 +361,7 @@ def test_the_pulse_says_how_long_a_batch_has_taken_and_what_has_been_computed(
     bench.put(2, ['a'])
     assert encoder.entered.wait(10)
     time.sleep(0.05)
-    assert bench.pulse()['busy_s'] >= 0.05
+    assert bench.status()['busy_s'] >= 0.05
     encoder.gate.set()
 
 
@@ -371,5 +371,5 @@ def test_the_first_batch_of_a_size_may_take_as_long_as_it_takes(bench: Bench, en
     bench.put(1, ['a'])
     assert encoder.entered.wait(10)
     time.sleep(0.05)
-    assert bench.pulse()['busy_s'] == 0
+    assert bench.status()['busy_s'] == 0
     encoder.gate.set()

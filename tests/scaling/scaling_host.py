@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bert_serving.server.benchmark import host
-from bert_serving.server.process.child import Instructions, ReportReady
+from bert_serving.server.process.reports import ChildConfig, ReportReady
 from support.serving import FakeServer
 
 
@@ -11,5 +11,5 @@ class ScalingServer(FakeServer):
     worker_module = 'scaling.scaling_worker'
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    host.main(instructions, report_ready, ScalingServer)
+def main(config: ChildConfig, report_ready: ReportReady) -> None:
+    host.main(config, report_ready, ScalingServer)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_serving.server.options.settings import Settings
-from bert_serving.server.process.child import Instructions, ReportReady
+from bert_serving.server.process.reports import ChildConfig, ReportReady
 from bert_serving.server.worker import worker
 
 SECONDS, FLOATS = 'SCALING_SECONDS', 'SCALING_FLOATS'
@@ -43,9 +43,9 @@ class Clock:
         return np.zeros((len(input_ids), self.floats), np.float32)
 
 
-def load_clock(instructions: Instructions, settings: Settings) -> Clock:
+def load_clock(config: ChildConfig, settings: Settings) -> Clock:
     return Clock(float(os.environ[SECONDS]), int(os.environ[FLOATS]))
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    worker.main(instructions, report_ready, load_clock)
+def main(config: ChildConfig, report_ready: ReportReady) -> None:
+    worker.main(config, report_ready, load_clock)

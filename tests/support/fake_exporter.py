@@ -10,14 +10,14 @@ import os
 import time
 from pathlib import Path
 
-from bert_serving.server.process.child import Instructions, Reporter
+from bert_serving.server.process.reports import ChildConfig, Reporter
 
 BYTES, STEPS = 1_280_000_000, 20
 
 
-def main(instructions: Instructions, report_ready: Reporter) -> None:
+def main(config: ChildConfig, report_ready: Reporter) -> None:
     seconds = float(os.environ.get('FAKE_EXPORTER_SECONDS', '0'))
-    unfinished = Path('%s.%d.part' % (instructions['path'], os.getpid()))
+    unfinished = Path('%s.%d.part' % (config['path'], os.getpid()))
     unfinished.touch()
     for step in range(1, STEPS + 1) if seconds else ():
         time.sleep(seconds / STEPS)

@@ -23,7 +23,7 @@ from typing import NoReturn
 import numpy as np
 
 from bert_serving.server.options.settings import Settings
-from bert_serving.server.process.child import Instructions, ReportReady
+from bert_serving.server.process.reports import ChildConfig, ReportReady
 from bert_serving.server.worker import worker
 from bert_serving.server.worker.wordpiece import load_vocab
 from support.fake_encoder import FakeEncoder, SpellboundEncoder
@@ -57,8 +57,8 @@ def _be_killed_for_memory(rows: int) -> None:
 SPELLS = {'kill': _kill, 'stuck': _hang, 'huge': _take_memory, 'heavy': _be_killed_for_memory}
 
 
-def load_fake(instructions: Instructions, settings: Settings) -> FakeEncoder:
-    number = str(instructions['worker'])
+def load_fake(config: ChildConfig, settings: Settings) -> FakeEncoder:
+    number = str(config['worker'])
     time.sleep(float(os.environ.get('FAKE_WORKER_LOADS_SECONDS', '0')))
     if os.environ.get('FAKE_WORKER_DIES_AT_START') == number:
         raise RuntimeError('no such device')
@@ -66,7 +66,7 @@ def load_fake(instructions: Instructions, settings: Settings) -> FakeEncoder:
         os.environ.get('FAKE_WORKER_BROKEN_BY', '')
     ):
         _kill(0)
-    vocab = load_vocab(instructions['vocab'])
+    vocab = load_vocab(config['vocab'])
     spells = {vocab[word]: spell for word, spell in SPELLS.items() if word in vocab}
     encoder = SpellboundEncoder(spells, seconds=float(os.environ.get('FAKE_WORKER_SECONDS', '0')))
     gate = os.environ.get('FAKE_WORKER_GATE')
@@ -100,5 +100,5 @@ def _crash(*_arrays: object) -> NoReturn:
     raise KeyboardInterrupt('the compute thread is ended by this')
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    worker.main(instructions, report_ready, load_fake)
+def main(config: ChildConfig, report_ready: ReportReady) -> None:
+    worker.main(config, report_ready, load_fake)

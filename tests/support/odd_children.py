@@ -7,13 +7,14 @@ import signal
 import time
 
 from bert_serving.server.errors import ModelError
-from bert_serving.server.process.child import Child, Instructions, Reporter
+from bert_serving.server.process.child import Child
+from bert_serving.server.process.reports import ChildConfig, Reporter
 
 
-def main(instructions: Instructions, report_ready: Reporter) -> None:
-    match instructions['what']:
+def main(config: ChildConfig, report_ready: Reporter) -> None:
+    match config['what']:
         case 'work':
-            report_ready({'number': instructions['number'] + 1})
+            report_ready({'number': config['number'] + 1})
         case 'read a lot':
             for done in range(1001):
                 report_ready.progress('read', done, 1000)
@@ -36,18 +37,18 @@ def main(instructions: Instructions, report_ready: Reporter) -> None:
             report_ready({})
             os.kill(os.getpid(), signal.SIGSTOP)
         case 'be busy':
-            report_ready({}, lambda: {'busy_s': instructions['busy_s']})
+            report_ready({}, lambda: {'busy_s': config['busy_s']})
             time.sleep(60)
         case 'die when told':
             report_ready({'pid': os.getpid()})
-            while not os.path.exists(instructions['path']):
+            while not os.path.exists(config['path']):
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def be_a_parent(leftover: str) -> None:
     """Start a child that sleeps, print its pid and wait to be killed."""
-    about = {'context': 'ODD', 'verbose': False, 'leftovers': [leftover], 'what': 'sleep'}
+    about = {'context': 'ODD', 'verbose': False, 'temp_dirs': [leftover], 'what': 'sleep'}
     child = Child('support.odd_children', 'ODD', about)
     child.start()
     child.read_reports()

@@ -12,28 +12,20 @@ from pathlib import Path
 import pytest
 
 from bert_serving.server.console.progress import Progress
-from bert_serving.server.process.child import (
-    EXIT_CRASHED,
-    EXIT_ORPHANED,
-    Beat,
-    Child,
-    Exited,
-    Failed,
-    Ready,
-    Report,
-    describe_exit,
-)
+from bert_serving.server.process.child import Child, describe_exit
+from bert_serving.server.process.child_main import EXIT_CRASHED, EXIT_ORPHANED
+from bert_serving.server.process.reports import ChildReport, Exited, Failed, Heartbeat, Ready
 from bert_serving.server.process.states import ChildState
 
 
-def make_child(what: str, **instructions: object) -> Child:
-    about = {'context': 'ODD', 'verbose': False, 'leftovers': [], 'what': what, **instructions}
+def make_child(what: str, **config: object) -> Child:
+    about = {'context': 'ODD', 'verbose': False, 'temp_dirs': [], 'what': what, **config}
     return Child('support.odd_children', 'ODD', about)
 
 
-def run_to_end(child: Child) -> list[Report]:
+def run_to_end(child: Child) -> list[ChildReport]:
     child.start()
-    reports: list[Report] = []
+    reports: list[ChildReport] = []
     while not reports or not isinstance(reports[-1], Exited):
         reports += child.read_reports()
     assert child.state is ChildState.GONE
@@ -63,7 +55,7 @@ def test_any_other_exception_is_reported_in_a_line_and_logged_in_full(capfd: pyt
 
 
 def test_a_module_that_is_not_there_is_an_exit_and_no_hang() -> None:
-    child = Child('no_such_module', 'ODD', {'context': 'ODD', 'verbose': False, 'leftovers': []})
+    child = Child('no_such_module', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': []})
     (exited,) = run_to_end(child)
     assert isinstance(exited, Exited)
     assert exited.code == 1
@@ -73,32 +65,34 @@ def test_a_child_that_is_killed_on_purpose_is_expected_to_go() -> None:
     child = make_child('sleep')
     child.start()
     assert child.read_reports() == [Ready({})]
-    child.kill()
+    child.kill(expected=True)
     assert child.read_reports() == [Exited(-9, 'ODD was killed by SIGKILL! Perhaps out of memory?', expected=True)]
-    child.kill()
+    child.kill(expected=True)
 
 
-def test_a_child_that_is_killed_because_it_is_stuck_has_not_been_dismissed() -> None:
+def test_a_child_that_is_killed_because_it_is_stuck_is_not_expected_to_go() -> None:
     child = make_child('sleep')
     child.start()
     child.read_reports()
-    child.destroy()
+    child.kill(expected=False)
     (exited,) = child.read_reports()
     assert isinstance(exited, Exited)
     assert (exited.code, exited.expected) == (-9, False)
-    child.destroy()
+    child.kill(expected=False)
 
 
 @pytest.mark.parametrize(
-    ('what', 'facts'), [({'what': 'be busy', 'busy_s': 7}, {'busy_s': 7}), ({'what': 'never ready'}, {})]
+    ('what', 'payload'), [({'what': 'be busy', 'busy_s': 7}, {'busy_s': 7}), ({'what': 'never ready'}, {})]
 )
-def test_a_child_says_that_it_is_alive_and_how_its_work_goes(what: dict[str, object], facts: dict[str, object]) -> None:
+def test_a_child_says_that_it_is_alive_and_how_its_work_goes(
+    what: dict[str, object], payload: dict[str, object]
+) -> None:
     child = make_child(**what)  # type: ignore[arg-type]
     child.start()
     reports = child.read_reports()
-    while not isinstance(reports[-1], Beat):
+    while not isinstance(reports[-1], Heartbeat):
         reports += child.read_reports()
-    assert reports[-1] == Beat(facts)
+    assert reports[-1] == Heartbeat(payload)
     child.kill_and_reap(10)
 
 
@@ -133,7 +127,7 @@ def test_a_child_leaves_signals_to_its_parent(number: int) -> None:
     assert child.pid is not None
     os.kill(child.pid, number)
     time.sleep(0.2)
-    child.kill()
+    child.kill(expected=True)
     (exited,) = child.read_reports()
     assert isinstance(exited, Exited)
     assert exited.code == -signal.SIGKILL

@@ -42,7 +42,7 @@ class Bench:
 
     def spawn(self) -> Child:
         what = self.whats.pop(0) if len(self.whats) > 1 else self.whats[0]
-        return Child('support.odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'leftovers': [], **what})
+        return Child('support.odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': [], **what})
 
     def supervise(self, *whats: dict[str, Any]) -> None:
         self.whats = list(whats)
@@ -154,11 +154,13 @@ def test_a_child_that_can_not_be_killed_is_replaced_and_no_longer_watched(
     strict.supervise({'what': 'be busy', 'busy_s': 2.5}, SLEEP)
     stuck = strict.slot.child
     assert stuck is not None
-    monkeypatch.setattr(stuck, 'destroy', lambda: None)  # a driver that hangs keeps the process from ending
-    strict.run_until(lambda: len(strict.ready) == 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(stuck, 'kill', lambda expected: None)  # a driver that hangs keeps the process from ending
+        strict.run_until(lambda: len(strict.ready) == 2)
     assert [how for how, _ in strict.lost] == ['ODD was busy with one piece of work for 2 s but could not be killed']
     assert strict.supervisor.num_process == 1
     assert strict.supervisor.are_alive([stuck])
+    stuck.kill_and_reap(10)
 
 
 def test_a_child_that_never_becomes_ready_is_given_up_after_so_many_starts_with_its_last_words(bench: Bench) -> None:
@@ -201,6 +203,22 @@ def test_a_child_that_is_not_yet_ready_when_its_slot_is_released_is_killed(bench
     children = bench.supervisor.release([bench.slot])
     bench.run_until(lambda: not bench.supervisor.are_alive(children))
     assert bench.lost == []
+
+
+def test_a_child_that_can_not_be_killed_is_no_loss_to_a_slot_that_was_released(
+    strict: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, 'KILL_TIMEOUT_S', 0.1)
+    strict.supervise({'what': 'be busy', 'busy_s': 2.5})
+    stuck = strict.slot.child
+    assert stuck is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(stuck, 'kill', lambda expected: None)
+        strict.run_until(lambda: bool(strict.heartbeats))
+        strict.supervisor.release([strict.slot])
+        strict.run_until(lambda: strict.supervisor.num_process == 0)
+    assert strict.lost == []
+    stuck.kill_and_reap(10)
 
 
 def test_a_child_that_is_run_to_its_end_gives_what_it_found_or_says_why_not(bench: Bench) -> None:

@@ -16,7 +16,8 @@ from ..errors import ServingError, StartError
 from ..options.settings import Settings
 from ..parent.server import BertServer
 from ..parent.terminate import terminate
-from ..process.child import Beat, Child, Exited, Failed, Instructions, Ready, Report, ReportReady
+from ..process.child import Child
+from ..process.reports import ChildConfig, ChildReport, Exited, Failed, Heartbeat, Ready, ReportReady
 from ..process.states import ChildState
 from .load import Address
 
@@ -33,14 +34,14 @@ class Host:
     """A running server. A context manager: ready on entry, gone on exit."""
 
     def __init__(
-        self, settings: Settings, log: str, ready_within_s: float, leftovers: Sequence[str] = (), module: str = __name__
+        self, settings: Settings, log: str, ready_within_s: float, temp_dirs: Sequence[str] = (), module: str = __name__
     ) -> None:
-        """`log` is the file to which its log is appended, `leftovers` the folders that it removes if we die.
+        """`log` is the file to which its log is appended, `temp_dirs` the folders that it removes if we die.
 
         `module` is what the process runs: the seam at which a test puts another server.
         """
         self._child = Child(module, 'SERVER', {
-            'context': 'SERVER', 'verbose': settings.verbose, 'leftovers': list(leftovers),
+            'context': 'SERVER', 'verbose': settings.verbose, 'temp_dirs': list(temp_dirs),
             'settings': settings.to_dict(), 'log': os.path.abspath(log),
         })  # fmt: skip
         self._ready_within_s = ready_within_s
@@ -71,8 +72,8 @@ class Host:
 
     def _wait_until_ready(self) -> Address:
         match self._wait_for_report(self._ready_within_s):
-            case Ready(facts):
-                return Address('localhost', facts['port'], facts['port_out'])
+            case Ready(payload):
+                return Address('localhost', payload['port'], payload['port_out'])
             case Failed(message):
                 raise StartError('the server did not start: %s' % message)
             case Exited(_, how):
@@ -80,17 +81,17 @@ class Host:
             case _:
                 raise StartError('the server was not ready within %g s' % self._ready_within_s)
 
-    def _wait_for_report(self, within_s: float) -> Report | None:
+    def _wait_for_report(self, within_s: float) -> ChildReport | None:
         """The first report that is no heartbeat, or None if none comes in time."""
         deadline = time.monotonic() + within_s
         while select.select([self._child], [], [], max(0, deadline - time.monotonic()))[0]:
             for report in self._child.read_reports():
-                if not isinstance(report, Beat):
+                if not isinstance(report, Heartbeat):
                     return report
         return None
 
     def _stop(self) -> None:
-        self._child.dismiss()
+        self._child.expect_exit()
         try:
             terminate(self.address.host, self.address.port, TERMINATE_TIMEOUT_MS)
         except ServingError:  # it is gone already, or does not listen any more
@@ -100,14 +101,14 @@ class Host:
 
     def _interrupt(self) -> None:
         """End it by a signal that it can clear up after: one that is killed leaves the folders it has just made."""
-        self._child.interrupt()
+        self._child.terminate()
         self._kill(after_s=INTERRUPT_S)
 
     def _kill(self, after_s: float = 0) -> None:
         """Wait until the process is gone; end it if it takes longer than `after_s`."""
         deadline = time.monotonic() + after_s
         if not self._read_to_the_end(deadline):
-            self._child.kill()
+            self._child.kill(expected=True)
             self._read_to_the_end(time.monotonic() + self._stop_within_s)
 
     def _read_to_the_end(self, deadline: float) -> bool:
@@ -117,11 +118,11 @@ class Host:
         return True
 
 
-def main(instructions: Instructions, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
-    """Be a server with the settings of `instructions` until somebody terminates it, and log to its `log`."""
-    server = server_class(Settings.from_dict(instructions['settings']))
+def main(config: ChildConfig, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
+    """Be a server with the settings of `config` until somebody terminates it, and log to its `log`."""
+    server = server_class(Settings.from_dict(config['settings']))
     signal.signal(signal.SIGTERM, lambda *_: server.request_stop())  # see `Host._interrupt`
-    log = os.open(instructions['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(config['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)
     os.close(log)
     with server:

@@ -54,7 +54,7 @@ def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> i
         StartError: the server of `-against` does not answer.
     """
     other = parse_address(args.against) if args.against else None
-    with _served_model(args) as (settings, leftovers):
+    with _served_model(args) as (settings, temp_dirs):
         model = find_model(
             settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name
         )  # fmt: skip
@@ -67,7 +67,7 @@ def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> i
             os.remove(log)
 
         def start(options: Options) -> Host:
-            return Host(replace(settings, **options), log, args.wait_till_ready, leftovers, host_module)
+            return Host(replace(settings, **options), log, args.wait_till_ready, temp_dirs, host_module)
 
         vocabulary = read_vocabulary(args.client_vocab_file) if args.client_vocab_file else WORDS
         measurement = Measurement(start, other, vocabulary, args.num_repeat)

@@ -13,18 +13,18 @@ from ..console.logs import timed
 from ..model.config import resolve_layers
 from ..model.folder import Model
 from ..options.settings import Settings
-from ..process.child import Instructions, Reporter
+from ..process.reports import ChildConfig, Reporter
 
 logger = logging.getLogger(__name__)
 
 
-def main(instructions: Instructions, report_ready: Reporter) -> None:
-    """Export the graph that `settings` and `model` of the instructions ask for to `path`."""
+def main(config: ChildConfig, report_ready: Reporter) -> None:
+    """Export the graph that `settings` and `model` of the config ask for to `path`."""
     with timed(logger, 'load TensorFlow'):
         from .export import GraphSpec, export  # seconds, and only here
 
-    settings = Settings.from_dict(instructions['settings'])
-    model = Model.from_json(instructions['model'])
+    settings = Settings.from_dict(config['settings'])
+    model = Model.from_json(config['model'])
     pooler = settings.pooling_strategy.uses_pooler
     spec = GraphSpec(
         model=model,
@@ -34,10 +34,10 @@ def main(instructions: Instructions, report_ready: Reporter) -> None:
         num_labels=settings.num_labels,
         fp16=settings.fp16,
         bf16=settings.bf16,
-        on_gpu=instructions['on_gpu'],
-        on_cpu=not instructions['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
+        on_gpu=config['on_gpu'],
+        on_cpu=not config['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
     )
-    info = export(spec, instructions['path'], on_progress=report_ready.progress)
+    info = export(spec, config['path'], on_progress=report_ready.progress)
     report_ready({'bytes': info.bytes})
 
 

@@ -16,7 +16,7 @@ from prometheus_client import disable_created_metrics
 from ..console.logs import ROOT
 from ..errors import UsageError
 from ..options.settings import Settings
-from ..process.child import Instructions, ReportReady
+from ..process.reports import ChildConfig, ReportReady
 from .admission import make_key_check
 from .app import create_app
 from .backend import ServerBackend
@@ -27,15 +27,15 @@ from .frontend import Frontend
 logger = logging.getLogger(__name__)
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
+def main(config: ChildConfig, report_ready: ReportReady) -> None:
     """Be the proxy of the server that started this.
 
-    `instructions` has its `settings`, `ip`, `port`, `port_out`, and `http_port`, which is the one of the settings, or, if
+    `config` has its `settings`, `ip`, `port`, `port_out`, and `http_port`, which is the one of the settings, or, if
     that is 0 and this is not the first proxy, the one that the first has found.
     """
-    settings = Settings.from_dict(instructions['settings'])
+    settings = Settings.from_dict(config['settings'])
     serve(
-        settings, instructions['ip'], instructions['port'], instructions['port_out'], instructions['http_port'],
+        settings, config['ip'], config['port'], config['port_out'], config['http_port'],
         lambda frontend: report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()}),
     )  # fmt: skip
 

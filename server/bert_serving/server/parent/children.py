@@ -1,4 +1,4 @@
-"""What each child of a server is given: its instructions, as its `main` reads them, and its environment."""
+"""What each child of a server is given: its config, as its `main` reads it, and its environment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .plan import Plan
 class ChildMaker:
     """Makes the children of one server; none of them is started here."""
 
-    def __init__(self, plan: Plan, endpoints: Endpoints, leftovers: Sequence[str]) -> None:
-        """`leftovers` are the folders that a child removes when its parent has been killed."""
+    def __init__(self, plan: Plan, endpoints: Endpoints, temp_dirs: Sequence[str]) -> None:
+        """`temp_dirs` are the folders that a child removes when its parent has been killed."""
         self._plan = plan
         self._endpoints = endpoints
-        self._leftovers = list(leftovers)
+        self._temp_dirs = list(temp_dirs)
 
     def exporter(self, module: str, path: str) -> Child:
         """The one that writes the graph to `path`."""
@@ -68,12 +68,12 @@ class ChildMaker:
         })  # fmt: skip
 
     def _make(
-        self, module: str, context: str, instructions: dict[str, Any], environment: dict[str, str] | None = None
+        self, module: str, context: str, config: dict[str, Any], environment: dict[str, str] | None = None
     ) -> Child:
         verbose = self._plan.settings.verbose
-        about = {'context': context, 'verbose': verbose, 'leftovers': self._leftovers}
+        about = {'context': context, 'verbose': verbose, 'temp_dirs': self._temp_dirs}
         chatter = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
-        return Child(module, context, {**about, **instructions}, {**chatter, **(environment or {})})
+        return Child(module, context, {**about, **config}, {**chatter, **(environment or {})})
 
 
 def _memory_bytes() -> int:

@@ -218,15 +218,15 @@ class BertServer(threading.Thread):
         """The folders of this server, made before anything else and removed after everything else."""
         with contextlib.ExitStack() as stack:
             sockets = stack.enter_context(socket_folder())
-            leftovers = [sockets]
+            temp_dirs = [sockets]
             graphs = self.settings.graph_tmp_dir
             if graphs is None:
                 graphs = stack.enter_context(temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
-                leftovers.append(graphs)
+                temp_dirs.append(graphs)
             self._graph = os.path.join(graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
             stack.callback(remove_unfinished, self._graph)
             self._endpoints = Endpoints(sockets)
-            self._child_maker = ChildMaker(self._plan, self._endpoints, leftovers)
+            self._child_maker = ChildMaker(self._plan, self._endpoints, temp_dirs)
             yield
 
     def _start_and_serve(self) -> None:
@@ -291,7 +291,7 @@ class BertServer(threading.Thread):
         """Let the proxy answer what it has taken in; it refuses what comes, and the ventilator not yet."""
         children = self._supervisor.release([] if self._http is None else [self._http])
         for child in children:
-            child.interrupt()
+            child.terminate()
         self._run_while(lambda: self._supervisor.are_alive(children), deadline - time.monotonic())
         self._supervisor.kill(children)
 

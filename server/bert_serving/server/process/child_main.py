@@ -1,14 +1,118 @@
-"""What a child runs: `python -m bert_serving.server.process.child_main MODULE`, where MODULE has a `main` for `run_child`.
+"""The child's side of a child process: `python -m bert_serving.server.process.child_main MODULE` runs MODULE's `main`.
 
-A module of its own, so that MODULE is imported under its real name, and not as `__main__`.
+The child reads its config from standard input, reports to its parent as long as it runs, and exits when its parent dies.
+A thread reports every second that the child is alive, and how its work goes. So the parent notices a child that is
+stopped or hangs without asking the other processes, which may be the ones at fault (docs/adr/0011).
+
+Nothing imports this module in the child, where its name is `__main__`; MODULE needs `reports.py` alone.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
+import logging
+import os
+import shutil
+import signal
 import sys
+import threading
+import time
+from contextlib import suppress
+from typing import NoReturn
 
-from .child import run_child
+from ..console import logs
+from ..console.progress import Progress
+from ..errors import ServingError
+from .reports import ChildMain, Failed, Heartbeat, Payload, Ready, SentReport, StatusCallback, encode_report
+
+logger = logging.getLogger('bert_serving.server.process.child_main')
+
+EXIT_CRASHED = 70
+"""The exit code after an exception that nobody expected (EX_SOFTWARE)."""
+
+EXIT_ORPHANED = 71
+"""The exit code of a child whose parent has died."""
+
+HEARTBEAT_INTERVAL_S = 1.0
+"""How often a child reports that it is alive."""
+
+PROGRESS_INTERVAL_S = 0.05
+"""How often a child reports its progress at most; the beginning and the end of a stage are always reported."""
+
+
+def run_child(main: ChildMain) -> NoReturn:
+    """Read the config, watch the parent, run `main(config, reporter)`, and exit.
+
+    A `ServingError` that `main` raises is reported with its message and exit code; any other exception is logged with its
+    traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with open(0, 'rb', buffering=0, closefd=False) as stdin:
+        config = json.loads(stdin.readline())
+    logs.set_up(config['context'], config['verbose'])
+    reporter = _PipeReporter(config.pop('report_to'))
+    temp_dirs = config.pop('temp_dirs')
+    threading.Thread(target=_hold_lifeline, args=(temp_dirs,), name='lifeline', daemon=True).start()
+    threading.Thread(target=reporter.send_heartbeats, name='heartbeat', daemon=True).start()
+    try:
+        main(config, reporter)
+    except ServingError as error:
+        reporter.send(Failed(str(error), error.exit_code))
+        _exit(error.exit_code)
+    except BaseException as error:
+        logger.exception('ended by an exception')
+        reporter.send(Failed('%s: %s' % (type(error).__name__, error), exit_code=1))
+        _exit(EXIT_CRASHED)
+    _exit(0)
+
+
+class _PipeReporter:
+    """The child's end of the report pipe; any thread may use it."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._status: StatusCallback = dict
+        self._writing = threading.Lock()
+        self._last_progress = -PROGRESS_INTERVAL_S
+
+    def send(self, report: SentReport) -> None:
+        with self._writing, suppress(BrokenPipeError):
+            os.write(self._pipe, encode_report(report))
+
+    def __call__(self, payload: Payload, status: StatusCallback | None = None) -> None:
+        if status is not None:
+            self._status = status
+        self.send(Ready(payload))
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last_progress >= PROGRESS_INTERVAL_S or done == total or not done:
+            self._last_progress = now
+            self.send(Progress(stage, done, total))
+
+    def send_heartbeats(self) -> NoReturn:
+        while True:
+            time.sleep(HEARTBEAT_INTERVAL_S)
+            self.send(Heartbeat(self._status()))
+
+
+def _hold_lifeline(temp_dirs: list[str]) -> None:
+    """Wait until the parent dies, remove the folders that it can no longer remove, and exit."""
+    while os.read(0, 1024):
+        pass
+    for folder in temp_dirs:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(EXIT_ORPHANED)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit without the interpreter's cleanup, in which TensorFlow's threads may hang or crash."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
+
 
 if __name__ == '__main__':
     run_child(importlib.import_module(sys.argv[1]).main)

@@ -22,7 +22,8 @@ from ..console.formatting import format_duration
 from ..console.progress import Progress, ProgressDisplay
 from ..errors import ServingError, StartError
 from ..transport import Reactor
-from .child import Beat, Child, Exited, Failed, Ready
+from .child import Child
+from .reports import Exited, Failed, Heartbeat, Payload, Ready
 from .restarts import Restarts
 from .states import ChildState, SlotEvent, SlotState, advance_slot
 
@@ -43,8 +44,6 @@ SUSPENSION_S = 2.0
 
 KILL_TIMEOUT_S = 5.0
 """How long a killed process may take to disappear before it is left to the operating system."""
-
-Payload = dict[str, Any]
 
 
 class ChildFailed(StartError):
@@ -214,7 +213,7 @@ class Supervisor:
                 case Ready(payload):
                     watched.was_ready = True
                     callbacks.on_ready(payload)
-                case Beat(payload):
+                case Heartbeat(payload):
                     callbacks.on_heartbeat(payload)
                     self._check_busy_time(watched, payload.get('busy_s', 0.0), gap_s)
                 case Progress():
@@ -318,14 +317,15 @@ class Supervisor:
         """Kill a child that has not been told to stop; its exit is reported as a loss."""
         if watched.child.state in (ChildState.STARTING, ChildState.READY) and watched.kill_reason is None:
             watched.kill_reason = KillReason(cause, seconds, killed_at=time.monotonic())
-            watched.child.destroy()
+            watched.child.kill(expected=False)
 
     def _give_up_killing(self, watched: _Watched, reason: KillReason) -> None:
         """Count a process as lost that does not end when killed, because a driver hangs, say."""
         child = watched.child
         self._forget(watched, child.fileno())
         self._unkillable.append(child)
-        watched.callbacks.on_exit('%s but could not be killed' % reason.describe(child.name), None)
+        if child.state is not ChildState.STOPPING:
+            watched.callbacks.on_exit('%s but could not be killed' % reason.describe(child.name), None)
 
     # The end ---------------------------------------------------------------------------------------------------------
 
@@ -346,15 +346,15 @@ class Supervisor:
                 children.append(slot.child)
         for child in children:
             if child.state is ChildState.STARTING:
-                child.kill()
+                child.kill(expected=True)
             elif child.state is ChildState.READY:
-                child.dismiss()
+                child.expect_exit()
         return children
 
     def kill(self, children: Iterable[Child]) -> None:
         """Kill `children`; they are reaped in the next rounds of the reactor."""
         for child in children:
-            child.kill()
+            child.kill(expected=True)
 
     def kill_all(self) -> None:
         """Kill and reap every child, without reading its last reports."""

@@ -19,7 +19,7 @@ from typing import Any
 import zmq
 
 from ..errors import WireError
-from ..process.child import Instructions, ReportReady
+from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
     Drain,
     Drop,
@@ -94,7 +94,7 @@ class Sink:
             StartError: `port_out` cannot be listened on.
         """
         self._bind(context)
-        report_ready({'port_out': self._port_out}, self._pulse)
+        report_ready({'port_out': self._port_out}, self._status)
         reactor = Reactor()
         reactor.add(self._clients, self._on_subscriptions)
         reactor.add(self._intake, self._on_messages)
@@ -110,7 +110,7 @@ class Sink:
                 self._handle(Tick())
         self._close()
 
-    def _pulse(self) -> dict[str, Any]:
+    def _status(self) -> dict[str, Any]:
         """How it does; called by the thread that reports it to the supervisor."""
         since = self._awake_since
         return {'busy_s': 0.0 if since is None else time.monotonic() - since, 'given_up': self._assembler.discarded}
@@ -195,11 +195,11 @@ class Sink:
         return Sent(action.reply)
 
 
-def main(instructions: Instructions, report_ready: ReportReady) -> None:
-    """Be the sink: `instructions` has the arguments of `Sink`; of `limits` only those that are not the default."""
+def main(config: ChildConfig, report_ready: ReportReady) -> None:
+    """Be the sink: `config` has the arguments of `Sink`; of `limits` only those that are not the default."""
     sink = Sink(
-        instructions['intake'], instructions['feedback'], instructions['port_out'], instructions['linger_ms'],
-        SinkLimits(**instructions['limits']),
+        config['intake'], config['feedback'], config['port_out'], config['linger_ms'],
+        SinkLimits(**config['limits']),
     )  # fmt: skip
     context = zmq.Context()
     sink.run(context, report_ready)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..console.logs import timed
 from ..errors import InternalError, RequestError, WireError
 from ..options.settings import Settings
-from ..process.child import Instructions, ReportReady
+from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
     Drop,
     DroppedPart,
@@ -118,7 +118,7 @@ class Worker:
         intake = make_socket(context, zmq.PULL)
         intake.bind(self._intake_endpoint)
         logger.info('ready and listening!')
-        report_ready({}, self._pulse)
+        report_ready({}, self._status)
         compute = threading.Thread(target=self._compute_until_stopped, args=(context,), name='compute')
         compute.start()
         with intake:
@@ -129,7 +129,7 @@ class Worker:
 
     # ---- the intake thread
 
-    def _pulse(self) -> dict[str, Any]:
+    def _status(self) -> dict[str, Any]:
         """The status that each heartbeat carries; called by the thread that reports to the supervisor."""
         computing = 0.0 if self._compiling else self._computing.seconds()
         return {'busy_s': max(self._taking_in.seconds(), computing), 'tally': self._tally.to_json()}
@@ -300,14 +300,14 @@ class Worker:
         return InternalError('worker %d failed on the request: %s: %s' % (self._number, type(error).__name__, error))
 
 
-def load_encoder(instructions: Instructions, settings: Settings) -> Encoder:
+def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
     """Load the exported graph onto this worker's device."""
     with timed(logger, 'load TensorFlow'):
         from ..graph.runtime import load_graph  # takes seconds, so only here
 
-    device: int = instructions['device']
-    encoder = load_graph(instructions['graph'], device=device, threads=instructions['threads'], settings=settings)
-    if device < 0 and not settings.fp16 and instructions['worker'] == 0:
+    device: int = config['device']
+    encoder = load_graph(config['graph'], device=device, threads=config['threads'], settings=settings)
+    if device < 0 and not settings.fp16 and config['worker'] == 0:
         advice = recommendation(read_flags(), settings.bf16)
         if advice is not None:
             logger.info('%s', advice)
@@ -315,32 +315,32 @@ def load_encoder(instructions: Instructions, settings: Settings) -> Encoder:
 
 
 def main(
-    instructions: Instructions,
+    config: ChildConfig,
     report_ready: ReportReady,
-    load_encoder: Callable[[Instructions, Settings], Encoder] = load_encoder,
+    load_encoder: Callable[[ChildConfig, Settings], Encoder] = load_encoder,
 ) -> None:
     """Be a worker: load the vocabulary and the graph, then serve.
 
-    `instructions` come from `parent/children.py`; a test passes a double as `load_encoder`.
+    `config` comes from `parent/children.py`; a test passes a double as `load_encoder`.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    settings = Settings.from_dict(instructions['settings'])
-    device: int = instructions['device']
-    logger.info('use device %s, load graph from %s', 'cpu' if device < 0 else 'gpu: %d' % device, instructions['graph'])
-    max_position_embeddings: int = instructions['max_position_embeddings']
+    settings = Settings.from_dict(config['settings'])
+    device: int = config['device']
+    logger.info('use device %s, load graph from %s', 'cpu' if device < 0 else 'gpu: %d' % device, config['graph'])
+    max_position_embeddings: int = config['max_position_embeddings']
     fixed = settings.fixed_embed_length and settings.max_seq_len is None
     worker = Worker(
-        number=instructions['worker'],
-        intake=instructions['intake'],
-        sink=instructions['sink'],
+        number=config['worker'],
+        intake=config['intake'],
+        sink=config['sink'],
         rows=RowEncoder(
-            WordPiece(load_vocab(instructions['vocab']), lower_case=instructions['lower_case']),
+            WordPiece(load_vocab(config['vocab']), lower_case=config['lower_case']),
             max_seq_len=settings.max_seq_len,
             max_position_embeddings=max_position_embeddings,
             mask_cls_sep=settings.mask_cls_sep,
             no_special_token=settings.no_special_token,
         ),
-        encoder=load_encoder(instructions, settings),
+        encoder=load_encoder(config, settings),
         limits=batch_limits(settings, device),
         show_tokens=settings.show_tokens_to_client,
         embed_length=max_position_embeddings if fixed else None,

@@ -1,0 +1,114 @@
+"""Messages between the parent and a child process, and the interface of a child's `main`.
+
+The parent writes one line of JSON to the child's standard input: its config. The child writes one line of JSON for each
+report to a second pipe. The module holds no process and no pipe: `child.py` is the parent's end, `child_main.py` the
+child's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from ..console.progress import Progress
+
+Payload = dict[str, Any]
+"""What a child has to say beyond the kind of its report; anything that JSON can carry."""
+
+ChildConfig = dict[str, Any]
+"""What a child's `main` needs to know; anything that JSON can carry."""
+
+StatusCallback = Callable[[], Payload]
+"""Returns the payload of the next heartbeat: what the child works on, and what it has done. Any thread may call it."""
+
+
+class ReportReady(Protocol):
+    """Called by a child's `main` as soon as the child can do its work."""
+
+    def __call__(self, payload: Payload, status: StatusCallback | None = None) -> None:
+        """Report `payload` to the parent; `status` provides the payload of every heartbeat from now on."""
+        ...
+
+
+class Reporter(ReportReady, Protocol):
+    """A `ReportReady` for a `main` whose work is long: it can report progress, too."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Report that `done` of `total` bytes of a stage are done; a `total` of 0 is not known."""
+        ...
+
+
+ChildMain = Callable[[ChildConfig, Reporter], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The child can do its work."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The child is alive; `payload` is that of its status callback, {} while it has none."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The child cannot do its work; `message` says why, on one line or two, and `exit_code` what kind of error it is."""
+
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The child has exited and is reaped; no other report follows.
+
+    `code` is that of `subprocess`, negative for a signal; `how` describes it; `expected` is whether the child had been
+    told to stop.
+    """
+
+    code: int
+    how: str
+    expected: bool
+
+
+SentReport = Ready | Heartbeat | Progress | Failed
+"""A report that the child itself writes to the pipe."""
+
+ChildReport = SentReport | Exited
+"""A report as the parent reads it."""
+
+
+def encode_report(report: SentReport) -> bytes:
+    """Return `report` as a line of JSON."""
+    message: dict[str, Any]
+    match report:
+        case Ready(payload):
+            message = {'ready': payload}
+        case Heartbeat(payload):
+            message = {'heartbeat': payload}
+        case Progress(stage, done, total):
+            message = {'progress': [stage, done, total]}
+        case Failed(text, exit_code):
+            message = {'failed': text, 'exit_code': exit_code}
+        case _:
+            assert_never(report)
+    return json.dumps(message).encode() + b'\n'
+
+
+def decode_report(line: bytes) -> SentReport:
+    """Return the report of a line that `encode_report` made, with or without its line break."""
+    message = json.loads(line)
+    if 'ready' in message:
+        return Ready(message['ready'])
+    if 'heartbeat' in message:
+        return Heartbeat(message['heartbeat'])
+    if 'progress' in message:
+        return Progress(*message['progress'])
+    return Failed(message['failed'], message['exit_code'])
