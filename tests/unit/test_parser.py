@@ -43,14 +43,14 @@ def test_a_help_is_told_in_a_form_of_its_own_on_every_python(monkeypatch: pytest
     lines = help_of(get_args_parser, 80, monkeypatch).splitlines()
     assert lines[0] == 'usage: bert-serving-start [options]'
     assert lines[4:7] == [
-        'Model: which model is served; without any of them, the embedded default',
-        "  -model_dir DIR            folder of the pre-trained model: of Google's layout",
-        '                            (bert_config.json, bert_model.ckpt.*, vocab.txt) or',
+        'Model: the model to serve; without these options, the embedded default model',
+        '  -model_dir DIR            folder of the pre-trained model, in the layout of',
+        '                            Google (bert_config.json, bert_model.ckpt.*,',
     ]
     at = lines.index('  -port, -port_in, -port_data PORT')
     assert lines[at + 1 : at + 3] == [
-        '                            port on which requests come in; 0 for any free one',
-        '                            (default: 5555)',
+        '                            port for requests; 0 picks a free one (default:',
+        '                            5555)',
     ]
 
 
@@ -62,16 +62,15 @@ def test_a_help_has_every_option_with_its_default_in_the_group_of_its_subject(mo
     assert [title for title in paragraphs if title in GROUPS] == list(GROUPS), 'in this order'
     for name in ('-verbose', '-h, -help, --help', '-version, --version'):
         assert name in paragraphs[OTHER]
-    assert (
-        '-num_worker N number of workers, each a process with a model of its own (default: 1)' in paragraphs['Serving']
-    )
+    num_worker = '-num_worker N number of worker processes, each with its own copy of the model (default: 1)'
+    assert num_worker in paragraphs['Serving']
     assert '-pooling_layer LAYER ...' in paragraphs['BERT parameters']
     assert 'options' not in paragraphs
 
 
 def test_a_help_ends_with_the_environment_examples_and_where_to_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_of(get_args_parser, 80, monkeypatch)
-    assert '-model_dir as BERT_SERVING_MODEL_DIR' in ' '.join(text.split())
+    assert 'such as BERT_SERVING_MODEL_DIR for -model_dir' in ' '.join(text.split())
     assert '\nExamples:\n  bert-serving-start -cpu\n' in text
     assert text.rstrip().splitlines()[-1].startswith('Documentation: ')
 
@@ -94,7 +93,7 @@ def test_every_example_is_a_command_line_that_is_understood(make_parser: MakePar
 def test_what_must_be_given_is_in_the_usage_and_no_default_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_of(get_shutdown_parser, 80, monkeypatch)
     assert text.startswith('usage: bert-serving-terminate -port PORT [options]\n')
-    assert 'port on which it takes requests (required)' in text
+    assert 'request port of the server (required)' in text
     assert text.count('default: localhost') == 1
     assert 'Environment' not in text, 'its options are not there'
 

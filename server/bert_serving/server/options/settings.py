@@ -1,14 +1,14 @@
-"""The one table of options: the parsers, the environment, the status and the documentation all come from it.
+"""The one table of options, from which the parsers, the environment variables, the status and the documentation come.
 
-`Settings` is a frozen dataclass whose fields are the options; what the command line says about each stands in the
-field's metadata. Read by every process (each child gets the settings of its server as JSON), changed by none.
+`Settings` is a frozen dataclass whose fields are the options; the metadata of each field holds its `Option`. Every
+process reads the settings (a child gets those of its server as JSON), and none changes them.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..console.suggestions import did_you_mean
@@ -26,11 +26,11 @@ DEVICES = 'Devices'
 OTHER = 'Other'
 
 GROUPS = {
-    MODEL: 'which model is served; without any of them, the embedded default',
-    BERT: 'how a text becomes a vector',
+    MODEL: 'the model to serve; without these options, the embedded default model',
+    BERT: 'how the model turns a text into a vector',
     SERVING: 'ports, batches and the queue',
-    HTTP: "the server's second face, for everyone who is not Python; needs the extra [http]",
-    DEVICES: 'what the model runs on',
+    HTTP: 'the HTTP API, for clients in any language; needs the extra [http]',
+    DEVICES: 'where the model runs',
     OTHER: '',
 }
 
@@ -40,15 +40,16 @@ _FALSE = ('', '0', 'false', 'no', 'off')
 
 @dataclass(frozen=True)
 class Option:
-    """What the command line, the environment and the documentation say of one field of `Settings`.
+    """An option as the command line, the environment and the documentation describe it.
 
-    `parse` turns one word of the command line into a value and raises ValueError, with what it expected, for any
-    other. A `flag` takes no word: giving it stores that value.
+    `default` is its value when it is not given. `parse` turns one word of the command line into a value and raises
+    ValueError, which says what it expected, for any other word. A `flag` takes no word: giving it stores that value.
     """
 
     names: tuple[str, ...]
     group: str
     help: str
+    default: Any = None
     parse: Callable[[str], Any] = str
     metavar: str | None = None
     many: bool = False
@@ -64,9 +65,9 @@ class Option:
         return ENVIRONMENT_PREFIX + self.name.upper()
 
     def parse_variable(self, text: str) -> Any:
-        """The value that the environment variable's text stands for; ValueError says what was expected.
+        """Parse the text of the environment variable; ValueError says what was expected.
 
-        A flag is on for 1, true, yes or on; several values are separated by blanks.
+        A flag is on for 1, true, yes or on. Several values are separated by spaces.
         """
         if self.flag is not None:
             if text.strip().lower() in _TRUE:
@@ -80,7 +81,7 @@ class Option:
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A parser of whole numbers from `least` to `most`."""
+    """Make a parser of whole numbers from `least` to `most`."""
     wanted = 'a whole number of at least %d' % least if most is None else 'a number from %d to %d' % (least, most)
 
     def parse(text: str) -> int:
@@ -113,7 +114,7 @@ def fraction(text: str) -> float:
 
 
 def sequence_length(text: str) -> int | None:
-    """`-max_seq_len`: above 3, so that [CLS], [SEP] and a token fit; NONE for the longest of each batch."""
+    """Parse `-max_seq_len`: above 3, so that [CLS], [SEP] and a token fit; NONE for the longest of each batch."""
     if text in ('NONE', 'none', 'None'):
         return None
     try:
@@ -135,146 +136,329 @@ def pooling_strategy(text: str) -> PoolingStrategy:
 _port = whole_number(0, 65535)
 
 
-def _option(default: Any, group: str, help_: str, *names: str, **how: Any) -> Any:
-    """A field of `Settings`; its first name defaults to the field's own."""
-    return field(default=default, metadata={'names': names, 'group': group, 'help': help_, **how})
+def _option(
+    *,
+    default: Any,
+    group: str,
+    help: str,
+    names: tuple[str, ...] = (),
+    parse: Callable[[str], Any] = str,
+    metavar: str,
+    many: bool = False,
+    secret: bool = False,
+) -> Any:
+    """A field of `Settings` whose option takes a value. `names` defaults to the name of the field."""
+    option = Option(names, group, help, default, parse, metavar, many, secret=secret)
+    return field(default=default, metadata={'option': option})
 
 
-def _flag(group: str, help_: str, *names: str, stores: bool = True) -> Any:
-    return _option(not stores, group, help_, *names, flag=stores)
+def _flag(*, group: str, help: str, names: tuple[str, ...] = (), stores: bool = True) -> Any:
+    """A field of `Settings` whose option takes no value: giving it makes the field `stores`."""
+    option = Option(names, group, help, default=not stores, flag=stores)
+    return field(default=not stores, metadata={'option': option})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every option of `bert-serving-start` with its value; the field names are the keys of the server's status."""
+    """The value of every option of `bert-serving-start`; the field names are the keys of the server's status."""
 
     model_dir: str | None = _option(
-        None, MODEL, 'folder of the pre-trained model: of Google\'s layout (bert_config.json, bert_model.ckpt.*, '
-        'vocab.txt) or Hugging Face\'s (config.json, model.safetensors, vocab.txt); without it, the embedded '
-        'default model is served', metavar='DIR')  # fmt: skip
+        default=None,
+        group=MODEL,
+        help='folder of the pre-trained model, in the layout of Google (bert_config.json, bert_model.ckpt.*, vocab.txt) '
+        'or Hugging Face (config.json, model.safetensors, vocab.txt); without it, the embedded default model is served',
+        metavar='DIR',
+    )
     tuned_model_dir: str | None = _option(
-        None, MODEL, 'folder of a fine-tuned checkpoint; the configuration and the vocabulary stay those of '
-        '-model_dir', metavar='DIR')  # fmt: skip
-    ckpt_name: str = _option('bert_model.ckpt', MODEL, "prefix of the checkpoint's files", metavar='NAME')
-    config_name: str = _option('bert_config.json', MODEL, 'file name of the configuration', metavar='NAME')
+        default=None,
+        group=MODEL,
+        help='folder of a fine-tuned checkpoint; the configuration and vocabulary still come from -model_dir',
+        metavar='DIR',
+    )
+    ckpt_name: str = _option(
+        default='bert_model.ckpt',
+        group=MODEL,
+        help='file name prefix of the checkpoint',
+        metavar='NAME',
+    )
+    config_name: str = _option(
+        default='bert_config.json',
+        group=MODEL,
+        help='file name of the configuration',
+        metavar='NAME',
+    )
     graph_tmp_dir: str | None = _option(
-        None, MODEL, 'folder where the frozen graph is written and kept; without it, a temporary file that is removed '
-        'at exit', metavar='DIR')  # fmt: skip
+        default=None,
+        group=MODEL,
+        help='folder in which to write and keep the frozen graph (default: a temporary file, removed at exit)',
+        metavar='DIR',
+    )
 
     max_seq_len: int | None = _option(
-        25, BERT, 'longest sequence in tokens, special tokens included, above 3; what is longer is cut on the right. '
-        'NONE: as long as the longest of each batch', parse=sequence_length, metavar='N')  # fmt: skip
-    do_lower_case: bool = _flag(
-        BERT, 'keep case and accents; for a cased model', 'cased_tokenization', stores=False)  # fmt: skip
-    pooling_layer: Sequence[int] = _option(
-        (-2,), BERT, 'encoder layer(s) that are pooled, negative from the end; several are concatenated on the last '
-        'axis', parse=integer, metavar='LAYER', many=True)  # fmt: skip
-    pooling_strategy: PoolingStrategy = _option(
-        PoolingStrategy.REDUCE_MEAN, BERT, 'how the hidden states of a text become one vector: one of %s'
-        % ', '.join(PoolingStrategy.__members__), parse=pooling_strategy, metavar='STRATEGY')  # fmt: skip
-    mask_cls_sep: bool = _flag(
-        BERT, 'mask [CLS] and [SEP], in the attention as in the pooling; FIRST_TOKEN still answers its token'
+        default=25,
+        group=BERT,
+        help='maximum tokens per sequence, [CLS] and [SEP] included, at least 4; longer sequences are truncated on the '
+        'right. NONE: the length of the longest sequence in each batch',
+        parse=sequence_length,
+        metavar='N',
     )
-    no_special_token: bool = _flag(BERT, 'feed a tokenised single sequence without [CLS] and [SEP]')
-    show_tokens_to_client: bool = _flag(BERT, 'send the tokens along with the vectors to clients that ask for them')
-    no_position_embeddings: bool = _flag(BERT, 'leave the position embeddings out')
+    do_lower_case: bool = _flag(
+        group=BERT,
+        help='keep case and accents, for a cased model',
+        names=('cased_tokenization',),
+        stores=False,
+    )
+    pooling_layer: Sequence[int] = _option(
+        default=(-2,),
+        group=BERT,
+        help='encoder layers to pool, negative numbers counting from the last; several layers are concatenated on the '
+        'last axis',
+        parse=integer,
+        metavar='LAYER',
+        many=True,
+    )
+    pooling_strategy: PoolingStrategy = _option(
+        default=PoolingStrategy.REDUCE_MEAN,
+        group=BERT,
+        help='how to pool the hidden states of a text into one vector: one of %s'
+        % ', '.join(PoolingStrategy.__members__),
+        parse=pooling_strategy,
+        metavar='STRATEGY',
+    )
+    mask_cls_sep: bool = _flag(
+        group=BERT,
+        help='mask [CLS] and [SEP] in attention and pooling; FIRST_TOKEN still returns the state of [CLS]',
+    )
+    no_special_token: bool = _flag(
+        group=BERT,
+        help='do not add [CLS] and [SEP] to a single sequence that the client has tokenized',
+    )
+    show_tokens_to_client: bool = _flag(
+        group=BERT,
+        help='return the tokens along with the vectors to clients that ask for them',
+    )
+    no_position_embeddings: bool = _flag(
+        group=BERT,
+        help='do not add position embeddings',
+    )
     num_labels: int = _option(
-        2, BERT, 'number of classes of the CLASSIFICATION head', parse=whole_number(1), metavar='N'
+        default=2,
+        group=BERT,
+        help='number of classes of the CLASSIFICATION head',
+        parse=whole_number(1),
+        metavar='N',
     )
     fixed_embed_length: bool = _flag(
-        BERT, 'with -max_seq_len NONE and -pooling_strategy NONE: pad every answer to max_position_embeddings, so that '
-        'all have one shape')  # fmt: skip
+        group=BERT,
+        help='with -max_seq_len NONE and -pooling_strategy NONE: pad every answer to max_position_embeddings, so that '
+        'all answers have the same shape',
+    )
 
     port: int = _option(
-        5555, SERVING, 'port on which requests come in; 0 for any free one', 'port', 'port_in', 'port_data',
-        parse=_port, metavar='PORT')  # fmt: skip
+        default=5555,
+        group=SERVING,
+        help='port for requests; 0 picks a free one',
+        names=('port', 'port_in', 'port_data'),
+        parse=_port,
+        metavar='PORT',
+    )
     port_out: int = _option(
-        5556, SERVING, 'port on which answers go out; 0 for any free one', 'port_out', 'port_result',
-        parse=_port, metavar='PORT')  # fmt: skip
+        default=5556,
+        group=SERVING,
+        help='port for results; 0 picks a free one',
+        names=('port_out', 'port_result'),
+        parse=_port,
+        metavar='PORT',
+    )
     num_worker: int = _option(
-        1, SERVING, 'number of workers, each a process with a model of its own', parse=whole_number(1), metavar='N'
+        default=1,
+        group=SERVING,
+        help='number of worker processes, each with its own copy of the model',
+        parse=whole_number(1),
+        metavar='N',
     )
     max_batch_size: int = _option(
-        256,
-        SERVING,
-        'most rows of a graph run; a larger request is split',
+        default=256,
+        group=SERVING,
+        help='maximum rows per batch; a larger request is split',
         parse=whole_number(1, MAX_ROWS),
         metavar='ROWS',
     )
     max_batch_tokens: int | None = _option(
-        None, SERVING, 'most tokens of a graph run, padding included; without it -max_batch_size times -max_seq_len, '
-        'and at most 1024 on a CPU, so that urgent requests do not wait long for the run that is on',
-        parse=whole_number(1), metavar='TOKENS')  # fmt: skip
+        default=None,
+        group=SERVING,
+        help='maximum tokens per batch, padding included (default: -max_batch_size × -max_seq_len; at most 1024 on a CPU, '
+        'to keep urgent requests from waiting)',
+        parse=whole_number(1),
+        metavar='TOKENS',
+    )
     priority_batch_size: int = _option(
-        16, SERVING, 'a job of at most this many rows goes ahead of larger ones', parse=whole_number(0),
-        metavar='ROWS')  # fmt: skip
+        default=16,
+        group=SERVING,
+        help='maximum rows of an urgent job; urgent jobs go ahead of larger ones',
+        parse=whole_number(0),
+        metavar='ROWS',
+    )
     prefetch_size: int = _option(
-        10, SERVING, 'batches that a worker holds, so that it never waits for the next', parse=whole_number(1),
-        metavar='BATCHES')  # fmt: skip
+        default=10,
+        group=SERVING,
+        help='number of batches queued at each worker, so that it never waits for the next one',
+        parse=whole_number(1),
+        metavar='BATCHES',
+    )
     max_queue_rows: int = _option(
-        1_000_000, SERVING, 'most rows that are accepted and not yet answered; what comes beyond is refused at once, '
-        'except a request that is alone', parse=whole_number(1), metavar='ROWS')  # fmt: skip
+        default=1_000_000,
+        group=SERVING,
+        help='maximum rows accepted but not yet answered; further requests are rejected. A request larger than this is '
+        'accepted when the queue is empty',
+        parse=whole_number(1),
+        metavar='ROWS',
+    )
     max_request_rows: int = _option(
-        10_000_000, SERVING, 'most rows of a request', parse=whole_number(1, MAX_ROWS), metavar='ROWS'
+        default=10_000_000,
+        group=SERVING,
+        help='maximum rows per request',
+        parse=whole_number(1, MAX_ROWS),
+        metavar='ROWS',
     )
     max_message_bytes: int = _option(
-        128 << 20, SERVING, 'most bytes of the texts of a request', parse=whole_number(1), metavar='BYTES'
+        default=128 << 20,
+        group=SERVING,
+        help='maximum bytes of text per request',
+        parse=whole_number(1),
+        metavar='BYTES',
     )
     worker_timeout: int = _option(
-        120, SERVING, 'seconds after which a worker, or the sink, that is stopped or has not finished a piece of work is '
-        'taken for stuck, killed and replaced', parse=whole_number(3), metavar='SECONDS')  # fmt: skip
-    allow_remote_terminate: bool = _flag(SERVING, 'let bert-serving-terminate stop the server from another machine')
+        default=120,
+        group=SERVING,
+        help='seconds without a heartbeat, or on one piece of work such as a batch, after which a worker or the sink is '
+        'killed and restarted',
+        parse=whole_number(3),
+        metavar='SECONDS',
+    )
+    allow_remote_terminate: bool = _flag(
+        group=SERVING,
+        help='let bert-serving-terminate stop the server from another machine',
+    )
     shutdown_timeout: int = _option(
-        30, SERVING, 'seconds in which accepted requests are still answered after a signal or bert-serving-terminate',
-        parse=whole_number(0), metavar='SECONDS')  # fmt: skip
+        default=30,
+        group=SERVING,
+        help='seconds to keep serving accepted requests during shutdown',
+        parse=whole_number(0),
+        metavar='SECONDS',
+    )
 
     http_port: int | None = _option(
-        None, HTTP, 'port of the HTTP server; without it there is none; 0 for any free one', parse=_port, metavar='PORT')  # fmt: skip
+        default=None,
+        group=HTTP,
+        help='port of the HTTP server; 0 picks a free one (default: no HTTP server)',
+        parse=_port,
+        metavar='PORT',
+    )
     http_host: str = _option(
-        '0.0.0.0', HTTP, 'address that it listens on; 127.0.0.1 for this machine only', metavar='ADDRESS')  # fmt: skip
+        default='0.0.0.0',
+        group=HTTP,
+        help='address to listen on; 127.0.0.1 accepts requests from this machine only',
+        metavar='ADDRESS',
+    )
     http_max_connect: int = _option(
-        10, HTTP, 'HTTP requests that are worked on at a time', parse=whole_number(1), metavar='N'
+        default=10,
+        group=HTTP,
+        help='maximum HTTP requests served at the same time',
+        parse=whole_number(1),
+        metavar='N',
     )
     http_max_waiting: int = _option(
-        128, HTTP, 'HTTP requests that wait for their turn; what comes beyond is refused with 429',
-        parse=whole_number(0), metavar='N')  # fmt: skip
+        default=128,
+        group=HTTP,
+        help='maximum HTTP requests waiting for their turn; further ones are rejected with status 429',
+        parse=whole_number(0),
+        metavar='N',
+    )
     http_timeout: int = _option(
-        60, HTTP, 'seconds in which an HTTP request is answered, waiting included; 504 after that',
-        parse=whole_number(1, 86400), metavar='SECONDS')  # fmt: skip
+        default=60,
+        group=HTTP,
+        help='seconds to answer an HTTP request, waiting included; after that it is answered with status 504',
+        parse=whole_number(1, 86400),
+        metavar='SECONDS',
+    )
     http_max_body: int = _option(
-        1 << 24, HTTP, 'most bytes in the body of an HTTP request', parse=whole_number(1024), metavar='BYTES'
+        default=1 << 24,
+        group=HTTP,
+        help='maximum bytes of the body of an HTTP request',
+        parse=whole_number(1024),
+        metavar='BYTES',
     )
     http_api_key: str | None = _option(
-        None, HTTP, 'key that HTTP requests must bring as "Authorization: Bearer KEY". Who lists the processes can read '
-        'a command line: better in the environment, or in a file', metavar='KEY', secret=True)  # fmt: skip
+        default=None,
+        group=HTTP,
+        help='key that HTTP requests must send as "Authorization: Bearer KEY". Command lines are visible in process '
+        'listings: prefer the environment variable or -http_api_key_file',
+        metavar='KEY',
+        secret=True,
+    )
     http_api_key_file: str | None = _option(
-        None, HTTP, 'file with such keys, one on a line; any of them will do', metavar='FILE')  # fmt: skip
+        default=None,
+        group=HTTP,
+        help='file with the accepted keys, one per line',
+        metavar='FILE',
+    )
     http_model_name: str | None = _option(
-        None, HTTP, "names of the model in OpenAI's API, with commas between them; without it, that of the model's "
-        'folder', metavar='NAME')  # fmt: skip
+        default=None,
+        group=HTTP,
+        help='comma-separated model names for the OpenAI API (default: name of the model folder)',
+        metavar='NAME',
+    )
     cors: str = _option(
-        '*', HTTP, 'origins whose pages may call the HTTP server from a browser, with commas between them',
-        metavar='ORIGIN')  # fmt: skip
+        default='*',
+        group=HTTP,
+        help='comma-separated origins whose pages can call the HTTP server from a browser',
+        metavar='ORIGIN',
+    )
 
-    cpu: bool = _flag(DEVICES, 'run on the CPU')
-    xla: bool = _flag(DEVICES, 'compile the graph with XLA')
-    fp16: bool = _flag(DEVICES, 'compute in float16 where the device can, and answer float16')
-    bf16: bool = _flag(DEVICES, 'compute in bfloat16, and answer float32')
+    cpu: bool = _flag(
+        group=DEVICES,
+        help='run on the CPU',
+    )
+    xla: bool = _flag(
+        group=DEVICES,
+        help='compile the graph with XLA',
+    )
+    fp16: bool = _flag(
+        group=DEVICES,
+        help='compute in float16 if all workers run on GPUs, and return float16 vectors',
+    )
+    bf16: bool = _flag(
+        group=DEVICES,
+        help='compute in bfloat16, and return float32 vectors',
+    )
     gpu_memory_fraction: float = _option(
-        0.5, DEVICES, "share of a GPU's memory that each worker may take", parse=fraction, metavar='FRACTION'
+        default=0.5,
+        group=DEVICES,
+        help="fraction of a GPU's memory that each worker can use",
+        parse=fraction,
+        metavar='FRACTION',
     )
     device_map: Sequence[int] = _option(
-        (), DEVICES, 'GPU ids, cycled over the workers; -1 is the CPU, so that "0 -1" mixes; ignored with -cpu',
-        parse=whole_number(-1), metavar='ID', many=True)  # fmt: skip
+        default=(),
+        group=DEVICES,
+        help='GPU ids, assigned to the workers in turn; -1 is the CPU, so "0 -1" uses both; ignored with -cpu',
+        parse=whole_number(-1),
+        metavar='ID',
+        many=True,
+    )
 
-    verbose: bool = _flag(OTHER, 'log every request, and what TensorFlow says')
+    verbose: bool = _flag(
+        group=OTHER,
+        help='log every request, and the messages of TensorFlow',
+    )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Settings:
-        """The settings in a namespace of `argparse`; what it lacks has its default, what it has besides is ignored.
+        """The settings in a namespace of `argparse`. Missing attributes get their defaults, others are ignored.
 
         Raises:
-            UsageError: options that contradict each other.
+            UsageError: two options contradict each other.
         """
         known = {f.name: getattr(args, f.name) for f in fields(cls) if hasattr(args, f.name)}
         return cls.from_dict(known)
@@ -294,13 +478,13 @@ class Settings:
             raise UsageError('-pooling_layer: expected at least one layer')
         settings = cls(**values)
         if settings.bf16 and settings.fp16:
-            raise UsageError('-bf16 and -fp16 are two ways to compute: give one of them')
+            raise UsageError('-bf16 and -fp16 are mutually exclusive')
         if 0 != settings.port == settings.port_out:
             raise UsageError('-port and -port_out are both %d: give them different ports' % settings.port)
         return settings
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON can hold them: `pooling_strategy` as its integer, as in the status of 1.10."""
+        """The settings as JSON values; `pooling_strategy` is its integer, as in the status of 1.10."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values['pooling_strategy'] = self.pooling_strategy.value
         values['pooling_layer'] = list(self.pooling_layer)
@@ -308,7 +492,7 @@ class Settings:
         return values
 
     def to_status(self) -> dict[str, Any]:
-        """`to_dict` with secrets as `***`: what clients are shown."""
+        """`to_dict` for clients: secrets are replaced by `***`."""
         options = OPTIONS
         return {
             name: '***' if options[name].secret and value is not None else value
@@ -316,7 +500,7 @@ class Settings:
         }
 
     def to_table(self) -> str:
-        """The two columns ARG and VALUE that a start prints."""
+        """The two columns ARG and VALUE that the server prints when it starts."""
         rows = {**self.to_status(), 'pooling_strategy': str(self.pooling_strategy)}
         lines = ['%30s   %s' % ('ARG', 'VALUE'), '_' * 60]
         lines += ['%30s = %s' % (name, rows[name]) for name in sorted(rows)]
@@ -324,7 +508,8 @@ class Settings:
 
 
 def _read_options() -> dict[str, Option]:
-    return {f.name: Option(**{**f.metadata, 'names': f.metadata['names'] or (f.name,)}) for f in fields(Settings)}
+    options: dict[str, Option] = {f.name: f.metadata['option'] for f in fields(Settings)}
+    return {name: replace(option, names=option.names or (name,)) for name, option in options.items()}
 
 
 OPTIONS: Mapping[str, Option] = _read_options()
