@@ -6,13 +6,13 @@ as JSON. Pure but for reading the one file; imports no TensorFlow.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError, UsageError
+from .files import read_json_object
 
 # Every name that Google's and Hugging Face's code give an activation, and the function that it stands for.
 ACTIVATIONS: Mapping[str, str] = {
@@ -169,17 +169,3 @@ class _ConfigFile:
 
     def _refusal(self, key: str, expected: str, value: object) -> ModelError:
         return ModelError('%s: %r must be %s, not %r' % (self.path, key, expected, value))
-
-
-def read_json_object(path: str) -> Mapping[str, Any]:
-    """The JSON object in a file of the model folder."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            values = json.load(file)
-    except OSError as error:
-        raise ModelError('%s cannot be read: %s' % (path, error.strerror)) from error
-    except ValueError as error:
-        raise ModelError('%s is not JSON: %s' % (path, error)) from error
-    if not isinstance(values, dict):
-        raise ModelError('%s must hold a JSON object, not %s' % (path, type(values).__name__))
-    return values

@@ -13,7 +13,8 @@ from glob import escape, glob
 from typing import Any, Literal
 
 from ..errors import ModelError
-from .config import BertConfig, read_json_object
+from .config import BertConfig
+from .files import read_json_object
 
 GOOGLE_CONFIG = 'bert_config.json'
 GOOGLE_CHECKPOINT = 'bert_model.ckpt'

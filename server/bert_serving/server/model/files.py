@@ -1,0 +1,103 @@
+"""Reads the small files of a model folder within bounds, and says which file is wrong and how to mend it.
+
+A folder can be anything: half a download, a clone without its large files, or made to harm. So a file is measured before
+it is read, and every failure is a `ModelError` of one line that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ModelError
+
+MOST_JSON_BYTES = 4 << 20
+"""Of a configuration. The longest that are published, with the names of thousands of labels, have some hundred kB."""
+
+LFS_POINTER = b'version https://git-lfs.github.com/spec/'
+
+
+def read_json_object(path: str) -> Mapping[str, Any]:
+    """Return the JSON object in the file `path`.
+
+    Raises:
+        ModelError: there is no such file, or it holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ModelError('%s must hold a JSON object, not %s' % (path, type(value).__name__))
+    return value
+
+
+def read_json_list(path: str) -> list[Any]:
+    """Return the JSON array in the file `path`.
+
+    Raises:
+        ModelError: there is no such file, or it holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, list):
+        raise ModelError('%s must hold a JSON array, not %s' % (path, type(value).__name__))
+    return value
+
+
+def read_json(path: str, most_bytes: int = MOST_JSON_BYTES) -> Any:
+    """Return the JSON value in the file `path`, of at most `most_bytes`; a byte order mark is skipped.
+
+    Raises:
+        ModelError: it cannot be read, is too large, is not UTF-8 or not JSON, or nested too deeply.
+    """
+    data = _read(path, most_bytes)
+    try:
+        return json.loads(data.decode('utf-8-sig'))
+    except UnicodeDecodeError as error:
+        raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
+    except RecursionError:
+        raise ModelError('%s is not a configuration: its JSON is nested too deeply' % path) from None
+    except ValueError as error:
+        raise ModelError('%s is not JSON: %s' % (path, error)) from error
+
+
+def check_file(path: str, what: str) -> None:
+    """Check that `path` is a readable file with contents of its own; `what` it is stands in the error.
+
+    Raises:
+        ModelError: it is missing, empty, a folder, a broken link, or the pointer that Git LFS left in its place.
+    """
+    _open_and_measure(path, what)
+
+
+def _read(path: str, most_bytes: int) -> bytes:
+    size = _open_and_measure(path, 'the file')
+    if size > most_bytes:
+        raise ModelError('%s has %d bytes: at most %d are read' % (path, size, most_bytes))
+    try:
+        with open(path, 'rb') as file:
+            return file.read(most_bytes)
+    except OSError as error:
+        raise ModelError('%s cannot be read: %s' % (path, error.strerror)) from error
+
+
+def _open_and_measure(path: str, what: str) -> int:
+    """Return the size in bytes."""
+    if os.path.islink(path) and not os.path.exists(path):
+        raise ModelError('%s is a broken link, to %s: download the model again' % (path, os.readlink(path)))
+    if not os.path.exists(path):
+        raise ModelError('%s is missing: there is no file %s' % (what, path))
+    if not os.path.isfile(path):
+        raise ModelError('%s is not a file' % path)
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(len(LFS_POINTER))
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise ModelError('%s cannot be read: %s' % (path, error.strerror)) from error
+    if start == LFS_POINTER:
+        raise ModelError(
+            '%s is a pointer of Git LFS, not the file itself: run `git lfs pull` in %s' % (path, os.path.dirname(path))
+        )
+    if not size:
+        raise ModelError('%s is empty: download it again' % path)
+    return size
