@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from bert_serving.server.graph.checkpoint import variable_shapes
-from bert_serving.server.model.config import BertConfig
+from bert_serving.server.model.config import EncoderConfig
 from bert_serving.server.model.folder import Model
 
 # No two dimensions are equal, so that swapped axes cannot go unnoticed: H is 21, in 3 heads of 7.
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=37,
     hidden_size=21,
     num_hidden_layers=4,
@@ -29,7 +29,7 @@ CONFIG = BertConfig(
 ROWS, TOKENS = 5, 9
 
 
-def random_variables(config: BertConfig = CONFIG, num_labels: int = 0, seed: int = 0) -> dict[str, np.ndarray]:
+def random_variables(config: EncoderConfig = CONFIG, num_labels: int = 0, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights large enough to matter everywhere; all that the config allows for."""
     rng = np.random.default_rng(seed)
     shapes = variable_shapes(config, depth=config.num_hidden_layers, pooler=True, num_labels=num_labels)
@@ -40,7 +40,7 @@ def random_variables(config: BertConfig = CONFIG, num_labels: int = 0, seed: int
     return variables
 
 
-def random_inputs(rows: int = ROWS, tokens: int = TOKENS, config: BertConfig = CONFIG, seed: int = 1):
+def random_inputs(rows: int = ROWS, tokens: int = TOKENS, config: EncoderConfig = CONFIG, seed: int = 1):
     """Ids, a mask of rows of all lengths from 1 up, and type ids with a second part in every other row."""
     rng = np.random.default_rng(seed)
     ids = rng.integers(0, config.vocab_size, (rows, tokens)).astype(np.int32)
@@ -54,6 +54,12 @@ ACTIVATIONS = {
     'gelu': lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
     'gelu_tanh': lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     'relu': lambda x: np.where(x > 0, x, 0),
+    'relu2': lambda x: np.where(x > 0, x, 0) ** 2,
+    'relu6': lambda x: np.clip(x, 0, 6),
+    'leaky_relu': lambda x: np.where(x > 0, x, x / 100),
+    'sigmoid': lambda x: 1 / (1 + np.exp(-x)),
+    'hardswish': lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    'mish': lambda x: x * np.tanh(np.log1p(np.exp(x))),
     'tanh': np.tanh,
     'linear': lambda x: x,
     'silu': lambda x: x / (1 + np.exp(-x)),
@@ -167,13 +173,13 @@ def write_checkpoint(prefix: Path, variables) -> None:
     )
 
 
-def google_model(folder: Path, variables, config: BertConfig = CONFIG) -> Model:
+def google_model(folder: Path, variables, config: EncoderConfig = CONFIG) -> Model:
     """A folder as Google's code leaves it, without what only the tokenizer needs."""
     write_checkpoint(folder / 'bert_model.ckpt', google_names(variables))
     return Model('google', config, str(folder / 'bert_config.json'), str(folder / 'bert_model.ckpt'), 'vocab.txt')
 
 
-def huggingface_model(folder: Path, stored, config: BertConfig = CONFIG) -> Model:
+def huggingface_model(folder: Path, stored, config: EncoderConfig = CONFIG) -> Model:
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)

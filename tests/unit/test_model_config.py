@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bert_serving.server.errors import ModelError, UsageError
-from bert_serving.server.model.config import ACTIVATIONS, BertConfig, check_max_seq_len, resolve_layers
+from bert_serving.server.model.architectures import read_config, read_google_config
+from bert_serving.server.model.config import (
+    ACTIVATIONS,
+    EncoderConfig,
+    check_max_seq_len,
+    check_position_embeddings,
+    check_strategy,
+    resolve_layers,
+)
+from bert_serving.server.model.pooling import PoolingStrategy
 
+PUBLISHED = Path(__file__).parents[1] / 'golden' / 'data' / 'published' / 'models'
 GOOGLE = {
     'attention_probs_dropout_prob': 0.1,
     'directionality': 'bidi',
@@ -23,7 +34,7 @@ GOOGLE = {
     'vocab_size': 9505,
 }
 HUGGINGFACE = {**GOOGLE, 'model_type': 'bert', 'layer_norm_eps': 1e-5}
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=9505,
     hidden_size=24,
     num_hidden_layers=3,
@@ -34,7 +45,7 @@ CONFIG = BertConfig(
     hidden_act='gelu',
     layer_norm_eps=1e-12,
 )
-READERS = [(BertConfig.from_google, GOOGLE), (BertConfig.from_huggingface, HUGGINGFACE)]
+READERS = [(read_google_config, GOOGLE), (read_config, HUGGINGFACE)]
 
 both = pytest.mark.parametrize(('read', 'values'), READERS, ids=['google', 'huggingface'])
 
@@ -50,29 +61,29 @@ def write(tmp_path):
 
 
 def test_google(write):
-    assert BertConfig.from_google(write(GOOGLE)) == CONFIG
+    assert read_google_config(write(GOOGLE)) == CONFIG
     assert CONFIG.head_size == 12
 
 
 def test_epsilon_of_google_is_fixed(write):
-    assert BertConfig.from_google(write({**GOOGLE, 'layer_norm_eps': 0.5})) == CONFIG
+    assert read_google_config(write({**GOOGLE, 'layer_norm_eps': 0.5})) == CONFIG
 
 
 @pytest.mark.parametrize('said', [1e-5, 1])
 def test_huggingface(write, said):
-    config = BertConfig.from_huggingface(write({**HUGGINGFACE, 'layer_norm_eps': said}))
+    config = read_config(write({**HUGGINGFACE, 'layer_norm_eps': said}))
     assert config == replace(CONFIG, layer_norm_eps=said)
     assert isinstance(config.layer_norm_eps, float)
 
 
 def test_huggingface_that_says_as_little_as_it_may(write):
-    assert BertConfig.from_huggingface(write({**GOOGLE, 'model_type': 'bert'})) == CONFIG
+    assert read_config(write({**GOOGLE, 'model_type': 'bert'})) == CONFIG
 
 
 def test_huggingface_that_says_what_goes_without_saying(write):
     plain = {'position_embedding_type': 'absolute', 'is_decoder': False}
-    assert BertConfig.from_huggingface(write({**HUGGINGFACE, **plain})) == replace(CONFIG, layer_norm_eps=1e-5)
-    assert BertConfig.from_huggingface(write({**HUGGINGFACE, 'position_embedding_type': None})).hidden_size == 24
+    assert read_config(write({**HUGGINGFACE, **plain})) == replace(CONFIG, layer_norm_eps=1e-5)
+    assert read_config(write({**HUGGINGFACE, 'position_embedding_type': None})).hidden_size == 24
 
 
 @both
@@ -119,25 +130,25 @@ def test_heads_that_do_not_share_the_hidden_units(write, read, values):
 @pytest.mark.parametrize('value', [0, -1e-12, 'small', None, True, float('inf'), float('nan')])
 def test_epsilon_that_is_none(write, value):
     with pytest.raises(ModelError, match="'layer_norm_eps' must be a positive number, not "):
-        BertConfig.from_huggingface(write({**HUGGINGFACE, 'layer_norm_eps': value}))
+        read_config(write({**HUGGINGFACE, 'layer_norm_eps': value}))
 
 
 @pytest.mark.parametrize(
     ('key', 'value', 'expected'),
     [
-        ('model_type', 'roberta', "'bert'"),
+        ('model_type', 'gpt2', 'one of albert, bert, .*xlm-roberta'),
         ('position_embedding_type', 'relative_key', "'absolute'"),
         ('is_decoder', True, 'False'),
     ],
 )
 def test_huggingface_model_that_is_no_bert_encoder(write, key, value, expected):
     with pytest.raises(ModelError, match="'%s' must be %s, not %r" % (key, expected, value)):
-        BertConfig.from_huggingface(write({**HUGGINGFACE, key: value}))
+        read_config(write({**HUGGINGFACE, key: value}))
 
 
-def test_huggingface_must_say_that_it_is_a_bert(write):
-    with pytest.raises(ModelError, match="'model_type' must be 'bert', not None"):
-        BertConfig.from_huggingface(write(GOOGLE))
+def test_huggingface_must_say_what_it_is(write):
+    with pytest.raises(ModelError, match=r"'model_type' must be one of .*, bert, .*, not None"):
+        read_config(write(GOOGLE))
 
 
 @both
@@ -197,3 +208,27 @@ def test_max_seq_len_beyond_the_positions():
 
 def test_max_seq_len_has_no_bound_without_position_embeddings():
     check_max_seq_len(10_000, CONFIG, position_embeddings=False)
+
+
+def test_config_survives_json():
+    for config in (CONFIG, read_published('ce-deberta-v2'), read_published('gte-ntk'), read_published('ce-modernbert')):
+        assert EncoderConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_pooler_that_was_never_trained():
+    check_strategy(PoolingStrategy.CLS_POOLED, CONFIG)
+    check_strategy(PoolingStrategy.CLS_TOKEN, read_published('distilbert-mean-dense'))
+    with pytest.raises(UsageError, match='CLS_POOLED needs the pooler of pre-training, and a distilbert has none'):
+        check_strategy(PoolingStrategy.CLS_POOLED, read_published('distilbert-mean-dense'))
+
+
+@pytest.mark.parametrize('name', ['mpnet-mean-norm', 'modernbert-cls', 'ce-deberta-v2'])
+def test_positions_that_cannot_be_left_out(name):
+    check_position_embeddings(False, CONFIG)
+    check_position_embeddings(True, read_published(name))
+    with pytest.raises(UsageError, match=r'-no_position_embeddings: the positions of a .* are part of its attention'):
+        check_position_embeddings(False, read_published(name))
+
+
+def read_published(name):
+    return read_config(str(PUBLISHED / name / 'config.json'))

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from ..model.config import BertConfig
+from ..model.config import EncoderConfig
 from ..model.folder import HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, VOCABULARY
 from .sentences import WORDS
 
@@ -25,8 +24,22 @@ SCALE = 0.02
 """The standard deviation that BERT's weights are initialised with."""
 
 
-def _shape(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> BertConfig:
-    return BertConfig(
+_CONFIG_KEYS = (
+    'model_type',
+    'vocab_size',
+    'hidden_size',
+    'num_hidden_layers',
+    'num_attention_heads',
+    'intermediate_size',
+    'max_position_embeddings',
+    'type_vocab_size',
+    'hidden_act',
+    'layer_norm_eps',
+)
+
+
+def _shape(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> EncoderConfig:
+    return EncoderConfig(
         vocab_size=30522, hidden_size=hidden_size, num_hidden_layers=num_hidden_layers,
         num_attention_heads=num_attention_heads, intermediate_size=4 * hidden_size, max_position_embeddings=512,
         type_vocab_size=2,
@@ -37,10 +50,10 @@ SHAPES = {'base': _shape(768, 12, 12), 'large': _shape(1024, 24, 16), 'mini': _s
 """BERT-Base, BERT-Large, and MiniLM-L6."""
 
 
-def write_model(folder: str, config: BertConfig, seed: int = 0) -> None:
+def write_model(folder: str, config: EncoderConfig, seed: int = 0) -> None:
     """Write a model of the shape of `config` into `folder`; the same `seed` gives the same weights."""
     path = Path(folder)
-    about = {'model_type': 'bert', **asdict(config)}
+    about = {key: getattr(config, key) for key in _CONFIG_KEYS}
     (path / HUGGINGFACE_CONFIG).write_text(json.dumps(about, indent=2), 'utf-8')
     (path / VOCABULARY).write_text('\n'.join(make_vocabulary(config.vocab_size)) + '\n', 'utf-8')
     save_file(make_weights(config, seed), path / HUGGINGFACE_WEIGHTS)
@@ -55,7 +68,7 @@ def make_vocabulary(size: int) -> list[str]:
     return tokens + ['[unused%d]' % number for number in range(size - len(tokens))]
 
 
-def make_weights(config: BertConfig, seed: int) -> Weights:
+def make_weights(config: EncoderConfig, seed: int) -> Weights:
     """Every variable of a BERT under Hugging Face's name: normal around 0, the gammas of LayerNorms around 1.
 
     Biases, too, are not 0 as at the start of a training: TensorFlow would leave their addition out, which no trained model
@@ -70,7 +83,7 @@ def make_weights(config: BertConfig, seed: int) -> Weights:
     return weights
 
 
-def _shapes_of(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes_of(config: EncoderConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     hidden, intermediate = config.hidden_size, config.intermediate_size
     for kind, number in (
         ('word', config.vocab_size),

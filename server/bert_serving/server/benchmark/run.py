@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import ServingError, StartError, UsageError
-from ..model.config import BertConfig
+from ..model.config import EncoderConfig
 from ..model.folder import find_model
 from ..options.settings import OPTIONS, Settings
 from ..parent.devices import CPU, plan_devices
@@ -91,7 +91,7 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
         yield replace(settings, model_dir=folder), [folder]
 
 
-def _make_grid(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Grid:
+def _make_grid(args: argparse.Namespace, settings: Settings, config: EncoderConfig) -> Grid:
     """The `-test_...` options; for those not given, what the model and the machine allow."""
     fitting = [length for length in MAX_SEQ_LENS if length <= config.max_position_embeddings]
     return Grid(

@@ -35,7 +35,7 @@ import numpy.typing as npt
 import safetensors
 
 from ..errors import ModelError
-from ..model.config import BertConfig
+from ..model.config import EncoderConfig
 from ..model.folder import Model
 from .tf import tf
 
@@ -47,7 +47,7 @@ _MOST_NAMED = 24
 
 
 def variable_shapes(
-    config: BertConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
+    config: EncoderConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
 ) -> dict[str, Shape]:
     """What a BERT of the `depth` lowest layers consists of, with a head of `num_labels` where that is not 0."""
     hidden, intermediate = config.hidden_size, config.intermediate_size

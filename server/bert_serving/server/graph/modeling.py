@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.config import BertConfig
+from ..model.config import EncoderConfig
 from .checkpoint import Array, Variables
 from .layer_norm import fused_layer_norm, plain_layer_norm
 from .tf import tf, tf1
@@ -55,6 +55,12 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     'gelu': gelu,
     'gelu_tanh': gelu_tanh,
     'relu': tf.nn.relu,
+    'relu2': lambda x: tf.square(tf.nn.relu(x)),
+    'relu6': tf.nn.relu6,
+    'leaky_relu': lambda x: tf.nn.leaky_relu(x, 0.01),
+    'sigmoid': tf.sigmoid,
+    'hardswish': lambda x: x * tf.nn.relu6(x + 3) / 6,
+    'mish': lambda x: x * tf.tanh(tf.math.softplus(x)),
     'tanh': tf.tanh,
     'linear': lambda x: x,
     'silu': tf.nn.silu,
@@ -132,7 +138,7 @@ class Bert:
     """
 
     def __init__(
-        self, config: BertConfig, constants: Constants, dtype: Any = tf.float32, *, onednn: bool = False
+        self, config: EncoderConfig, constants: Constants, dtype: Any = tf.float32, *, onednn: bool = False
     ) -> None:
         self._config = config
         self._constants = constants

@@ -1,49 +1,131 @@
-"""The dimensions of a BERT, read from the JSON beside its weights, and what they allow the options to ask.
+"""All that graph and tokenizer must know of an encoder, and what it lets the options ask for.
 
-Called by the parent before it starts any process (`model/folder.py`), and by the exporter, to which the config travels
-as JSON. Pure but for reading the one file; imports no TensorFlow.
+An `EncoderConfig` is read from the JSON file of a model by `architectures/`. The parent does that before it starts any
+process (`folder.py`) and passes the config to the exporter as JSON. Pure: reads no file, imports no TensorFlow.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from ..errors import ModelError, UsageError
-from .files import read_json_object
+from ..errors import UsageError
+from .pooling import PoolingStrategy
 
-# Every name that Google's and Hugging Face's code give an activation, and the function that it stands for.
 ACTIVATIONS: Mapping[str, str] = {
     'gelu': 'gelu',
     'gelu_python': 'gelu',
     'gelu_new': 'gelu_tanh',
     'gelu_fast': 'gelu_tanh',
     'gelu_pytorch_tanh': 'gelu_tanh',
+    'gelu_python_tanh': 'gelu_tanh',
+    'gelu_accurate': 'gelu_tanh',
     'relu': 'relu',
+    'relu2': 'relu2',
+    'relu6': 'relu6',
+    'leaky_relu': 'leaky_relu',
+    'sigmoid': 'sigmoid',
+    'hardswish': 'hardswish',
+    'mish': 'mish',
     'tanh': 'tanh',
     'linear': 'linear',
     'silu': 'silu',
     'swish': 'silu',
 }
-
-GOOGLE_LAYER_NORM_EPS = 1e-12
-
-_DIMENSIONS = (
-    'vocab_size',
-    'hidden_size',
-    'num_hidden_layers',
-    'num_attention_heads',
-    'intermediate_size',
-    'max_position_embeddings',
-    'type_vocab_size',
-)
+"""Each name that Google's and Hugging Face's configurations give an activation, and the function that it stands for."""
 
 
 @dataclass(frozen=True)
-class BertConfig:
-    """What the shape of every variable, and the formulas between them, follow from.
+class Biases:
+    """Which products of a layer, and whether its norms, add a vector."""
+
+    attention_in: bool = True
+    """That of query, key and value."""
+    attention_out: bool = True
+    feed_forward_in: bool = True
+    feed_forward_out: bool = True
+    norm: bool = True
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Positions as turns of the halves of queries and keys.
+
+    Unit i of the first half of D units turns against unit i of the second by position / (base ** (2 * i / D) * scale).
+    """
+
+    base: float
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class RelativeBias:
+    """A number for each head and bucket of distances, added to the scores; the same in every layer (MPNet).
+
+    Half of the `buckets` are for keys before the query. Of each half, the first half has one distance a bucket, the second
+    grows logarithmically up to `max_distance`.
+    """
+
+    buckets: int
+    max_distance: int = 128
+
+
+@dataclass(frozen=True)
+class Disentangled:
+    """Scores of contents with relative positions, whose embeddings go through projections too (DeBERTa).
+
+    A distance q - k becomes a row of a table of 2 * `span` rows, of which the middle is distance 0. Beyond `span` // 2 the
+    distances are in logarithmic buckets up to `max_distance`, if `has_buckets`.
+    """
+
+    span: int
+    max_distance: int
+    has_buckets: bool = True
+    content_to_position: bool = True
+    position_to_content: bool = True
+    shares_projections: bool = True
+    """Whether the projections are those of query and key, not ones for positions."""
+    has_norm: bool = True
+    """Whether the table goes through a LayerNorm first."""
+
+    @property
+    def terms(self) -> int:
+        """How many products a score is the sum of."""
+        return 1 + self.content_to_position + self.position_to_content
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The layers between the states of the last layer and the logits, in an encoder fine-tuned for classification.
+
+    A dense layer with `activation` over one state of the row, [H], then an output layer to the labels. `scope` is where the
+    weights of the former stand among the canonical names: those of the pooler of pre-training, or the head's own.
+    """
+
+    scope: Literal['pooler', 'head'] = 'pooler'
+    activation: str = 'tanh'
+    has_bias: bool = True
+    has_norm: bool = False
+    """Whether a LayerNorm follows the activation."""
+    pooling: Literal['cls', 'mean'] = 'cls'
+    """The state of the row: that of the first token, or the mean of those of all."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model that is published for classification answers: a number for each of its `labels`.
+
+    `activation` makes scores of the logits: `sigmoid`, `softmax` over the labels, or `linear`, which leaves them.
+    """
+
+    labels: tuple[str, ...]
+    activation: str
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The shape of every weight, and the formulas between them. The defaults are BERT's.
 
     `hidden_act` is one of the values (not the keys) of `ACTIVATIONS`.
     """
@@ -54,34 +136,88 @@ class BertConfig:
     num_attention_heads: int
     intermediate_size: int
     max_position_embeddings: int
+    """The most tokens of a row, special tokens included."""
     type_vocab_size: int
+    """The number of segment types; 0 without such embeddings."""
     hidden_act: str = 'gelu'
-    layer_norm_eps: float = GOOGLE_LAYER_NORM_EPS
+    layer_norm_eps: float = 1e-12
+    model_type: str = 'bert'
+    embedding_size: int | None = None
+    """The width of the embeddings if a projection follows them; None if they are as wide as the states."""
+    pad_id: int = 0
+    has_position_embeddings: bool = True
+    """Whether there is a table of positions, counted from the start of a row."""
+    first_position: int = 0
+    """The row of that table for the first token. If not 0, padding has the row before it and is not counted."""
+    has_pooler: bool = True
+    """Whether a dense layer with tanh over the first token was trained with the encoder."""
+    pre_norm: bool = False
+    """Whether each half of a layer norms its input, not its output; then the first half of all has no norm, as the embeddings
+    are normed, and another norm follows the last layer."""
+    gated: bool = False
+    """Whether the units of the feed-forward layer are multiplied by as many that no activation was applied to."""
+    biases: Biases = Biases()
+    layer_groups: int | None = None
+    """How many layers have weights of their own, each for as many layers in a row; None: all of them."""
+    rotary: Rotary | None = None
+    local_rotary: Rotary | None = None
+    """That of the layers with a window."""
+    windows: tuple[int, ...] = ()
+    """For each layer, the greatest distance that its tokens attend over, 0 for all; empty if that is so in all layers."""
+    relative_bias: RelativeBias | None = None
+    disentangled: Disentangled | None = None
+    classifier: Classifier = Classifier()
+    head: Head | None = None
+    """None unless the model is published for classification."""
 
     @property
     def head_size(self) -> int:
         return self.hidden_size // self.num_attention_heads
 
-    @classmethod
-    def from_google(cls, path: str) -> BertConfig:
-        """Read a `bert_config.json`. It has no epsilon: Google's code has always used 1e-12."""
-        return _ConfigFile.read(path).config(GOOGLE_LAYER_NORM_EPS)
+    @property
+    def embedding_width(self) -> int:
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def position_rows(self) -> int:
+        """The number of rows of the table of positions."""
+        return self.first_position + self.max_position_embeddings
+
+    def group(self, layer: int) -> int:
+        """Which weights a layer has: the number of the layer in whose place they stand among the canonical names."""
+        return layer if self.layer_groups is None else layer * self.layer_groups // self.num_hidden_layers
+
+    def window(self, layer: int) -> int:
+        """The greatest distance that the tokens of a layer attend over, 0 for all."""
+        return self.windows[layer] if self.windows else 0
+
+    def rotary_of(self, layer: int) -> Rotary | None:
+        return self.local_rotary if self.window(layer) and self.local_rotary else self.rotary
+
+    def to_json(self) -> dict[str, Any]:
+        """For `from_json`, through JSON."""
+        return asdict(self)
 
     @classmethod
-    def from_huggingface(cls, path: str) -> BertConfig:
-        """Read a `config.json`, refusing all that is no plain BERT encoder.
-
-        The neighbours of BERT (RoBERTa, a decoder, relative positions) have weights of the same names, and would
-        load without a complaint and answer nonsense.
-        """
-        file = _ConfigFile.read(path)
-        file.only('model_type', 'bert')
-        file.only('position_embedding_type', 'absolute', default='absolute')
-        file.only('is_decoder', False, default=False)
-        return file.config(file.epsilon('layer_norm_eps', default=GOOGLE_LAYER_NORM_EPS))
+    def from_json(cls, values: dict[str, Any]) -> EncoderConfig:
+        parts = {name: _PARTS[name](**values[name]) for name in _PARTS if values.get(name) is not None}
+        head = values.get('head')
+        if head is not None:
+            parts['head'] = Head(tuple(head['labels']), head['activation'])
+        return cls(**{**values, 'windows': tuple(values.get('windows', ())), **parts})
 
 
-def resolve_layers(pooling_layer: Sequence[int], config: BertConfig) -> tuple[int, ...]:
+_PARTS: dict[str, Any] = {
+    'biases': Biases,
+    'rotary': Rotary,
+    'local_rotary': Rotary,
+    'relative_bias': RelativeBias,
+    'disentangled': Disentangled,
+    'classifier': Classifier,
+}
+
+
+def resolve_layers(pooling_layer: Sequence[int], config: EncoderConfig) -> tuple[int, ...]:
     """The encoder layers that `-pooling_layer` names, counted from 0 at the one nearest to the input.
 
     Order and repetitions are kept: the layers are concatenated as they were asked for.
@@ -98,7 +234,7 @@ def resolve_layers(pooling_layer: Sequence[int], config: BertConfig) -> tuple[in
     return tuple(layer % count for layer in pooling_layer)
 
 
-def check_max_seq_len(max_seq_len: int | None, config: BertConfig, position_embeddings: bool = True) -> None:
+def check_max_seq_len(max_seq_len: int | None, config: EncoderConfig, position_embeddings: bool = True) -> None:
     """Refuse a `-max_seq_len` for whose last tokens the model has no position embedding.
 
     Without position embeddings nothing in a BERT depends on the length, and 1.10's check stood inside their branch
@@ -114,58 +250,19 @@ def check_max_seq_len(max_seq_len: int | None, config: BertConfig, position_embe
         )
 
 
-@dataclass(frozen=True)
-class _ConfigFile:
-    """The JSON object of a config file; each question about a key names file, key and value when it is refused."""
-
-    path: str
-    values: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, path: str) -> _ConfigFile:
-        return cls(path, read_json_object(path))
-
-    def config(self, layer_norm_eps: float) -> BertConfig:
-        config = BertConfig(
-            **{name: self.dimension(name) for name in _DIMENSIONS},
-            hidden_act=self.activation('hidden_act'),
-            layer_norm_eps=layer_norm_eps,
+def check_strategy(strategy: PoolingStrategy, config: EncoderConfig) -> None:
+    """Refuse a `-pooling_strategy` that needs a layer which models of this type do not have."""
+    if strategy is PoolingStrategy.CLS_POOLED and not config.has_pooler:
+        raise UsageError(
+            '-pooling_strategy CLS_POOLED needs the pooler of pre-training, and a %s has none: use CLS_TOKEN instead'
+            % config.model_type
         )
-        if config.hidden_size % config.num_attention_heads:
-            raise ModelError(
-                '%s: hidden_size %d is no multiple of num_attention_heads %d'
-                % (self.path, config.hidden_size, config.num_attention_heads)
-            )
-        return config
 
-    def dimension(self, key: str) -> int:
-        value = self._required(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._refusal(key, 'a positive integer', value)
-        return value
 
-    def activation(self, key: str) -> str:
-        value = self._required(key)
-        if not isinstance(value, str) or value.lower() not in ACTIVATIONS:
-            raise self._refusal(key, 'one of %s' % ', '.join(sorted(ACTIVATIONS)), value)
-        return ACTIVATIONS[value.lower()]
-
-    def epsilon(self, key: str, default: float) -> float:
-        value = self.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise self._refusal(key, 'a positive number', value)
-        return float(value)
-
-    def only(self, key: str, supported: object, default: object = None) -> None:
-        """Refuse any value of `key` but the one supported; a key left out (or null) counts as `default`."""
-        value = self.values.get(key)
-        if (default if value is None else value) != supported:
-            raise self._refusal(key, repr(supported), value)
-
-    def _required(self, key: str) -> Any:
-        if key not in self.values:
-            raise ModelError('%s: %r is missing' % (self.path, key))
-        return self.values[key]
-
-    def _refusal(self, key: str, expected: str, value: object) -> ModelError:
-        return ModelError('%s: %r must be %s, not %r' % (self.path, key, expected, value))
+def check_position_embeddings(position_embeddings: bool, config: EncoderConfig) -> None:
+    """Refuse `-no_position_embeddings` for a model whose positions are not only in a table of embeddings."""
+    if not position_embeddings and (config.relative_bias or not config.has_position_embeddings):
+        raise UsageError(
+            '-no_position_embeddings: the positions of a %s are part of its attention, and cannot be left out; remove the '
+            'option' % config.model_type
+        )

@@ -13,7 +13,8 @@ from glob import escape, glob
 from typing import Any, Literal
 
 from ..errors import ModelError
-from .config import BertConfig
+from .architectures import read_config, read_google_config
+from .config import EncoderConfig
 from .files import read_json_object
 
 GOOGLE_CONFIG = 'bert_config.json'
@@ -34,7 +35,7 @@ class Model:
     """
 
     kind: Literal['google', 'huggingface']
-    config: BertConfig
+    config: EncoderConfig
     config_path: str
     weights: str
     vocab: str
@@ -54,7 +55,7 @@ class Model:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Model:
-        return cls(**{**values, 'config': BertConfig(**values['config'])})
+        return cls(**{**values, 'config': EncoderConfig.from_json(values['config'])})
 
 
 def find_model(
@@ -149,7 +150,7 @@ class _Names:
 
 def _google_model(names: _Names) -> Model:
     """Google's folder says nothing of casing, and 1.10 lowered whatever it was not told to leave."""
-    config = BertConfig.from_google(names.google_config)
+    config = read_google_config(names.google_config)
     _existing_file(names.checkpoint + '.index', 'the checkpoint')
     if not glob(escape(names.checkpoint) + '.data-*'):
         raise ModelError(
@@ -159,7 +160,7 @@ def _google_model(names: _Names) -> Model:
 
 
 def _huggingface_model(names: _Names) -> Model:
-    config = BertConfig.from_huggingface(names.huggingface_config)
+    config = read_config(names.huggingface_config)
     if not os.path.isfile(names.safetensors):
         raise _no_safetensors(names)
     lower_case = _tokenizer_lowers(os.path.join(names.folder, 'tokenizer_config.json'))

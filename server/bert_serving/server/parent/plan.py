@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..http.config import HttpConfig, check_installed
-from ..model.config import check_max_seq_len, resolve_layers
+from ..model.config import check_max_seq_len, check_position_embeddings, check_strategy, resolve_layers
 from ..model.folder import Model, find_model
 from ..options.settings import Settings
 from .devices import DevicePlan, plan_devices
@@ -46,6 +46,8 @@ def make_plan(settings: Settings) -> Plan:
     )  # fmt: skip
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
+    check_strategy(settings.pooling_strategy, model.config)
+    check_position_embeddings(not settings.no_position_embeddings, model.config)
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
     if settings.graph_tmp_dir is not None:
         _check_writable(settings.graph_tmp_dir)

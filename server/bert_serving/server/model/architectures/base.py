@@ -1,0 +1,241 @@
+"""The parts that the description of an architecture is made of: questions to a config, and places of weights.
+
+Weights have canonical names, which are those of Google's BERT (`graph/checkpoint.py` lists them). A name is a scope and one
+of `kernel`, `bias`, `gamma`, `beta`, or it is that of a table. An architecture gives the scopes that it calls otherwise than
+Hugging Face's BERT does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import ModelError
+from ..config import ACTIVATIONS, EncoderConfig, Head
+from ..files import read_json_object
+
+MOST_LAYERS = 1024
+MOST_UNITS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a weight is stored: tensor `name`, or of that part `index` of `count` equal ones along its first axis.
+
+    With `transposed` it is stored [outputs, inputs], as PyTorch does.
+    """
+
+    name: str
+    transposed: bool = False
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A scope whose weights are part `index` of `count` equal ones, along the outputs, of those of another `scope`."""
+
+    scope: str
+    index: int
+    count: int
+
+
+Spelling = str | Packed
+
+
+def packed(scopes: Sequence[str], into: str) -> dict[str, Spelling]:
+    """Several scopes whose weights are stored one after another in one."""
+    return {scope: Packed(into, index, len(scopes)) for index, scope in enumerate(scopes)}
+
+
+_LAYER = re.compile(r'^encoder/layer_(\d+)/')
+_LEAVES = {'kernel': ('weight',), 'bias': ('bias',), 'gamma': ('weight', 'gamma'), 'beta': ('bias', 'beta')}
+_OUTPUT = {'output_weights': 'weight', 'output_bias': 'bias'}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One kind of encoder, by the `model_types` that configs call it.
+
+    `scopes` has the stored names of the scopes that are not called as in BERT, each one or several; those of a layer begin
+    with `layer/` and have `{}` for its number. `prefixes` are what may stand before them, the usual one first. The scopes in
+    `heads` have no prefix.
+    """
+
+    model_types: tuple[str, ...]
+    read: Callable[[ConfigFile], EncoderConfig]
+    prefixes: tuple[str, ...]
+    scopes: Mapping[str, Spelling | Sequence[Spelling]] = field(default_factory=dict)
+    heads: Mapping[str, str] = field(default_factory=dict)
+
+    def places(self, name: str) -> list[Place]:
+        """Where the weight of the canonical `name` can lie, the usual place first."""
+        layer = _LAYER.match(name)
+        general = 'layer/' + name[layer.end() :] if layer else name
+        scope, _, last = general.rpartition('/')
+        leaves: Sequence[str] = _LEAVES.get(last, ())
+        if general in _OUTPUT:
+            scope, leaves = 'output', [_OUTPUT[general]]
+        elif not leaves:
+            scope, leaves = general, ['weight']
+        number = layer.group(1) if layer else ''
+        return [
+            Place('%s.%s' % (stored, leaf), last == 'kernel', index, count)
+            for stored, index, count in self._stored(scope, number)
+            for leaf in leaves
+        ]
+
+    def _stored(self, scope: str, layer: str) -> Iterable[tuple[str, int, int]]:
+        """The stored scopes of a canonical one, with the part of it that is meant."""
+        if scope in self.heads:
+            yield self.heads[scope], 0, 1
+            return
+        spellings = self.scopes.get(scope)
+        if spellings is None:
+            spellings = scope.replace('layer/', 'encoder/layer/{}/', 1).replace('/', '.')
+        if isinstance(spellings, str | Packed):
+            spellings = [spellings]
+        for prefix in self.prefixes:
+            for spelling in spellings:
+                part = spelling if isinstance(spelling, Packed) else Packed(spelling, 0, 1)
+                yield prefix + part.scope.format(layer), part.index, part.count
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """The JSON object of a config file; each question about a key names file, key and value when it is refused.
+
+    Where a question has several keys, the first that is there and not null counts. `within` stands before each key in the
+    errors: that of the object in which they are.
+    """
+
+    path: str
+    values: Mapping[str, Any]
+    within: str = ''
+
+    @classmethod
+    def read(cls, path: str) -> ConfigFile:
+        return cls(path, read_json_object(path))
+
+    def has(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def dimensions(self, **keys: str) -> dict[str, int]:
+        """The dimensions of these names, each under its key."""
+        return {name: self.dimension(key) for name, key in keys.items()}
+
+    def dimension(self, *keys: str, default: int | None = None, least: int = 1, most: int = MOST_UNITS) -> int:
+        key = self._first(keys)
+        if default is not None and not self.has(key):
+            return default
+        value = self._required(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self.refusal(key, 'a positive integer' if least == 1 else 'an integer, %d or more' % least, value)
+        if value > most:
+            raise self.refusal(key, 'at most %d' % most, value)
+        return value
+
+    def activation(self, *keys: str, default: str | None = None) -> str:
+        key = self._first(keys)
+        value = default if default is not None and not self.has(key) else self._required(key)
+        if not isinstance(value, str) or value.lower() not in ACTIVATIONS:
+            raise self.refusal(key, 'one of %s' % ', '.join(sorted(ACTIVATIONS)), value)
+        return ACTIVATIONS[value.lower()]
+
+    def number(self, *keys: str, default: float) -> float:
+        """A positive number."""
+        key = self._first(keys)
+        value = self.values.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise self.refusal(key, 'a positive number', value)
+        return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values[key] if self.has(key) else default
+        if not isinstance(value, bool):
+            raise self.refusal(key, 'true or false', value)
+        return value
+
+    def choice(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
+        value = self.values[key] if self.has(key) else default
+        if value not in choices:
+            raise self.refusal(key, 'one of %s' % ', '.join(choices), value)
+        return str(value)
+
+    def only(self, key: str, supported: object, default: object = None) -> None:
+        """Refuse any value of `key` but the one supported; a key left out (or null) counts as `default`."""
+        value = self.values.get(key)
+        if (default if value is None else value) != supported:
+            raise self.refusal(key, repr(supported), value)
+
+    def section(self, key: str) -> ConfigFile | None:
+        """The JSON object under `key`; None if there is none."""
+        if not self.has(key):
+            return None
+        value = self.values[key]
+        if not isinstance(value, dict):
+            raise self.refusal(key, 'an object', value)
+        return ConfigFile(self.path, value, self.within + key + '.')
+
+    def refusal(self, key: str, expected: str, value: object) -> ModelError:
+        return ModelError('%s: %r must be %s, not %s' % (self.path, self.within + key, expected, _shown(value)))
+
+    def encoder(self, **fields: Any) -> EncoderConfig:
+        """An EncoderConfig of these fields, after a check that its heads share the hidden units."""
+        config = EncoderConfig(**fields)
+        if config.hidden_size % config.num_attention_heads:
+            raise ModelError(
+                '%s: hidden_size %d is no multiple of num_attention_heads %d'
+                % (self.path, config.hidden_size, config.num_attention_heads)
+            )
+        if config.rotary and config.head_size % 2:
+            raise ModelError(
+                '%s: rotary positions need an even number of units in a head, not %d' % (self.path, config.head_size)
+            )
+        return config
+
+    def head(self) -> Head | None:
+        """The head that the config names; None unless the model is one `...ForSequenceClassification`."""
+        names = self.values.get('architectures') or []
+        if not isinstance(names, list):
+            raise self.refusal('architectures', 'a list', names)
+        if not any(str(name).endswith('ForSequenceClassification') for name in names):
+            return None
+        labels = self._labels()
+        return Head(labels, self._head_activation(len(labels)))
+
+    def _labels(self) -> tuple[str, ...]:
+        if not self.has('id2label'):
+            return tuple('LABEL_%d' % index for index in range(self.dimension('num_labels', default=2, most=2**20)))
+        named = self.values['id2label']
+        if not isinstance(named, dict) or set(named) != {str(index) for index in range(len(named))} or not named:
+            raise self.refusal('id2label', 'an object with a name for each number from 0 up', named)
+        return tuple(str(named[str(index)]) for index in range(len(named)))
+
+    def _head_activation(self, labels: int) -> str:
+        """As CrossEncoder has it, but that the scores of several labels add up to 1 where it would leave the logits."""
+        file, key = self.section('sentence_transformers'), 'activation_fn'
+        if file is None or not file.has(key):
+            file, key = self, 'sbert_ce_default_activation_function'
+        if not file.has(key):
+            return 'sigmoid' if labels == 1 else 'softmax'
+        name = str(file.values[key]).rpartition('.')[2].lower()
+        if name not in ('identity', 'sigmoid', 'softmax'):
+            raise file.refusal(key, 'Identity, Sigmoid or Softmax of torch', file.values[key])
+        return {'identity': 'linear' if labels == 1 else 'softmax'}.get(name, name)
+
+    def _first(self, keys: Sequence[str]) -> str:
+        return next((key for key in keys if self.has(key)), keys[0])
+
+    def _required(self, key: str) -> Any:
+        if key not in self.values:
+            raise ModelError('%s: %r is missing' % (self.path, self.within + key))
+        return self.values[key]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:100] + '...'
