@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dashboard.browsing import Browser, StartServer, browser_in, need_chromium
-from support.serving import SMALL_MODEL, ServerProcess, fake_path
+from support.processes import fake_server
+from support.serving import ServerProcess
 
 
 @pytest.fixture
@@ -27,20 +28,9 @@ def start_server() -> Iterator[StartServer]:
     with contextlib.ExitStack() as stack:
 
         def start(*words: str, **environment: str) -> tuple[ServerProcess, str]:
-            words = (
-                '-model_dir',
-                SMALL_MODEL,
-                '-num_worker',
-                '2',
-                '-http_host',
-                '127.0.0.1',
-                '-http_port',
-                '0',
-                *words,
-            )
-            environment = {'PYTHONPATH': fake_path(), 'FAKE_WORKER_SECONDS': '0.005', **environment}
-            server = stack.enter_context(ServerProcess(*words, environment=environment, module='support.fake_cli'))
-            match = server.wait_for_log(r'all set, ready to serve request! .*http_port=(\d+)')
-            return server, 'http://127.0.0.1:%s' % match[1]
+            words = ('-num_worker', '2', '-http_host', '127.0.0.1', '-http_port', '0', *words)
+            environment = {'FAKE_WORKER_SECONDS': '0.005', **environment}
+            server = stack.enter_context(fake_server(*words, **environment))
+            return server, 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
 
         yield start

@@ -80,7 +80,7 @@ def main() -> None:
         browser_in(Path(profile), *SIZE) as browser,
     ):
         server.wait_until_ready()
-        url = 'http://127.0.0.1:%s' % server.wait_for_log(r'all set, .*http_port=(\d+)')[1]
+        url = 'http://127.0.0.1:%d' % server.http_port
         load = [threading.Thread(target=ask, args=(url, number, end)) for number in range(3)]
         load.append(threading.Thread(target=send_bulk, args=(server, end)))
         for thread in load:

@@ -24,7 +24,6 @@ from support.processes import fake_server
 from support.serving import ServerProcess
 
 PROXY_IS_UP = r'HTTP is served at http://127.0.0.1:(\d+), for the server at \S+:(\d+) and (\d+)'
-HTTP_PORT = r'all set, ready to serve request! .*http_port=(\d+)'
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +87,7 @@ def running(tmp_path: Path, *words: str, **environ: str) -> Iterator[int]:
 
 def test_a_server_that_is_ready_is_healthy_by_either_way(check: ModuleType, server: ServerProcess) -> None:
     """HTTP, for which no key is needed, and ZeroMQ."""
-    http_port = server.wait_for_log(HTTP_PORT)[1]
+    http_port = str(server.http_port)
     assert ask(check, '-http_port', http_port) == ''
     assert ask(check, BERT_SERVING_HTTP_PORT=http_port) == ''
     assert ask(check, '-port', str(server.port), '-port_out', str(server.port_out)) == ''
@@ -98,7 +97,7 @@ def test_a_proxy_that_the_environment_names_is_not_asked(
     check: ModuleType, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')
-    assert ask(check, '-http_port', server.wait_for_log(HTTP_PORT)[1]) == ''
+    assert ask(check, '-http_port', str(server.http_port)) == ''
 
 
 def test_nobody_at_the_port_is_named(check: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +174,7 @@ def test_all_have_the_same_time_and_one_that_is_silent_takes_none_of_the_others(
         started = time.monotonic()
         found = [arguments(check, *words) for words in (
             ('-http_port', port), ('-port', in_, '-port_out', out), ('-http_port', port), ('-port', port, '-port_out', port),
-            ('-http_port', server.wait_for_log(HTTP_PORT)[1]),
+            ('-http_port', str(server.http_port)),
         )]  # fmt: skip
         reasons = check.check_all(found, started + check.TIMEOUT_S)
         assert time.monotonic() - started < check.TIMEOUT_S + check.CLOSING_S + 1

@@ -30,8 +30,7 @@ def server_with() -> Iterator[Callable[[str], Ports]]:
                 words = ('-http_port', '0', '-http_host', '127.0.0.1', '-show_tokens_to_client', *options.split())
                 server = stack.enter_context(ServerProcess(*words)).wait_until_ready()
                 stack.callback(server.stop)  # rather than killed
-                http_port = int(server.wait_for_log(r'all set, ready to serve request! .*http_port=(\d+)')[1])
-                servers[options] = Ports(server.port, server.port_out, http_port)
+                servers[options] = Ports(server.port, server.port_out, server.http_port)
             return servers[options]
 
         yield server_with

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from support.processes import PROXY, SINK, WORKER, children_of, is_running, send, wait_for
-from support.serving import ServerProcess, time_of_day
+from support.processes import PROXY, SINK, WORKER, children_of, is_running, send
+from support.serving import ServerProcess, connect, time_of_day
+from support.waiting import wait_until
 
 PATIENCE_MS = 120_000
 """How long an answer may take before it counts as lost."""
@@ -52,7 +52,7 @@ class Material:
     def __init__(self, server: ServerProcess, words: Sequence[str], size: int = 2000) -> None:
         dice = random.Random(1)
         texts = sorted({' '.join(dice.choices(words, k=dice.randint(1, 20))) for _ in range(size)})
-        with connect(server) as client:
+        with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
             vectors = client.encode(texts)
         _, first = np.unique(vectors.round(3), axis=0, return_index=True)
         self._texts = [texts[i] for i in first]
@@ -66,10 +66,6 @@ class Material:
             rows = dice.choice((1, 1, 2, 5, 16, dice.randint(1, most_rows)))
             chosen = dice.sample(range(len(self._texts)), rows)
             yield Question([self._texts[i] for i in chosen], self._vectors[chosen])
-
-
-def connect(server: ServerProcess) -> BertClient:
-    return BertClient(port=server.port, port_out=server.port_out, timeout=PATIENCE_MS, check_length=False)
 
 
 # --- who asks --------------------------------------------------------------------------------------------------------
@@ -112,7 +108,7 @@ Ask = Callable[[ServerProcess, Sequence[Question], Outcome], None]
 
 def ask_one_by_one(server: ServerProcess, questions: Sequence[Question], outcome: Outcome) -> None:
     """A client that waits for each answer."""
-    with connect(server) as client:
+    with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         for question in questions:
             outcome.ask()
             try:
@@ -125,7 +121,7 @@ def ask_in_a_stream(server: ServerProcess, questions: Sequence[Question], outcom
     """A client with up to sixteen requests on their way; answers come in any order, by growing ids."""
     answers: dict[int, object] = {}
     outcome.ask()
-    with connect(server) as client:
+    with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         try:
             for response in client.encode_async(list(question.texts) for question in questions):
                 outcome.counts['doubled'] += response.id in answers
@@ -140,7 +136,7 @@ def ask_in_a_stream(server: ServerProcess, questions: Sequence[Question], outcom
 
 def ask_and_fetch(server: ServerProcess, questions: Sequence[Question], outcome: Outcome, at_once: int = 8) -> None:
     """A client that sends some without waiting, and then takes all that came of them."""
-    with connect(server) as client:
+    with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         for start in range(0, len(questions), at_once):
             some = questions[start : start + at_once]
             outcome.ask()
@@ -186,7 +182,7 @@ def _post_until_answered(url: str, body: str) -> object:
 
 def ask_what_kills(server: ServerProcess, how_often: int, outcome: Outcome) -> None:
     """A client whose every request kills the worker that computes it."""
-    with connect(server) as client:
+    with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         for _ in range(how_often):
             outcome.ask()
             try:
@@ -277,7 +273,7 @@ class Mayhem:
             return
         self._note('%s stopped' % kind, pid)
         send(pid, signal.SIGSTOP)
-        wait_for(lambda: not is_running(pid))
+        wait_until(lambda: not is_running(pid))
         self.story.append('%s pid=%d is gone' % (time_of_day(), pid))
 
     def _note(self, what: str, pid: int) -> None:

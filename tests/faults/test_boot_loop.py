@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.client import BertClient
 from support.processes import WORKER, children_of, fake_server, send
-from support.serving import ServerProcess
+from support.serving import ServerProcess, connect
 
 
 def starts_of(server: ServerProcess, number: int) -> int:
@@ -42,7 +41,7 @@ def test_boot_loop_a_worker_that_can_not_come_back_is_given_up_and_the_last_one_
         first, second = children_of(server, WORKER)
         send(first, signal.SIGKILL)
         server.wait_for_log('starts have failed: the server goes on without it')
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             assert client.encode(['the other one']).shape == (1, 3)
             assert sorted(worker['state'] for worker in client.server_status['workers']) == ['gone', 'ready']
         send(second, signal.SIGKILL)

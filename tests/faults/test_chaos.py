@@ -23,10 +23,10 @@ from faults.chaos import (
     ask_by_http,
     ask_in_a_stream,
     ask_one_by_one,
-    connect,
 )
-from support.processes import fake_server, wait_for
-from support.serving import SMALL_MODEL, ServerProcess
+from support.processes import fake_server
+from support.serving import SMALL_MODEL, ServerProcess, connect
+from support.waiting import wait_until
 
 SEED = int(os.environ.get('CHAOS_SEED', '5'))
 REQUESTS = int(os.environ.get('CHAOS_REQUESTS', '5000'))
@@ -36,7 +36,6 @@ MOST_ROWS = 60
 WORDS = (
     'the of and in to was he is as for on with that it his by at from her she you had an were but be this are'.split()
 )
-HTTP_READY = re.compile(r'HTTP is served at http://[^ ]*:(\d+)')
 
 POISON = 2
 COUNTERS = ('num_worker_restart', 'num_sink_restart', 'num_http_restart', 'num_requeued_job', 'num_poisoned_request',
@@ -66,7 +65,7 @@ def assert_all_well(server: ServerProcess, outcome: Outcome, mayhem: Mayhem, exp
     """What became of the requests is what is expected, and the server, at peace again, has nothing left to do."""
     assert dict(+outcome.counts) == expected, story_of(outcome, mayhem, server)
     with connect(server) as client:
-        wait_for(lambda: client.server_status['statistic']['unfinished_requests'] == 0)
+        wait_until(lambda: client.server_status['statistic']['unfinished_requests'] == 0)
         statistic = client.server_status['statistic']
     assert statistic['queue_rows'] == 0
     poisoned = set(re.findall(r'refused a request (id=\d+ client=\S+): two workers died', server.log))
@@ -80,7 +79,6 @@ def test_5000_requests_of_16_clients_are_answered_once_and_rightly_while_childre
     words = ('-num_worker', '3', '-worker_timeout', '3', '-http_port', '0', '-http_host', '127.0.0.1')
     with fake_server(*words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_LIMITS='{"gone_s": 5}') as server:
         server.wait_until_ready()
-        server.http_port = int(server.wait_for_log(HTTP_READY)[1])
         material = Material(server, WORDS)
         started = time.monotonic()
         with Mayhem(server, SEED, pauses_s=(0.3, 0.7), most=FAULTS) as mayhem:

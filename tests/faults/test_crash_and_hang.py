@@ -16,15 +16,12 @@ import pytest
 from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
 from bert_serving.server.worker.worker import Stopwatch
-from support.processes import PROXY, SINK, WORKER, children_of, fake_server, is_running, send, wait_for
-from support.serving import ServerProcess
+from support.processes import PROXY, SINK, WORKER, children_of, fake_server, is_running, send
+from support.serving import connect
+from support.waiting import wait_until
 
 TEXTS = ['the %s' % ' '.join(['of'] * length) for length in range(1, 20)]
 SOON = ('-worker_timeout', '3')
-
-
-def connect(server: ServerProcess) -> BertClient:
-    return BertClient(port=server.port, port_out=server.port_out, timeout=60_000)
 
 
 def wait_until_in_flight(client: BertClient, requests: int) -> None:
@@ -34,7 +31,7 @@ def wait_until_in_flight(client: BertClient, requests: int) -> None:
         statistic = client.server_status['statistic']
         return statistic['unfinished_requests'] >= requests and statistic['in_flight_rows'] > 0
 
-    wait_for(are_there)
+    wait_until(are_there)
 
 
 def assert_answered(client: BertClient, requests: int) -> None:
@@ -59,7 +56,7 @@ def test_crash_and_hang_what_a_worker_or_the_sink_had_is_answered(
             wait_until_in_flight(client, 5)
             (pid,) = children_of(server, victim)
             send(pid, number)
-            wait_for(lambda: not is_running(pid))
+            wait_until(lambda: not is_running(pid))
             gate.touch()
             assert_answered(client, 5)
             status = client.server_status
@@ -87,9 +84,9 @@ def test_crash_clients_that_wait_do_not_notice_that_every_child_is_killed_in_tur
             begun.wait(30)
             for pid in children_of(server):
                 send(pid, signal.SIGKILL)
-                wait_for(lambda pid=pid: not is_running(pid) and len(children_of(server)) == 3)
+                wait_until(lambda pid=pid: not is_running(pid) and len(children_of(server)) == 3)
             with connect(server) as client:
-                wait_for(lambda: all(worker['state'] == 'ready' for worker in client.server_status['workers']))
+                wait_until(lambda: all(worker['state'] == 'ready' for worker in client.server_status['workers']))
             over.set()
             for done in clients:
                 done.result(60)
@@ -111,8 +108,8 @@ def test_crash_and_hang_the_proxy_comes_back_on_its_port(number: signal.Signals)
         before = post()
         (proxy,) = children_of(server, PROXY)
         send(proxy, number)
-        wait_for(lambda: not is_running(proxy))
-        wait_for(lambda: len(re.findall('HTTP is served at', server.log)) == 2)
+        wait_until(lambda: not is_running(proxy))
+        wait_until(lambda: len(re.findall('HTTP is served at', server.log)) == 2)
         assert post() == before
         assert server.stop() == 0
 

@@ -12,14 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.client import BertClient
-from support.processes import SINK, WORKER, children_of, fake_server, is_running, send, wait_for
+from support.processes import SINK, WORKER, children_of, fake_server, is_running, send
 from support.raw_client import raw_client
-from support.serving import ServerProcess
-
-
-def connect(server: ServerProcess) -> BertClient:
-    return BertClient(port=server.port, port_out=server.port_out, timeout=60_000)
+from support.serving import connect
+from support.waiting import wait_until
 
 
 def test_drain_under_load_every_request_is_answered_with_vectors_or_refused() -> None:
@@ -43,9 +39,9 @@ def test_drain_under_load_every_request_is_answered_with_vectors_or_refused() ->
         with connect(server) as slow, ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(ask_until_refused) for _ in range(4)]
             slow.encode(['%s' % ('the ' * (i % 20 + 1)) for i in range(5000)], blocking=False)
-            wait_for(lambda: slow.server_status['statistic']['num_published_request'] > 20)
+            wait_until(lambda: slow.server_status['statistic']['num_published_request'] > 20)
             slow.encode(['%s' % ('of ' * (i % 20 + 1)) for i in range(5000)], blocking=False)
-            wait_for(lambda: slow.server_status['statistic']['num_data_request'] > 20)
+            wait_until(lambda: slow.server_status['statistic']['num_data_request'] > 20)
             server.process.send_signal(signal.SIGTERM)
             assert [len(answer) for answer in slow.fetch_all()] == [5000, 5000]
             assert all(client.result(30) > 0 for client in clients)
@@ -59,12 +55,12 @@ def test_drain_answers_what_a_child_had_that_dies_meanwhile(victim: str, tmp_pat
         server.wait_until_ready()
         with connect(server) as client:
             client.encode(['the'] * 20, blocking=False)
-            wait_for(lambda: client.server_status['statistic']['in_flight_rows'] > 0)
+            wait_until(lambda: client.server_status['statistic']['in_flight_rows'] > 0)
             server.process.send_signal(signal.SIGTERM)
             server.wait_for_log('accepted requests are answered first')
             (pid,) = children_of(server, victim)
             send(pid, signal.SIGKILL)
-            wait_for(lambda: not is_running(pid))
+            wait_until(lambda: not is_running(pid))
             gate.touch()
             (answer,) = client.fetch_all()
             assert answer.shape == (20, 3)

@@ -6,15 +6,15 @@ import time
 
 import numpy as np
 
-from bert_serving.client import BertClient
 from support.processes import fake_server
 from support.raw_client import raw_client
+from support.serving import connect
 
 
 def test_a_long_text_with_no_special_token_is_cut_and_kills_no_worker() -> None:
     with fake_server('-no_special_token', '-max_seq_len', '5') as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000, check_length=False) as client:
+        with connect(server, check_length=False) as client:
             long, short = client.encode(['the ' * 50, 'the'])
             assert long[1] == 5, 'the tokens of the row'
             assert short[1] == 3
@@ -31,7 +31,7 @@ def test_results_that_nobody_has_read_yet_are_not_dropped_at_the_high_water_mark
             requests = 2500  # 1.10 keeps a thousand
             for number in range(requests):
                 client.ask(['the'], number)
-            with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as other:
+            with connect(server) as other:
                 while other.server_status['statistic']['num_data_request'] < requests:
                     time.sleep(0.01)
             answered = sorted(int(client.receive()[-1]) for _ in range(requests))
@@ -44,7 +44,7 @@ def test_a_late_subscriber_gets_its_answer_and_costs_the_others_no_time() -> Non
         server.wait_until_ready()
         with (
             raw_client(server) as late,
-            BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client,
+            connect(server) as client,
         ):
             client.encode(['the'])
             late.leave()
@@ -64,7 +64,7 @@ def test_a_late_subscriber_gets_its_answer_and_costs_the_others_no_time() -> Non
 def test_the_device_map_of_the_status_is_the_one_in_use() -> None:
     with fake_server('-num_worker', '2', '-device_map', '3') as server:  # and -cpu, which wins
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             status = client.server_status
             assert status['device_map'] == [-1, -1]
             assert [worker['device'] for worker in status['workers']] == [-1, -1]

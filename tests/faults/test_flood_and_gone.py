@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from support.processes import SINK, children_of, fake_server, memory_of, send, wait_for
+from support.processes import SINK, children_of, fake_server, memory_of, send
 from support.raw_client import raw_client
-from support.serving import ServerProcess
+from support.serving import connect
+from support.waiting import wait_until
 
 MB = 1 << 20
-
-
-def connect(server: ServerProcess) -> BertClient:
-    return BertClient(port=server.port, port_out=server.port_out, timeout=60_000)
 
 
 def test_flood_beyond_max_queue_rows_a_request_is_refused_at_once_and_what_was_accepted_answered(
@@ -31,7 +27,7 @@ def test_flood_beyond_max_queue_rows_a_request_is_refused_at_once_and_what_was_a
         with connect(server) as patient, connect(server) as late:
             for _ in range(10):
                 patient.encode(['the'] * 10, blocking=False)
-            wait_for(lambda: late.server_status['statistic']['unfinished_rows'] == 100)
+            wait_until(lambda: late.server_status['statistic']['unfinished_rows'] == 100)
             started = time.monotonic()
             with pytest.raises(RequestFailed, match='Busy: the server has 100 rows to finish'):
                 late.encode(['one more'])
@@ -39,7 +35,7 @@ def test_flood_beyond_max_queue_rows_a_request_is_refused_at_once_and_what_was_a
             gate.touch()
             assert [len(answer) for answer in patient.fetch_all()] == [10] * 10
             assert late.encode(['one more']).shape == (1, 3)
-            wait_for(lambda: late.server_status['statistic']['num_published_request'] == 11)
+            wait_until(lambda: late.server_status['statistic']['num_published_request'] == 11)
             assert late.server_status['statistic']['num_busy_request'] == 1
         assert server.stop() == 0
 
@@ -120,16 +116,16 @@ def test_gone_the_work_of_a_client_that_left_is_dropped_before_it_is_computed_an
             with connect(server) as leaving:
                 for number in range(20):
                     leaving.encode(['%s%d' % ('the ' * number, row) for row in range(4)], blocking=False)
-                wait_for(lambda: staying.server_status['statistic']['unfinished_requests'] == 20)
-            wait_for(lambda: staying.server_status['statistic']['num_gone_request'] == 20)
+                wait_until(lambda: staying.server_status['statistic']['unfinished_requests'] == 20)
+            wait_until(lambda: staying.server_status['statistic']['num_gone_request'] == 20)
             staying.encode(['for me'], blocking=False)
             gate.touch()
             assert [answer.shape for answer in staying.fetch_all()] == [(1, 3)]
-            wait_for(lambda: staying.server_status['statistic']['num_run'])
+            wait_until(lambda: staying.server_status['statistic']['num_run'])
             statistic = staying.server_status['statistic']
             assert statistic['num_computed_row'] <= 4 + 1, 'the run that was on, and what was asked afterwards'
             assert statistic['unfinished_requests'] == statistic['queue_rows'] == 0
-            wait_for(lambda: staying.server_status['statistic']['in_flight_rows'] == 0)
+            wait_until(lambda: staying.server_status['statistic']['in_flight_rows'] == 0)
         assert server.stop() == 0
 
 
@@ -140,11 +136,11 @@ def test_gone_a_client_that_left_while_there_was_no_sink_is_missed_by_the_next(t
         with connect(server) as staying:
             with connect(server) as leaving:
                 leaving.encode(['for nobody'], blocking=False)
-                wait_for(lambda: staying.server_status['statistic']['unfinished_requests'] == 1)
+                wait_until(lambda: staying.server_status['statistic']['unfinished_requests'] == 1)
                 (sink,) = children_of(server, SINK)
                 send(sink, signal.SIGKILL)
             staying.encode(['for me'], blocking=False)
-            wait_for(lambda: staying.server_status['statistic']['num_gone_request'] == 1)
+            wait_until(lambda: staying.server_status['statistic']['num_gone_request'] == 1)
             gate.touch()
             assert [answer.shape for answer in staying.fetch_all()] == [(1, 3)]
         assert server.stop() == 0
@@ -157,10 +153,10 @@ def test_gone_a_client_that_comes_back_in_time_has_lost_nothing(tmp_path: Path) 
         with raw_client(server) as client, connect(server) as other:
             client.status()
             client.ask(['the'], request_id=8)
-            wait_for(lambda: other.server_status['statistic']['unfinished_requests'] == 1)
+            wait_until(lambda: other.server_status['statistic']['unfinished_requests'] == 1)
             client.leave()
             gate.touch()
-            wait_for(lambda: other.server_status['statistic']['num_run'])
+            wait_until(lambda: other.server_status['statistic']['num_run'])
             client.subscribe()
             assert client.receive()[-1] == b'8'
             assert other.server_status['statistic']['num_gone_request'] == 0

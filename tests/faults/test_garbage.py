@@ -20,11 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bert_serving.client import BertClient
 from faults import garbage
 from support.processes import SINK, WORKER, children_of, fake_server, memory_of
 from support.raw_client import raw_client
-from support.serving import ServerProcess, fake_path
+from support.serving import ServerProcess, connect
 
 MESSAGES = int(os.environ.get('GARBAGE_MESSAGES', '100000'))
 FUZZ = int(os.environ.get('FUZZ_MESSAGES', '3000'))
@@ -52,7 +51,7 @@ class GoodClients:
 
     def _ask(self, at_least: int) -> list[float]:
         timings: list[float] = []
-        with BertClient(port=self._server.port, port_out=self._server.port_out, timeout=60_000) as client:
+        with connect(self._server) as client:
             expected = client.encode(TEXTS)
             while len(timings) < at_least or not self._over.is_set():
                 started = time.monotonic()
@@ -87,7 +86,7 @@ def test_garbage_beside_four_good_clients_costs_them_no_answer_and_at_most_half_
 
 @pytest.fixture(scope='module')
 def server() -> Iterator[ServerProcess]:
-    with fake_server('-max_batch_size', '64', PYTHONPATH=fake_path()) as server:
+    with fake_server('-max_batch_size', '64') as server:
         yield server.wait_until_ready()
         assert server.stop() == 0
 

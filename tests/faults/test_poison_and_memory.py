@@ -9,23 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
 from bert_serving.server.protocol.wire import EncodeRequest
 from bert_serving.server.ventilator.events import SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
-from bert_serving.server.ventilator.limits import AdmissionLimits
 from bert_serving.server.ventilator.scheduler import Scheduler
-from support.processes import children_of, fake_server, wait_for
-from support.serving import ServerProcess
-
-LIMITS = AdmissionLimits(
-    max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
-    max_queue_rows=10_000, max_queue_bytes=1_000_000,
-)  # fmt: skip
-
-
-def connect(server: ServerProcess) -> BertClient:
-    return BertClient(port=server.port, port_out=server.port_out, timeout=60_000)
+from support.processes import children_of, fake_server
+from support.scheduling import LIMITS
+from support.serving import connect
+from support.waiting import wait_until
 
 
 @pytest.mark.parametrize('workers', [1, 2])
@@ -118,7 +109,7 @@ def test_memory_a_worker_killed_for_it_is_logged_as_such_and_its_job_computed_in
         with connect(server) as client:
             texts = ['heavy %s' % ('the ' * i) for i in range(8)]
             assert client.encode(texts).shape == (8, 3)
-            statistic = wait_for(lambda: client.server_status['statistic'])
+            statistic = wait_until(lambda: client.server_status['statistic'])
         assert statistic['num_worker_restart'] == 2, 'once among others, and once alone'
         assert statistic['num_poisoned_request'] == 0
         assert 'WORKER-0 was killed by SIGKILL! Perhaps out of memory?' in server.log

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bert_serving.client import BertClient
 from bert_serving.client import ServerError as RequestFailed
-from support.processes import SINK, WORKER, children_of, fake_server, send, wait_for
+from support.processes import SINK, WORKER, children_of, fake_server, send
 from support.raw_client import raw_client
+from support.serving import connect
+from support.waiting import wait_until
 
 COUNTERS = (
     'num_rows_done', 'num_tokens_done', 'num_computed_tokens', 'num_run', 'num_published_request', 'num_failed_request',
@@ -28,7 +29,7 @@ def counters_of(statistic: dict[str, Any]) -> dict[str, float]:
 def test_truth_everything_is_counted_from_zero() -> None:
     with fake_server('-num_worker', '2') as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             status = client.server_status
             assert counters_of(status['statistic']) == {}
             assert [status['statistic'][name]['count'] for name in DURATIONS] == [0, 0, 0]
@@ -45,7 +46,7 @@ def test_truth_what_happens_is_counted() -> None:
     with fake_server() as server:
         server.wait_until_ready()
         with (
-            BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client,
+            connect(server) as client,
             raw_client(server) as raw,
         ):
             client.encode(['the', 'of of', 'and and and'])
@@ -55,7 +56,7 @@ def test_truth_what_happens_is_counted() -> None:
             raw.send(raw.identity, b'["the"]', b'2', b'none')  # found out by the ventilator
             raw.receive_error()
             raw.send(b'not four frames')
-            wait_for(lambda: client.server_status['statistic']['num_run'] == 2)
+            wait_until(lambda: client.server_status['statistic']['num_run'] == 2)
             statistic = client.server_status['statistic']
             tokens = {'num_tokens_done': 3 + 4 + 5 + 5}
             padding = {'num_computed_tokens': 15 + 5, 'padding_share': pytest.approx(1 - 17 / 20)}
@@ -73,15 +74,15 @@ def test_truth_what_happens_is_counted() -> None:
 def test_truth_restarts_and_what_the_dead_had_computed_stay_counted() -> None:
     with fake_server() as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['the'])
-            wait_for(lambda: client.server_status['statistic']['num_run'] == 1)
+            wait_until(lambda: client.server_status['statistic']['num_run'] == 1)
             for victim in (WORKER, SINK):
                 (pid,) = children_of(server, victim)
                 send(pid, signal.SIGKILL)
-            wait_for(lambda: client.server_status['workers'][0]['restarts'] == 1)
+            wait_until(lambda: client.server_status['workers'][0]['restarts'] == 1)
             client.encode(['of'])
-            wait_for(lambda: client.server_status['statistic']['num_run'] == 2)  # it is told once a second
+            wait_until(lambda: client.server_status['statistic']['num_run'] == 2)  # it is told once a second
             with pytest.raises(RequestFailed):
                 client.encode(['they kill'])
             statistic = client.server_status['statistic']

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.client import BertClient
 from support.environments import make_environment
 from support.replay import replay
-from support.serving import DATA, MODELS, serve
+from support.serving import DATA, MODELS, connect, serve
 
 CASES = sorted((DATA / 'cases').glob('*.json'))
 SCRIPT = DATA.parents[1] / 'support' / 'replay.py'
@@ -39,7 +38,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize('case', CASES, ids=lambda case: case.stem)
 def test_the_answers_are_those_of_1_10(case: Path, environments: Path) -> None:
     with serve(*server_words(case)) as server:
-        with BertClient(port=server.port, port_out=server.port_out, check_length=False, timeout=60_000) as client:
+        with connect(server, check_length=False, timeout=60_000) as client:
             replay(str(case), client)
         if case.stem.startswith('minilm'):
             judge_with_the_real_client(environments, case, server.port, server.port_out)

@@ -17,6 +17,7 @@ from bert_serving.server.http import waitress_adapter
 from bert_serving.server.http.dispatcher import Dispatcher, refusal_kind
 from bert_serving.server.http.frontend import Frontend
 from support.fake_backend import FakeBackend
+from support.waiting import wait_until
 
 BODY = json.dumps({'id': 1, 'texts': ['hello world']})
 PATIENCE_S = 60
@@ -46,13 +47,6 @@ def get(frontend: Frontend, path: str, headers: Mapping[str, str] = {}) -> tuple
     text = answer.read().decode()
     connection.close()
     return answer.status, text
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, 'it never came to be'
-        time.sleep(0.01)
 
 
 class Callers:

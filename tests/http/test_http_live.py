@@ -10,22 +10,19 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.metrics import _COUNTERS, _GAUGES, _HISTOGRAMS
+from support.processes import fake_server
 from support.proxies import ProxyProcess
-from support.serving import SMALL_MODEL, ServerProcess, fake_path
+from support.serving import ServerProcess
+from support.waiting import wait_until
 
 PATIENCE_S = 60
-
-
-def start_server(*words: str, **environment: str) -> ServerProcess:
-    environment = {'PYTHONPATH': fake_path(), **environment}
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
 
 
 Pair = tuple[ServerProcess, ProxyProcess]
@@ -34,18 +31,11 @@ Pair = tuple[ServerProcess, ProxyProcess]
 @contextlib.contextmanager
 def pair(*server_words: str, proxy_words: tuple[str, ...] = (), **environment: str) -> Iterator[Pair]:
     """A server and a proxy in front of it, both ready."""
-    with start_server(*server_words, **environment) as server:
+    with fake_server(*server_words, **environment) as server:
         server.wait_until_ready()
         with ProxyProcess(server.port, server.port_out, *proxy_words) as proxy:
             proxy.wait_until_ready()
             yield server, proxy
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, 'it never came to be'
-        time.sleep(0.05)
 
 
 def post(proxy: ProxyProcess, path: str, query: object) -> tuple[int, dict[str, object]]:
@@ -189,7 +179,7 @@ def test_a_server_that_is_killed_and_started_again_is_served_without_a_new_proxy
         wait_until(lambda: proxy.curl('/health/live')[0] == 503)
         ports = ('-port', str(server.port), '-port_out', str(server.port_out))
         wait_until(lambda: not any(refuses_to_be_bound(int(port)) for port in ports[1::2]))
-        with start_server(*ports) as again:
+        with fake_server(*ports) as again:
             again.wait_until_ready()
             wait_until(lambda: post(proxy, '/encode', {'id': 1, 'texts': ['a']})[0] == 200)
             wait_until(lambda: proxy.curl('/health/ready')[0] == 200)

@@ -19,11 +19,10 @@ from support.replay import compare
 from support.serving import DATA, ServerProcess
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
-READY = re.compile(r'all set, ready to serve request! .*http_port=(\d+)')
 
 
 def url_of(server: ServerProcess) -> str:
-    return 'http://127.0.0.1:%s' % server.wait_for_log(READY)[1]
+    return 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
 
 
 @pytest.fixture(scope='module')

@@ -23,7 +23,7 @@ from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.openapi import make_document
 from bert_serving.server.http.routes import ROUTES
 from support.fake_backend import FakeBackend
-from support.serving import SMALL_MODEL, ServerProcess, fake_path
+from support.processes import fake_server
 
 
 def test_the_document_is_openapi() -> None:
@@ -77,10 +77,9 @@ def test_requests_made_from_the_document_end_as_it_says(case: schemathesis.Case)
 @pytest.fixture(scope='module')
 def live_document() -> Iterator[schemathesis.BaseSchema]:
     """The document of a whole server, whose workers only have no TensorFlow."""
-    words = ('-model_dir', SMALL_MODEL, '-http_host', '127.0.0.1', '-http_port', '0')
-    with ServerProcess(*words, environment={'PYTHONPATH': fake_path()}, module='support.fake_cli') as server:
-        port = server.wait_for_log(r'all set, .*http_port=(\d+)')[1]
-        yield schemathesis.openapi.from_url('http://127.0.0.1:%s/openapi.json' % port)
+    with fake_server('-http_host', '127.0.0.1', '-http_port', '0') as server:
+        port = server.wait_until_ready().http_port
+        yield schemathesis.openapi.from_url('http://127.0.0.1:%d/openapi.json' % port)
         assert 'Traceback' not in server.log
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bert_serving.server.process.child import Child
 from bert_serving.server.process.reports import ChildReport, Exited, Heartbeat, Ready
 from support.proxies import ProxyProcess, curl
 from support.scripted_server import ScriptedServer
+from support.waiting import wait_until
 
 QUERY = ('-H', 'content-type: application/json', '-d', '{"id": 123,"texts": ["hello world"], "is_tokenized": false}')
 PATIENCE_S = 60
@@ -45,13 +45,6 @@ def start(server: ScriptedServer) -> Iterator[Start]:
     for proxy in proxies:
         with proxy:
             pass
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, 'it never came to be'
-        time.sleep(0.02)
 
 
 def test_the_request_of_the_documentation_of_1_10(start: Start) -> None:

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from support.processes import fake_server
 from support.proxies import curl
-from support.serving import SMALL_MODEL, ServerProcess, fake_path
+from support.serving import ServerProcess
+from support.waiting import wait_until
 
 QUERY = ('-d', '{"id": 1, "texts": ["hello world"]}')
 PATIENCE_S = 60
-READY = re.compile(r'all set, ready to serve request! .*http_port=(\d+)')
 
 
 def start(*words: str, **environment: str) -> ServerProcess:
-    words = ('-model_dir', SMALL_MODEL, '-http_host', '127.0.0.1', '-http_port', '0', *words)
-    return ServerProcess(*words, environment={'PYTHONPATH': fake_path(), **environment}, module='support.fake_cli')
-
-
-def http_port_of(server: ServerProcess) -> int:
-    return int(server.wait_for_log(READY)[1])
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, 'it never came to be'
-        time.sleep(0.02)
+    return fake_server('-http_host', '127.0.0.1', '-http_port', '0', *words, **environment)
 
 
 def proxy_of(server: ServerProcess) -> psutil.Process | None:
@@ -45,7 +31,7 @@ def proxy_of(server: ServerProcess) -> psutil.Process | None:
 
 def test_a_server_with_http_answers_both_ways_when_it_is_ready() -> None:
     with start(BERT_SERVING_HTTP_API_KEY='sk-of-a-test') as server:
-        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        url = 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
         key = ('-H', 'authorization: Bearer sk-of-a-test')
         assert curl(url + '/encode', *QUERY)[0] == 401
         assert curl(url + '/encode', *QUERY, *key)[0] == 200
@@ -62,7 +48,7 @@ def test_a_server_with_http_answers_both_ways_when_it_is_ready() -> None:
 
 def test_a_proxy_that_is_killed_is_started_again_on_its_port() -> None:
     with start() as server:
-        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        url = 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
         first = proxy_of(server)
         assert first is not None
         os.kill(first.pid, signal.SIGKILL)
@@ -82,7 +68,7 @@ def answers(url: str) -> bool:
 def test_when_it_ends_what_has_come_over_http_is_answered(tmp_path: Path) -> None:
     gate = tmp_path / 'gate'
     with start(FAKE_WORKER_GATE=str(gate)) as server:
-        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        url = 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
         answered: list[int] = []
         callers = [threading.Thread(target=lambda: answered.append(curl(url + '/encode', *QUERY)[0])) for _ in range(5)]
         for caller in callers:
@@ -99,7 +85,7 @@ def test_when_it_ends_what_has_come_over_http_is_answered(tmp_path: Path) -> Non
 
 def test_readiness_goes_with_the_workers() -> None:
     with start(FAKE_WORKER_LOADS_SECONDS='3') as server:  # longer than a status is kept
-        url = 'http://127.0.0.1:%d' % http_port_of(server)
+        url = 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
         worker = next(
             child
             for child in psutil.Process(server.process.pid).children()
@@ -114,7 +100,7 @@ def test_readiness_goes_with_the_workers() -> None:
 
 def test_a_server_that_dies_takes_its_proxy_with_it() -> None:
     with start() as server:
-        http_port_of(server)
+        server.wait_until_ready()
         proxy = proxy_of(server)
         assert proxy is not None
         server.stop(signal.SIGKILL)
@@ -134,7 +120,7 @@ def test_options_that_can_not_work_end_the_start_before_any_process(tmp_path: Pa
 
 def test_a_port_that_is_taken_ends_the_start() -> None:
     with start() as first:
-        port = http_port_of(first)
+        port = first.wait_until_ready().http_port
         with start('-http_port', str(port)) as second:
             assert second.wait() == 1
             assert 'cannot listen on' in second.log

@@ -32,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bert_serving.client import BertClient
 from support.serving import SMALL_MODEL, ServerProcess, fake_path
 
-READY = re.compile(r'all set, ready to serve request! port=(\d+) port_out=(\d+) http_port=(\d+)')
 WORDS = 'the quick brown fox jumps over a lazy dog while seven wizards brew some very strong tea'.split()
 BULK_ROWS = 512
 BULK_IN_FLIGHT = 4
@@ -134,10 +133,9 @@ def server(is_fake: bool, *words: str) -> Iterator[tuple[int, int, int]]:
         words = ('-model_dir', SMALL_MODEL, *words)
     module = 'support.fake_cli' if is_fake else 'bert_serving.server.cli'
     with ServerProcess(*words, environment={'PYTHONPATH': fake_path()}, module=module) as process:
-        ready = process.wait_for_log(READY)
-        port, port_out, http_port = int(ready[1]), int(ready[2]), int(ready[3])
-        load(http_port, 8, 2, single)  # warm
-        yield port, port_out, http_port
+        process.wait_until_ready()
+        load(process.http_port, 8, 2, single)  # warm
+        yield process.port, process.port_out, process.http_port
         code = process.stop()
         errors = Counter(line[:2] for line in process.log.splitlines())['E:']
         print('the server ended with %d, and %d errors in its log' % (code, errors))

@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import psutil
 
-from support.serving import SMALL_MODEL, ServerProcess
+from support.serving import SMALL_MODEL, ServerProcess, fake_path
 
 WORKER, SINK, PROXY = 'worker', 'bert_serving.server.sink.sink', 'bert_serving.server.http'
 
-Found = TypeVar('Found')
-
 
 def fake_server(*words: str, **environment: str) -> ServerProcess:
-    """`bert-serving-start` with fake workers; `environment` is for them."""
+    """Start `bert-serving-start` with fake workers on free ports; `environment` is for them."""
+    environment = {'PYTHONPATH': fake_path(), **environment}
     return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
 
 
@@ -30,15 +26,6 @@ def children_of(server: ServerProcess, word: str = '') -> list[int]:
         with contextlib.suppress(psutil.Error):  # it has just gone
             if child.status() != psutil.STATUS_ZOMBIE and any(word in part for part in child.cmdline()[-1:]):
                 found.append(child.pid)
-    return found
-
-
-def wait_for(find: Callable[[], Found], within_s: float = 30) -> Found:
-    """What `find` gives, as soon as that is true; AssertionError if it never is."""
-    deadline = time.monotonic() + within_s
-    while not (found := find()):
-        assert time.monotonic() < deadline, 'it did not come within %g s' % within_s
-        time.sleep(0.01)
     return found
 
 

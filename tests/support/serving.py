@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 from bert_serving.server.helper import get_args_parser
 
@@ -21,7 +23,7 @@ DATA = Path(__file__).resolve().parents[1] / 'golden' / 'data'
 MODELS = DATA / 'models'
 SMALL_MODEL = str(MODELS / 'uncased_L-4_H-32_A-4')
 
-READY = re.compile(r'all set, ready to serve request! port=(\d+) port_out=(\d+)')
+READY = re.compile(r'all set, ready to serve request! port=(\d+) port_out=(\d+)(?: http_port=(\d+))?')
 READY_WITHIN_S = 120
 
 
@@ -31,6 +33,11 @@ def serve(*words: str, server_class: type[BertServer] = BertServer) -> Iterator[
     args = get_args_parser().parse_args([*words, '-cpu', '-port', '0', '-port_out', '0'])
     with server_class(args) as server:
         yield server
+
+
+def connect(server: BertServer | ServerProcess, **options: Any) -> BertClient:
+    """Make a client of a server on this machine. An answer may take a minute, unless `options` say otherwise."""
+    return BertClient(port=server.port, port_out=server.port_out, **{'timeout': 60_000, **options})
 
 
 class FakeServer(BertServer):
@@ -74,7 +81,7 @@ class ServerProcess:
         self._line = threading.Condition()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        self.port = self.port_out = 0
+        self.port = self.port_out = self.http_port = 0
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
@@ -107,7 +114,7 @@ class ServerProcess:
 
     def wait_until_ready(self) -> ServerProcess:
         match = self.wait_for_log(READY)
-        self.port, self.port_out = int(match[1]), int(match[2])
+        self.port, self.port_out, self.http_port = int(match[1]), int(match[2]), int(match[3] or 0)
         return self
 
     def stop(self, number: int = signal.SIGTERM, within_s: float = 60) -> int:

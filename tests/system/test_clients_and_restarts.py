@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 
 from bert_serving.client import BertClient
-from support.serving import SMALL_MODEL, ServerProcess
-
-
-def fake_server(*words: str, seconds: str = '0') -> ServerProcess:
-    environment = {'FAKE_WORKER_SECONDS': seconds}
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
+from support.processes import fake_server
+from support.serving import ServerProcess, connect
 
 
 def on_the_ports_of(server: ServerProcess) -> list[str]:
@@ -25,7 +21,7 @@ def on_the_ports_of(server: ServerProcess) -> list[str]:
 def test_a_server_killed_and_started_again_between_two_calls_answers_both() -> None:
     with fake_server() as first:
         first.wait_until_ready()
-        with BertClient(port=first.port, port_out=first.port_out, timeout=60_000) as client:
+        with connect(first) as client:
             before = client.encode(['hello', 'world'])
             first.process.kill()
             first.process.wait()
@@ -37,7 +33,7 @@ def test_a_server_killed_and_started_again_between_two_calls_answers_both() -> N
 
 def test_a_server_killed_and_started_again_in_the_middle_of_a_call_answers_it() -> None:
     texts = ['text %d' % i for i in range(40)]
-    with fake_server('-max_batch_size', '2', seconds='0.1') as first:
+    with fake_server('-max_batch_size', '2', FAKE_WORKER_SECONDS='0.1') as first:
         first.wait_until_ready()
         ports = {'port': first.port, 'port_out': first.port_out}
         with BertClient(timeout=60_000, **ports) as client, ThreadPoolExecutor(1) as pool:
@@ -60,7 +56,7 @@ def test_two_clones_that_ask_different_things_at_once_get_each_its_own_answer() 
         start = threading.Barrier(2, timeout=30)
 
         def be_a_clone(word: str) -> None:
-            with BertClient(port=server.port, port_out=server.port_out, identity='twin', timeout=30_000) as client:
+            with connect(server, identity='twin', timeout=30_000) as client:
                 expected = client.encode([word])
                 start.wait()
                 for _ in range(50):

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bert_serving.client import BertClient
 from bert_serving.server import BertServer
-from support.serving import SMALL_MODEL, serve
+from support.serving import SMALL_MODEL, connect, serve
 
 CLIENTS = 64
 WORDS = [
@@ -98,7 +97,7 @@ def minilm() -> Iterator[BertServer]:
 
 
 def ask_alone(server: BertServer, requests: list[list[str]]) -> list[np.ndarray]:
-    with BertClient(port=server.port, port_out=server.port_out, timeout=120_000, check_length=False) as client:
+    with connect(server, timeout=120_000, check_length=False) as client:
         return [client.encode(texts) for texts in requests]
 
 
@@ -107,7 +106,7 @@ def ask_together(server: BertServer, requests: list[list[list[str]]]) -> list[li
     start = threading.Barrier(len(requests))
 
     def be_a_client(mine: list[list[str]]) -> list[np.ndarray]:
-        with BertClient(port=server.port, port_out=server.port_out, timeout=240_000, check_length=False) as client:
+        with connect(server, timeout=240_000, check_length=False) as client:
             start.wait()
             return [client.encode(texts) for texts in mine]
 
@@ -163,8 +162,8 @@ def test_ten_thousand_rows_in_one_request(small: BertServer) -> None:
 
 def test_a_small_request_is_answered_while_a_large_one_is_computed(small: BertServer) -> None:
     with (
-        BertClient(port=small.port, port_out=small.port_out, timeout=120_000, check_length=False) as large,
-        BertClient(port=small.port, port_out=small.port_out, timeout=120_000) as quick,
+        connect(small, timeout=120_000, check_length=False) as large,
+        connect(small, timeout=120_000) as quick,
     ):
         large.encode(make_texts(1, 20_000, longest=40), blocking=False)
         assert quick.encode(['me first']).shape == (1, 32)
@@ -173,5 +172,5 @@ def test_a_small_request_is_answered_while_a_large_one_is_computed(small: BertSe
 
 
 def test_the_default_model_answers_the_readme(minilm: BertServer) -> None:
-    with BertClient(port=minilm.port, port_out=minilm.port_out, timeout=60_000) as client:
+    with connect(minilm) as client:
         assert client.encode(['First do it', 'then do it right', 'then do it better']).shape == (3, 384)

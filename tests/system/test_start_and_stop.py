@@ -27,15 +27,12 @@ from bert_serving.server import BertServer
 from bert_serving.server.errors import ServingError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
 from support.leftovers import leftovers_in
-from support.serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, fake_path, serve
-
-
-def fake_server(*words: str, **environment: str) -> ServerProcess:
-    return ServerProcess('-model_dir', SMALL_MODEL, *words, environment=environment, module='support.fake_cli')
+from support.processes import fake_server
+from support.serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, connect, serve
 
 
 def ask(server: ServerProcess, texts: list[str]) -> np.ndarray:
-    with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+    with connect(server) as client:
         return client.encode(texts)
 
 
@@ -96,12 +93,12 @@ def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused(tmp_
     gate = tmp_path / 'gate'
     with fake_server('-max_batch_size', '2', FAKE_WORKER_GATE=str(gate)) as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['text %d' % i for i in range(20)], blocking=False)
             wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
             server.wait_for_log('accepted requests are answered first')
-            late = BertClient(port=server.port, port_out=server.port_out, timeout=1000, ignore_all_checks=True)
+            late = connect(server, timeout=1000, ignore_all_checks=True)
             with late, pytest.raises(TimeoutError):
                 late.encode(['for the next server'])
             gate.touch()
@@ -115,7 +112,7 @@ def test_a_request_that_comes_while_the_server_drains_is_answered_by_the_next(tm
     with fake_server(FAKE_WORKER_GATE=str(gate)) as first:
         first.wait_until_ready()
         ports = ['-port', str(first.port), '-port_out', str(first.port_out)]
-        with BertClient(port=first.port, port_out=first.port_out, timeout=60_000) as client:
+        with connect(first) as client:
             client.encode(['early'], blocking=False)
             wait_until_accepted(client, 1)
             first.process.send_signal(signal.SIGTERM)
@@ -132,7 +129,7 @@ def test_a_request_that_comes_while_the_server_drains_is_answered_by_the_next(tm
 def test_a_client_that_has_gone_does_not_hold_up_the_end() -> None:
     with fake_server(FAKE_WORKER_SECONDS='0.3') as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['nobody will read this'], blocking=False)
             wait_until_accepted(client, 1)
         started = time.monotonic()
@@ -156,7 +153,7 @@ def test_a_request_that_came_while_the_workers_load_is_answered_even_if_the_serv
 def test_the_time_limit_of_a_shutdown_holds(tmp_path: Path) -> None:
     with fake_server('-shutdown_timeout', '1', FAKE_WORKER_GATE=str(tmp_path / 'never')) as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['never answered'], blocking=False)
             wait_until_accepted(client, 1)
             started = time.monotonic()
@@ -168,7 +165,7 @@ def test_the_time_limit_of_a_shutdown_holds(tmp_path: Path) -> None:
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     with fake_server(FAKE_WORKER_GATE=str(tmp_path / 'never')) as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['never answered'], blocking=False)
             wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
@@ -253,7 +250,7 @@ def test_no_message_ends_the_server_and_its_sender_is_told(
 
 @pytest.fixture(scope='module')
 def module_server() -> Iterator[ServerProcess]:
-    with fake_server(PYTHONPATH=fake_path()) as server:
+    with fake_server() as server:
         yield server.wait_until_ready()
         assert server.stop() == 0
 
@@ -268,14 +265,14 @@ def test_each_worker_sees_the_gpu_it_was_given_and_no_other(monkeypatch: pytest.
             child.environ()['CUDA_VISIBLE_DEVICES'] for child in children if 'support.fake_worker' in child.cmdline()
         }
         assert seen == {'3', '-1'}
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             assert client.server_config['device_map'] == [3, -1, 3]
 
 
 def test_the_jobs_of_a_dead_worker_are_answered_by_another() -> None:
     with fake_server('-num_worker', '2', '-max_batch_size', '2', FAKE_WORKER_SECONDS='0.05') as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['text %d' % i for i in range(60)], blocking=False)
             time.sleep(0.3)
             os.kill(children_of(server, 'support.fake_worker')[0], signal.SIGKILL)
@@ -427,7 +424,7 @@ def test_two_servers_live_side_by_side_in_one_process() -> None:
     with serve(*words, server_class=FakeServer) as one, serve(*words, server_class=FakeServer) as two:
         threads_before = threading.active_count()
         for server in (one, two):
-            with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+            with connect(server) as client:
                 assert client.encode(['hello']).shape == (1, 3)
                 assert client.server_config['port'] == server.port
         assert threading.active_count() == threads_before

@@ -16,10 +16,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_serving.client import BertClient
 from support.processes import WORKER, children_of, fake_server, send
 from support.raw_client import raw_client
-from support.serving import SMALL_MODEL, ServerProcess
+from support.serving import SMALL_MODEL, ServerProcess, connect
 
 ESCAPE = re.compile(r'\x1b\[[0-9;]*[A-Za-z]')
 START = ('-model_dir', SMALL_MODEL, '-cpu', '-port', '0', '-port_out', '0')
@@ -185,7 +184,7 @@ def test_each_stage_of_the_start_says_what_is_done_and_then_how_long_it_took() -
 def test_the_last_line_counts_what_was_answered_and_what_went_wrong() -> None:
     with fake_server() as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, timeout=30_000) as client:
+        with connect(server) as client:
             client.encode(['a', 'b'])
             send(children_of(server, WORKER)[0], signal.SIGKILL)
             server.wait_for_log('it is started again')

@@ -33,11 +33,7 @@ from bert_serving.server.ventilator.events import Event as SchedulerEvent
 from bert_serving.server.ventilator.limits import AdmissionLimits
 from bert_serving.server.ventilator.scheduler import Scheduler
 from bert_serving.server.ventilator.splitting import Chunk, split_request
-
-LIMITS = AdmissionLimits(
-    max_batch_size=8, priority_batch_size=2, prefetch_size=4, max_request_rows=1000, max_message_bytes=100_000,
-    max_queue_rows=10_000, max_queue_bytes=1_000_000,
-)  # fmt: skip
+from support.scheduling import LIMITS
 
 
 def a_request(
