@@ -35,7 +35,9 @@ def test_boot_loop_a_worker_that_says_why_it_can_not_start_is_not_tried_again() 
 
 def test_boot_loop_a_worker_that_can_not_come_back_is_given_up_and_the_last_one_ends_the_server(tmp_path: Path) -> None:
     broken = tmp_path / 'broken'
-    with fake_server('-num_worker', '2', FAKE_WORKER_BROKEN_BY=str(broken), FAKE_PATIENCE='{"least_s": 2}') as server:
+    with fake_server(
+        '-num_worker', '2', FAKE_WORKER_BROKEN_BY=str(broken), FAKE_RESTART_POLICY='{"min_trying_s": 2}'
+    ) as server:
         server.wait_until_ready()
         broken.touch()
         first, second = children_of(server, WORKER)

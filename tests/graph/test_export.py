@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bert_serving.server.errors import ModelError, StartError
-from bert_serving.server.graph import export as export_module
+from bert_serving.server.graph import files
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
@@ -233,7 +233,7 @@ def test_log_says_which_checkpoint_and_how_long_each_step_took(tuned, model, tmp
 )
 @pytest.mark.parametrize('strategy', [PoolingStrategy.REDUCE_MEAN, PoolingStrategy.CLS_POOLED], ids=str)
 def test_progress_is_told_in_bytes_of_each_stage_from_nothing_to_all(options, strategy, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_module, '_WRITE_BYTES', 10_000)
+    monkeypatch.setattr(files, 'WRITE_BYTES', 10_000)
     told = {}
     info = export(
         GraphSpec(model, (1, 3), strategy, **options),

@@ -1,47 +1,16 @@
-"""Where sockets lie, who gets a port, and the waiting for several things at once."""
+"""Who gets a port, and the waiting for several things at once."""
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import threading
-from pathlib import Path
 
 import pytest
 import zmq
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.transport import Mailbox, Reactor, bind_tcp, is_loopback, make_socket, socket_folder
-
-
-def test_the_socket_folder_is_private_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = Path('/tmp') / ('bss%d' % os.getpid())
-    short.mkdir()
-    monkeypatch.setenv('ZEROMQ_SOCK_TMP_DIR', str(short))
-    try:
-        with socket_folder() as folder:
-            assert Path(folder).parent == short
-            assert Path(folder).stat().st_mode & 0o777 == 0o700
-            Path(folder, 'socket').touch()
-        assert list(short.iterdir()) == []
-    finally:
-        short.rmdir()
-
-
-def test_a_folder_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('ZEROMQ_SOCK_TMP_DIR', '/no/such/folder')
-    with pytest.raises(StartError, match=r'/no/such/folder.*ZEROMQ_SOCK_TMP_DIR'), socket_folder():
-        pass
-
-
-def test_a_path_too_long_for_a_socket_is_refused_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = tmp_path / ('x' * 100)
-    long.mkdir()
-    monkeypatch.setenv('ZEROMQ_SOCK_TMP_DIR', str(long))
-    with pytest.raises(StartError, match='too long'), socket_folder():
-        pass
-    assert list(long.iterdir()) == []
+from bert_serving.server.transport import CommandQueue, Reactor, bind_tcp, is_loopback, make_socket
 
 
 def test_port_0_is_any_free_port_and_a_taken_one_is_named() -> None:
@@ -96,7 +65,7 @@ def test_what_is_added_first_is_called_before_all_that_were_there() -> None:
         writer.send(b'x')
     reactor.wait(1000)
     assert called == []
-    reactor.call_back()
+    reactor.dispatch()
     assert called == ['first', 'added before']
     for reader, writer in pairs:
         reader.close()
@@ -129,24 +98,24 @@ def test_a_callback_may_remove_one_that_is_ready_too() -> None:
         end.close()
 
 
-def test_a_mailbox_wakes_a_reactor_from_another_thread_and_keeps_the_order() -> None:
-    mailbox = Mailbox()
+def test_a_command_queue_wakes_a_reactor_from_another_thread_and_keeps_the_order() -> None:
+    commands = CommandQueue()
     reactor = Reactor()
     taken: list[int] = []
-    reactor.add(mailbox.fileno(), lambda: taken.extend(mailbox.take_all()))
-    thread = threading.Thread(target=lambda: [mailbox.put(order) for order in range(100)])
+    reactor.add(commands.fileno(), lambda: taken.extend(commands.take_all()))
+    thread = threading.Thread(target=lambda: [commands.put(command) for command in range(100)])
     thread.start()
     while len(taken) < 100:
         reactor.run_once(5000)
     thread.join()
     assert taken == list(range(100))
-    mailbox.close()
+    commands.close()
 
 
-def test_a_mailbox_that_nobody_empties_never_blocks_and_loses_nothing() -> None:
-    mailbox = Mailbox()
-    for order in range(100_000):
-        mailbox.put(order)
-    assert mailbox.take_all() == list(range(100_000))
-    mailbox.close()
-    mailbox.put('too late')
+def test_a_command_queue_that_nobody_empties_never_blocks_and_loses_nothing() -> None:
+    commands = CommandQueue()
+    for command in range(100_000):
+        commands.put(command)
+    assert commands.take_all() == list(range(100_000))
+    commands.close()
+    commands.put('too late')

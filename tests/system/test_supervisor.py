@@ -15,7 +15,7 @@ from bert_serving.server.console.progress import ProgressDisplay
 from bert_serving.server.errors import StartError
 from bert_serving.server.process import supervisor as supervisor_module
 from bert_serving.server.process.child import Child
-from bert_serving.server.process.restarts import Patience, Restarts
+from bert_serving.server.process.restarts import RestartPolicy, Restarts
 from bert_serving.server.process.supervisor import ChildFailed, ChildSlot, Supervisor
 from bert_serving.server.transport import Reactor
 
@@ -37,7 +37,7 @@ class Bench:
             on_heartbeat=self.heartbeats.append,
             on_lost=lambda how, error: self.lost.append((how, error)),
             on_given_up=self.given_up.append,
-            restarts=Restarts(Patience(first_s=0.01, most_starts=3)),
+            restarts=Restarts(RestartPolicy(first_pause_s=0.01, max_failed_starts=3)),
         )
 
     def spawn(self) -> Child:
@@ -94,7 +94,7 @@ def test_a_child_that_dies_is_started_again(bench: Bench, tmp_path: Path, caplog
 
 
 def test_while_a_slot_waits_for_its_next_child_it_says_so_and_when(bench: Bench) -> None:
-    bench.slot.restarts = Restarts(Patience(first_s=100, longest_s=100))
+    bench.slot.restarts = Restarts(RestartPolicy(first_pause_s=100, longest_pause_s=100))
     bench.supervise({'what': 'model error'})
     bench.run_until(lambda: len(bench.lost) == 2)
     assert bench.slot.describe() == {'state': 'restarting', 'pid': None, 'restarts': 2}

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,11 +24,12 @@ from typing import Any
 from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
 from ..console.progress import OnProgress, say_nothing
-from ..errors import ModelError, StartError
+from ..errors import ModelError
 from ..model.folder import Model
 from ..model.pooling import PoolingStrategy
 from . import checkpoint
 from .checkpoint import Shape, Variables
+from .files import write_graph
 from .layer_norm import can_fuse_layer_norm
 from .modeling import BOUND_NAME, FLOAT16_MAX, OUTPUT_NAME, Bert, Constants, Inputs, Tensor
 from .pooling_ops import only_position, pool
@@ -45,8 +44,6 @@ SMALL_BATCH = 80
 # A protobuf message cannot be longer, and a graph is one message; its ops take some of that beside the weights.
 _LARGEST_GRAPH = 2**31 - 1
 _ROOM_FOR_OPS = 2**24
-
-_WRITE_BYTES = 2**24
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +131,7 @@ def export(spec: GraphSpec, path: str, log: logging.Logger = _log, on_progress: 
         frozen = graph.as_graph_def().SerializeToString(deterministic=True)
         facts['size'] = format_bytes(len(frozen))
     with timed(log, 'write graph to: %s' % path, bytes=len(frozen)):
-        _write_atomically(path, frozen, partial(on_progress, 'write the graph'))
+        write_graph(path, frozen, partial(on_progress, 'write the graph'))
     return GraphInfo(path, len(frozen), width, dtype, time.monotonic() - started)
 
 
@@ -203,20 +200,3 @@ def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:
             'the graph of %s would be %.2f GiB, but a TensorFlow graph cannot exceed 2 GiB: pool a lower layer, or '
             'take a smaller model' % (spec.model.weights, size / 2**30)
         )
-
-
-def _write_atomically(path: str, data: bytes, on_written: Callable[[int, int], None]) -> None:
-    """So that no reader ever sees half a graph, and none is left behind when the disk is full."""
-    temporary = '%s.%d.part' % (path, os.getpid())
-    try:
-        try:
-            with open(temporary, 'wb') as file:
-                for start in range(0, len(data), _WRITE_BYTES):
-                    file.write(memoryview(data)[start : start + _WRITE_BYTES])
-                    on_written(file.tell(), len(data))
-            os.replace(temporary, path)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-    except OSError as error:
-        raise StartError('the graph cannot be written to %s: %s' % (path, error.strerror)) from error

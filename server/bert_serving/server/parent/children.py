@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..process.child import Child
-from ..transport import Endpoints
+from .endpoints import Endpoints
 from .plan import Plan
 
 

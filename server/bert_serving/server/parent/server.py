@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import glob
 import logging
 import math
-import os
-import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -31,13 +27,15 @@ from ..console.progress import ProgressDisplay
 from ..errors import ChildDied, ServingError, StartError
 from ..options.settings import Settings
 from ..process.child import Child
-from ..process.restarts import PATIENCE, Restarts
+from ..process.restarts import DEFAULT_POLICY, Restarts
 from ..process.states import ServerEvent, ServerState, SlotState, advance_server
 from ..process.supervisor import CHECK_INTERVAL_S, ChildFailed, ChildSlot, Supervisor
 from ..stats import summarize
-from ..transport import Endpoints, Mailbox, Reactor, socket_folder, temporary_folder
+from ..transport import CommandQueue, Reactor
 from ..ventilator.ventilator import Ventilator
 from .children import ChildMaker
+from .endpoints import Endpoints
+from .folders import server_folders
 from .plan import make_plan
 from .status import ChildrenTally, describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
@@ -78,8 +76,8 @@ class BertServer(threading.Thread):
     http_module = 'bert_serving.server.http.proxy'
     sink_limits: Mapping[str, Any] = {}
     """The fields of `sink.limits.SinkLimits` that differ from the default."""
-    patience = PATIENCE
-    """With children that die."""
+    restart_policy = DEFAULT_POLICY
+    """When children that have died are restarted, and when they are given up."""
 
     def __init__(self, args: argparse.Namespace | Settings) -> None:
         """`args` are those of `helper.get_args_parser`. Nothing happens before `start`.
@@ -96,8 +94,8 @@ class BertServer(threading.Thread):
         self.error: ServingError | None = None
         self._state = ServerState.STARTING
         self._settled = threading.Event()
-        self._orders: Mailbox | None = None
-        self._early_orders: list[ServerEvent] = []
+        self._commands: CommandQueue | None = None
+        self._early_commands: list[ServerEvent] = []
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor, hang_s=self.settings.worker_timeout)
         self._ventilator = Ventilator(self.settings, self._describe, self._count_children, self.request_drain)
@@ -120,10 +118,10 @@ class BertServer(threading.Thread):
         logs.set_up('VENTILATOR', self.settings.verbose)
         self._plan = make_plan(self.settings)
         logger.info('model: %s', self._plan.model.describe())
-        self._orders = Mailbox()
-        self._reactor.add(self._orders.fileno(), self._obey)
-        for order in self._early_orders:
-            self._orders.put(order)
+        self._commands = CommandQueue()
+        self._reactor.add(self._commands.fileno(), self._run_commands)
+        for command in self._early_commands:
+            self._commands.put(command)
         super().start()
 
     def close(self) -> None:
@@ -137,17 +135,17 @@ class BertServer(threading.Thread):
 
         Before `start` it is remembered: the server then starts and ends.
         """
-        self._order(ServerEvent.DRAIN)
+        self._command(ServerEvent.DRAIN)
 
     def request_stop(self) -> None:
         """Stop at once: what is not yet answered is lost. Safe in a signal handler."""
-        self._order(ServerEvent.STOP)
+        self._command(ServerEvent.STOP)
 
-    def _order(self, event: ServerEvent) -> None:
-        if self._orders is None:
-            self._early_orders.append(event)
+    def _command(self, event: ServerEvent) -> None:
+        if self._commands is None:
+            self._early_commands.append(event)
         else:
-            self._orders.put(event)
+            self._commands.put(event)
 
     def wait_until_ready(self) -> None:
         """Wait until requests are answered.
@@ -156,7 +154,7 @@ class BertServer(threading.Thread):
             ServingError: the server could not start, or was closed before it was ready.
             RuntimeError: it has not been started.
         """
-        if self._orders is None:
+        if self._commands is None:
             raise RuntimeError('the server has not been started')
         self._settled.wait()
         if not self.is_ready.is_set():
@@ -202,8 +200,8 @@ class BertServer(threading.Thread):
             self._advance(ServerEvent.STOP)
             self.is_ready.clear()
             self._settled.set()
-            if self._orders is not None:
-                self._orders.close()
+            if self._commands is not None:
+                self._commands.close()
             self._say_goodbye()
 
     def _say_goodbye(self) -> None:
@@ -216,17 +214,10 @@ class BertServer(threading.Thread):
     @contextlib.contextmanager
     def _belongings(self) -> Iterator[None]:
         """The folders of this server, made before anything else and removed after everything else."""
-        with contextlib.ExitStack() as stack:
-            sockets = stack.enter_context(socket_folder())
-            temp_dirs = [sockets]
-            graphs = self.settings.graph_tmp_dir
-            if graphs is None:
-                graphs = stack.enter_context(temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
-                temp_dirs.append(graphs)
-            self._graph = os.path.join(graphs, 'graph-%s.pb' % uuid.uuid4().hex[:8])
-            stack.callback(remove_unfinished, self._graph)
-            self._endpoints = Endpoints(sockets)
-            self._child_maker = ChildMaker(self._plan, self._endpoints, temp_dirs)
+        with server_folders(self.settings.graph_tmp_dir) as folders:
+            self._graph = folders.graph
+            self._endpoints = Endpoints(folders.sockets)
+            self._child_maker = ChildMaker(self._plan, self._endpoints, folders.temp_dirs)
             yield
 
     def _start_and_serve(self) -> None:
@@ -304,10 +295,10 @@ class BertServer(threading.Thread):
     def _advance(self, event: ServerEvent) -> None:
         self._state = advance_server(self._state, event)
 
-    def _obey(self) -> None:
-        if self._orders is not None:
-            for order in self._orders.take_all():
-                self._advance(order)
+    def _run_commands(self) -> None:
+        if self._commands is not None:
+            for command in self._commands.take_all():
+                self._advance(command)
 
     # Children --------------------------------------------------------------------------------------------------------
 
@@ -333,13 +324,13 @@ class BertServer(threading.Thread):
             for worker, device in enumerate(devices)))  # fmt: skip
         self._sink = ChildSlot(
             spawn=self._make_sink, on_ready=self._on_sink_ready, on_heartbeat=self._tally.hear_sink, on_lost=self._on_sink_lost,
-            on_given_up=self._end, restarts=Restarts(self.patience),
+            on_given_up=self._end, restarts=Restarts(self.restart_policy),
         )  # fmt: skip
         self._workers = {
             worker: ChildSlot(
                 spawn=partial(self._make_worker, worker, graph), on_ready=partial(self._on_worker_ready, worker),
                 on_heartbeat=partial(self._tally.hear_worker, worker), on_lost=partial(self._on_worker_lost, worker),
-                on_given_up=self._on_worker_given_up, restarts=Restarts(self.patience),
+                on_given_up=self._on_worker_given_up, restarts=Restarts(self.restart_policy),
             )
             for worker in range(len(devices))
         }  # fmt: skip
@@ -364,7 +355,7 @@ class BertServer(threading.Thread):
         if self.http_port is not None and self._http is None:
             self._http = ChildSlot(
                 spawn=self._make_http, on_ready=self._on_http_ready, on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
-                restarts=Restarts(self.patience),
+                restarts=Restarts(self.restart_policy),
             )  # fmt: skip
             logger.info('start the HTTP server...')
             self._supervisor.supervise(self._http)
@@ -453,10 +444,3 @@ class BertServer(threading.Thread):
             'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
             'num_http_restart': 0 if self._http is None else self._http.restarts.count,
         }
-
-
-def remove_unfinished(graph: str) -> None:
-    """Remove what an exporter that was killed has written of `graph`: a folder of the user's stays, with all that is in it."""
-    for part in glob.glob(glob.escape(graph) + '.*.part'):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)

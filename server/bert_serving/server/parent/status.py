@@ -17,7 +17,7 @@ from ..process.supervisor import ChildSlot
 from ..protocol.wire import EXTENSIONS, PROTOCOL_VERSION
 from ..release import RELEASE
 from ..stats import WorkerTally
-from ..transport import Endpoints
+from .endpoints import Endpoints
 from .plan import Plan
 
 

@@ -1,8 +1,8 @@
-"""When a child that has died is started again, and when it is given up.
+"""Restart policy: after which pause a child that has died is restarted, and when it is given up.
 
 Pure: the supervisor says what happened and when, and is told how long to wait. A child that had been ready for a while is
-started again at once; one that dies again and again waits longer each time; one that never becomes ready is given up
-after some tries, since a fault that every start meets is not mended by starting.
+restarted at once. One that dies again and again waits longer each time. One that does not become ready is given up after
+some starts, because a fault that every start meets is not fixed by another start.
 """
 
 from __future__ import annotations
@@ -11,64 +11,65 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long and how often."""
+class RestartPolicy:
+    """The pauses between restarts, and the number of starts."""
 
-    first_s: float = 0.1
+    first_pause_s: float = 0.1
     """The pause after the second death in a row; it doubles with each further one."""
-    longest_s: float = 10.0
-    steady_s: float = 10.0
-    """A child that has been ready for so long has recovered: its next death is a first one."""
-    most_starts: int = 5
+    longest_pause_s: float = 10.0
+    recovered_after_s: float = 10.0
+    """A child that has been ready for so long has recovered: its next death counts as the first."""
+    max_failed_starts: int = 5
     """Starts in a row after none of which the child became ready."""
-    least_s: float = 60.0
-    """For how long at least they go on, if the child had ever been ready: what it lacks may come back."""
+    min_trying_s: float = 60.0
+    """For how long the starts go on at least if the child had been ready before: a missing resource may come back."""
 
 
-PATIENCE = Patience()
+DEFAULT_POLICY = RestartPolicy()
 
-MOST_DOUBLINGS = 60
-"""Of the pause: it is the longest long before, and a float has an end."""
+MAX_DOUBLINGS = 60
+"""Doublings of the pause. It reaches the longest pause long before; without a bound the float would overflow."""
 
 
 class Restarts:
-    """The deaths of one child and its predecessors in the same place."""
+    """The starts and deaths of one child and its predecessors in the same slot."""
 
-    def __init__(self, patience: Patience = PATIENCE) -> None:
-        self.patience = patience
+    def __init__(self, policy: RestartPolicy = DEFAULT_POLICY) -> None:
+        self._policy = policy
         self.count = 0
         """Starts after the first."""
         self.failed_starts = 0
-        """Starts since it was ready last, after none of which it became so again."""
+        """Starts in a row after none of which the child became ready."""
         self._ready_since: float | None = None
         self._deaths = 0
         self._failing_since: float | None = None
         self._was_ready = False
 
     def became_ready(self, now: float) -> None:
-        """The child can do its work."""
+        """Note that the child can do its work."""
         self._ready_since = now
         self._was_ready = True
         self.failed_starts = 0
         self._failing_since = None
 
     def died(self, now: float) -> float | None:
-        """The seconds after which it is to be started again; None if it is not."""
+        """Note that the child has died; return the pause in seconds before the next start, or None to give up."""
         if self._ready_since is None:
             self.failed_starts += 1
             self._failing_since = self._failing_since or now
-        elif now - self._ready_since >= self.patience.steady_s:
+        elif now - self._ready_since >= self._policy.recovered_after_s:
             self._deaths = 0
         self._ready_since = None
         self._deaths += 1
-        if self.failed_starts >= self.patience.most_starts and self._has_failed_long(now):
+        if self.failed_starts >= self._policy.max_failed_starts and self._has_failed_for_long(now):
             return None
         self.count += 1
         if self._deaths == 1:
             return 0.0
-        return min(self.patience.longest_s, self.patience.first_s * 2.0 ** min(self._deaths - 2, MOST_DOUBLINGS))
+        pause_s = self._policy.first_pause_s * 2.0 ** min(self._deaths - 2, MAX_DOUBLINGS)
+        return min(self._policy.longest_pause_s, pause_s)
 
-    def _has_failed_long(self, now: float) -> bool:
+    def _has_failed_for_long(self, now: float) -> bool:
         if self._failing_since is None or not self._was_ready:
             return True
-        return now - self._failing_since >= self.patience.least_s
+        return now - self._failing_since >= self._policy.min_trying_s

@@ -104,7 +104,7 @@ class Sink:
             self._awake_since = None
             reactor.wait(timeout_ms=int(pause_s * 1000))
             self._awake_since = time.monotonic()
-            reactor.call_back()
+            reactor.dispatch()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + pause_s
                 self._handle(Tick())

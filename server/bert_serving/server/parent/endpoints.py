@@ -1,0 +1,37 @@
+"""Endpoints of the ring: the addresses at which the server's own processes meet."""
+
+from __future__ import annotations
+
+import os
+
+
+class Endpoints:
+    """The endpoints of the ring, Unix sockets in the folder of one server.
+
+    Each child has its own endpoints, and the child that replaces it has others. So no message that was meant for a child,
+    or that came from it, reaches its successor.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Choose the endpoints of the first sink in `folder`."""
+        self._folder = folder
+        self._generations = 0
+        self.workers: dict[int, str] = {}
+        self.move_sink()
+
+    def move_sink(self) -> None:
+        """Choose new endpoints for the next sink: `sink`, its intake, and `feedback`, where its reports go."""
+        generation = self._next_generation()
+        self.sink = self._address('sink-%d' % generation)
+        self.feedback = self._address('feedback-%d' % generation)
+
+    def move_worker(self, worker: int) -> None:
+        """Choose a new endpoint for the next worker with this number."""
+        self.workers[worker] = self._address('worker-%d-%d' % (worker, self._next_generation()))
+
+    def _next_generation(self) -> int:
+        self._generations += 1
+        return self._generations
+
+    def _address(self, name: str) -> str:
+        return 'ipc://' + os.path.join(self._folder, name)
