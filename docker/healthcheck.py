@@ -24,7 +24,7 @@ import zmq
 
 from bert_serving.client import BertClient
 from bert_serving.server.helper import get_args_parser, get_http_parser
-from bert_serving.server.http.health import Report, judge
+from bert_serving.server.http.health import StatusSnapshot, judge
 
 TIMEOUT_S = 7
 """For all questions together. The image gives the check three seconds more: Python has to start, a client to close."""
@@ -156,7 +156,7 @@ def ask_server(port: int, port_out: int, timeout_s: float) -> str:
         return '-port 0 and -port_out 0 are any ports, and this check cannot know which: give fixed ones, or -http_port'
     try:
         with BertClient('127.0.0.1', port, port_out, ignore_all_checks=True, timeout=int(1000 * timeout_s)) as client:
-            health = judge(Report(client.server_status, is_fresh=True))
+            health = judge(StatusSnapshot(client.server_status, is_fresh=True))
     except TimeoutError:
         return 'no answer at ports %d and %d' % (port, port_out)
     except (

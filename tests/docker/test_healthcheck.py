@@ -191,7 +191,7 @@ def test_the_image_gives_the_check_more_than_it_takes(check: ModuleType, name: s
 def test_a_server_whose_worker_still_loads_says_so(check: ModuleType) -> None:
     with fake_server('-http_port', '0', '-http_host', '127.0.0.1', FAKE_WORKER_LOADS_SECONDS='60') as server:
         http_port, port, port_out = server.wait_for_log(PROXY_IS_UP).groups()
-        expected = 'not ready: the server behind is starting'
+        expected = 'not ready: the server is starting'
         assert ask(check, '-http_port', http_port) == expected
         assert ask(check, '-port', port, '-port_out', port_out) == expected
         server.stop()

@@ -14,6 +14,7 @@ import pytest
 from bert_serving.server.http import backend as backend_module
 from bert_serving.server.http.backend import ServerBackend
 from bert_serving.server.http.errors import HTTPError
+from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
 from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
 
@@ -53,7 +54,7 @@ def encode(backend: ServerBackend, rows: Rows, within_s: float = PATIENCE_S, **m
     return backend.encode(rows, time.monotonic() + within_s, more.pop('is_gone', lambda: False), **more)
 
 
-def fault_of(backend: ServerBackend, **more: Any) -> HTTPError:
+def error_of(backend: ServerBackend, **more: Any) -> HTTPError:
     with pytest.raises(HTTPError) as caught:
         encode(backend, Rows(['a']), **more)
     return caught.value
@@ -79,22 +80,30 @@ def test_tokens_only(backend: ServerBackend) -> None:
 
 @pytest.mark.parametrize(
     ('type_name', 'status'),
-    [('BadRequest', 400), ('TooLarge', 413), ('Busy', 429), ('ShuttingDown', 503), ('DeadlineExceeded', 504),
-     ('PoisonedRequest', 500), ('InternalError', 500), ('Unheard', 500)],
-)  # fmt: skip
+    [
+        ('BadRequest', 400),
+        ('TooLarge', 413),
+        ('Busy', 429),
+        ('ShuttingDown', 503),
+        ('DeadlineExceeded', 504),
+        ('PoisonedRequest', 500),
+        ('InternalError', 500),
+        ('Unheard', 500),
+    ],
+)
 def test_an_error_of_the_server_has_its_status(
     backend: ServerBackend, server: ScriptedServer, type_name: str, status: int
 ) -> None:
     server.script = lambda request: [server.error(request, type_name, 'why')]
-    fault = fault_of(backend)
-    assert (fault.status, fault.message) == (status, 'why')
+    error = error_of(backend)
+    assert (error.status, error.message) == (status, 'why')
     server.script = answer_with_options(server)
     assert encode(backend, Rows(['a'])).counts == [3]
 
 
 def test_an_answer_that_can_not_be_read_is_a_bad_gateway(backend: ServerBackend, server: ScriptedServer) -> None:
     server.script = lambda request: [server.result(request, vectors(['a', 'b']))]
-    assert fault_of(backend).status == 502
+    assert error_of(backend).status == 502
 
 
 def test_what_the_client_refuses_is_a_bad_request(backend: ServerBackend) -> None:
@@ -105,7 +114,7 @@ def test_what_the_client_refuses_is_a_bad_request(backend: ServerBackend) -> Non
 
 def test_a_deadline_is_kept_and_the_request_cancelled(backend: ServerBackend, server: ScriptedServer) -> None:
     server.hold()
-    assert fault_of(backend, within_s=0.3).status == 504
+    assert error_of(backend, within_s=0.3).status == 504
     server.wait_until(lambda: server.cancelled)
     assert server.cancelled == [server.requests[0].id]
 
@@ -114,7 +123,7 @@ def test_a_caller_that_has_gone_is_not_waited_for(backend: ServerBackend, server
     server.hold()
     gone = threading.Event()
     threading.Thread(target=lambda: (server.wait_for(1), gone.set())).start()
-    assert fault_of(backend, is_gone=gone.is_set).name == 'ClientGone'
+    assert error_of(backend, is_gone=gone.is_set).name == 'ClientGone'
     server.wait_until(lambda: server.cancelled)
 
 
@@ -124,9 +133,9 @@ def test_a_server_that_is_away_is_waited_for_a_moment_only(
     monkeypatch.setattr(backend_module, 'AWAY_S', 0.5)
     encode(backend, Rows(['a']))
     server.stop()
-    fault = fault_of(backend)
-    assert (fault.name, fault.kind.retry_after_s) == ('Unavailable', 5)
-    assert fault_of(backend, within_s=0.2).name == 'Unavailable', 'though its own time limit came first'
+    error = error_of(backend)
+    assert (error.name, error.kind.retry_after_s) == ('Unavailable', 5)
+    assert error_of(backend, within_s=0.2).name == 'Unavailable', 'though its own time limit came first'
 
 
 def test_a_server_that_comes_back_is_found(backend: ServerBackend, server: ScriptedServer) -> None:
@@ -136,7 +145,7 @@ def test_a_server_that_comes_back_is_found(backend: ServerBackend, server: Scrip
     restart.start()
     assert encode(backend, Rows(['a'])).counts == [3]
     restart.join()
-    assert backend.report(0).is_fresh
+    assert backend.server_status(0).is_fresh
 
 
 def test_a_server_that_was_never_there(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,12 +154,12 @@ def test_a_server_that_was_never_there(server: ScriptedServer, monkeypatch: pyte
     server.stop()
     backend = ServerBackend('127.0.0.1', server.port, server.port_out)
     try:
-        assert backend.report() == backend_module.Report(None, False)
-        assert fault_of(backend).status == 503
+        assert backend.server_status() == StatusSnapshot(None, False)
+        assert error_of(backend).status == 503
         monkeypatch.undo()  # to find it again may take a second
         server.start()
         assert encode(backend, Rows(['a'])).counts == [3]
-        assert backend.report(0).is_fresh
+        assert backend.server_status(0).is_fresh
     finally:
         backend.close()
 
@@ -177,16 +186,16 @@ def test_many_ask_at_once(backend: ServerBackend) -> None:
 
 
 def test_the_status_is_asked_for_at_most_so_often(backend: ServerBackend, server: ScriptedServer) -> None:
-    assert backend.report().status == {**server.config, 'statistic': {'num_data_request': 0}}
+    assert backend.server_status().status == {**server.config, 'statistic': {'num_data_request': 0}}
     encode(backend, Rows(['a']))
-    assert backend.report(60).status['statistic'] == {'num_data_request': 0}
-    assert backend.report(0).status['statistic'] == {'num_data_request': 1}
+    assert backend.server_status(60).status['statistic'] == {'num_data_request': 0}
+    assert backend.server_status(0).status['statistic'] == {'num_data_request': 1}
 
 
 def test_many_who_want_the_status_at_once_have_it_asked_for_once_a_second(
     backend: ServerBackend, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend.report(0)
+    backend.server_status(0)
     asked: list[float] = []
     client = backend._watch._client
     ask = type(client).server_status.fget
@@ -210,7 +219,7 @@ def test_many_who_want_the_status_at_once_have_it_asked_for_once_a_second(
 
 def report_until(backend: ServerBackend, until: float) -> None:
     while time.monotonic() < until:
-        backend.report()
+        backend.server_status()
         time.sleep(0.01)
 
 
@@ -218,13 +227,13 @@ def test_who_puts_up_with_an_old_status_has_a_new_one_asked_for(
     backend: ServerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the name of the model, which any request may need, is a second old and costs nobody a wait."""
-    backend.report()
+    backend.server_status()
     encode(backend, Rows(['a']))
     monkeypatch.setattr(backend_module, 'STATUS_AGE_S', 0)
-    assert backend.report(60).status['statistic'] == {'num_data_request': 0}, 'at once'
+    assert backend.server_status(60).status['statistic'] == {'num_data_request': 0}, 'at once'
     monkeypatch.undo()
     deadline = time.monotonic() + 10
-    while backend.report(60).status['statistic'] != {'num_data_request': 1}:
+    while backend.server_status(60).status['statistic'] != {'num_data_request': 1}:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -252,5 +261,5 @@ def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:
 def test_closing_ends_what_waits(backend: ServerBackend, server: ScriptedServer) -> None:
     server.hold()
     threading.Thread(target=lambda: (server.wait_for(1), backend.close())).start()
-    assert fault_of(backend).status == 503
-    assert fault_of(backend).status == 503
+    assert error_of(backend).status == 503
+    assert error_of(backend).status == 503

@@ -61,7 +61,7 @@ def test_a_file_without_keys_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='no key'):
         read_keys(str(path))
     path.write_bytes(b'\xff\xfe')
-    with pytest.raises(UsageError, match='no text'):
+    with pytest.raises(UsageError, match='not UTF-8'):
         read_keys(str(path))
 
 

@@ -162,8 +162,11 @@ def test_a_worker_that_is_killed_under_load_fails_no_request() -> None:
     with pair('-num_worker', '2', FAKE_WORKER_SECONDS='0.01') as (server, proxy):
         with Load(proxy, threads=8) as load:
             wait_until(lambda: load.answered > 20)
-            workers = [child for child in psutil.Process(server.process.pid).children()
-                       if child.cmdline()[-1] == 'support.fake_worker']  # fmt: skip
+            workers = [
+                child
+                for child in psutil.Process(server.process.pid).children()
+                if child.cmdline()[-1] == 'support.fake_worker'
+            ]
             os.kill(workers[0].pid, signal.SIGKILL)
             so_far = load.answered
             wait_until(lambda: load.failures or load.answered > so_far + 50)

@@ -56,7 +56,7 @@ def test_the_numbers_of_1_10_through_openai(url: str) -> None:
             continue
         status, answer = curl(
             url + '/v1/embeddings', '-d', json.dumps({'input': request['texts'], 'encoding_format': 'base64'})
-        )  # fmt: skip
+        )
         assert status == 200
         vectors = [np.frombuffer(base64.b64decode(item['embedding']), '<f4') for item in answer['data']]
         compare(np.array(vectors), expected, 'embeddings')

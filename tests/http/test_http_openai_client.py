@@ -68,7 +68,10 @@ def test_dimensions(connect: Connect) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         connect().embeddings.create(model='tiny', input='a b', dimensions=4)
     assert (caught.value.param, caught.value.code, caught.value.type) == (
-        'dimensions', 'invalid_request', 'invalid_request_error')  # fmt: skip
+        'dimensions',
+        'invalid_request',
+        'invalid_request_error',
+    )
 
 
 def test_errors_are_the_exceptions_that_the_client_has_for_them(connect: Connect, backend: FakeBackend) -> None:
@@ -80,8 +83,12 @@ def test_errors_are_the_exceptions_that_the_client_has_for_them(connect: Connect
         client.embeddings.create(model='gpt', input='a')
     with pytest.raises(openai.BadRequestError):
         client.embeddings.create(model='tiny', input='')
-    for name, exception in (('Busy', openai.RateLimitError), ('InternalError', openai.InternalServerError),
-                            ('ShuttingDown', openai.InternalServerError), ('TooLarge', openai.APIStatusError)):  # fmt: skip
+    for name, exception in (
+        ('Busy', openai.RateLimitError),
+        ('InternalError', openai.InternalServerError),
+        ('ShuttingDown', openai.InternalServerError),
+        ('TooLarge', openai.APIStatusError),
+    ):
         backend.error = HTTPError(name, 'why')
         with pytest.raises(exception) as refused:
             client.embeddings.create(model='tiny', input='a')

@@ -64,8 +64,13 @@ def test_the_examples_of_the_document_are_answered(backend: FakeBackend) -> None
 
 
 _schema = schemathesis.openapi.from_wsgi('/openapi.json', create_app(FakeBackend()))
-_CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
-           response_schema_conformance]  # fmt: skip
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
 
 
 @_schema.parametrize()

@@ -137,7 +137,7 @@ def test_keys_and_texts_are_in_no_log_and_on_no_command_line(start: Start, tmp_p
     ('words', 'code', 'says'),
     [
         (('-http_port', 'TAKEN'), 1, 'cannot listen on'),
-        (('-http_api_key_file', '/no/such/file'), 2, 'cannot be read'),
+        (('-http_api_key_file', '/no/such/file'), 2, 'cannot read'),
         (('-cors', 'example.org'), 2, 'is not a valid origin'),
         (('-ip', 'a b'), 2, 'no address that can be connected to'),
         (('-port', '0'), 2, 'expected the ports of a running server'),
@@ -159,10 +159,20 @@ def test_what_can_not_work_is_one_line_and_an_exit_code(
 
 def test_as_a_child_it_reports_its_port_and_ends_when_it_is_terminated(server: ScriptedServer) -> None:
     settings = Settings(http_port=0, http_host='127.0.0.1')
-    child = Child('bert_serving.server.http.proxy', 'PROXY', {
-        'context': 'PROXY', 'verbose': False, 'temp_dirs': [], 'settings': settings.to_dict(), 'ip': '127.0.0.1',
-        'port': server.port, 'port_out': server.port_out, 'http_port': 0,
-    })  # fmt: skip
+    child = Child(
+        'bert_serving.server.http.proxy',
+        'PROXY',
+        {
+            'context': 'PROXY',
+            'verbose': False,
+            'temp_dirs': [],
+            'settings': settings.to_dict(),
+            'ip': '127.0.0.1',
+            'port': server.port,
+            'port_out': server.port_out,
+            'http_port': 0,
+        },
+    )
     child.start()
     try:
         ready = next_report(child, Ready)

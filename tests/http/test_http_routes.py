@@ -1,4 +1,4 @@
-"""Every route, with a backend in memory: what comes back, and what is said when it cannot."""
+"""Every route, with a backend in memory: its responses and its errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,27 @@ from prometheus_client.parser import text_string_to_metric_families
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.errors import KINDS, HTTPError
-from bert_serving.server.http.health import Report
-from bert_serving.server.http.routes import ROUTES
+from bert_serving.server.http.health import StatusSnapshot
+from bert_serving.server.http.openai import model_names
+from bert_serving.server.http.routes import OTHER, ROUTES, encodes, is_open, label_of, speaks_openai
 from support.fake_backend import STATUS, FakeBackend
 
 TEXTS = ['hello world', 'good day!']
+
+
+def test_labels_of_routes() -> None:
+    assert label_of('/encode') == '/encode'
+    assert label_of('/v1/models/<path:model>') == '/v1/models/{id}'
+    assert label_of('/docs/') == label_of('/docs/<path:path>') == '/docs/'
+    assert label_of(None) == label_of('/what') == OTHER
+    assert is_open('/health/live')
+    assert not is_open('/encode')
+    assert not is_open(OTHER)
+    assert encodes('POST', '/encode')
+    assert not encodes('GET', '/encode')
+    assert speaks_openai('/v1')
+    assert speaks_openai('/v1/models')
+    assert not speaks_openai('/v1models')
 
 
 # 1.10's --------------------------------------------------------------------------------------------------------------
@@ -113,7 +129,9 @@ def test_tokenize(http: FlaskClient) -> None:
     answer = http.post('/tokenize', json={'texts': ['good day to you', 'hello']})
     assert answer.json == {
         'tokens': [['[CLS]', 'good', 'day', 'to', 'you', '[SEP]'], ['[CLS]', 'hello', '[SEP]']],
-        'ids': [[105, 104, 103, 102, 103, 105], [105, 105, 105]], 'status': 200}  # fmt: skip
+        'ids': [[105, 104, 103, 102, 103, 105], [105, 105, 105]],
+        'status': 200,
+    }
     assert http.post('/tokenize', json={'texts': []}).status_code == 400
 
 
@@ -123,9 +141,14 @@ def test_tokenize(http: FlaskClient) -> None:
 def test_embeddings(http: FlaskClient) -> None:
     answer = http.post('/v1/embeddings', json={'model': 'tiny', 'input': TEXTS})
     assert answer.json == {
-        'object': 'list', 'model': 'tiny', 'usage': {'prompt_tokens': 8, 'total_tokens': 8}, 'data': [
+        'object': 'list',
+        'model': 'tiny',
+        'usage': {'prompt_tokens': 8, 'total_tokens': 8},
+        'data': [
             {'object': 'embedding', 'index': 0, 'embedding': [4, 20, 0]},
-            {'object': 'embedding', 'index': 1, 'embedding': [4, 18, 1]}]}  # fmt: skip
+            {'object': 'embedding', 'index': 1, 'embedding': [4, 18, 1]},
+        ],
+    }
 
 
 def test_embeddings_in_base64_and_with_fewer_dimensions(http: FlaskClient) -> None:
@@ -179,11 +202,20 @@ def test_models(http: FlaskClient, backend: FakeBackend) -> None:
     assert http.get('/v1/models').status_code == 503
 
 
+def test_the_names_of_the_model() -> None:
+    assert model_names(STATUS, ()) == ('tiny',)
+    assert model_names({'model_dir': '/models/tiny/'}, ()) == ('tiny',)
+    assert model_names({'model_dir': '/packages/minilm/model'}, ()) == ('minilm',)
+    assert model_names({}, ()) == ('bert',)
+    assert model_names(None, ()) == ()
+    assert model_names(STATUS, ('a', 'b')) == ('a', 'b')
+
+
 def test_a_model_that_is_not_known_is_asked_for_again(http: FlaskClient, backend: FakeBackend) -> None:
     """A status that is kept may be from before the server was there, or had another model."""
     now = backend.status
     for known in (None, {**STATUS, 'model_dir': '/models/other'}):
-        backend.report = lambda max_age_s=1.0, known=known: Report(known if max_age_s > 1 else now, True)  # type: ignore[method-assign]
+        backend.server_status = lambda max_age_s=1.0, known=known: StatusSnapshot(known if max_age_s > 1 else now, True)  # type: ignore[method-assign]
         assert http.get('/v1/models/tiny').status_code == 200
         assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 200
         assert http.get('/v1/models/nobody').status_code == 404
@@ -197,12 +229,12 @@ def test_names_that_were_given(backend: FakeBackend) -> None:
     assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 404
 
 
-# Faults --------------------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('path', ['/encode', '/tokenize', '/v1/embeddings'])
 @pytest.mark.parametrize('name', KINDS)
-def test_every_fault_of_the_server_behind_has_its_status(
+def test_every_error_of_the_server_has_its_status(
     http: FlaskClient, backend: FakeBackend, path: str, name: str
 ) -> None:
     backend.error = HTTPError(name, 'why')
@@ -216,7 +248,7 @@ def test_every_fault_of_the_server_behind_has_its_status(
     assert answer.headers.get('x-should-retry') == ('false' if is_final else None)
 
 
-def test_a_fault_of_ours_is_a_500_that_says_no_more_than_its_kind(
+def test_an_internal_error_is_a_500_that_shows_no_more_than_its_type(
     http: FlaskClient, backend: FakeBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.error = LookupError('a secret of ours')
@@ -238,7 +270,7 @@ def test_what_flask_refuses_has_our_shapes(http: FlaskClient, method: str, path:
     assert ('allow' in answer.headers) == (status == 405)
 
 
-# Guard ---------------------------------------------------------------------------------------------------------------
+# Admission ---------------------------------------------------------------------------------------------------------------
 
 KEY = 'sk-9f3a'
 
@@ -301,8 +333,11 @@ def test_cors_with_a_list_and_with_authorization(guarded: FlaskClient) -> None:
         ('http://localhost:3000', True),
         ('https://evil.example', False),
     ):
-        asked = {'origin': origin, 'access-control-request-method': 'POST',
-                 'access-control-request-headers': 'authorization, content-type'}  # fmt: skip
+        asked = {
+            'origin': origin,
+            'access-control-request-method': 'POST',
+            'access-control-request-headers': 'authorization, content-type',
+        }
         answer = guarded.options('/v1/embeddings', headers=asked)
         assert answer.status_code == 200
         assert answer.headers.get('access-control-allow-origin') == (origin if allowed else None)
@@ -318,15 +353,23 @@ def test_cors_with_a_list_and_with_authorization(guarded: FlaskClient) -> None:
 def test_an_origin_is_no_pattern(backend: FakeBackend) -> None:
     config = HttpConfig(origins=('http://[::1]:3000', 'https://a.example'))
     http = create_app(backend, config).test_client()
-    for origin, allowed in (('http://[::1]:3000', True), ('http://1:3000', False), ('https://a.example', True),
-                            ('https://a.example.evil.com', False), ('https://axexample', False)):  # fmt: skip
+    for origin, allowed in (
+        ('http://[::1]:3000', True),
+        ('http://1:3000', False),
+        ('https://a.example', True),
+        ('https://a.example.evil.com', False),
+        ('https://axexample', False),
+    ):
         answer = http.get('/health', headers={'origin': origin})
         assert answer.headers.get('access-control-allow-origin') == (origin if allowed else None)
 
 
 def test_a_browser_may_send_the_headers_that_clients_have(guarded: FlaskClient) -> None:
-    asked = {'origin': 'https://a.example', 'access-control-request-method': 'POST',
-             'access-control-request-headers': 'authorization, x-stainless-lang, x-stainless-os'}  # fmt: skip
+    asked = {
+        'origin': 'https://a.example',
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'authorization, x-stainless-lang, x-stainless-os',
+    }
     allowed = guarded.options('/v1/embeddings', headers=asked).headers['access-control-allow-headers'].lower()
     assert {'authorization', 'x-stainless-lang', 'x-stainless-os'} <= set(allowed.split(', '))
 
@@ -388,7 +431,7 @@ def test_answers_are_compressed_but_for_base64(http: FlaskClient) -> None:
     assert 'content-encoding' not in answer.headers
 
 
-# Operation -----------------------------------------------------------------------------------------------------------
+# Monitoring -----------------------------------------------------------------------------------------------------------
 
 
 def test_health(http: FlaskClient, backend: FakeBackend) -> None:
@@ -434,7 +477,7 @@ def test_every_series_is_there_at_zero_from_the_start(http: FlaskClient, backend
     for kind in set(KINDS) - {'NotFound', 'ModelNotFound', 'MethodNotAllowed'}:  # which no server behind says
         backend.error = HTTPError(kind, 'it had to be')
         http.post('/encode', json={'id': 1, 'texts': TEXTS})
-    backend.error = ValueError('a fault of ours')
+    backend.error = ValueError('an internal error')
     http.post('/tokenize', json={'texts': TEXTS})
     after = series_of(http)
     assert not {key for key in set(after) - set(before) if not key[0].startswith('process_')}

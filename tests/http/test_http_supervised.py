@@ -110,7 +110,7 @@ def test_a_server_that_dies_takes_its_proxy_with_it() -> None:
 def test_options_that_can_not_work_end_the_start_before_any_process(tmp_path: Path) -> None:
     for words, says in (
         (('-cors', 'example.org'), 'is not a valid origin'),
-        (('-http_api_key_file', str(tmp_path / 'none')), 'cannot be read'),
+        (('-http_api_key_file', str(tmp_path / 'none')), 'cannot read'),
     ):
         with start(*words) as server:
             assert server.wait() == 2

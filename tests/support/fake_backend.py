@@ -11,16 +11,24 @@ import numpy as np
 
 from bert_serving.server.http.backend import Encoding, IsGone
 from bert_serving.server.http.errors import HTTPError
-from bert_serving.server.http.health import Report
+from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
 
 STATUS: Mapping[str, Any] = {
-    'server_version': '1.10.0', 'server_release': '2.0.0', 'model_dir': '/models/tiny', 'pooling_strategy': 2,
-    'server_start_time': '2026-01-01 00:00:00', 'server_state': 'serving', 'extensions': ['options', 'token_ids', 'cancel'],
+    'server_version': '1.10.0',
+    'server_release': '2.0.0',
+    'model_dir': '/models/tiny',
+    'pooling_strategy': 2,
+    'server_start_time': '2026-01-01 00:00:00',
+    'server_state': 'serving',
+    'extensions': ['options', 'token_ids', 'cancel'],
     'workers': [{'worker': 0, 'state': 'ready'}, {'worker': 1, 'state': 'restarting'}],
-    'statistic': {'num_rows_done': 7, 'padding_share': 0.25, 'queue_time': {
-        'count': 3, 'sum_s': 0.5, 'buckets': [[0.1, 2], [None, 3]]}},
-}  # fmt: skip
+    'statistic': {
+        'num_rows_done': 7,
+        'padding_share': 0.25,
+        'queue_time': {'count': 3, 'sum_s': 0.5, 'buckets': [[0.1, 2], [None, 3]]},
+    },
+}
 
 
 def tokens_of(row: str | list[Any]) -> list[str]:
@@ -61,8 +69,8 @@ class FakeBackend:
             ids[place, : len(row)] = [100 + len(token) for token in row]
         return Encoding(ids, tokens, [len(row) for row in tokens])
 
-    def report(self, max_age_s: float = 1.0) -> Report:
-        return Report(self.status, self.is_fresh)
+    def server_status(self, max_age_s: float = 1.0) -> StatusSnapshot:
+        return StatusSnapshot(self.status, self.is_fresh)
 
     def client_status(self) -> Mapping[str, Any]:
         return {'identity': 'abc', 'num_request': len(self.asked)}

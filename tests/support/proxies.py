@@ -40,8 +40,10 @@ class ProxyProcess(ServerProcess):
 def curl(url: str, *words: str) -> tuple[int, Any]:
     done = subprocess.run(
         ['curl', '--silent', '--show-error', '--max-time', '60', '--write-out', '\n%{http_code}', *words, url],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     body, _, status = done.stdout.rpartition('\n')
     try:
         return int(status), json.loads(body)

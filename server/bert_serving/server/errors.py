@@ -1,14 +1,28 @@
-"""Every exception that this package raises on purpose; imported by all layers, imports nothing.
+"""Every exception that this package raises on purpose. All layers import this module; it imports nothing.
 
-The message of each is written for the person who will read it: it says what was expected, what came and what to
-do, on one line (two where a missing model needs two). `exit_code` is what `bert-serving-start` ends with when the exception ends the server.
+    ServingError                  exit code 1
+    ├── UsageError                an option is invalid (exit code 2)
+    ├── ModelError                the model folder lacks something (exit code 2)
+    ├── StartError                the server could not start
+    ├── ChildDied                 a process that the server needs has ended
+    ├── RequestError              the error reply to one request: BadRequest
+    │   ├── TooLarge              too many rows or bytes
+    │   ├── Busy                  too much is pending
+    │   ├── DeadlineExceeded      the client's time limit has passed
+    │   ├── PoisonedRequest       the request crashed two workers
+    │   ├── ShuttingDown          the server is draining
+    │   └── InternalError         a bug in the server
+    └── WireError                 a message that cannot be answered
+
+A message names the problem and then says what to do, on one line (two if a missing model needs two). `exit_code` is the
+exit code of `bert-serving-start` if the exception ends the server.
 """
 
 from __future__ import annotations
 
 
 class ServingError(Exception):
-    """Something that the person who runs the server, or a client of it, has to know."""
+    """Base of all exceptions of this package; its text is for the operator or for a client."""
 
     exit_code = 1
 
@@ -19,76 +33,76 @@ class ServingError(Exception):
 
 
 class UsageError(ServingError):
-    """An option has a value that cannot work; nothing was started."""
+    """An option has an invalid value. No process was started."""
 
     exit_code = 2
 
 
 class ModelError(ServingError):
-    """The model folder does not hold what the options ask of it."""
+    """The model folder lacks a file or a value that the options need."""
 
     exit_code = 2
 
 
 class StartError(ServingError):
-    """The server could not start for a reason outside its options: a port in use, a child that died."""
+    """The server could not start, for a reason outside its options: a port in use, a child that died."""
 
 
 class ChildDied(ServingError):
-    """A process that the server cannot do without has ended while it was serving."""
+    """A process that the server needs has ended while the server was serving."""
 
 
 class RequestError(ServingError):
-    """One request cannot be answered; the reason goes back to the client that asked, and harms nobody else.
+    """One request fails; the server sends the reason to its client. Other requests are not affected.
 
-    `type` is one word for programs to branch on; it is part of the wire (`{"error": {"type", "message"}}`).
+    `type` is one word for programs to branch on, and part of the wire protocol (`{"error": {"type", "message"}}`).
     """
 
     type = 'BadRequest'
 
 
 class TooLarge(RequestError):
-    """More rows or bytes in one request than the server takes: the same again, in smaller requests, may do."""
+    """The request has more rows or bytes than the server accepts: split it."""
 
     type = 'TooLarge'
 
 
 class Busy(RequestError):
-    """So much is accepted and not yet finished that no more is: the same again, later, may do."""
+    """Too much is accepted and not yet finished: retry later."""
 
     type = 'Busy'
 
 
 class DeadlineExceeded(RequestError):
-    """The time in which the client wanted the answer is over; what was not yet computed will not be."""
+    """The time limit that the client set has passed; the rows that are not yet computed are dropped."""
 
     type = 'DeadlineExceeded'
 
 
 class PoisonedRequest(RequestError):
-    """Workers died twice while they computed this request and nothing else."""
+    """Two workers crashed while each computed this request alone: do not retry it."""
 
     type = 'PoisonedRequest'
 
 
 class ShuttingDown(RequestError):
-    """The server is draining: what it accepted is answered, what comes now is refused."""
+    """The server is draining: it answers the requests that it has accepted and refuses new ones."""
 
     type = 'ShuttingDown'
 
 
 class InternalError(RequestError):
-    """A fault of the server, not of the request; the log of the named process has the traceback."""
+    """A bug in the server, not in the request; the log of the named process has the traceback."""
 
     type = 'InternalError'
 
 
 class WireError(ServingError):
-    """A message does not have the frames that the protocol asks for, so nobody can be answered: it is logged."""
+    """A message lacks the frames of the protocol, so it cannot be answered and is only logged."""
 
 
 REQUEST_ERRORS: dict[str, type[RequestError]] = {
     kind.type: kind
     for kind in (RequestError, TooLarge, Busy, DeadlineExceeded, PoisonedRequest, ShuttingDown, InternalError)
 }
-"""The errors that travel on the wire, by their `type`."""
+"""The errors that are sent on the wire, by their `type`."""

@@ -1,8 +1,9 @@
-"""The HTTP face of a server: a process that takes HTTP requests and asks the two ZeroMQ ports, as any client does.
+"""The HTTP API of a server: a process that takes HTTP requests and is itself a client of the two ZeroMQ ports.
 
-`proxy` is the process, `frontend` its connections (waitress) and `dispatcher` the threads behind them; `app` is the Flask
-application, free of both, put together from `admission`, `legacy`, `openai` and `monitoring`. What they decide by stands
-in modules that own no socket and no clock: `errors`, `requests`, `responses`, `health`, `routes`, `openapi`. The one module that speaks to the server behind is `backend`.
+`proxy` is the process. `frontend` reads and writes its connections, `dispatcher` queues the requests for its threads;
+`waitress_adapter`, which both use, is the only module that knows waitress. `app` is the Flask application, independent
+of these, put together from `admission`, `legacy`, `openai`, `monitoring` and `dashboard`. `backend` is the only module
+that speaks to the server. `errors`, `requests`, `responses`, `health`, `routes` and `openapi` are pure.
 
 This package and `benchmark` are the only ones of the server that import the client.
 """

@@ -1,6 +1,6 @@
-"""Who may come in, and with how much: API keys, CORS, the size of a body, request ids.
+"""Request admission: API keys, CORS, limits on the body and request ids, for every route.
 
-Everything here runs before and after each request, whatever its route. A key is neither logged nor repeated.
+A key is never logged, nor repeated in a response.
 """
 
 from __future__ import annotations
@@ -20,35 +20,38 @@ from .requests import MAX_FIELDS
 from .routes import encodes, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'
-"""In the WSGI environment: the `HTTPError`, if the front door has decided already that a request is not to be served."""
+"""In the WSGI environment: the `HTTPError` with which the dispatcher has refused the request; absent otherwise."""
 
 _REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
 
 
 def install(app: Flask, config: HttpConfig) -> None:
-    """Let every request of `app` pass by here."""
+    """Check every request of `app` before its route, and complete the headers of every response."""
     CORS(
-        app, origins=[_exactly(origin) for origin in config.origins], methods=['GET', 'POST', 'OPTIONS'],
-        allow_headers='*',  # clients bring their own: OpenAI's sends x-stainless-...
-        expose_headers=['x-request-id', 'retry-after', 'x-inference-time', 'x-should-retry'], max_age=600,
+        app,
+        origins=[_exactly(origin) for origin in config.origins],
+        methods=['GET', 'POST', 'OPTIONS'],
+        allow_headers='*',  # clients have headers of their own: OpenAI's sends x-stainless-...
+        expose_headers=['x-request-id', 'retry-after', 'x-inference-time', 'x-should-retry'],
+        max_age=600,
         send_wildcard='*' in config.origins,
-    )  # fmt: skip
+    )
     app.config['MAX_CONTENT_LENGTH'] = config.max_body
     app.config['MAX_FORM_MEMORY_SIZE'] = config.max_body
     app.config['MAX_FORM_PARTS'] = MAX_FIELDS
     admits = make_key_check(config.api_keys)
 
     @app.before_request
-    def _look_at_the_request() -> None:
+    def _check_request() -> None:
         g.request_id = request_id_of(request.headers.get('x-request-id'))
         refusal: HTTPError | None = request.environ.get(REFUSAL)
         if refusal is not None:
             raise refusal
         if request.method == 'OPTIONS':
-            return  # a browser asks beforehand, and without a key
+            return  # the preflight request of a browser, which has no key
         rule = request.url_rule
         if rule is None:
-            return  # there is no such route, which is no secret
+            return  # 404: which routes exist is no secret
         if not is_open(label_of(rule.rule)) and not admits(request.headers.get('authorization')):
             raise make_refusal('Unauthorized')
         is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
@@ -56,7 +59,7 @@ def install(app: Flask, config: HttpConfig) -> None:
             raise HTTPError('UnsupportedMediaType', 'the body must not be compressed')
 
     @app.after_request
-    def _mark_the_answer(response: Response) -> Response:
+    def _complete_headers(response: Response) -> Response:
         response.headers['x-request-id'] = g.get('request_id') or request_id_of(None)
         if response.status_code == 401:
             response.headers['www-authenticate'] = 'Bearer'
@@ -64,21 +67,21 @@ def install(app: Flask, config: HttpConfig) -> None:
 
 
 def _exactly(origin: str) -> str | re.Pattern[str]:
-    """An origin for Flask-CORS, which takes a text with a bracket in it for a regular expression."""
+    """An origin for Flask-CORS, which would read an IPv6 address, with its brackets, as a regular expression."""
     return origin if origin == '*' else re.compile(re.escape(origin) + r'\Z', re.IGNORECASE)
 
 
 def request_id_of(given: str | None) -> str:
-    """The caller's id if it is fit for a header and a line of the log, else a new one."""
+    """The client's request id if it is safe in a header and in a log line, else a new one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex
 
 
 def make_key_check(keys: Sequence[str]) -> Callable[[str | None], bool]:
-    """A check of an `Authorization` header against `keys`; without keys, everybody is admitted.
+    """A function that checks an `Authorization` header against `keys`; without keys, it admits every request.
 
-    How long it takes tells nothing of a key, nor of which one was nearly right: digests are compared, all of them.
+    Its duration reveals nothing about a key: it compares digests, and always all of them.
     """
     digests = [_digest(key) for key in keys]
 

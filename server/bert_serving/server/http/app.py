@@ -1,6 +1,6 @@
-"""`create_app`: the Flask application, put together. It knows no process, no port and no thread.
+"""The Flask application. It owns no process, port or thread.
 
-Run by `frontend` in the proxy's process; by tests with a backend in memory.
+The proxy runs it behind `frontend`; tests run it with a backend in memory.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ def create_app(
     working: Callable[[], int] = _none,
     waiting: Callable[[], int] = _none,
 ) -> Flask:
-    """The application, which asks `backend`.
+    """The application, whose routes call `backend`.
 
-    `is_draining` says whether the process is about to end; `working` and `waiting` how many requests have, and wait for,
-    a thread: for `/health/ready` and `/metrics`.
+    `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
+    `/metrics`, are the numbers of requests that have a thread and that wait for one.
     """
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
     app.config[TIMEOUT_S] = config.timeout_s
-    metrics = HttpMetrics(backend.report, working, waiting)
-    _record(app, metrics)  # first, so that it sees an answer as it leaves
+    metrics = HttpMetrics(backend.server_status, working, waiting)
+    _record(app, metrics)  # first, so that it sees each response in its final form
     admission.install(app, config)
     _handle_errors(app)
     FlaskJSON(app)
@@ -75,8 +75,8 @@ def _handle_errors(app: Flask) -> None:
         return response
 
     @app.errorhandler(HTTPException)
-    def _on_http_exception(error: HTTPException) -> Response:
-        """What Flask itself has to say: no such route, a wrong method, a body that is too large."""
+    def _on_flask_error(error: HTTPException) -> Response:
+        """Errors that Flask raises by itself: unknown route, wrong method, body too large."""
         if error.code is None or error.code < 400:
             return Response(status=error.code or 500, headers=dict(error.get_headers()))
         response = _on_http_error(error_from_status(error.code, error.description or error.name))
@@ -94,24 +94,24 @@ def _handle_errors(app: Flask) -> None:
 
 
 def _compress(app: Flask) -> None:
-    """Compress what is worth it, quickly: at the usual levels that would take longer than the model."""
+    """Compress large responses at the fastest levels: the default ones can take longer than the model."""
     app.config.update(
         COMPRESS_REGISTER=False, COMPRESS_LEVEL=1, COMPRESS_BR_LEVEL=1, COMPRESS_ZSTD_LEVEL=1, COMPRESS_MIN_SIZE=1400
     )
     compress = Compress(app)
 
     @app.after_request
-    def _compress_answer(response: Response) -> Response:
+    def _compress_response(response: Response) -> Response:
         return response if response.cache_control.no_transform else compress.after_request(response)
 
 
 def _record(app: Flask, metrics: HttpMetrics) -> None:
     @app.before_request
-    def _begin() -> None:
+    def _note_arrival() -> None:
         received_at()
 
     @app.after_request
-    def _end(response: Response) -> Response:
+    def _count(response: Response) -> Response:
         label, seconds = label_of_request(), time.monotonic() - received_at()
         metrics.count_request(label, request.method, response.status_code, seconds)
         call = g.get('backend_call')
@@ -119,13 +119,21 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
             response.headers['x-inference-time'] = '%.1f' % (1000 * call.seconds)
             if call.rows:
                 metrics.count_rows(label, call.rows, call.tokens)
-        is_news = response.status_code >= 500 and not label.startswith('/health')  # whose 503 is an answer
-        level = logging.WARNING if is_news else logging.DEBUG
-        logger.log(level, 'request_id=%s method=%s route=%s status=%d rows=%d seconds=%.3f', g.get('request_id'),
-                   request.method, label, response.status_code, call.rows if call else 0, seconds)  # fmt: skip
+        is_failure = response.status_code >= 500 and not label.startswith('/health')  # a probe may well get 503
+        level = logging.WARNING if is_failure else logging.DEBUG
+        logger.log(
+            level,
+            'request_id=%s method=%s route=%s status=%d rows=%d seconds=%.3f',
+            g.get('request_id'),
+            request.method,
+            label,
+            response.status_code,
+            call.rows if call else 0,
+            seconds,
+        )
         return response
 
 
 def label_of_request() -> str:
-    """The label of the request that is being served."""
+    """The label, in logs and metrics, of the request that is being served."""
     return label_of(request.url_rule.rule if request.url_rule else None)

@@ -1,11 +1,11 @@
-"""The server behind, as the routes see it: asked over its two ports by clients that are ours for a moment each.
+"""The server, as the routes see it: called through its two ports, by pooled `BertClient`s.
 
-Used by the worker threads of the proxy. A request gets a client of the pool, which is its own until the answer has come,
-so that each has its deadline; a client finds a server that was restarted by itself, and sends what is pending again. A
-server that is away is waited for only for a moment: whoever asks over HTTP is better told to try again.
+The worker threads of the proxy use it. A request borrows one client until its response has come, so that each request
+has its own deadline. A client finds a restarted server by itself and resends what is pending. While there is no
+connection a request waits only `AWAY_S`: over HTTP the client had better retry.
 
-The status is asked for by a thread of its own, at most once a second however many want it, so that neither probes nor
-metrics need a connection or a thread of the encoding requests.
+A separate thread asks for the status, at most once a second however many callers want it, so that probes and metrics
+take no connection and no thread from the requests that encode.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from bert_serving.client import (
     UnsupportedError,
 )
 
-from .errors import HTTPError, error_from_server
-from .health import Report
+from .errors import HTTPError, error_from_server, make_refusal
+from .health import StatusSnapshot
 from .requests import Rows
 
 logger = logging.getLogger(__name__)
 
 AWAY_S = 5.0
-"""How long a request waits for a connection to the server before it is refused."""
+"""Seconds that a request waits for a connection to the server before it is refused."""
 
 STATUS_TIMEOUT_S = 2.0
-"""How long the ventilator may take to answer before it counts as dead."""
+"""Seconds after which a ventilator that has not sent its status counts as dead."""
 
 STATUS_AGE_S = 1.0
-"""How old a status may be that is answered without asking again."""
+"""Age in seconds from which a status is asked for again."""
 
 IsGone = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What the server answered: `array` is [B, D] or [B, T, D] (of `tokenize`: ids, [B, T]).
+    """The result of a call: `array` is [B, D] or [B, T, D] (of `tokenize`: the ids, [B, T]).
 
-    `tokens` is '' where the server does not show them, `counts` None where it cannot count them (release 1.10).
+    `tokens` is '' if the server does not show them, `counts` None if it cannot count them (release 1.10).
     """
 
     array: NDArray[np.generic]
@@ -61,27 +61,32 @@ class Encoding:
 
 
 class Backend(Protocol):
-    """What the routes need of the server behind. `deadline` is a time of `time.monotonic`.
+    """The interface of the server to the routes.
 
-    `is_gone` tells whether nobody waits for the answer any more. All raise `HTTPError` only.
+    `deadline` is a time of `time.monotonic`; `is_gone` says whether the HTTP client has disconnected. Methods raise
+    `HTTPError` only.
     """
 
     def encode(self, rows: Rows, deadline: float, is_gone: IsGone, show_tokens: bool = False) -> Encoding: ...
 
     def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding: ...
 
-    def report(self, max_age_s: float = STATUS_AGE_S) -> Report: ...
+    def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot: ...
 
     def client_status(self) -> Mapping[str, Any]: ...
 
 
 class ServerBackend:
-    """The `Backend` that asks a `BertServer`. Thread-safe."""
+    """The `Backend` that calls a `BertServer`. Thread-safe."""
 
     def __init__(self, ip: str, port: int, port_out: int) -> None:
-        """The server need not be there yet. There will be as many connections as there are threads that ask."""
+        """The server need not be up yet. There are as many connections as threads that have called it at once.
+
+        Raises:
+            ValueError: `ip` is not an address.
+        """
         self._ip, self._port, self._port_out = ip, port, port_out
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.Lock()  # guards the next three
         self._clients: list[BertClient] = []
         self._idle: list[BertClient] = []
         self._is_closed = False
@@ -89,32 +94,29 @@ class ServerBackend:
 
     def encode(self, rows: Rows, deadline: float, is_gone: IsGone, show_tokens: bool = False) -> Encoding:
         """The vectors of `rows`."""
-        with self._asking(deadline, is_gone) as (client, cancelled):
+        with self._calling(deadline, is_gone) as (client, cancelled):
+            is_tokenized, token_ids = rows.form == 'tokens', rows.form == 'ids'
             try:
-                encoded = client.encode_with_details(
-                    rows.items, rows.form == 'tokens', token_ids=rows.form == 'ids', cancelled=cancelled
-                )  # fmt: skip
+                encoded = client.encode_with_details(rows.items, is_tokenized, token_ids=token_ids, cancelled=cancelled)
             except UnsupportedError:
                 return _encode_as_1_10(client, rows, show_tokens)
             return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
 
     def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding:
         """The tokens and ids of `rows`."""
-        with self._asking(deadline, is_gone) as (client, cancelled):
+        with self._calling(deadline, is_gone) as (client, cancelled):
             try:
                 encoded = client.tokenize(rows.items, rows.form == 'tokens', cancelled=cancelled)
             except UnsupportedError:
-                raise HTTPError(
-                    'NotImplemented', 'the server behind cannot tokenise only: it is of release 1.10'
-                ) from None
+                raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot tokenize only') from None
             return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
 
-    def report(self, max_age_s: float = STATUS_AGE_S) -> Report:
-        """The status of the server, at most so old."""
-        return self._watch.report(max_age_s)
+    def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
+        """The status of the server, at most `max_age_s` old if it is fresh."""
+        return self._watch.latest(max_age_s)
 
     def client_status(self) -> Mapping[str, Any]:
-        """The status of one client of the pool, with the numbers of requests of all."""
+        """The status of one pooled client, with the request counts of all of them."""
         with self._lock:
             parts = [client.status for client in self._clients]
         pending = sorted(set().union(*(part['pending_request'] for part in parts)))
@@ -127,7 +129,7 @@ class ServerBackend:
         }
 
     def close(self) -> None:
-        """End what waits and close every connection."""
+        """End every call that waits and close every connection."""
         with self._lock:
             self._is_closed = True
             clients = list(self._clients)
@@ -136,8 +138,8 @@ class ServerBackend:
             client.close()
 
     @contextlib.contextmanager
-    def _asking(self, deadline: float, is_gone: IsGone) -> Iterator[tuple[BertClient, Callable[[], bool]]]:
-        """A client for one request, and what ends the request early. What goes wrong leaves as an `HTTPError`."""
+    def _calling(self, deadline: float, is_gone: IsGone) -> Iterator[tuple[BertClient, Callable[[], bool]]]:
+        """A client for one request, with the condition that cancels it. Every failure leaves as an `HTTPError`."""
         with self._borrowed() as client:
             condition = _CancelCondition(client, is_gone)
             client.timeout = max(0.0, 1000 * (deadline - time.monotonic()))
@@ -150,20 +152,20 @@ class ServerBackend:
             except TimeoutError:
                 raise condition.timeout_error() from None
             except ProtocolError as error:
-                raise HTTPError('BadGateway', 'the answer of the server behind cannot be read: %s' % error) from None
+                raise HTTPError('BadGateway', 'cannot read the response of the server: %s' % error) from None
             except (TypeError, ValueError) as error:
                 raise HTTPError('BadRequest', str(error), type_name=type(error).__name__) from None
             except RuntimeError as error:
                 if isinstance(error, SharedClientError) or not self._is_closed:
                     raise
-                raise HTTPError('ShuttingDown', 'this proxy is shutting down') from None
+                raise make_refusal('ShuttingDown') from None
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[BertClient]:
-        """An idle client, or a new one: so many are made as there are threads that ask at once."""
+        """An idle client, or a new one."""
         with self._lock:
             if self._is_closed:
-                raise HTTPError('ShuttingDown', 'this proxy is shutting down')
+                raise make_refusal('ShuttingDown')
             idle = self._idle.pop() if self._idle else None
         client = idle or self._make_client()
         try:
@@ -180,22 +182,23 @@ class ServerBackend:
 
 
 def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool) -> Encoding:
-    """The same by a request that a server of release 1.10 can read."""
+    """The vectors of `rows`, by a request that a server of release 1.10 can read."""
     if rows.form == 'ids':
-        raise HTTPError('NotImplemented', 'the server behind takes no token ids: it is of release 1.10', 'input')
-    answer = client.encode(rows.items, is_tokenized=rows.form == 'tokens', show_tokens=show_tokens)
-    array, tokens = answer if isinstance(answer, tuple) else (answer, '')
+        raise HTTPError('NotImplemented', 'the server is of release 1.10, which takes no token ids', 'input')
+    result = client.encode(rows.items, is_tokenized=rows.form == 'tokens', show_tokens=show_tokens)
+    array, tokens = result if isinstance(result, tuple) else (result, '')
     return Encoding(array, tokens, None)
 
 
 class _CancelCondition:
-    """How long one request is waited for: as long as somebody wants its answer and there is a server to give it."""
+    """Says when to cancel a request: its HTTP client has disconnected, or the server is away for too long."""
 
     def __init__(self, client: BertClient, is_gone: IsGone) -> None:
         self._client = client
         self._is_gone = is_gone
         self._connected_at = time.monotonic()
-        self.error = HTTPError('ClientGone', 'the caller has gone')
+        self.error = HTTPError('ClientGone', 'the client has disconnected')
+        """The reason, once `is_met` has returned True."""
 
     def is_met(self) -> bool:
         if self._client.is_connected:
@@ -206,48 +209,55 @@ class _CancelCondition:
         return self._is_gone()
 
     def timeout_error(self) -> HTTPError:
+        """The error of a request whose deadline has passed."""
         if not self._client.is_connected:
             return self._unavailable()
-        return HTTPError(
-            'DeadlineExceeded', 'there was no answer within the time limit: send less at a time, or try again'
-        )
+        return HTTPError('DeadlineExceeded', 'no response within the time limit: send less at a time, or retry later')
 
     def _unavailable(self) -> HTTPError:
-        return HTTPError('Unavailable', 'there is no connection to the server behind: try again later')
+        return HTTPError('Unavailable', 'no connection to the server: retry later')
 
 
 class StatusWatch:
-    """Asks for the status, in a thread of its own, when somebody wants one that is younger than the last."""
+    """A thread that asks for the status of the server whenever a caller wants a newer one than the last."""
 
     def __init__(self, client: BertClient) -> None:
         self._client = client
         self._client.timeout = 1000 * STATUS_TIMEOUT_S
-        self._changed = threading.Condition()  # guards what follows
+        self._changed = threading.Condition()  # guards everything below
         self._status: Mapping[str, Any] | None = None
-        self._is_fresh = False
-        self._asked_at = self._asking_since = float('-inf')
+        self._has_answered = False
+        """Whether the last question was answered."""
+        self._asked_at = float('-inf')
+        """When the last question that has an outcome was asked; if it was not answered, when that was given up."""
+        self._asking_since = float('-inf')
+        """When the question was asked that is under way, if there is one."""
         self._is_wanted = False
         self._is_closed = False
         threading.Thread(target=self._run, name='status', daemon=True).start()
 
-    def report(self, max_age_s: float) -> Report:
-        """What is known, once that is at most so old, and at the latest after the time that the server has to answer.
+    def latest(self, max_age_s: float) -> StatusSnapshot:
+        """The latest status, after waiting for one that is at most `max_age_s` old.
 
-        It returns at once if that is so already, but if it is older than `STATUS_AGE_S`, another is asked for, for whoever
-        comes next. It never fails: a server that is away is a report that is not fresh.
+        It waits at most as long as the server may take to answer, and not at all if the status is young enough. If that
+        is older than `STATUS_AGE_S`, the next one is asked for, without waiting, for the callers to come. It never
+        fails: if the server is away, the snapshot is not fresh.
         """
         with self._changed:
             now = time.monotonic()
-            since = now - max_age_s
-            is_old = max(self._asked_at, self._asking_since) <= max(since, now - STATUS_AGE_S)
-            if is_old:
+            oldest = now - max_age_s
+            last_question = max(self._asked_at, self._asking_since)
+            is_too_old_for_caller = last_question <= oldest
+            is_due_for_refresh = last_question <= now - STATUS_AGE_S
+            if is_too_old_for_caller or is_due_for_refresh:
                 self._is_wanted = True
                 self._changed.notify_all()
-            if self._asked_at <= since:
-                self._changed.wait_for(lambda: self._asked_at > since or self._is_closed, STATUS_TIMEOUT_S + 1)
-            return Report(self._status, self._is_fresh and self._asked_at > since)
+            if self._asked_at <= oldest:
+                self._changed.wait_for(lambda: self._asked_at > oldest or self._is_closed, STATUS_TIMEOUT_S + 1)
+            return StatusSnapshot(self._status, self._has_answered and self._asked_at > oldest)
 
     def close(self) -> None:
+        """End the thread and every call of `latest` that waits."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -258,12 +268,12 @@ class StatusWatch:
                 asked_at = self._asking_since = time.monotonic()
             try:
                 status = self._client.server_status
-            except Exception as error:  # whatever it is, the next may succeed
+            except Exception as error:  # of any kind: the next question may be answered
                 logger.debug('no status: %s: %s', type(error).__name__, error)
                 status = None
             with self._changed:
                 self._status = status or self._status
-                self._is_fresh = status is not None
+                self._has_answered = status is not None
                 self._asked_at = asked_at if status is not None else time.monotonic()
                 self._asking_since = float('-inf')
                 self._changed.notify_all()

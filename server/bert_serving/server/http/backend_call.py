@@ -1,6 +1,6 @@
 """Deadline, client-disconnect check and timing of one backend call.
 
-Used by the routes that encode, within a request of Flask's. What is noted here, `app` counts and puts in a header.
+The routes that encode use it, within a request of Flask. `app` reads the results for the metrics and a header.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from .backend import Encoding
 from .errors import HTTPError
 
 RECEIVED_AT = 'bert_serving.received_at'
-"""In the WSGI environment: when the request had been read, by `time.monotonic`; it may have waited since."""
+"""In the WSGI environment: the `time.monotonic` at which the request had been read; it may have waited since."""
 
 IS_GONE = 'bert_serving.is_gone'
 """In the WSGI environment: a function that tells whether the client has disconnected."""
 
 TIMEOUT_S = 'BERT_SERVING_TIMEOUT_S'
-"""In the configuration of the app: how long a request may take."""
+"""In the configuration of the app: the time limit of a request in seconds."""
 
 
 class BackendCall:
-    """A context manager around the call of the backend; `note` what it answered."""
+    """A context manager around one call of the backend, whose result is given to `record`.
+
+    `deadline` is a time of `time.monotonic`; `is_gone` says whether the client has disconnected. `seconds` is the
+    duration of the call, `rows` and `tokens` the size of its result.
+    """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -34,38 +38,36 @@ class BackendCall:
         self.tokens = 0
 
     @classmethod
-    def of_request(cls) -> BackendCall:
-        """The call of the request that is being served.
+    def for_request(cls) -> BackendCall:
+        """The call for the request that is being served.
 
         Raises:
-            HTTPError: DeadlineExceeded, it has waited for too long already.
+            HTTPError: DeadlineExceeded, the request waited longer than its time limit.
         """
         deadline = received_at() + current_app.config[TIMEOUT_S]
         if time.monotonic() >= deadline:
-            raise HTTPError(
-                'DeadlineExceeded', "the time limit was over before it was this request's turn: try again later"
-            )
+            raise HTTPError('DeadlineExceeded', 'the request waited longer than its time limit: retry later')
         call = cls(deadline)
         g.backend_call = call
         return call
 
     def __enter__(self) -> BackendCall:
-        self._began = time.monotonic()
+        self._began_at = time.monotonic()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self._began_at
 
-    def note(self, encoding: Encoding) -> None:
-        """The server has answered."""
+    def record(self, encoding: Encoding) -> None:
+        """Keep the size of the result."""
         self.rows = len(encoding.array)
         self.tokens = sum(encoding.counts or ())
 
 
 def received_at() -> float:
-    """When the request that is being served had been read."""
+    """The time, of `time.monotonic`, at which the request that is being served had been read."""
     if RECEIVED_AT not in request.environ:
         request.environ[RECEIVED_AT] = time.monotonic()
     moment: float = request.environ[RECEIVED_AT]

@@ -1,6 +1,6 @@
-"""How the HTTP face is to behave: what `Settings` say, with the keys read from their file and the lists taken apart.
+"""The configuration of the HTTP proxy: its part of `Settings`, with the file of keys read and the lists split.
 
-Made in the process of the proxy, and by a start that wants to know of a fault before it loads a model.
+The proxy makes it, and so does the start of the server, which reports an invalid value before it loads a model.
 """
 
 from __future__ import annotations
@@ -14,17 +14,25 @@ from ..errors import UsageError
 from ..options.settings import Settings
 
 DEFAULT_PORT = 8125
-"""The port of `bert-serving-http`, when none is given."""
+"""The default port of `bert-serving-http`."""
 
-_PACKAGES = ('flask', 'flask_cors', 'flask_compress', 'flask_json', 'flask_swagger_ui', 'waitress', 'prometheus_client',
-             'bert_serving.client')  # fmt: skip
+_PACKAGES = (
+    'flask',
+    'flask_cors',
+    'flask_compress',
+    'flask_json',
+    'flask_swagger_ui',
+    'waitress',
+    'prometheus_client',
+    'bert_serving.client',
+)
 
 _ORIGIN = re.compile(r'https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?', re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """What the options say. The keys are not shown, wherever this is printed."""
+    """The values of the options. Its `repr` leaves out the keys."""
 
     host: str = '0.0.0.0'
     max_connect: int = 10
@@ -37,17 +45,17 @@ class HttpConfig:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpConfig:
-        """What `settings` say.
+        """The configuration that `settings` describe.
 
         Raises:
-            UsageError: the file of keys cannot be read or is empty, a key has characters that no header can have, or
-                an origin is none.
+            UsageError: the file of keys cannot be read or has no key, a key has characters that a header cannot have,
+            or an origin is not valid.
         """
         keys = read_keys(settings.http_api_key_file) if settings.http_api_key_file else []
         if settings.http_api_key is not None:
             keys.append(settings.http_api_key)
         if not all(key.isascii() and key.isprintable() and key.strip() == key != '' for key in keys):
-            raise UsageError('-http_api_key: a key must be printable ASCII, without blanks around it')
+            raise UsageError('-http_api_key: a key must be printable ASCII, without spaces around it')
         return cls(
             host=settings.http_host,
             max_connect=settings.http_max_connect,
@@ -61,42 +69,46 @@ class HttpConfig:
 
     @property
     def is_open_to_all(self) -> bool:
-        """Whether whoever reaches this machine may use it."""
+        """Whether anyone who can reach this machine may use the server."""
         return not self.api_keys and self.host not in ('127.0.0.1', '::1', 'localhost')
 
 
 def split(text: str) -> tuple[str, ...]:
-    """The words between commas or blanks."""
+    """The words of a list that is separated by commas or spaces."""
     return tuple(text.replace(',', ' ').split())
 
 
 def read_origins(text: str) -> tuple[str, ...]:
-    """The origins of `-cors`: `*`, or addresses as a browser sends them."""
+    """The origins in the value of `-cors`: `*`, or addresses as a browser sends them."""
     origins = split(text)
     for origin in origins:
         if origin not in ('*', 'null') and not _ORIGIN.fullmatch(origin):
-            raise UsageError('-cors: %r is not a valid origin: expected *, or a scheme, host and port as in '
-                             'https://example.org or http://localhost:3000' % origin)  # fmt: skip
+            expected = 'expected *, or a scheme, host and port as in https://example.org or http://localhost:3000'
+            raise UsageError('-cors: %r is not a valid origin: %s' % (origin, expected))
     return origins
 
 
 def read_keys(path: str) -> list[str]:
-    """The keys in a file, one on a line; empty lines and those that begin with # are none."""
+    """The keys in a file, one on each line; empty lines and those that begin with # are skipped."""
     try:
         with open(path, encoding='utf-8') as file:
             lines = [line.strip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else 'it is no text'
-        raise UsageError('-http_api_key_file: %s cannot be read: %s' % (path, why)) from None
+        why = error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'
+        raise UsageError('-http_api_key_file: cannot read %s: %s' % (path, why)) from None
     keys = [line for line in lines if line and not line.startswith('#')]
     if not keys:
-        raise UsageError('-http_api_key_file: there is no key in %s' % path)
+        raise UsageError('-http_api_key_file: no key in %s: write one on each line' % path)
     return keys
 
 
 def check_installed() -> None:
-    """Raise UsageError if what the HTTP face needs beside the server is not there; imports nothing."""
+    """Look for the packages of the HTTP proxy, without importing them.
+
+    Raises:
+        UsageError: a package is not installed.
+    """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError("-http_port: %s not installed: pip install 'bert-serving-server[http]>=2'"
-                         % (', '.join(missing) + (' is' if len(missing) == 1 else ' are')))  # fmt: skip
+        subject = ', '.join(missing) + (' is' if len(missing) == 1 else ' are')
+        raise UsageError("-http_port: %s not installed: pip install 'bert-serving-server[http]>=2'" % subject)

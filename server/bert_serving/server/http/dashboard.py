@@ -1,6 +1,7 @@
-"""`/dashboard`: a page that shows what `/status/server` and `/metrics` tell. It asks them itself, from the browser.
+"""`/dashboard`: a page that shows `/status/server` and `/metrics`, which it requests from the browser.
 
-`dashboard.html` is built from plugin/dashboard by `make dashboard`: one file, which asks no other server for anything.
+`make dashboard` builds `dashboard.html` from plugin/dashboard. It is a single file that loads nothing from other
+servers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _INLINE = re.compile(r'<(script|style)\b[^>]*>(.*?)</\1>', re.DOTALL)
 
 
 def make_dashboard_blueprint() -> Blueprint:
-    """The route; the page is read once."""
+    """The route. The page is read once, here."""
     routes = Blueprint('dashboard', __name__)
     page = PAGE.read_bytes()
     headers = {
@@ -31,8 +32,8 @@ def make_dashboard_blueprint() -> Blueprint:
     @routes.get('/dashboard', strict_slashes=False)
     def dashboard() -> Response:
         response = Response(page, mimetype='text/html', headers=headers)
-        response.cache_control.no_cache = True  # a browser asks each time whether it is still the same
-        response.set_etag(tag, weak=True)  # it is the same compressed or not
+        response.cache_control.no_cache = True  # a browser checks each time whether the page has changed
+        response.set_etag(tag, weak=True)  # the tag is the same for the compressed page
         response.make_conditional(request)
         return response
 
@@ -40,9 +41,9 @@ def make_dashboard_blueprint() -> Blueprint:
 
 
 def policy_of(page: str) -> str:
-    """A content security policy with which a browser runs what is in `page`, and nothing that comes from elsewhere.
+    """A content security policy that allows the inline scripts and styles of `page` and nothing from elsewhere.
 
-    The page may ask any server for its status: its user says which.
+    The page may connect to any server, because its user chooses the server.
     """
     hashes: dict[str, list[str]] = {'script': [], 'style': []}
     for kind, content in _INLINE.findall(page):

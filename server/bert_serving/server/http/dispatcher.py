@@ -1,8 +1,8 @@
 """Three queues of requests, each with its own threads: overload is refused at once, and probes are always answered.
 
 * *encode*: requests that encode. `max_connect` threads serve them, and at most `max_waiting` more wait.
-* *refusal*: requests that the encode queue does not take, and requests that are malformed. One thread answers them (429,
-  503 while draining, 401, 400, 413 and so on) in about a millisecond without asking the server.
+* *refusal*: requests that the encode queue does not take, and requests that are malformed. One thread answers them
+  (429, 503 while draining, 401, 400, 413 and so on) in about a millisecond without asking the server.
 * *control*: everything else (health, metrics, status, models, documents). Two threads, which an overload cannot take.
 """
 

@@ -1,6 +1,6 @@
-"""What an HTTP request can come to beside an answer: one table of kinds, and the two shapes in which they are told.
+"""The errors of the HTTP API: a table of kinds, and the two formats in which they are sent.
 
-Pure; raised by every module of this package, turned into a response by `app`.
+Pure. Every module of this package raises `HTTPError`; `app` turns it into a response.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The status of a kind of fault, how OpenAI's API calls it, and after how many seconds to try again.
+    """A kind of error: its status, its type and code in OpenAI's API, and the seconds after which to retry.
 
-    `is_final`: the same request again would end the same way, though clients repeat what has such a status.
+    `is_final`: retrying cannot help, although clients do retry this status.
     """
 
     status: int
@@ -45,34 +45,35 @@ KINDS: Mapping[str, Kind] = {
     'Unavailable': Kind(503, _SERVER, 'unavailable', retry_after_s=5),
     'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded', is_final=True),
 }
-"""The kinds; those of the server's error replies have the names that they have on the wire."""
+"""All kinds by name. Those of the server's error replies (`REQUEST_ERRORS`) are named as on the wire."""
 
 
 class HTTPError(Exception):
-    """A request that is not answered with what it asked for.
+    """A request that ends in an error response.
 
-    `param` names the field at fault. `type_name` is what 1.10 called it, by the name of a Python exception; without it,
-    its `type` there is the name of the kind.
+    `name` is a key of `KINDS`. `param` names the invalid field. `type_name` is the `type` in the format of 1.10: a
+    Python exception where 1.10 would have raised one, else the name of the kind.
     """
 
-    def __init__(self, kind: str, message: str, param: str | None = None, type_name: str | None = None) -> None:
+    def __init__(self, name: str, message: str, param: str | None = None, type_name: str | None = None) -> None:
         super().__init__(message)
-        self.name = kind
-        self.kind = KINDS[kind]
+        self.name = name
+        self.kind = KINDS[name]
         self.message = message
         self.param = param
-        self.type_name = type_name or kind
+        self.type_name = type_name or name
 
     @property
     def status(self) -> int:
+        """The status of the response."""
         return self.kind.status
 
     def to_legacy(self) -> dict[str, Any]:
-        """The body of an error in the shape of 1.10."""
+        """The body in the format of 1.10."""
         return {'description': self.message, 'type': self.type_name, 'status': self.status}
 
     def to_openai(self) -> dict[str, Any]:
-        """The body of an error in the shape of OpenAI's API."""
+        """The body in the format of OpenAI's API."""
         return {
             'error': {
                 'message': self.message,
@@ -84,25 +85,25 @@ class HTTPError(Exception):
 
 
 _REFUSALS = {
-    'Unauthorized': 'this server asks for an API key: send "Authorization: Bearer KEY", with a right one',
-    'Busy': 'too many requests are waiting already: try again in a moment',
-    'TooLarge': 'the body is larger than this server takes',
-    'ShuttingDown': 'this proxy is shutting down',
+    'Unauthorized': 'missing or wrong API key: send the header "Authorization: Bearer KEY"',
+    'Busy': 'too many requests are waiting: retry in a moment',
+    'TooLarge': 'the body is too large: send less at a time',
+    'ShuttingDown': 'the HTTP proxy is shutting down: retry later',
 }
 
 
-def make_refusal(kind: str) -> HTTPError:
-    """The fault of a request that is turned away before its route is looked at."""
-    return HTTPError(kind, _REFUSALS[kind])
+def make_refusal(name: str) -> HTTPError:
+    """The error of a request that is refused before its route is called."""
+    return HTTPError(name, _REFUSALS[name])
 
 
 def error_from_server(type_name: str, message: str) -> HTTPError:
-    """The fault that an error reply of the server behind stands for; one of a kind unknown here is the server's own."""
+    """The error for an error reply of the server; an unknown type becomes an `InternalError`."""
     return HTTPError(type_name if type_name in KINDS else 'InternalError', message)
 
 
 def error_from_status(status: int, message: str) -> HTTPError:
-    """The fault that Flask means by a status: the first kind of the table that has it, or a fault of ours."""
+    """The error for a status that Flask has chosen: the first kind with that status, else a general one."""
     for name, kind in KINDS.items():
         if kind.status == status:
             return HTTPError(name, message)

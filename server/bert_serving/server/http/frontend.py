@@ -1,7 +1,7 @@
 """The listening socket of the proxy and the loop that reads and writes its connections.
 
-`Frontend.run` is the main thread of the proxy; the threads of `dispatcher` serve the requests. An idle connection costs no
-thread, only a little work in each poll, so the limit on connections is the limit on file descriptors.
+`Frontend.run` is the main thread of the proxy; the threads of `dispatcher` serve the requests. An idle connection costs
+no thread, only a little work in each poll, so the limit on connections is the limit on file descriptors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the status of the server behind says about its health, and whether this proxy should be sent requests.
-
-Pure: `backend` gets the status, `operation` answers what is judged here.
-"""
+"""The health of the server, judged by its status, and whether this proxy should be sent requests. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The latest status that the server has sent (None: none yet), and whether it has answered just now."""
+class StatusSnapshot:
+    """The latest status of the server (None: there is none yet), and whether the server has just sent it."""
 
     status: Mapping[str, Any] | None
     is_fresh: bool
@@ -20,7 +17,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`is_live`: the ventilator answers. `is_ready`: requests are welcome here. `reason` says why not, in words."""
+    """`is_live`: the ventilator answers. `is_ready`: send requests here. `reason`: why it is not ready, or ''.
+
+    `workers` and `workers_ready` are None for a server that does not list its workers (release 1.10).
+    """
 
     is_live: bool
     is_ready: bool
@@ -31,6 +31,7 @@ class Health:
     release: str | None
 
     def to_json(self, is_good: bool) -> dict[str, Any]:
+        """The body of a health route; `is_good` is the outcome of its check."""
         return {
             'status': 'ok' if is_good else 'unavailable',
             'live': self.is_live,
@@ -43,31 +44,23 @@ class Health:
         }
 
 
-def judge(report: Report, is_draining: bool = False) -> Health:
-    """`is_draining` is this proxy's own; a server that does not tell of its workers is taken at its word."""
-    status = report.status or {}
-    state = status.get('server_state', 'serving') if report.is_fresh else 'away'
+def judge(snapshot: StatusSnapshot, is_draining: bool = False) -> Health:
+    """The health that `snapshot` shows; `is_draining` is that of this proxy.
+
+    A server that does not list its workers is ready if it serves.
+    """
+    status = snapshot.status or {}
+    state = status.get('server_state', 'serving') if snapshot.is_fresh else 'away'
     listed = status.get('workers')
     ready = None if listed is None else sum(worker.get('state') == 'ready' for worker in listed)
     reason = ''
     if is_draining:
-        reason = 'this proxy is shutting down'
-    elif not report.is_fresh:
-        reason = 'the server behind does not answer'
+        reason = 'the HTTP proxy is shutting down'
+    elif not snapshot.is_fresh:
+        reason = 'the server does not respond'
     elif state != 'serving':
-        reason = 'the server behind is %s' % state
+        reason = 'the server is %s' % state
     elif ready == 0:
         reason = 'no worker is ready'
     workers = None if listed is None else len(listed)
-    return Health(report.is_fresh, not reason, reason, state, ready, workers, status.get('server_release'))
-
-
-def model_names(status: Mapping[str, Any] | None, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The names under which the model is served: those that were given, or that of its folder; () if not yet known.
-
-    For a folder that is called `model`, as packages have it, it is that of the folder around it.
-    """
-    if given or status is None:
-        return given
-    folders = [folder for folder in str(status.get('model_dir') or '').split('/') if folder not in ('', 'model')]
-    return (folders[-1] if folders else 'bert',)
+    return Health(snapshot.is_fresh, not reason, reason, state, ready, workers, status.get('server_release'))

@@ -1,4 +1,4 @@
-"""The routes of 1.10: `/encode`, `/status/server`, `/status/client`; and `/tokenize`, which is ours and looks like them."""
+"""The routes of 1.10 (`/encode`, `/status/server`, `/status/client`), and `/tokenize`, which is new."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from .backend import Backend
 from .backend_call import BackendCall
 from .errors import HTTPError
 from .requests import EncodeQuery, check_fields, read_encode, read_encode_form, read_object, read_tokenize
-from .responses import encode_answer, tokenize_answer
+from .responses import encode_body, tokenize_body
 
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 
 
 def make_blueprint(backend: Backend) -> Blueprint:
-    """The routes, answered by `backend`."""
+    """The routes, which call `backend`."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')
     def encode() -> Response:
-        query = read_query()
-        with BackendCall.of_request() as call:
+        query = _read_encode_query()
+        with BackendCall.for_request() as call:
             encoding = backend.encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
-        call.note(encoding)
-        body = encode_answer(query.id, encoding.array, encoding.tokens, query.show_tokens)
+        call.record(encoding)
+        body = encode_body(query.id, encoding.array, encoding.tokens, query.show_tokens)
         return Response(body, mimetype='application/json')
 
     @routes.post('/tokenize')
     def tokenize() -> Response:
-        query = read_tokenize(read_body())
-        with BackendCall.of_request() as call:
+        query = read_tokenize(read_object(request.get_data()))
+        with BackendCall.for_request() as call:
             encoding = backend.tokenize(query.rows, call.deadline, call.is_gone)
-        call.note(encoding)
-        body = tokenize_answer(encoding.array, encoding.tokens, encoding.counts or ())
+        call.record(encoding)
+        body = tokenize_body(encoding.array, encoding.tokens, encoding.counts or ())
         return Response(body, mimetype='application/json')
 
     @routes.get('/status/server')
-    def status_of_server() -> Response:
-        report = backend.report(max_age_s=0)
-        if not report.is_fresh or report.status is None:
-            raise HTTPError('Unavailable', 'the server behind does not answer')
-        return _with_status(report.status)
+    def server_status() -> Response:
+        snapshot = backend.server_status(max_age_s=0)
+        if not snapshot.is_fresh or snapshot.status is None:
+            raise HTTPError('Unavailable', 'the server does not respond: retry later')
+        return _with_status(snapshot.status)
 
     @routes.get('/status/client')
-    def status_of_client() -> Response:
+    def client_status() -> Response:
         return _with_status(backend.client_status())
 
     return routes
@@ -59,19 +59,14 @@ def _with_status(value: Mapping[str, Any]) -> Response:
     return response
 
 
-def read_query() -> EncodeQuery:
-    """The query of `/encode`, from a form if it is one.
+def _read_encode_query() -> EncodeQuery:
+    """The query of `/encode`, from a form or from JSON.
 
-    What begins like a JSON object is none, though curl and urllib say so of whatever they are not told otherwise of.
+    A body that begins like a JSON object is JSON, even if it is declared as a form: curl and urllib do that by default.
     """
     is_form = request.mimetype in _FORMS and not request.get_data().lstrip().startswith(b'{')
     if not is_form:
-        return read_encode(read_body())
+        return read_encode(read_object(request.get_data()))
     if request.mimetype == _FORMS[0]:
-        check_fields(request.get_data())  # Flask bounds the parts of the other kind only
+        check_fields(request.get_data())  # Flask limits the fields of multipart forms only
     return read_encode_form(request.form.to_dict(flat=False))
-
-
-def read_body() -> dict[str, Any]:
-    """The JSON object of the request, whatever its content type says: 1.10's users send it with and without one."""
-    return read_object(request.get_data())

@@ -1,7 +1,7 @@
-"""What `/metrics` shows, for Prometheus: the proxy's own series, and those of the server behind, from its status.
+"""The page `/metrics` for Prometheus: the series of the proxy, and those of the server, from its status.
 
-The series are there from the start, at zero, so that the first request is an increase and not a beginning. Names have the
-units at their end. Used by all threads of the proxy; a registry of our own, so that two apps in one process do not meet.
+All series exist from the start, at zero, so that the first request shows as an increase. Names end in their unit. All
+threads of the proxy use this module; each app has its own registry, so that several fit in one process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from .. import stats
-from .health import Report, judge
+from .health import StatusSnapshot, judge
 from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES
 
 CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -26,8 +26,13 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 class HttpMetrics:
     """The series of one app."""
 
-    def __init__(self, report: Callable[[], Report], working: Callable[[], int], waiting: Callable[[], int]) -> None:
-        """`report` gives the status of the server behind; the others, how many requests are worked on, and wait."""
+    def __init__(
+        self,
+        server_status: Callable[[], StatusSnapshot],
+        working: Callable[[], int],
+        waiting: Callable[[], int],
+    ) -> None:
+        """`working` and `waiting` return the numbers of requests that have a thread and that wait for one."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             'bert_http_requests',
@@ -36,21 +41,29 @@ class HttpMetrics:
             registry=self._registry,
         )
         self._seconds = Histogram(
-            'bert_http_request_duration_seconds', 'From when a request has been read until its answer is made', ['route'],
-            buckets=_SECONDS, registry=self._registry)  # fmt: skip
+            'bert_http_request_duration_seconds',
+            'Time from when a request has been read until its response is made',
+            ['route'],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
         self._rows = Histogram(
-            'bert_http_request_rows', 'Texts in a request that was answered', ['route'], buckets=_ROWS,
-            registry=self._registry)  # fmt: skip
+            'bert_http_request_rows',
+            'Texts in a request that was answered',
+            ['route'],
+            buckets=_ROWS,
+            registry=self._registry,
+        )
         self._tokens = Counter(
             'bert_http_tokens',
-            'Tokens of those texts, special ones among them',
+            'Tokens of those texts, including special tokens',
             ['route'],
             registry=self._registry,
         )
         self._begin_at_zero()
         _gauge('bert_http_requests_working', 'Requests that have a thread', working, self._registry)
         _gauge('bert_http_requests_waiting', 'Requests that wait for a thread', waiting, self._registry)
-        self._registry.register(ServerMetrics(report))
+        self._registry.register(ServerMetrics(server_status))
         ProcessCollector(registry=self._registry)
 
     def _begin_at_zero(self) -> None:
@@ -67,16 +80,16 @@ class HttpMetrics:
         self._seconds.labels(OTHER)
 
     def count_request(self, label: str, method: str, status: int, seconds: float) -> None:
-        """A request has been answered."""
+        """Count a request that was answered."""
         if label == OTHER or (method == 'OPTIONS' and status != 200):
-            label = method = OTHER  # anybody may make up methods, and what cannot be read
+            label = method = OTHER  # clients can invent methods: a series for each would fill the memory
         elif method == 'HEAD':
-            method = 'GET'  # of which it is the beginning
+            method = 'GET'  # Flask answers it by the route of GET
         self._requests.labels(label, method, status).inc()
         self._seconds.labels(label).observe(seconds)
 
     def count_rows(self, label: str, rows: int, tokens: int) -> None:
-        """The server behind has answered so many texts with so many tokens."""
+        """Count the texts of a request that the server has answered, and their tokens."""
         self._rows.labels(label).observe(rows)
         self._tokens.labels(label).inc(tokens)
 
@@ -90,67 +103,67 @@ def _gauge(name: str, about: str, value: Callable[[], int], registry: CollectorR
 
 
 _COUNTERS = {
-    'num_data_request': ('requests', 'Requests to encode that came in over ZeroMQ, this proxy among them'),
+    'num_data_request': ('requests', 'Requests to encode received over ZeroMQ, those of this proxy included'),
     'num_sys_request': ('status_requests', 'Requests for the configuration or the status'),
-    'num_total_seq': ('rows_received', 'Texts that came in'),
+    'num_total_seq': ('rows_received', 'Texts received'),
     'num_rows_done': ('rows', 'Texts computed'),
     'num_tokens_done': ('tokens', 'Tokens computed, without padding'),
     'num_computed_tokens': ('computed_tokens', 'Tokens computed, padding included'),
-    'num_computed_row': ('computed_rows', 'Rows computed; equal ones that came together are one'),
-    'num_run': ('runs', 'Runs of the graph'),
-    'num_published_request': ('published_requests', 'Requests whose answer has been published'),
-    'num_failed_request': ('failed_requests', 'Requests that were answered with an error by a worker or the sink'),
-    'num_refused_request': ('refused_requests', 'Requests that were not fit, or too large'),
+    'num_computed_row': ('computed_rows', 'Rows computed, where equal rows that came together count once'),
+    'num_run': ('runs', 'Batches computed'),
+    'num_published_request': ('published_requests', 'Requests whose reply was published'),
+    'num_failed_request': ('failed_requests', 'Requests to which a worker or the sink replied with an error'),
+    'num_refused_request': ('refused_requests', 'Requests that were malformed or too large'),
     'num_busy_request': ('busy_requests', 'Requests that were refused because the queue was full'),
     'num_expired_request': ('expired_requests', 'Requests whose deadline had passed before they were computed'),
-    'num_cancelled_request': ('cancelled_requests', 'Requests that their client took back'),
-    'num_gone_request': ('gone_requests', 'Requests whose client had gone'),
-    'num_poisoned_request': ('poisoned_requests', 'Requests that killed workers'),
-    'num_requeued_job': ('requeued_jobs', 'Jobs that went to another worker because theirs had died'),
-    'num_given_up_reply': ('given_up_replies', 'Answers that nobody read'),
-    'num_worker_restart': ('worker_restarts', 'Workers that were started again'),
-    'num_sink_restart': ('sink_restarts', 'Sinks that were started again'),
-    'num_http_restart': ('http_restarts', 'HTTP proxies of that server that were started again'),
-    'num_garbage_message': ('garbage_messages', 'Messages that could not be read, and had nobody to be answered'),
+    'num_cancelled_request': ('cancelled_requests', 'Requests that their client cancelled'),
+    'num_gone_request': ('gone_requests', 'Requests whose client disconnected'),
+    'num_poisoned_request': ('poisoned_requests', 'Requests that crashed workers'),
+    'num_requeued_job': ('requeued_jobs', 'Jobs that went to another worker after theirs had died'),
+    'num_given_up_reply': ('given_up_replies', 'Replies discarded because nobody read them'),
+    'num_worker_restart': ('worker_restarts', 'Restarts of workers'),
+    'num_sink_restart': ('sink_restarts', 'Restarts of the sink'),
+    'num_http_restart': ('http_restarts', 'Restarts of the HTTP proxy of the server'),
+    'num_garbage_message': ('garbage_messages', 'Malformed messages without a return address'),
 }
 _GAUGES = {
     'padding_share': ('padding_ratio', 'Share of the computed tokens that was padding'),
     'queue_rows': ('queue_rows', 'Texts that wait for a worker'),
     'queue_requests': ('queue_requests', 'Requests that wait for a worker'),
-    'in_flight_rows': ('in_flight_rows', 'Texts that are with a worker'),
+    'in_flight_rows': ('in_flight_rows', 'Texts sent to a worker and not yet computed'),
     'unfinished_requests': ('unfinished_requests', 'Requests accepted and not yet published'),
-    'unfinished_rows': ('unfinished_rows', 'Texts of those'),
-    'num_active_client': ('active_clients', 'Clients that asked in the last 180 seconds'),
+    'unfinished_rows': ('unfinished_rows', 'Texts of requests accepted and not yet published'),
+    'num_active_client': ('active_clients', 'Clients that sent a request in the last 180 seconds'),
 }
 _HISTOGRAMS = {
-    'queue_time': ('queue_seconds', 'From when a job was accepted until it went into a run'),
-    'compute_time': ('compute_seconds', 'Duration of a run of the graph'),
-    'total_time': ('request_seconds', 'From when a request was accepted until its answer was published'),
+    'queue_time': ('queue_seconds', 'Time from when a job was accepted until its batch began'),
+    'compute_time': ('compute_seconds', 'Duration of a batch'),
+    'total_time': ('request_seconds', 'Time from when a request was accepted until its reply was published'),
 }
 
 
 class ServerMetrics(Collector):
-    """The `statistic` of the server's status as series; the last known ones when it does not answer, `up` being 0."""
+    """The `statistic` of the server's status as series; while it is away, `up` is 0 and the rest keeps its values."""
 
-    def __init__(self, report: Callable[[], Report]) -> None:
-        self._report = report
+    def __init__(self, server_status: Callable[[], StatusSnapshot]) -> None:
+        self._server_status = server_status
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that a registry need not ask the server when this is registered."""
+        """Nothing, so that the registration does not ask the server."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        report = self._report()
-        health = judge(report)
-        yield _one('up', 'Whether the server behind answers', health.is_live)
-        yield _one('ready', 'Whether the server behind takes requests and has a worker for them', health.is_ready)
-        yield _one('workers', 'Workers that it is to have', health.workers or 0)
-        yield _one('workers_ready', 'Workers that take jobs', health.workers_ready or 0)
-        yield from server_series((report.status or {}).get('statistic', {}))
+        snapshot = self._server_status()
+        health = judge(snapshot)
+        yield _one('up', 'Whether the server responds', health.is_live)
+        yield _one('ready', 'Whether the server accepts requests and has a worker for them', health.is_ready)
+        yield _one('workers', 'Workers that the server should have', health.workers or 0)
+        yield _one('workers_ready', 'Workers that are ready', health.workers_ready or 0)
+        yield from server_series((snapshot.status or {}).get('statistic', {}))
 
 
 def server_series(statistic: Mapping[str, Any]) -> Iterator[Metric]:
-    """The series of a `statistic`; zero for what it does not have."""
+    """The series of a `statistic`; zero for a missing key."""
     for key, (name, about) in _COUNTERS.items():
         yield CounterMetricFamily('bert_serving_' + name, about, value=statistic.get(key, 0))
     for key, (name, about) in _GAUGES.items():

@@ -1,4 +1,4 @@
-"""What those ask who run the server: health, metrics, and the documentation of the routes with a page to try them."""
+"""Operational endpoints: health, metrics, and the documentation of the routes with a page to try them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .responses import dump
 def make_blueprint(
     backend: Backend, metrics: HttpMetrics, is_draining: Callable[[], bool], has_keys: bool
 ) -> Blueprint:
-    """The routes; `has_keys`: whether the document is to ask for a key."""
-    routes = Blueprint('operation', __name__)
+    """The routes; with `has_keys` the document says that a key is required."""
+    routes = Blueprint('monitoring', __name__)
     document = dump(make_document(has_keys))
 
-    def health_now() -> Health:
-        return judge(backend.report(), is_draining())
+    def current_health() -> Health:
+        return judge(backend.server_status(), is_draining())
 
     @routes.get('/health')
     @routes.get('/health/ready', endpoint='ready')
     def health() -> Response:
-        now = health_now()
-        return answer(now, now.is_ready)
+        current = current_health()
+        return _respond(current, current.is_ready)
 
     @routes.get('/health/live')
     def live() -> Response:
-        now = health_now()
-        return answer(now, now.is_live)
+        current = current_health()
+        return _respond(current, current.is_live)
 
     @routes.get('/metrics')
     def show_metrics() -> Response:
@@ -47,20 +47,20 @@ def make_blueprint(
 
 
 def make_docs_blueprint() -> Blueprint:
-    """Swagger UI under `/docs`, its files served from here."""
+    """Swagger UI under `/docs`; its files are served from here."""
     docs: Blueprint = get_swaggerui_blueprint(
         '/docs',
         '/openapi.json',
         config={
             'app_name': 'bert-as-service',
-            'validatorUrl': None,  # or the page would send the document's address to somebody else
+            'validatorUrl': None,  # by default the page sends the address of the document to a public validator
             'oauth2RedirectUrl': '/docs/oauth2-redirect.html',
         },
     )
     return docs
 
 
-def answer(health: Health, is_good: bool) -> Response:
+def _respond(health: Health, is_good: bool) -> Response:
     response = Response(dump(health.to_json(is_good)), status=200 if is_good else 503, mimetype='application/json')
     response.headers['cache-control'] = 'no-store'
     return response

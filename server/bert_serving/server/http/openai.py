@@ -1,4 +1,4 @@
-"""OpenAI's API, as far as a model of embeddings has one: `/v1/embeddings`, `/v1/models`."""
+"""The part of OpenAI's API that an embedding model has: `/v1/embeddings` and `/v1/models`."""
 
 from __future__ import annotations
 
@@ -6,93 +6,102 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from .backend import Backend, Encoding
 from .backend_call import BackendCall
 from .errors import HTTPError
-from .health import model_names
-from .legacy import read_body
-from .requests import read_embeddings
-from .responses import dump, embeddings_answer
+from .requests import read_embeddings, read_object
+from .responses import dump, embeddings_body
 
 KNOWN_AGE_S = 5.0
-"""How old a status may be that tells which model is served; with requests all the time, it is a second old."""
+"""Age in seconds of a status that may still tell the name of the model; under steady load it is one second old."""
 
 
-def make_blueprint(backend: Backend, names: tuple[str, ...]) -> Blueprint:
-    """The routes, answered by `backend`; `names` are those of the model, () for that of its folder."""
+def make_blueprint(backend: Backend, given_names: tuple[str, ...]) -> Blueprint:
+    """The routes, which call `backend`; `given_names` are the names of the model, () for the name of its folder."""
     routes = Blueprint('openai', __name__)
 
-    def served(asked: str | None = None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """The status and the names of the model; asked for again if there is none yet, or none that is called so."""
-        status = backend.report(KNOWN_AGE_S).status
-        if status is None or (asked is not None and asked not in model_names(status, names)):
-            status = backend.report().status
+    def served(model: str | None = None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """The status and the names of the model; asks the server again if the status is missing or lacks `model`."""
+        status = backend.server_status(KNOWN_AGE_S).status
+        if status is None or (model is not None and model not in model_names(status, given_names)):
+            status = backend.server_status().status
         if status is None:
-            raise HTTPError('Unavailable', 'the server behind has not answered yet: try again later')
-        return status, model_names(status, names)
+            raise HTTPError('Unavailable', 'the server has not responded yet: retry later')
+        return status, model_names(status, given_names)
 
     @routes.post('/v1/embeddings')
     def embeddings() -> Response:
-        query = read_embeddings(read_body())
-        known = names or served(query.model)[1]
+        query = read_embeddings(read_object(request.get_data()))
+        known = given_names or served(query.model)[1]
         model = check_model(query.model, known)
-        with BackendCall.of_request() as call:
+        with BackendCall.for_request() as call:
             encoding = backend.encode(query.rows, call.deadline, call.is_gone)
-        call.note(encoding)
-        counts = counts_of(encoding)
-        body = embeddings_answer(encoding.array, counts, model, query.encoding_format, query.dimensions)
+        call.record(encoding)
+        counts = token_counts(encoding)
+        body = embeddings_body(encoding.array, counts, model, query.encoding_format, query.dimensions)
         response = Response(body, mimetype='application/json')
         if query.encoding_format == 'base64':
-            response.headers['cache-control'] = 'no-transform'  # its bits are as good as random: see `app`
+            response.headers['cache-control'] = 'no-transform'  # not worth compressing: `app` heeds this
         return response
 
     @routes.get('/v1/models')
     def models() -> Response:
         status, known = served()
-        return answer({'object': 'list', 'data': [describe(name, status) for name in known]})
+        return _respond({'object': 'list', 'data': [describe_model(name, status) for name in known]})
 
     @routes.get('/v1/models/<path:model>')
     def one_model(model: str) -> Response:
         status, known = served(model)
-        return answer(describe(check_model(model, known), status))
+        return _respond(describe_model(check_model(model, known), status))
 
     return routes
 
 
-def check_model(asked: str | None, known: tuple[str, ...]) -> str:
-    """The name under which to answer; the first, if none was asked for."""
-    if asked is None:
+def model_names(status: Mapping[str, Any] | None, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the model: those that were `given`, else that of its folder; () if it is not known yet.
+
+    If the folder is called `model`, as in Python packages, the name is that of its parent.
+    """
+    if given or status is None:
+        return given
+    folders = [folder for folder in str(status.get('model_dir') or '').split('/') if folder not in ('', 'model')]
+    return (folders[-1] if folders else 'bert',)
+
+
+def check_model(requested: str | None, known: tuple[str, ...]) -> str:
+    """The name of the model in the response: the requested one, else the first of `known`."""
+    if requested is None:
         return known[0]
-    if asked not in known:
-        raise HTTPError(
-            'ModelNotFound', 'the model %r is not served here: there is %s' % (asked[:100], ', '.join(known)), 'model'
-        )
-    return asked
+    if requested not in known:
+        message = 'the model %r is not served here: there is %s' % (requested[:100], ', '.join(known))
+        raise HTTPError('ModelNotFound', message, 'model')
+    return requested
 
 
-def counts_of(encoding: Encoding) -> list[int]:
-    """Tokens of each row as the model saw them; they are never guessed."""
+def token_counts(encoding: Encoding) -> list[int]:
+    """The number of tokens of each row, as the model saw them; never an estimate."""
     if encoding.counts is not None:
         return list(encoding.counts)
     if isinstance(encoding.tokens, str):
-        raise HTTPError('NotImplemented', 'the server behind does not count tokens: it is of release 1.10; use /encode')
+        message = 'the server is of release 1.10, which does not count tokens: use /encode'
+        raise HTTPError('NotImplemented', message)
     return [len(row) for row in encoding.tokens]
 
 
-def describe(name: str, status: Mapping[str, Any]) -> dict[str, Any]:
-    """A model as OpenAI's API shows one."""
+def describe_model(name: str, status: Mapping[str, Any]) -> dict[str, Any]:
+    """The model object of OpenAI's API."""
     return {'id': name, 'object': 'model', 'created': started_at(status), 'owned_by': 'bert-as-service'}
 
 
 def started_at(status: Mapping[str, Any]) -> int:
-    """When the server was started, in seconds since 1970; 0 if its status does not tell."""
+    """The time of the server's start, in seconds since 1970; 0 if its status does not contain it."""
     try:
         return int(datetime.fromisoformat(str(status.get('server_start_time'))).timestamp())
     except ValueError:
         return 0
 
 
-def answer(value: dict[str, Any]) -> Response:
+def _respond(value: dict[str, Any]) -> Response:
     return Response(dump(value), mimetype='application/json')

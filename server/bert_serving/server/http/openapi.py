@@ -1,6 +1,6 @@
-"""The OpenAPI 3 document of the routes: what `/docs` shows and what a generator of clients reads.
+"""The OpenAPI 3 document of the routes, for `/docs` and for generators of clients.
 
-Pure. A test holds it against the routes of the app, and another lets requests made from it come in.
+Pure. One test compares it with the routes of the app, another sends requests that are generated from it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SCHEMAS: dict[str, Schema] = {
         'type': 'object',
         'required': ['id', 'texts'],
         'properties': {
-            'id': {'description': 'Any value; it comes back with the answer'},
-            'texts': {**_TEXTS, 'description': 'Texts, or, with is_tokenized, lists of tokens. "a ||| b" is a pair'},
+            'id': {'description': 'Any value; it is returned with the response'},
+            'texts': {**_TEXTS, 'description': 'Texts, or lists of tokens with is_tokenized. "a ||| b" is a pair'},
             'is_tokenized': {'type': 'boolean', 'default': False},
             'show_tokens': {
                 'type': 'boolean',
                 'default': False,
-                'description': 'Answer the tokens too, if the server shows them',
+                'description': 'Return the tokens, too, if the server shows them',
             },
         },
         'example': {'id': 123, 'texts': ['hello world', 'good day!'], 'is_tokenized': False},
@@ -43,8 +43,8 @@ _SCHEMAS: dict[str, Schema] = {
         'required': ['id', 'result', 'results', 'status'],
         'properties': {
             'id': {},
-            'result': {**_VECTORS, 'description': 'A vector for each text, or for each of its tokens without pooling'},
-            'results': {**_VECTORS, 'description': 'The same'},
+            'result': {**_VECTORS, 'description': 'A vector for each text or, without pooling, for each of its tokens'},
+            'results': {**_VECTORS, 'description': 'The same vectors'},
             'tokens': {'description': 'With show_tokens: lists of tokens, or null if the server does not show them'},
             'status': {'type': 'integer'},
         },
@@ -76,12 +76,12 @@ _SCHEMAS: dict[str, Schema] = {
                     {'type': 'array', 'minItems': 1, 'maxItems': MAX_INPUTS, 'items': _IDS},
                 ]
             },
-            'model': {'type': 'string', 'description': 'A name of /v1/models; without it, whichever is served'},
+            'model': {'type': 'string', 'description': 'A name of /v1/models; the default is the model that is served'},
             'encoding_format': {'type': 'string', 'enum': ['float', 'base64'], 'default': 'float'},
             'dimensions': {
                 'type': 'integer',
                 'minimum': 1,
-                'description': 'Cut the vectors, and scale them to length 1',
+                'description': 'Cut the vectors to this length, and scale them to norm 1',
             },
             'user': {'type': 'string'},
         },
@@ -175,54 +175,55 @@ _SCHEMAS: dict[str, Schema] = {
     },
 }
 
-_FAULTS = {
-    400: 'What was sent is not what it has to be',
-    401: 'No key, or a wrong one',
-    404: 'There is no such model',
+_ERRORS = {
+    400: 'The request is malformed or invalid',
+    401: 'The API key is missing or wrong',
+    404: 'There is no model with that name',
     413: 'The body is too large, or has too many texts',
     415: 'The body is compressed',
-    429: 'Too many requests are waiting: try again after the seconds of Retry-After',
-    500: 'A fault of the server',
-    501: 'The server behind cannot do this',
-    502: 'The answer of the server behind cannot be read',
-    503: 'The server behind is not there, or shutting down',
-    504: 'The time limit is over',
+    429: 'Too many requests are waiting: retry after the seconds of Retry-After',
+    500: 'Internal error',
+    501: 'The server is of a release that cannot do this',
+    502: 'The response of the server cannot be read',
+    503: 'The server is away or shutting down: retry after the seconds of Retry-After',
+    504: 'The time limit has passed',
 }
 
-# summary, schema of the request, schema of the answer
 _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
-    ('POST', '/encode'): ('Turn texts into vectors, as bert-as-service 1.10 does', 'EncodeRequest', 'EncodeAnswer'),
+    ('POST', '/encode'): ('Encode texts, in the format of bert-as-service 1.10', 'EncodeRequest', 'EncodeAnswer'),
     ('POST', '/tokenize'): (
-        'The tokens and ids of texts, as the model would be fed them',
+        'Return the tokens and ids of texts, as the model would see them',
         'TokenizeRequest',
         'TokenizeAnswer',
     ),
     ('POST', '/v1/embeddings'): (
-        "Turn texts into vectors, as OpenAI's API does",
+        "Encode texts, in the format of OpenAI's API",
         'EmbeddingsRequest',
         'EmbeddingsAnswer',
     ),
-    ('GET', '/v1/models'): ('The model that is served, under each of its names', None, 'Models'),
-    ('GET', '/v1/models/{id}'): ('One of them', None, 'Model'),
-    ('GET', '/status/server'): ('The options, versions and statistic of the server behind', None, 'Status'),
-    ('GET', '/status/client'): ('The connection of this proxy to the server behind', None, 'Status'),
-    ('GET', '/health'): ('Whether requests are welcome', None, 'Health'),
-    ('GET', '/health/live'): ('Whether the server behind answers at all', None, 'Health'),
+    ('GET', '/v1/models'): ('List the model, once for each of its names', None, 'Models'),
+    ('GET', '/v1/models/{id}'): ('Describe the model with that name', None, 'Model'),
+    ('GET', '/status/server'): ('Show the options, versions and statistics of the server', None, 'Status'),
+    ('GET', '/status/client'): ('Show the connection of the HTTP proxy to the server', None, 'Status'),
+    ('GET', '/health'): ('Tell whether the server is ready for requests', None, 'Health'),
+    ('GET', '/health/live'): ('Tell whether the server responds at all', None, 'Health'),
     ('GET', '/health/ready'): (
-        'Whether requests are welcome: not while no worker is up, nor while draining',
+        'Tell whether the server is ready for requests: it has a worker and is not draining',
         None,
         'Health',
     ),
-    ('GET', '/metrics'): ('The metrics, for Prometheus', None, None),
-    ('GET', '/openapi.json'): ('This document', None, None),
-    ('GET', '/docs/'): ('This document as a page', None, None),
-    ('GET', '/dashboard'): ('A page that shows the status and the metrics', None, None),
+    ('GET', '/metrics'): ('Show the metrics, for Prometheus', None, None),
+    ('GET', '/openapi.json'): ('Return this document', None, None),
+    ('GET', '/docs/'): ('Show this document as a page', None, None),
+    ('GET', '/dashboard'): ('Show the status and the metrics as a page', None, None),
 }
+"""Of each route: its summary, the schema of its request and that of its response."""
+
 _FORMATS = {'/metrics': 'text/plain', '/docs/': 'text/html', '/dashboard': 'text/html'}
 
 
 def make_document(has_keys: bool) -> dict[str, Any]:
-    """The document; with `has_keys` it says that a key is asked for."""
+    """The document; with `has_keys` it says that a key is required."""
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, has_keys)
@@ -258,9 +259,9 @@ def _response(route: Route, status: int, answer: str | None) -> dict[str, Any]:
         schema = {} if answer is None else _reference(answer)
         return {'description': 'Yes' if status == 200 else 'No', 'content': {content: schema}}
     if status == 304:
-        return {'description': 'The one that If-None-Match names is still right'}
+        return {'description': 'The version in If-None-Match is current'}
     error = 'OpenAIError' if route.path.startswith('/v1/') else 'Error'
-    return {'description': _FAULTS[status], 'content': {'application/json': _reference(error)}}
+    return {'description': _ERRORS[status], 'content': {'application/json': _reference(error)}}
 
 
 def _reference(name: str) -> dict[str, Any]:

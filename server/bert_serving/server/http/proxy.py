@@ -1,7 +1,7 @@
-"""The HTTP proxy: a process that serves `app` with `frontend`, and asks a server over its two ports.
+"""The HTTP proxy: a process that serves `app` and is a client of the two ports of a server.
 
-`main` is what a child of the server runs, started and ended by it (see `child.py`); `run_alone` is `bert-serving-http`,
-which may be on another machine. SIGTERM drains it: no more connections, what has come is answered, then it ends.
+`main` runs it as a child of the server; `run_alone` runs it as `bert-serving-http`, which can be on another machine. On
+SIGTERM it accepts no more connections, answers the requests that it has read, and exits.
 """
 
 from __future__ import annotations
@@ -28,38 +28,44 @@ logger = logging.getLogger(__name__)
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
-    """Be the proxy of the server that started this.
+    """Run the proxy of the server that started this process.
 
-    `config` has its `settings`, `ip`, `port`, `port_out`, and `http_port`, which is the one of the settings, or, if
-    that is 0 and this is not the first proxy, the one that the first has found.
+    `config` has the `settings`, `ip`, `port` and `port_out` of the server, and the `http_port` to listen on: that
+    of the settings or, if that is 0 and another proxy ran before this one, the port that the first one was given.
     """
     settings = Settings.from_dict(config['settings'])
-    serve(
-        settings, config['ip'], config['port'], config['port_out'], config['http_port'],
-        lambda frontend: report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()}),
-    )  # fmt: skip
+
+    def on_ready(frontend: Frontend) -> None:
+        report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()})
+
+    ip, port, port_out = config['ip'], config['port'], config['port_out']
+    serve(settings, ip, port, port_out, config['http_port'], on_ready)
 
 
 def run_alone(settings: Settings, ip: str) -> None:
-    """Be a proxy on its own, for the server at `ip`."""
+    """Run a proxy by itself, for the server at `ip`.
+
+    Raises:
+        UsageError: a port of the server is 0.
+    """
     port = DEFAULT_PORT if settings.http_port is None else settings.http_port
     if 0 in (settings.port, settings.port_out):
         raise UsageError('-port, -port_out: expected the ports of a running server, got 0')
-    serve(settings, ip, settings.port, settings.port_out, port, lambda _door: None)
+    serve(settings, ip, settings.port, settings.port_out, port, lambda _frontend: None)
 
 
 def serve(
     settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[Frontend], None]
 ) -> None:
-    """Serve until a signal; `on_ready` is told when requests are welcome.
+    """Serve until a signal comes; call `on_ready` as soon as the port is open.
 
     Raises:
-        UsageError: options, or a server's address, that cannot work.
-        StartError: the port cannot be listened on.
+        UsageError: an option, or the address of the server, is invalid.
+        StartError: the port is in use or not allowed.
     """
     config = HttpConfig.from_settings(settings)
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began doubles the page, and nobody asks for it
-    _log_like_us('bert_serving.client')
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the time at which each series began doubles the page
+    _share_log_handlers('bert_serving.client')
     dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
     try:
         backend = ServerBackend(ip, port, port_out)
@@ -68,14 +74,18 @@ def serve(
     try:
         frontend: Frontend | None = None
         app = create_app(
-            backend, config, is_draining=lambda: frontend is not None and frontend.is_draining,
-            working=lambda: dispatcher.working, waiting=lambda: dispatcher.waiting,
-        )  # fmt: skip
+            backend,
+            config,
+            is_draining=lambda: frontend is not None and frontend.is_draining,
+            working=lambda: dispatcher.working,
+            waiting=lambda: dispatcher.waiting,
+        )
         frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body)
-        _obey_signals(frontend)
+        _handle_signals(frontend)
         if config.is_open_to_all:
             logger.warning(
-                'port %d accepts requests from anyone who can reach it: set -http_api_key_file, or -http_host 127.0.0.1',
+                'port %d accepts requests from anyone who can reach it: '
+                'set -http_api_key_file, or -http_host 127.0.0.1',
                 frontend.port,
             )
         host = '[%s]' % config.host if ':' in config.host else config.host
@@ -91,8 +101,8 @@ def serve(
         backend.close()
 
 
-def _obey_signals(frontend: Frontend) -> None:
-    """The first SIGTERM or SIGINT drains, the second ends at once; a child's SIGINT stays its parent's business."""
+def _handle_signals(frontend: Frontend) -> None:
+    """Drain on the first SIGTERM or SIGINT, end on the second. A child ignores SIGINT: its parent handles it."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if frontend.is_draining:
@@ -105,8 +115,8 @@ def _obey_signals(frontend: Frontend) -> None:
         signal.signal(signal.SIGINT, on_signal)
 
 
-def _log_like_us(name: str) -> None:
-    """Let what the library `name` has to say come in the form of our lines."""
+def _share_log_handlers(name: str) -> None:
+    """Write the log of the library `name` in our format."""
     ours, theirs = logging.getLogger(ROOT), logging.getLogger(name)
     theirs.handlers = ours.handlers
     theirs.setLevel(ours.level)

@@ -1,6 +1,6 @@
-"""From the bytes of a request to a query that has been checked: no field is used before it was looked at here.
+"""Validation: from the bytes of a request to a query whose fields have all been checked.
 
-Pure. A message names the field, what was expected and what came, but never repeats a text.
+Pure. A message names the field, the expected value and the type that came, but never repeats a text of a user.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import orjson
 from .errors import HTTPError
 
 MAX_DEPTH = 16
-"""How deep lists and objects may be nested; what we read needs three levels, and unknown fields may have some."""
+"""Most levels of lists and objects: the known fields need three, and unknown fields may have some."""
 
 MAX_ITEMS = 1_000_000
-"""How many elements a body may have in all: an empty list takes three bytes here and sixty in memory."""
+"""Most elements in a body: an empty list takes three bytes in JSON and sixty in memory."""
 
 MAX_INPUTS = 2048
-"""How many inputs a request of OpenAI's API may have, as there."""
+"""Most inputs in a request of OpenAI's API; its own limit."""
 
 MAX_ROWS = 16384
-"""How many texts a request of 1.10's may have: of vectors of 1,024 numbers, `answers.MAX_NUMBERS`."""
+"""Most texts in a request of 1.10; with vectors of 1,024 numbers, `responses.MAX_NUMBERS`."""
 
 MAX_FIELDS = MAX_ROWS + 16
-"""How many fields a form may have: one for each text, and a few."""
+"""Most fields in a form: one for each text, and a few more."""
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A string, or one that never ends: possessive, and content with no end, so that no body takes more than one pass."""
+"""A string, closed or not. Possessive quantifiers and the optional end make any body take a single pass."""
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}'))
 _TRUE, _FALSE = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
@@ -39,7 +39,7 @@ _TRUE, _FALSE = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is to be encoded: texts, lists of tokens, or lists of ids of the vocabulary."""
+    """The rows to encode: texts, lists of tokens, or lists of ids of the vocabulary."""
 
     items: list[Any]
     form: Literal['texts', 'tokens', 'ids'] = 'texts'
@@ -47,7 +47,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class EncodeQuery:
-    """A request of 1.10's: `id` is any JSON value, and comes back with the answer."""
+    """A request of 1.10; `id` is any JSON value, and is returned with the response."""
 
     id: Any
     rows: Rows
@@ -56,7 +56,7 @@ class EncodeQuery:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsQuery:
-    """A request of OpenAI's API; without `model`, whichever is served."""
+    """A request of OpenAI's API; `model` None means the model that is served."""
 
     rows: Rows
     model: str | None
@@ -75,10 +75,10 @@ class TokenizeQuery:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`.
+    """The JSON object in `body`, for any content type: clients of 1.10 send it with and without one.
 
     Raises:
-        HTTPError: BadRequest, it is no JSON, or no object, or nested too deep; TooLarge, it has too many elements.
+        HTTPError: BadRequest, it is not a JSON object or nested too deep; TooLarge, it has too many elements.
     """
     check_structure(body)
     value = _load(body)
@@ -93,15 +93,19 @@ def _load(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         reason = error
     try:
-        return json.loads(body.decode('utf-8'))  # half a surrogate pair, which orjson refuses, is a text to the server
+        return json.loads(body.decode('utf-8'))  # orjson refuses a lone surrogate; the server accepts it
     except (ValueError, RecursionError):
         raise HTTPError('BadRequest', 'the body is not JSON: %s' % reason, type_name='ValueError') from None
 
 
 def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> None:
-    """Refuse a body that would be far larger in memory than it is here, before anything is made of it.
+    """Refuse a body that would be much larger in memory than as JSON, before it is parsed.
 
-    Counted first with what is in the texts, which is quick; only if that is too much, without.
+    Counts brackets and commas with those inside the strings first, which is fast, and without them only if that is
+    too many.
+
+    Raises:
+        HTTPError: BadRequest, it is nested too deep; TooLarge, it has too many elements.
     """
     if body.count(b'[') + body.count(b'{') <= max_depth and body.count(b',') < max_items:
         return
@@ -130,13 +134,17 @@ def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
 
 
 def check_fields(body: bytes) -> None:
-    """Refuse a form that would be far larger in memory than it is here."""
+    """Refuse a form that would be much larger in memory than its body.
+
+    Raises:
+        HTTPError: TooLarge, it has too many fields.
+    """
     if body.count(b'&') >= MAX_FIELDS:
         raise HTTPError('TooLarge', 'the form has more than %d fields' % MAX_FIELDS)
 
 
 def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
-    """The same from a form: `texts` comes once for each text, or, if tokenised, once for each JSON list of tokens."""
+    """The query of `POST /encode`, from a form: `texts` comes once for each text, or for each JSON list of tokens."""
     data: dict[str, Any] = {name: values[-1] for name, values in fields.items() if values}
     if 'texts' in data:
         data['texts'] = list(fields['texts'])
@@ -167,7 +175,7 @@ def _missing(name: str) -> HTTPError:
 
 
 def _flag(data: Mapping[str, Any], name: str) -> bool:
-    """A boolean; as a word too, since a form has nothing else."""
+    """A boolean, also as a number or a word, because a form has only strings."""
     value = data.get(name)
     word = str(value).strip().lower() if isinstance(value, (str, int)) else value
     if word is None or word in _FALSE:
@@ -212,7 +220,7 @@ def _check_text(value: Any, where: str, name: str) -> None:
 
 
 def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
-    """The query of `POST /v1/embeddings`. Fields that we do not know are ignored: others' servers take them."""
+    """The query of `POST /v1/embeddings`. Unknown fields are ignored, since other servers have more of them."""
     model = data.get('model')
     if model is not None and not isinstance(model, str):
         _refuse('model', 'a string', model)
@@ -230,7 +238,7 @@ def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
 
 
 def _read_input(value: Any) -> Rows:
-    """A text, a list of texts, a list of token ids or a list of such lists, as the rows that they are."""
+    """The rows of a text, a list of texts, a list of token ids or a list of such lists."""
     if isinstance(value, str):
         value = [value]
     rows = _list(value, '"input"', 'input')
@@ -258,12 +266,19 @@ def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
     raise HTTPError('BadRequest', '"%s" must be %s, but is %s' % (name, wanted, _name(value)), name)
 
 
-_NAMES = {'str': 'a string', 'int': 'a number', 'float': 'a number', 'bool': 'a boolean', 'list': 'a list',
-          'dict': 'an object', 'NoneType': 'null'}  # fmt: skip
+_NAMES = {
+    'str': 'a string',
+    'int': 'a number',
+    'float': 'a number',
+    'bool': 'a boolean',
+    'list': 'a list',
+    'dict': 'an object',
+    'NoneType': 'null',
+}
 
 
 def _name(value: Any) -> str:
-    """The type of a JSON value in words; a small number by itself. Never the text that it may be."""
+    """The type of a JSON value in words, or a small integer as it is. Never the value of a string."""
     if _is_integer(value) and abs(value) < 1 << 40:
         return str(value)
     return _NAMES[type(value).__name__]

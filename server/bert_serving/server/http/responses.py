@@ -1,4 +1,5 @@
-"""From arrays to the bytes of an answer: JSON by orjson, which writes a float32 as the shortest number that is it.
+"""The bodies of responses, from arrays: JSON by orjson, which writes the shortest number that reads back as the
+float32.
 
 Pure. B texts, T tokens, D dimensions.
 """
@@ -18,14 +19,14 @@ from .errors import HTTPError
 Array = NDArray[Any]
 
 MAX_NUMBERS = 1 << 24
-"""How many numbers an answer of 1.10's may have: as text they are some 200 MB, and each is there twice."""
+"""Most numbers in a response of `/encode`: about 200 MB as text, and each is written twice."""
 
 
 def dump(value: Any) -> bytes:
-    """JSON, with NumPy's arrays and numbers as lists and numbers; half a surrogate pair becomes a question mark."""
+    """JSON, with NumPy arrays and numbers as lists and numbers; a lone surrogate becomes a question mark."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError:  # orjson's word for text that has no UTF-8; an `id` may be such
+    except TypeError:  # text that has no UTF-8, or a large integer: an `id` can have either
         return orjson.dumps(_encodable(value), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -41,16 +42,16 @@ def _encodable(value: Any) -> Any:
     return value
 
 
-def encode_answer(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -> list[bytes]:
-    """The answer of `POST /encode` to [B, D] or [B, T, D], in parts; the array is written once for its two names.
+def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -> list[bytes]:
+    """The body of `POST /encode` for [B, D] or [B, T, D], in parts; the array is converted once for its two names.
 
-    `tokens` is null when they were asked for and the server does not show them.
+    With `show_tokens`, `tokens` is null if the server does not show them.
 
     Raises:
-        HTTPError: the array is too large to be written as text.
+        HTTPError: TooLarge, the array has more than `MAX_NUMBERS` numbers.
     """
     if array.size > MAX_NUMBERS:
-        message = 'the answer has %d numbers, but may have %d at most: send less at a time' % (array.size, MAX_NUMBERS)
+        message = 'the response has %d numbers, but the limit is %d: send less at a time' % (array.size, MAX_NUMBERS)
         raise HTTPError('TooLarge', message)
     vectors = dump(np.ascontiguousarray(array))
     shown = b',"tokens":' + dump(tokens or None) if show_tokens else b''
@@ -58,23 +59,23 @@ def encode_answer(request_id: Any, array: Array, tokens: Any, show_tokens: bool)
     return [head, b',"result":', vectors, b',"results":', vectors, shown, b',"status":200}']
 
 
-def tokenize_answer(ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int]) -> bytes:
-    """The answer of `POST /tokenize`: `ids` is [B, T], padded with zeros, which are cut off again here."""
+def tokenize_body(ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int]) -> bytes:
+    """The body of `POST /tokenize`; `ids` is [B, T], and its padding is removed here."""
     rows = [row[:count] for row, count in zip(ids, counts)]
     return dump({'tokens': tokens, 'ids': rows, 'status': 200})
 
 
-def embeddings_answer(
+def embeddings_body(
     array: Array,
     counts: Sequence[int],
     model: str,
     encoding_format: Literal['float', 'base64'],
     dimensions: int | None = None,
 ) -> bytes:
-    """The answer of `POST /v1/embeddings` to [B, D].
+    """The body of `POST /v1/embeddings` for [B, D].
 
     Raises:
-        HTTPError: the server does not pool, or has fewer dimensions.
+        HTTPError: BadRequest, the server does not pool, or has fewer dimensions.
     """
     vectors = fit_dimensions(array, dimensions)
     rows: Sequence[Any] = list(vectors)
@@ -87,11 +88,13 @@ def embeddings_answer(
 
 
 def fit_dimensions(array: Array, dimensions: int | None) -> Array:
-    """[B, D] as little-endian float32 [B, dimensions]: cut, and scaled to length 1; as it is without `dimensions`."""
+    """[B, D] as little-endian float32: cut to [B, dimensions] and scaled to norm 1, or as it is without `dimensions`.
+
+    Raises:
+        HTTPError: BadRequest, `array` is [B, T, D], or D is less than `dimensions`.
+    """
     if array.ndim != 2:
-        message = (
-            'this server answers a vector for each token (-pooling_strategy NONE), which this route cannot: use /encode'
-        )
+        message = 'the server returns a vector for each token (-pooling_strategy NONE): use /encode instead'
         raise HTTPError('BadRequest', message)
     if dimensions is None:
         return np.ascontiguousarray(array, dtype='<f4')

@@ -1,6 +1,6 @@
-"""The routes, once: their names in the metrics, what may come of each, and which wait for a worker thread.
+"""The table of routes: their labels in the metrics, their statuses, and which of them encode.
 
-Pure. `openapi` describes them, `metrics` has a series of each from the start, `dispatcher` queues requests by them.
+Pure. `openapi` describes the routes, `metrics` has a series of each from the start, and `dispatcher` chooses the queue.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` as in OpenAPI; `encodes`: it asks the workers, so it waits for a thread and may be refused when all wait.
+    """A route; `path` is in the syntax of OpenAPI, and `statuses` are those that the document lists.
 
-    `is_open`: no API key is asked for. `statuses` are those that the document tells of.
+    `encodes`: its requests go to the workers, so they wait in the encode queue and can be refused. `is_open`: it needs
+    no API key.
     """
 
     method: str
@@ -24,18 +25,19 @@ class Route:
 
     @property
     def label(self) -> str:
+        """Its name in the metrics."""
         return self.path
 
     @property
     def counted(self) -> frozenset[int]:
-        """All statuses that it can come to, also where nobody is left to be told: those of the metrics."""
+        """All statuses in the metrics, including the one of a client that has disconnected."""
         return frozenset({*self.statuses, *_OF_ANY, *((CLIENT_GONE,) if self.encodes else ())})
 
 
 CLIENT_GONE = 499
 
 _OF_ANY = (400, 413, 431, 500, 501)
-"""What cannot be read as HTTP, or not as HTTP that is spoken here, and a fault of ours."""
+"""The statuses of any route: malformed or unsupported HTTP, and an internal error."""
 
 _ENCODING = (200, 400, 401, 413, 415, 429, 500, 501, 502, 503, 504)
 
@@ -57,10 +59,10 @@ ROUTES = (
 )
 
 OTHER = 'other'
-"""The label of what is none of these, so that a scan of paths does not fill the metrics."""
+"""The label of all other paths, so that a scan of paths does not fill the metrics."""
 
 COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 308, 404, 405})
-"""308 leads from /docs to /docs/."""
+"""308 redirects from /docs to /docs/."""
 
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}
@@ -68,22 +70,22 @@ _OPEN = frozenset(route.path for route in ROUTES if route.is_open)
 
 
 def label_of(rule: str | None) -> str:
-    """The label of a request by the rule of Flask's that it matched; the files of `/docs/` count as it."""
+    """The label of a request by the Flask rule that it matched; the files of `/docs/` share its label."""
     if rule is not None and rule.startswith('/docs/'):
         return '/docs/'
     return _LABELS.get(rule or '', OTHER)
 
 
 def is_open(label: str) -> bool:
-    """Whether no key is asked for on that route."""
+    """Whether the route with that label needs no API key."""
     return label in _OPEN
 
 
 def encodes(method: str, path: str) -> bool:
-    """Whether a request asks the workers."""
+    """Whether a request goes to the workers."""
     return method == 'POST' and path in _ENCODING_PATHS
 
 
 def speaks_openai(path: str) -> bool:
-    """Whether errors under that path have the shape of OpenAI's."""
+    """Whether errors under that path have the format of OpenAI's API."""
     return path == '/v1' or path.startswith('/v1/')

@@ -2,8 +2,8 @@
 
 waitress reads and writes the connections, but it has no hooks for the refusal of malformed requests by the app, for an
 orderly end of connections whose request was not read to its end, or for a queue with a bound. This module subclasses
-waitress and reads names that its documentation does not promise. Therefore server/pyproject.toml bounds its version from
-above, and tests/http/test_http_waitress.py lists every name that is used here.
+waitress and reads names that its documentation does not promise. Therefore server/pyproject.toml bounds its version
+from above, and tests/http/test_http_waitress.py lists every name that is used here.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ SHUTDOWN_S = 1
 class PendingRequest:
     """A request that was read from its connection and waits to be served.
 
-    `error` is None, or the reason why the request cannot be served: it is malformed or too large, and `method`, `path` and
-    `authorization` must not be read.
+    `error` is None, or the reason why the request cannot be served: it is malformed or too large, and `method`, `path`
+    and `authorization` must not be read.
     """
 
     __slots__ = ('_channel', '_parsed', 'error')
@@ -105,8 +105,8 @@ class Server:
     ) -> None:
         """Listen on `listener`, which is bound; read nothing before `poll`.
 
-        Each request is given to `submit`, by the thread that calls `poll` or by the one that served the request before it
-        on the same connection. A body of more than `max_body` bytes is refused.
+        Each request is given to `submit`, by the thread that calls `poll` or by the one that served the request before
+        it on the same connection. A body of more than `max_body` bytes is refused.
         """
         self._sockets: dict[int, Any] = {}
         adjustments = Adjustments(
@@ -197,8 +197,8 @@ class _Task(WSGITask):  # type: ignore[misc]
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection. The app, not waitress, answers a request that could not be read, in the format of its route.
 
-    After such a response the client may still be sending. Closing the connection at once would make the client's machine
-    discard the response unread, so for a while the input is read and dropped (RFC 9112, 9.6).
+    After such a response the client may still be sending. Closing the connection at once would make the client's
+    machine discard the response unread, so for a while the input is read and dropped (RFC 9112, 9.6).
     """
 
     task_class = _Task
@@ -276,7 +276,7 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         super().__init__(*arguments, **options)
 
     def maintenance(self, now: float) -> None:
-        """Close idle connections, as waitress does, and those whose response is not read, even if more was requested."""
+        """Close idle connections, as waitress does, and those whose response is not read, even with more requests."""
         super().maintenance(now)
         for channel in list(self.active_channels.values()):
             if channel.total_outbufs_len and channel.last_activity < now - self.adj.channel_timeout:

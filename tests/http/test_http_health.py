@@ -1,0 +1,34 @@
+"""The health of a server, judged by its status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bert_serving.server.http.health import StatusSnapshot, judge
+from support.fake_backend import STATUS
+
+
+def health(is_draining: bool = False, is_fresh: bool = True, **status: Any) -> tuple[bool, bool, str]:
+    now = judge(StatusSnapshot({**STATUS, **status}, is_fresh), is_draining)
+    return now.is_live, now.is_ready, now.reason
+
+
+def test_health_tells_the_truth() -> None:
+    assert health() == (True, True, '')
+    assert health(is_fresh=False) == (False, False, 'the server does not respond')
+    assert health(server_state='draining') == (True, False, 'the server is draining')
+    assert health(workers=[{'state': 'starting'}]) == (True, False, 'no worker is ready')
+    assert health(workers=None) == (True, True, ''), 'a server of 1.10'
+    assert health(is_draining=True) == (True, False, 'the HTTP proxy is shutting down')
+    nothing = judge(StatusSnapshot(None, False))
+    assert (nothing.is_live, nothing.workers, nothing.release) == (False, None, None)
+    assert judge(StatusSnapshot(STATUS, True)).to_json(True) == {
+        'status': 'ok',
+        'live': True,
+        'ready': True,
+        'reason': '',
+        'server': 'serving',
+        'workers_ready': 1,
+        'workers': 2,
+        'server_release': '2.0.0',
+    }
