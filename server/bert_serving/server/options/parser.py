@@ -56,13 +56,18 @@ class EnvironmentParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         namespace = argparse.Namespace() if namespace is None else namespace
-        variables = {dest: text for dest in self.options if (text := self._variable_of(dest))}
-        for dest in variables:
+        unknown = [dest for dest in self.options if not hasattr(namespace, dest)]
+        for dest in unknown:
             setattr(namespace, dest, _NOT_GIVEN)
         namespace, rest = super().parse_known_args(args, namespace)
-        for dest, text in variables.items():
+        given = [dest for dest in self.options if getattr(namespace, dest) is not _NOT_GIVEN]
+        for dest in unknown:
             if getattr(namespace, dest) is _NOT_GIVEN:
-                setattr(namespace, dest, self._parse_variable(self.options[dest], text))
+                text = self._variable_of(dest)
+                given += [dest] if text else []
+                value = self._parse_variable(self.options[dest], text) if text else self.get_default(dest)
+                setattr(namespace, dest, value)
+        namespace.given_options = given
         return namespace, rest
 
     def _variable_of(self, dest: str) -> str:

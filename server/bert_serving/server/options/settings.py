@@ -34,6 +34,9 @@ GROUPS = {
     OTHER: '',
 }
 
+MODEL_SAYS = ('max_seq_len', 'pooling_layer', 'pooling_strategy')
+"""The options that a published folder has values for, which hold unless the user gives others."""
+
 _TRUE = ('1', 'true', 'yes', 'on')
 _FALSE = ('', '0', 'false', 'no', 'off')
 
@@ -453,6 +456,9 @@ class Settings:
         help='log every request, and the messages of TensorFlow',
     )
 
+    left_to_model: frozenset[str] = field(default=frozenset(), compare=False)
+    """No option: which of `MODEL_SAYS` nobody has given, so that a published folder decides. `parent.plan` looks."""
+
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Settings:
         """The settings in a namespace of `argparse`. Missing attributes get their defaults, others are ignored.
@@ -460,8 +466,11 @@ class Settings:
         Raises:
             UsageError: two options contradict each other.
         """
-        known = {f.name: getattr(args, f.name) for f in fields(cls) if hasattr(args, f.name)}
-        return cls.from_dict(known)
+        known = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+        settings = cls.from_dict(known)
+        given = getattr(args, 'given_options', ())
+        left = [name for name in MODEL_SAYS if name not in given and getattr(settings, name) == getattr(cls, name)]
+        return replace(settings, left_to_model=frozenset(left))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
@@ -485,7 +494,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `pooling_strategy` is its integer, as in the status of 1.10."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {name: getattr(self, name) for name in OPTIONS}
         values['pooling_strategy'] = self.pooling_strategy.value
         values['pooling_layer'] = list(self.pooling_layer)
         values['device_map'] = list(self.device_map)
@@ -502,13 +511,15 @@ class Settings:
     def to_table(self) -> str:
         """The two columns ARG and VALUE that the server prints when it starts."""
         rows = {**self.to_status(), 'pooling_strategy': str(self.pooling_strategy)}
+        for name in self.left_to_model:
+            rows[name] = '%s, unless the folder of the model says otherwise' % rows[name]
         lines = ['%30s   %s' % ('ARG', 'VALUE'), '_' * 60]
         lines += ['%30s = %s' % (name, rows[name]) for name in sorted(rows)]
         return '\n'.join(lines)
 
 
 def _read_options() -> dict[str, Option]:
-    options: dict[str, Option] = {f.name: f.metadata['option'] for f in fields(Settings)}
+    options: dict[str, Option] = {f.name: f.metadata['option'] for f in fields(Settings) if f.metadata}
     return {name: replace(option, names=option.names or (name,)) for name, option in options.items()}
 
 

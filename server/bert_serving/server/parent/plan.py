@@ -9,25 +9,99 @@ import importlib.util
 import logging
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ..errors import UsageError
 from ..http.config import HttpConfig, check_installed
 from ..model.config import check_max_seq_len, check_position_embeddings, check_strategy, resolve_layers
 from ..model.folder import Model, find_model
+from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
+from ..model.pooling import PoolingStrategy
 from ..options.settings import Settings
 from .devices import DevicePlan, plan_devices
 
 logger = logging.getLogger(__name__)
 
 
+STRATEGIES: Mapping[PoolingMode, PoolingStrategy] = {
+    'mean': PoolingStrategy.REDUCE_MEAN,
+    'max': PoolingStrategy.REDUCE_MAX,
+    'cls': PoolingStrategy.FIRST_TOKEN,
+    'lasttoken': PoolingStrategy.LAST_TOKEN,
+}
+"""Which strategies of 1.10 do the same as a pooling of a published folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is served, and on which devices."""
+    """What is served, and on which devices.
+
+    `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what the
+    user chose instead is gone from the model's pipeline and head.
+    """
 
     settings: Settings
     model: Model
     devices: DevicePlan
+
+    @property
+    def task(self) -> Literal['embed', 'rerank', 'classify']:
+        """What the answers are: vectors, scores of one label, or of several."""
+        head = self.model.config.head
+        return 'embed' if head is None else 'rerank' if len(head.labels) == 1 else 'classify'
+
+    @property
+    def dimensions(self) -> int:
+        """The width of an answer: of a vector or, for a classifier, the number of its labels."""
+        settings, config, pipeline = self.settings, self.model.config, self.model.pipeline
+        if config.head is not None:
+            return len(config.head.labels)
+        strategy = settings.pooling_strategy
+        if strategy.uses_head:
+            return 1 if strategy is PoolingStrategy.REGRESSION else settings.num_labels
+        if strategy.uses_pooler:
+            return config.hidden_size
+        width = config.hidden_size * len(settings.pooling_layer)
+        if pipeline is None or pipeline.pooling is None:
+            return width * (2 if strategy is PoolingStrategy.REDUCE_MEAN_MAX else 1)
+        outputs = [module.outputs for module in pipeline.modules if isinstance(module, Dense)]
+        return outputs[-1] if outputs else width * len(pipeline.pooling.modes)
+
+    def describe(self) -> str:
+        """Return one line for the log: what is served, and what the folder of the model and the options say of it."""
+        settings, config, pipeline = self.settings, self.model.config, self.model.pipeline
+        folder: list[str] = []
+        options: list[str] = []
+        if config.head is not None:
+            folder.append('scores of %s by %s' % (', '.join(config.head.labels), config.head.activation))
+        else:
+            layers = (
+                ''
+                if settings.pooling_strategy.uses_pooler
+                else ' of layer ' + ' '.join(map(str, settings.pooling_layer))
+            )
+            pools_as_published = {'pooling_layer', 'pooling_strategy'} <= settings.left_to_model
+            (folder if pools_as_published else options).append(self.pooling + layers)
+        if pipeline is not None and pipeline.normalizes:
+            folder.append('normalized')
+        length = 'as long as each batch' if settings.max_seq_len is None else '%d tokens' % settings.max_seq_len
+        (folder if 'max_seq_len' in settings.left_to_model else options).append(length)
+        parts = ['%s, %d layers, %d wide' % (config.model_type, config.num_hidden_layers, config.hidden_size)]
+        parts += ['from its folder: %s' % ', '.join(folder)] if folder else []
+        parts += ['by the options: %s' % ', '.join(options)] if options else []
+        if pipeline is not None:
+            parts.append('prompts: %s' % _list_prompts(pipeline))
+        return '; '.join(parts)
+
+    @property
+    def pooling(self) -> str:
+        """The pooling by its name in 1.10 or, if only the folder describes it, by the names of its modes."""
+        pipeline = self.model.pipeline
+        if pipeline is None or pipeline.pooling is None or _strategy_of(pipeline.pooling) is not None:
+            return str(self.settings.pooling_strategy)
+        return '+'.join(pipeline.pooling.modes)
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -41,9 +115,12 @@ def make_plan(settings: Settings) -> Plan:
         check_installed()
         HttpConfig.from_settings(settings)
     model = find_model(
-        settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name,
+        settings.model_dir,
+        settings.tuned_model_dir,
+        settings.ckpt_name,
+        settings.config_name,
         cased_tokenization=not settings.do_lower_case or None,
-    )  # fmt: skip
+    )
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
     check_strategy(settings.pooling_strategy, model.config)
@@ -57,11 +134,54 @@ def make_plan(settings: Settings) -> Plan:
     return Plan(settings, model, devices)
 
 
+def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
+    """Return the options and the model with what each says of the other's questions; the user's word counts most.
+
+    A published folder names the length, the layer and the pooling. Whoever names a layer or a strategy instead pools as in
+    1.10: what comes after pooling was not trained for that, and does not apply. A strategy makes an encoder of a
+    classifier, too.
+    """
+    pipeline, left = model.pipeline, settings.left_to_model
+    if pipeline is None:
+        return replace(settings, left_to_model=frozenset()), model
+    config = model.config
+    if 'pooling_strategy' not in left:
+        config = replace(config, head=None)
+        pipeline = replace(pipeline, pooling=None, modules=())
+    elif 'pooling_layer' not in left:
+        pipeline = replace(pipeline, modules=())
+    values: dict[str, Any] = {}
+    if 'max_seq_len' in left:
+        values['max_seq_len'] = min(
+            pipeline.max_seq_len or config.max_position_embeddings, config.max_position_embeddings
+        )
+    if 'pooling_layer' in left:
+        values['pooling_layer'] = (-1,)
+    if 'pooling_strategy' in left and pipeline.pooling is not None:
+        values['pooling_strategy'] = _strategy_of(pipeline.pooling) or settings.pooling_strategy
+    return replace(settings, **values), replace(model, config=config, pipeline=pipeline)
+
+
+def _list_prompts(pipeline: Pipeline) -> str:
+    """The names of the prompts that are not empty."""
+    names = [name for name, prompt in pipeline.prompts.items() if prompt]
+    default = pipeline.default_prompt_name
+    return ', '.join('%s (default)' % name if name == default else name for name in names) or 'none'
+
+
+def _strategy_of(pooling: Pooling) -> PoolingStrategy | None:
+    """The strategy of 1.10 that does the same; None if there is none."""
+    if len(pooling.modes) != 1:
+        return None
+    return STRATEGIES.get(pooling.modes[0])
+
+
 def _check_tensorflow() -> None:
     """Raise UsageError if there is no TensorFlow for the children to import."""
     if importlib.util.find_spec('tensorflow') is None:
-        raise UsageError("TensorFlow is not installed in %s: pip install 'bert-serving-server[cpu]', or [gpu] for CUDA"
-                         % sys.prefix)  # fmt: skip
+        raise UsageError(
+            "TensorFlow is not installed in %s: pip install 'bert-serving-server[cpu]', or [gpu] for CUDA" % sys.prefix
+        )
 
 
 def _check_writable(graph_tmp_dir: str) -> None:

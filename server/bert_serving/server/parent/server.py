@@ -117,7 +117,8 @@ class BertServer(threading.Thread):
         """
         logs.set_up('VENTILATOR', self.settings.verbose)
         self._plan = make_plan(self.settings)
-        logger.info('model: %s', self._plan.model.describe())
+        logger.info('model: %s', self._plan.describe())
+        logger.info('files: %s', self._plan.model.describe())
         self._commands = CommandQueue()
         self._reactor.add(self._commands.fileno(), self._run_commands)
         for command in self._early_commands:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 
 import zmq
 
+from ..model.pipeline import Pipeline
 from ..process.supervisor import ChildSlot
 from ..protocol.wire import EXTENSIONS, PROTOCOL_VERSION
 from ..release import RELEASE
@@ -25,8 +25,28 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
     """The options, which model is served, and on which devices."""
     return {
         **plan.settings.to_status(),
-        'model_dir': os.path.dirname(plan.model.vocab),
+        'model_dir': plan.model.folder,
         'device_map': list(plan.devices.devices),
+        'model': describe_model(plan),
+    }
+
+
+def describe_model(plan: Plan) -> dict[str, Any]:
+    """What a client needs to know of the model to use it."""
+    model, settings, head = plan.model, plan.settings, plan.model.config.head
+    pipeline = model.pipeline or Pipeline()
+    return {
+        'name': model.name,
+        'model_type': model.config.model_type,
+        'task': plan.task,
+        'dimensions': plan.dimensions,
+        'max_seq_len': settings.max_seq_len,
+        'pooling': None if head is not None else plan.pooling,
+        'normalize': pipeline.normalizes,
+        'prompts': pipeline.prompts,
+        'default_prompt_name': pipeline.default_prompt_name,
+        'labels': None if head is None else list(head.labels),
+        'similarity': pipeline.similarity,
     }
 
 

@@ -1,0 +1,292 @@
+"""Reads what a published folder says of its own use: the files that sentence-transformers writes beside the encoder.
+
+`modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has a
+folder of its own with a `config.json`. Folders of all releases are read; a module that is not served is an error that
+names it, because without it the answers would be others than those of the model's authors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ModelError
+from .files import check_file, read_json_list, read_json_object
+from .pipeline import POOLING_MODES, Dense, LayerNorm, Module, Normalize, Pipeline, Pooling
+
+MODULES = 'modules.json'
+USE = 'config_sentence_transformers.json'
+WEIGHTS = 'model.safetensors'
+PICKLE = 'pytorch_model.bin'
+
+MOST_MODULES = 64
+MOST_PROMPTS = 1000
+
+_ENCODER_CONFIGS = tuple(
+    'sentence_%s_config.json' % name
+    for name in ('bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet')
+)
+"""Under these names the folder of the encoder says how long its inputs may be."""
+
+_MODES_OF_OLD_KEYS: Mapping[str, str] = {
+    'pooling_mode_cls_token': 'cls',
+    'pooling_mode_max_tokens': 'max',
+    'pooling_mode_mean_tokens': 'mean',
+    'pooling_mode_mean_sqrt_len_tokens': 'mean_sqrt_len_tokens',
+    'pooling_mode_weightedmean_tokens': 'weightedmean',
+    'pooling_mode_lasttoken': 'lasttoken',
+}
+"""In this order the vectors of several modes stand side by side."""
+
+ACTIVATIONS: Mapping[str, str] = {
+    'torch.nn.modules.linear.Identity': 'linear',
+    'torch.nn.modules.activation.Tanh': 'tanh',
+    'torch.nn.modules.activation.ReLU': 'relu',
+    'torch.nn.modules.activation.ReLU6': 'relu6',
+    'torch.nn.modules.activation.LeakyReLU': 'leaky_relu',
+    'torch.nn.modules.activation.GELU': 'gelu',
+    'torch.nn.modules.activation.SiLU': 'silu',
+    'torch.nn.modules.activation.Mish': 'mish',
+    'torch.nn.modules.activation.Hardswish': 'hardswish',
+    'torch.nn.modules.activation.Sigmoid': 'sigmoid',
+}
+"""The names that published folders give an activation, and those of `model.config.ACTIVATIONS`."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The folder of the encoder inside a published folder, and the pipeline around it."""
+
+    encoder: str
+    pipeline: Pipeline
+
+
+def is_published(folder: str) -> bool:
+    """Whether `folder` says how it is to be used."""
+    return os.path.lexists(os.path.join(folder, MODULES))
+
+
+def read_published(folder: str) -> Published:
+    """Read the modules of `folder` and what it says of prompts, length and similarity.
+
+    A folder whose only module is the encoder is a cross-encoder or a bare encoder: its pipeline has no pooling.
+
+    Raises:
+        ModelError: a file is missing or makes no sense, or a module is not served; the message names it.
+    """
+    path = os.path.join(folder, MODULES)
+    entries = [_Entry.read(path, value) for value in _short_list(path, read_json_list(path))]
+    kinds = [entry.kind for entry in entries]
+    if kinds[0] != 'Transformer':
+        raise ModelError('%s: the first module is %s: expected a Transformer' % (path, entries[0].type))
+    for entry in entries[1:]:
+        if entry.kind not in _READERS and entry.kind not in ('Pooling', 'Dropout'):
+            raise ModelError('%s: the module %s is not served' % (path, entry.type))
+    if len(kinds) > 1 and (kinds[1] != 'Pooling' or kinds.count('Pooling') != 1):
+        raise ModelError(
+            '%s: expected a Transformer, one Pooling, and what comes after; got %s' % (path, ', '.join(kinds))
+        )
+    folders = [_folder_inside(folder, path, entry.path) for entry in entries]
+    if not os.path.isdir(folders[0]):
+        raise ModelError('%s: there is no folder %s' % (path, folders[0]))
+    pooling = _read_pooling(os.path.join(folders[1], 'config.json')) if len(kinds) > 1 else None
+    modules = tuple(
+        _READERS[entry.kind](where)
+        for entry, where in zip(entries[2:], folders[2:], strict=True)
+        if entry.kind != 'Dropout'  # which does nothing but in training
+    )
+    return Published(folders[0], _read_use(folder, folders[0], pooling, modules))
+
+
+def read_max_seq_len(encoder: str) -> int | None:
+    """The most tokens of a row that the folder of an encoder allows; None if it names no length, or an absurd one.
+
+    That of sentence-transformers wins over that of the tokenizer.
+
+    Raises:
+        ModelError: the length is not a number of at least 4.
+    """
+    value = _encoder_settings(encoder).value('max_seq_length')
+    source = 'max_seq_length'
+    if value is None:
+        path = os.path.join(encoder, 'tokenizer_config.json')
+        value = read_json_object(path).get('model_max_length') if os.path.lexists(path) else None
+        source = '%s: model_max_length' % path
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 4:
+        raise ModelError('%s: %s must be a number of at least 4, not %r' % (encoder, source, value))
+    return int(value) if value < 1 << 31 else None  # transformers writes 10^30 for "no limit"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of `modules.json`."""
+
+    type: str
+    path: str
+
+    @property
+    def kind(self) -> str:
+        """The name of the class. Its package was another in each release, but a class that is not theirs is not known."""
+        package, _, name = self.type.rpartition('.')
+        return name if package.startswith('sentence_transformers') else self.type
+
+    @classmethod
+    def read(cls, path: str, value: object) -> _Entry:
+        if not isinstance(value, dict):
+            raise ModelError('%s: expected an object for each module, got %s' % (path, type(value).__name__))
+        for key in ('type', 'path'):
+            if not isinstance(value.get(key), str):
+                raise ModelError('%s: a module lacks %r' % (path, key))
+        return cls(value['type'], value['path'])
+
+
+def _short_list(path: str, values: list[Any]) -> list[Any]:
+    if not 0 < len(values) <= MOST_MODULES:
+        raise ModelError('%s lists %d modules: expected 1 to %d' % (path, len(values), MOST_MODULES))
+    return values
+
+
+def _folder_inside(folder: str, source: str, path: str) -> str:
+    """The folder of a module, which must not lie outside of that of the model."""
+    parts = path.replace('\\', '/').split('/')
+    if os.path.isabs(path) or '..' in parts or '\0' in path:
+        raise ModelError('%s: the path %r leads out of the folder' % (source, path))
+    return os.path.normpath(os.path.join(folder, path))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The JSON object of a module, checked key by key."""
+
+    path: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: str, *, optional: bool = False) -> _Settings:
+        return cls(path, {} if optional and not os.path.lexists(path) else read_json_object(path))
+
+    def value(self, *keys: str) -> Any:
+        """The value of the first of `keys` that is there; None if none is."""
+        return next((self.values[key] for key in keys if key in self.values), None)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.refusal(key, 'true or false', value)
+        return value
+
+    def size(self, *keys: str) -> int:
+        value = self.value(*keys)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 20:
+            raise self.refusal(keys[0], 'a number from 1 to %d' % ((1 << 20) - 1), value)
+        return value
+
+    def only(self, key: str, expected: object) -> None:
+        value = self.values.get(key)
+        if value is not None and value != expected:
+            raise self.refusal(key, repr(expected), value)
+
+    def refusal(self, key: str, expected: str, value: object) -> ModelError:
+        return ModelError('%s: %r must be %s, not %.100r' % (self.path, key, expected, value))
+
+
+def _encoder_settings(encoder: str) -> _Settings:
+    paths = [os.path.join(encoder, name) for name in _ENCODER_CONFIGS]
+    return _Settings.read(next((path for path in paths if os.path.lexists(path)), paths[0]), optional=True)
+
+
+def _read_pooling(path: str) -> Pooling:
+    settings = _Settings.read(path)
+    given = settings.value('pooling_mode')
+    if given is None:
+        given = [mode for key, mode in _MODES_OF_OLD_KEYS.items() if settings.flag(key, default=False)] or ['mean']
+    modes = [given] if isinstance(given, str) else given
+    if not isinstance(modes, list) or not 0 < len(modes) <= len(POOLING_MODES):
+        raise settings.refusal('pooling_mode', 'a mode or a list of some', given)
+    for mode in modes:
+        if mode not in POOLING_MODES:
+            raise settings.refusal('pooling_mode', 'made of %s' % ', '.join(POOLING_MODES), mode)
+    return Pooling(tuple(modes), settings.flag('include_prompt', default=True))
+
+
+def _read_dense(folder: str) -> Dense:
+    settings = _Settings.read(os.path.join(folder, 'config.json'))
+    for key in ('module_input_name', 'module_output_name'):
+        settings.only(key, 'sentence_embedding')
+    settings.only('use_residual', False)
+    name = settings.value('activation_function')
+    name = 'torch.nn.modules.activation.Tanh' if name is None else name
+    if name not in ACTIVATIONS:
+        raise settings.refusal('activation_function', 'one of %s' % ', '.join(ACTIVATIONS), name)
+    return Dense(
+        settings.size('in_features'),
+        settings.size('out_features'),
+        settings.flag('bias', default=True),
+        ACTIVATIONS[name],
+        _weights(folder),
+    )
+
+
+def _read_layer_norm(folder: str) -> LayerNorm:
+    settings = _Settings.read(os.path.join(folder, 'config.json'))
+    return LayerNorm(settings.size('dimension'), _weights(folder))
+
+
+def _read_normalize(folder: str) -> Normalize:
+    settings = _Settings.read(os.path.join(folder, 'config.json'), optional=True)
+    for key in ('module_input_name', 'module_output_name'):
+        settings.only(key, 'sentence_embedding')
+    return Normalize()
+
+
+_READERS: Mapping[str, Any] = {'Dense': _read_dense, 'LayerNorm': _read_layer_norm, 'Normalize': _read_normalize}
+
+
+def _weights(folder: str) -> str:
+    path, pickle = os.path.join(folder, WEIGHTS), os.path.join(folder, PICKLE)
+    if not os.path.lexists(path) and os.path.lexists(pickle):
+        raise ModelError(
+            '%s is missing, and pickles are not read: convert %s with `%s`' % (path, pickle, convert_module(folder))
+        )
+    check_file(path, 'the weights of the module')
+    return path
+
+
+def convert_module(folder: str) -> str:
+    """A command that writes the safetensors file of a module beside its pickle."""
+    return (
+        'python -c "import torch; from safetensors.torch import save_file; '
+        "save_file(torch.load('%s/pytorch_model.bin', weights_only=True), '%s/model.safetensors')\"" % (folder, folder)
+    )
+
+
+def _read_use(folder: str, encoder: str, pooling: Pooling | None, modules: tuple[Module, ...]) -> Pipeline:
+    settings = _Settings.read(os.path.join(folder, USE), optional=True)
+    prompts = settings.value('prompts')
+    prompts = {} if prompts is None else prompts
+    if not isinstance(prompts, dict) or len(prompts) > MOST_PROMPTS:
+        raise settings.refusal('prompts', 'an object of at most %d texts' % MOST_PROMPTS, prompts)
+    for name, prompt in prompts.items():
+        if not isinstance(prompt, str):
+            raise settings.refusal('prompts', 'an object of texts', {name: prompt})
+    default = settings.value('default_prompt_name')
+    if default is not None and default not in prompts:
+        raise settings.refusal('default_prompt_name', 'the name of one of its prompts', default)
+    similarity = settings.value('similarity_fn_name')
+    if similarity is not None and not isinstance(similarity, str):
+        raise settings.refusal('similarity_fn_name', 'a name', similarity)
+    return Pipeline(
+        pooling,
+        modules,
+        read_max_seq_len(encoder),
+        _encoder_settings(encoder).flag('do_lower_case', default=False),
+        prompts,
+        default,
+        similarity,
+    )
