@@ -1,6 +1,6 @@
-"""The texts of a request: their JSON, and the shapes that it can have.
+"""Encode and decode the texts of a request, and check their shape.
 
-Both ends of the ring read them: the ventilator to split a large request, the worker to encode its rows.
+The ventilator uses it to split a large request, the worker to encode its rows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ..errors import RequestError
 from .wire import Buffer
 
 MAX_SECOND_TRY_BYTES = 16 << 20
+"""The largest message that is decoded a second time, by the slow `json`."""
 
 
 def decode_texts(payload: Buffer) -> Any:
-    """The JSON value of a request's message; its shape is for the caller to check.
+    """Decode the JSON of a request; `parse_texts` checks its shape.
 
-    What orjson refuses is tried with `json`, which takes the lone surrogates and NaN that 1.10 took, and takes its time:
-    `MAX_SECOND_TRY_BYTES` bounds it.
+    If orjson rejects a message, `json` gets a second try: it is slower, but accepts lone surrogates and NaN, as 1.10 did.
 
     Raises:
-        RequestError: no JSON, not UTF-8, or nested too deeply to be read.
+        RequestError: the message is not JSON, not UTF-8, or nested too deeply.
     """
     try:
         return orjson.loads(payload)
@@ -44,7 +44,7 @@ def decode_texts(payload: Buffer) -> Any:
 
 
 def encode_texts(texts: Sequence[Any]) -> bytes:
-    """`texts` as the JSON that `decode_texts` reads back."""
+    """Encode `texts` as JSON, which `decode_texts` reads back."""
     try:
         return orjson.dumps(texts)
     except TypeError:  # lone surrogates
@@ -52,36 +52,48 @@ def encode_texts(texts: Sequence[Any]) -> bytes:
 
 
 def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]] | list[list[int]]:
-    """The decoded JSON of a request, once it is known to be `expected_rows` texts, or as many lists of tokens or ids.
+    """Check that the decoded JSON of a request is `expected_rows` texts, or as many lists of tokens or ids; return it.
 
-    Blank texts and empty lists of tokens are rows too. Whether the model has the ids is for `RowEncoder.encode` to say.
+    Blank texts and empty lists of tokens are valid rows. `RowEncoder.encode` checks whether the vocabulary has the ids.
 
     Raises:
-        RequestError: it is anything else; the message names the first element that is wrong, and quotes none.
+        RequestError: `value` is anything else. The message names the first wrong element and never quotes it.
     """
     if not isinstance(value, list):
-        raise RequestError(f'expected a list of texts or of lists of tokens, got {_type_of(value)}')
+        raise RequestError('expected a list of texts or of lists of tokens, got %s' % _type_of(value))
     if not value:
         raise RequestError('expected at least one text, got an empty list')
     if len(value) != expected_rows:
-        raise RequestError(f'the request announces {expected_rows} rows, but its list has {len(value)} elements')
+        raise RequestError('the request announces %d rows, but its list has %d elements' % (expected_rows, len(value)))
     if isinstance(value[0], str):
-        _check_each(value, str, 'a text, like element 0, as element')
+        _check_elements(value, str, 'a text')
     elif isinstance(value[0], list):
-        _check_each(value, list, 'a list of tokens, like element 0, as element')
+        _check_elements(value, list, 'a list of tokens')
         first = next((tokens[0] for tokens in value if tokens), '')
         kind, name = (int, 'an id') if type(first) is int else (str, 'a string')
         for index, tokens in enumerate(value):
-            _check_each(tokens, kind, f'{name} in element {index} as token')
+            wrong = _find_other(tokens, kind)
+            if wrong is not None:
+                got = _type_of(tokens[wrong])
+                raise RequestError('expected %s in element %d as token %d, got %s' % (name, index, wrong, got))
     else:
-        raise RequestError(f'expected a text or a list of tokens as element 0, got {_type_of(value[0])}')
+        raise RequestError('expected a text or a list of tokens as element 0, got %s' % _type_of(value[0]))
     return value
 
 
-def _check_each(elements: list[object], kind: type, expected: str) -> None:
+def _check_elements(elements: list[object], kind: type, name: str) -> None:
+    wrong = _find_other(elements, kind)
+    if wrong is not None:
+        got = _type_of(elements[wrong])
+        raise RequestError('expected %s, like element 0, as element %d, got %s' % (name, wrong, got))
+
+
+def _find_other(elements: list[object], kind: type) -> int | None:
+    """The index of the first element that is not of type `kind` itself; None if all are."""
     for index, element in enumerate(elements):
-        if type(element) is not kind:  # true and false, too, are no ids
-            raise RequestError(f'expected {expected} {index}, got {_type_of(element)}')
+        if type(element) is not kind:  # so true and false are not ids
+            return index
+    return None
 
 
 def _type_of(value: object) -> str:

@@ -1,6 +1,6 @@
-"""What the processor's flags say about the options; pure, but for the one function that reads them.
+"""Recommend `-bf16` or advise against it, by the flags of the processor.
 
-Called by a worker on the CPU when it has loaded its graph. Imports no TensorFlow.
+Pure, except that `read_flags` reads a file; imports no TensorFlow. A worker on the CPU asks after it has loaded its graph.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Set
 CPUINFO = '/proc/cpuinfo'
 
 _BFLOAT16 = ('amx_bf16', 'avx512_bf16')
-"""The flags of units that multiply bfloat16, the fastest first."""
+"""The flags of instructions that multiply bfloat16, the fastest first."""
 
 
 def read_flags(path: str = CPUINFO) -> Set[str]:
-    """The flags of this machine's processor; none where there is no such file, or no such line in it."""
+    """The flags of the processor of this machine; empty if the file cannot be read or has no line of flags."""
     try:
         with open(path, encoding='utf-8', errors='replace') as file:
             return parse_flags(file.read())
@@ -23,7 +23,7 @@ def read_flags(path: str = CPUINFO) -> Set[str]:
 
 
 def parse_flags(cpuinfo: str) -> Set[str]:
-    """The flags of the first processor in the text of `/proc/cpuinfo`."""
+    """The flags of the first processor in the text of `/proc/cpuinfo`; empty if it has none."""
     for line in cpuinfo.splitlines():
         name, _, words = line.partition(':')
         if name.strip() == 'flags':
@@ -32,10 +32,10 @@ def parse_flags(cpuinfo: str) -> Set[str]:
 
 
 def recommendation(flags: Set[str], bf16: bool) -> str | None:
-    """What to do about `-bf16` on a processor with these flags; None if it is as it should be, or they are unknown."""
+    """Advice on `-bf16` for a processor with these flags; None if the option is right or the flags are unknown."""
     unit = next((flag for flag in _BFLOAT16 if flag in flags), None)
     if unit and not bf16:
-        return 'this processor has %s: with -bf16 it is faster and takes less memory, close to the same answers' % unit
+        return 'this processor has %s: -bf16 would be faster and take less memory, with nearly the same vectors' % unit
     if flags and not unit and bf16:
-        return 'this processor has none of %s: without -bf16 it may well be faster' % ', '.join(_BFLOAT16)
+        return 'this processor has none of %s: it is probably faster without -bf16' % ', '.join(_BFLOAT16)
     return None

@@ -1,10 +1,10 @@
-"""From the texts of one job to rows of ids, and from rows to the arrays that a graph is fed; layer L1, pure.
+"""Encode the texts of a job as rows of ids, and pack rows into the arrays that a graph is fed.
 
-The intake thread of a worker calls `parse_texts` and `RowEncoder.encode`, its compute thread `pack`. A job is one of
-1.10's sub-batches: it is what L, the length that rows are cut to, is computed on when `-max_seq_len` is NONE.
+Pure. The intake thread of a worker calls `RowEncoder.encode`, its compute thread `pack`. A job corresponds to a
+sub-batch of 1.10: when `-max_seq_len` is NONE, L, the length that rows are truncated to, is computed for each job.
 
 A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair. Dimensions: B rows of a batch, T positions of a batch,
-L positions that 1.10 would have fed for the row's job.
+L positions that 1.10 would have fed for the job of a row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import RequestError
 from .wordpiece import WordPiece
 
 Text: TypeAlias = 'str | list[str] | list[int]'
-"""What one row is made from: a text, or the tokens that a client made of one, or their ids."""
+"""The source of one row: a text, the tokens of a text, or the ids of its tokens."""
 
 PAIR_MARKER = '|||'
 PAD_ID = 0
@@ -29,10 +29,10 @@ PAD_ID = 0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as the model is fed it, without padding.
+    """One row of the input of the model, without padding.
 
-    `ids` are those of all its tokens; the first `first_segment` of them have type id 0, the rest, the second text of a
-    pair, type id 1. `specials_masked` says that [CLS] and [SEP] have mask 0, which every other token has not.
+    `ids` has the ids of all tokens. The first `first_segment` of them have type id 0; the rest, which are the second text
+    of a pair, have type id 1. With `specials_masked`, [CLS] and [SEP] have mask 0; all other tokens have mask 1.
     `job_length` is L.
     """
 
@@ -42,34 +42,34 @@ class Row:
     job_length: int
 
     def __len__(self) -> int:
-        """How many positions hold a token, [CLS] and [SEP] included."""
+        """The number of tokens, [CLS] and [SEP] included."""
         return len(self.ids)
 
     @property
     def depends_on_padding(self) -> bool:
-        """Whether no token of it has mask 1, so that attention falls on padding as much as on tokens.
+        """Whether no token has mask 1, so that padding gets as much attention as the tokens.
 
-        The vector of such a row changes with T: it is 1.10's only in a batch where T is its `compute_length`, neither
-        less nor more. Every other row has the same vector in any batch that it fits in.
+        The vector of such a row depends on T: it equals that of 1.10 only in a batch where T is its `compute_length`.
+        Any other row has the same vector in every batch that it fits in.
         """
         return not self.ids or (self.specials_masked and len(self.ids) == 2)
 
     @property
     def compute_length(self) -> int:
-        """The least T of a batch that this row can take part in."""
+        """The smallest T of a batch that this row can join."""
         return self.job_length if self.depends_on_padding else len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRows:
-    """The rows of a job, in the order of its texts, and their L."""
+    """The rows of a job, in the order of its texts, and its L, `max_len`."""
 
     rows: list[Row]
     max_len: int
 
 
 class RowEncoder:
-    """Makes the rows of a job, cut and masked as the options say."""
+    """Encodes the texts of a job as rows, truncated and masked as the options say."""
 
     def __init__(
         self,
@@ -79,22 +79,23 @@ class RowEncoder:
         mask_cls_sep: bool,
         no_special_token: bool,
     ) -> None:
-        """The options of the same names; `max_seq_len` None is `NONE`. Both lengths are at least 4."""
+        """Take the options of the same names; `max_seq_len` is None for `NONE`. Both lengths are at least 4."""
         self._wordpiece = wordpiece
         self._max_seq_len = max_seq_len
         self._max_position_embeddings = max_position_embeddings
         self._mask_cls_sep = mask_cls_sep
         self._no_special_token = no_special_token
-        self._most = max_seq_len or max_position_embeddings  # ids of a half: no row has more, however it is cut
+        self._most = max_seq_len or max_position_embeddings  # no row keeps more ids of a text, however it is truncated
 
     def encode(self, texts: Sequence[Text], first_row: int = 0) -> JobRows:
-        """The rows of a job, one for each of its texts, of which there is at least one; `first_row` counts in errors.
+        """Encode the texts of a job, at least one, as one row each; errors count the texts from `first_row`.
 
-        Ids are those of the tokens of a single text, without [CLS] and [SEP]. A text is a pair when `' ||| '` stands in it, and no newline does; its last one counts. A list of tokens is a
-        pair at its first `'|||'`. A pair without a token on its right is a single text.
+        A list of ids is a single text, without [CLS] and [SEP]. A text is a pair if it contains `' ||| '` and no newline;
+        the last `' ||| '` divides it. A list of tokens is a pair if it contains `'|||'`; the first one divides it. A pair
+        without a token in its second text is a single text.
 
         Raises:
-            RequestError: the model has no such id.
+            RequestError: the vocabulary has no such id.
         """
         segments = [self._segments(text, index) for index, text in enumerate(texts, first_row)]
         max_len = self._job_length(segments) if self._max_seq_len is None else self._max_seq_len
@@ -102,11 +103,11 @@ class RowEncoder:
         return JobRows(rows, max_len)
 
     def tokens(self, row: Row) -> list[str]:
-        """The tokens that the model is fed for a row, [CLS] and [SEP] included where it has them."""
+        """The tokens of a row, including [CLS] and [SEP] if it has them."""
         return self._wordpiece.tokens_of(row.ids)
 
     def _segments(self, text: Text, index: int) -> tuple[list[int], list[int]]:
-        """The ids of the first and of the second half of text `index`, without special tokens; what no row can hold is cut."""
+        """The ids of both texts of a pair, or of a single text and [], truncated to what a row can hold at most."""
         if isinstance(text, list):
             if text and isinstance(text[0], int):
                 return self._check_ids(text, index)[: self._most], []
@@ -115,7 +116,7 @@ class RowEncoder:
             halves = text[:at][: self._most], text[at + 1 :][: self._most]
             return self._wordpiece.tokens_to_ids(halves[0]), self._wordpiece.tokens_to_ids(halves[1])
         text = text.strip()
-        first, marker, second = text.rpartition(f' {PAIR_MARKER} ')
+        first, marker, second = text.rpartition(' %s ' % PAIR_MARKER)
         if not marker or '\n' in text:
             return self._wordpiece.encode(text, self._most), []
         return self._wordpiece.encode(first, self._most), self._wordpiece.encode(second, self._most)
@@ -123,11 +124,11 @@ class RowEncoder:
     def _check_ids(self, ids: list[int], index: int) -> list[int]:
         for id_ in ids:
             if not self._wordpiece.has_id(id_):
-                raise RequestError(f'element {index} has the id {id_}, and the vocabulary has no such token')
+                raise RequestError('element %d has the id %d, and the vocabulary has no such token' % (index, id_))
         return ids
 
     def _job_length(self, segments: Iterable[tuple[list[int], list[int]]]) -> int:
-        """L where no option sets it: the longest row of the job, and three special tokens if any row is a pair."""
+        """L if no option sets it: that of the longest row, with three special tokens if any row of the job is a pair."""
         longest = max(len(a) + len(b) for a, b in segments)
         specials = 3 if any(b for _, b in segments) else 2
         return min(longest + specials, self._max_position_embeddings)
@@ -148,23 +149,24 @@ class RowEncoder:
 
 
 def fit_pair(a: int, b: int, room: int) -> tuple[int, int]:
-    """How many of the `a` and `b` tokens of a pair are kept, from the left, for `room` in all.
+    """How many of the `a` and `b` tokens of a pair are kept, from the left, if `room` are allowed in total.
 
-    The same as dropping the last token of the longer half, of the second if they are equally long, until they fit.
+    The result is that of dropping the last token of the longer text, or of the second if both are equally long, until the
+    pair fits.
     """
     half = room // 2
     return min(a, max(room - half, room - b)), min(b, max(half, room - a))
 
 
 def pack(rows: Sequence[Row], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """`input_ids`, `input_mask` and `input_type_ids` of a batch, each int32 [B, T] with T = `width`, 0 where no token is.
+    """Make `input_ids`, `input_mask` and `input_type_ids`, each int32 [B, T] with T = `width`, and 0 for padding.
 
     Raises:
-        ValueError: a row needs more than `width`.
+        ValueError: a row needs more than `width` positions.
     """
     needed = max((row.compute_length for row in rows), default=0)
     if needed > width:
-        raise ValueError(f'a row needs {needed} positions, the batch has {width}')
+        raise ValueError('a row needs %d positions, the batch has %d' % (needed, width))
     lengths = np.fromiter(map(len, rows), np.intp, len(rows))  # [B]
     firsts = np.fromiter((row.first_segment for row in rows), np.intp, len(rows))  # [B]
     positions = np.arange(width)  # [T]

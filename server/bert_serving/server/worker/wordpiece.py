@@ -1,26 +1,24 @@
-"""WordPiece tokens exactly as Google's BERT, and so bert-as-service 1.10, made them; layer L1, pure.
+"""WordPiece tokenization, exactly as in Google's BERT and bert-as-service 1.10.
 
-`worker/rows.py` calls it in the intake thread of a worker. `load_vocab` reads one file; nothing else here touches the
-world.
+Pure, except that `load_vocab` reads a file. `worker/rows.py` calls it in the intake thread of a worker.
 
-A text becomes words, and words become pieces:
+A text is divided into words, and words into pieces:
 
-1. *Clean*: drop NUL, U+FFFD and every control, format, surrogate, private or unassigned character; a tab, a line
-   end or a space of any width is ' '; an ideograph is a word of its own.
-2. *Fold*, unless cased: lower-case, decompose (NFD), drop non-spacing marks, so that 'É' is 'e'.
-3. *Split*: a punctuation mark is a word of its own; white space divides the others.
-4. *Spell*: the longest beginning of a word that is in the vocabulary, then the longest '##' continuation, and so on.
-   A word that cannot be spelt so, or has more than 100 characters, is [UNK].
+1. *Clean*: drop NUL, U+FFFD and every control, format, surrogate, private-use or unassigned character. A tab, a line
+   end or a space of any width becomes ' '. An ideograph becomes its own word.
+2. *Fold*, unless cased: lowercase, decompose (NFD) and drop non-spacing marks, so that 'É' becomes 'e'.
+3. *Split*: white space separates words, and a punctuation mark is its own word.
+4. *Spell*: take the longest prefix of the word that is in the vocabulary, then the longest '##' continuation, and so on.
+   A word that cannot be spelled this way, or that has more than 100 characters, is [UNK].
 
-Special tokens written in a text are text: '[SEP]' is '[', 'sep', ']'.
+Special tokens in a text are ordinary text: '[SEP]' becomes '[', 'sep', ']'.
 
-Steps 1 to 3 run in C over the whole text (`str.translate`, `lower`, `normalize`), and step 4 is remembered for the
-words met last. On one core that is two to five times as fast as the Rust package `tokenizers` for ordinary text, and
-`tokenizers` would need a second path besides: it gives other tokens than 1.10 for a final sigma and for some 750
-assigned characters, keeps unassigned ones, and refuses lone surrogates. The price is that it holds the GIL.
+Steps 1 to 3 run in C over the whole text (`str.translate`, `lower`, `normalize`); step 4 caches the most recent words.
+On one core this is two to five times as fast as the Rust package `tokenizers` for ordinary text. `tokenizers` would
+also need a second code path: it gives other tokens than 1.10 for a final sigma and for about 750 assigned characters,
+keeps unassigned ones, and rejects lone surrogates. The price of pure Python is that it holds the GIL.
 
-The classes of characters are those of the running Python's `unicodedata`, as in 1.10: a character that is newer than
-it counts as unassigned.
+Character classes come from the running Python's `unicodedata`, as in 1.10: newer characters count as unassigned.
 """
 
 from __future__ import annotations
@@ -43,9 +41,9 @@ MAX_WORD_CHARS = 100
 REMEMBERED_WORDS = 1 << 15
 
 LONG_TEXT_CHARS = 1 << 16
-"""A text that is longer may be looked at in part."""
+"""Of a longer text only the beginning is tokenized if that yields enough ids."""
 
-# What Google's BERT takes for an ideograph, by block. Kana and Hangul are not: they are spelt like any other script.
+# The blocks that Google's BERT treats as ideographs. Kana and Hangul are spelled like any other script.
 IDEOGRAPHS = (
     range(0x3400, 0x4DC0),  # extension A
     range(0x4E00, 0xA000),
@@ -57,36 +55,38 @@ IDEOGRAPHS = (
 
 
 def load_vocab(path: str | PathLike[str]) -> dict[str, int]:
-    """The id of each token of a `vocab.txt`, which holds one token a line, the first having id 0.
+    """Read a `vocab.txt`, one token per line, and map each token to its id, counted from 0.
 
-    White space around a token is dropped; of equal tokens the last one counts. Raises ModelError for a file that can
-    not be read, is not UTF-8, or lacks a token that every row needs.
+    White space around a token is stripped. If a token occurs twice, the last one counts.
+
+    Raises:
+        ModelError: the file cannot be read, is not UTF-8, or lacks a token that every row needs.
     """
     try:
         with open(path, encoding='utf-8', newline='\n') as lines:
             vocab = {line.strip(): index for index, line in enumerate(lines)}
     except OSError as error:
         raise ModelError(
-            f'cannot read the vocabulary {path}: {error.strerror}; -model_dir must be a folder with a vocab.txt'
+            'cannot read the vocabulary %s: %s; -model_dir must be a folder with a vocab.txt' % (path, error.strerror)
         ) from error
     except UnicodeDecodeError as error:
         raise ModelError(
-            f'the vocabulary {path} is not UTF-8 text (byte {error.start}); copy vocab.txt from the model again'
+            'the vocabulary %s is not UTF-8 text (byte %d); copy vocab.txt from the model again' % (path, error.start)
         ) from error
     missing = [token for token in (UNKNOWN, CLASSIFY, SEPARATE) if token not in vocab]
     if missing:
         raise ModelError(
-            f'the vocabulary {path} has no {" ".join(missing)} among its {len(vocab)} tokens;'
-            ' it must be the vocab.txt of a BERT model, one token a line'
+            'the vocabulary %s has no %s among its %d tokens; it must be the vocab.txt of a BERT model, one token per line'
+            % (path, ' '.join(missing), len(vocab))
         )
     return vocab
 
 
 class WordPiece:
-    """Turns text into ids of a vocabulary, and ids back into tokens. Safe to use from several threads."""
+    """Converts text to ids of a vocabulary, and ids back to tokens. Thread-safe."""
 
     def __init__(self, vocab: Mapping[str, int], lower_case: bool) -> None:
-        """`vocab` is that of `load_vocab`; `lower_case` is False for a cased model."""
+        """Take a vocabulary of `load_vocab`; `lower_case` is False for a cased model."""
         self.unknown_id = vocab[UNKNOWN]
         self.classify_id = vocab[CLASSIFY]
         self.separate_id = vocab[SEPARATE]
@@ -100,13 +100,13 @@ class WordPiece:
         self._spell_remembered = lru_cache(REMEMBERED_WORDS)(self._spell)
 
     def has_id(self, index: int) -> bool:
-        """Whether `tokens_of` knows the id."""
+        """Whether the vocabulary has a token with this id."""
         return index in self._tokens
 
     def encode(self, text: str, most: int = sys.maxsize) -> list[int]:
-        """The first `most` ids of a text, without [CLS] and [SEP]; none for a blank text. Any `str` will do.
+        """The first `most` ids of any text, without [CLS] and [SEP]; [] for a blank text.
 
-        Of a very long text only as much is looked at as it takes: what no model sees need not cost a minute.
+        A very long text is tokenized only as far as needed: the rest never reaches the model and could take a minute.
         """
         end = text.find(' ', LONG_TEXT_CHARS) if most < LONG_TEXT_CHARS < len(text) else -1
         if end >= 0:
@@ -127,15 +127,15 @@ class WordPiece:
         return ids[:most]
 
     def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """The ids of tokens made elsewhere, looked up as they are; what is not in the vocabulary is [UNK]."""
+        """Look up the ids of tokens as they are; a token that is not in the vocabulary is [UNK]."""
         return [self._ids.get(token, self.unknown_id) for token in tokens]
 
     def tokens_of(self, ids: Iterable[int]) -> list[str]:
-        """The tokens that have these ids; KeyError for an id that this object never gives."""
+        """The tokens with these ids; KeyError for an id that is not in the vocabulary."""
         return [self._tokens[index] for index in ids]
 
     def _spell(self, word: str) -> tuple[int, ...]:
-        """The ids of the pieces of a word that is not empty, by greedy longest match; (unknown_id,) if it has none."""
+        """The ids of the pieces of a non-empty word, by greedy longest match; (unknown_id,) if there is no match."""
         ids: list[int] = []
         pieces, start = self._ids, 0
         while start < len(word):
@@ -151,20 +151,20 @@ class WordPiece:
 
 
 def cased_words(text: str) -> list[str]:
-    """Steps 1 and 3: the words of a text as they are written."""
+    """The words of a text as they are written: steps 1 and 3."""
     return text.translate(_CLEAN).translate(_SPLIT).split()
 
 
 def folded_words(text: str) -> list[str]:
-    """Steps 1 to 3: the words of a text in lower case and without accents."""
+    """The words of a text in lowercase and without accents: steps 1 to 3."""
     return unicodedata.normalize('NFD', text.translate(_CLEAN).lower()).translate(_FOLD_AND_SPLIT).split()
 
 
 class CharacterTable(dict[int, str]):
-    """A table for `str.translate` that asks a rule for the replacement of a character when it first meets it.
+    """A table for `str.translate` that computes the replacement of a character on first use.
 
-    Only the first two planes are kept, which hold nearly all that people write: so no sequence of requests can make
-    it grow beyond some ten MB.
+    Only the first two planes, which contain nearly all text, are cached. No sequence of requests can therefore make the
+    table grow beyond about 10 MB.
     """
 
     def __init__(self, rule: Callable[[str], str]) -> None:
@@ -196,7 +196,7 @@ def _fold_and_split(char: str) -> str:
 
 
 def _apart(char: str) -> str:
-    return f' {char} '
+    return ' %s ' % char
 
 
 _CLEAN = CharacterTable(_clean)

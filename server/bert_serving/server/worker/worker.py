@@ -127,7 +127,7 @@ class Worker:
         if self._crash is not None:
             raise self._crash
 
-    # ---- the intake thread
+    # The intake thread -----------------------------------------------------------------------------------------------
 
     def _status(self) -> dict[str, Any]:
         """The status that each heartbeat carries; called by the thread that reports to the supervisor."""
@@ -207,7 +207,7 @@ class Worker:
             self._batcher.add(ready)
             self._changed.notify()
 
-    # ---- the compute thread
+    # The compute thread ----------------------------------------------------------------------------------------------
 
     def _compute_until_stopped(self, context: Context) -> None:
         endpoint, sink = self._sink_endpoint, self._connect_to_sink(context, self._sink_endpoint)
@@ -267,7 +267,7 @@ class Worker:
         self._tally.count_batch(len(rows), batch.tokens, len(rows) * batch.width, time.monotonic() - started)
         return output
 
-    # ---- messages to the sink
+    # Messages to the sink --------------------------------------------------------------------------------------------
 
     def _make_part(self, job: ReadyJob, array: NDArray[np.generic]) -> Part:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
