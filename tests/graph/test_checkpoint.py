@@ -54,7 +54,7 @@ def test_google_without_its_scope(tmp_path, variables):
     assert_same(load_variables(model, ALL), variables)
 
 
-def test_google_fine_tuned_leaves_what_the_optimiser_left(tmp_path, variables):
+def test_google_fine_tuned_leaves_what_the_optimizer_left(tmp_path, variables):
     model = reference.google_model(tmp_path, variables)
     stored = reference.google_names(variables)
     slots = {name + '/adam_m': np.zeros_like(values) for name, values in stored.items()}

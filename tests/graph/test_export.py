@@ -19,6 +19,7 @@ from graph.reference import CONFIG
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
 HIDDEN = CONFIG.hidden_size
+LOGGER = 'bert_serving.server.graph.export'
 
 
 @pytest.fixture(scope='module')
@@ -216,10 +217,9 @@ def test_info(model, tmp_path):
 
 @pytest.mark.parametrize('tuned', [False, True])
 def test_log_says_which_checkpoint_and_how_long_each_step_took(tuned, model, tmp_path, caplog):
-    log = logging.getLogger('GRAPHOPT')
-    with caplog.at_level(logging.INFO, logger=log.name):
-        export(GraphSpec(replace(model, tuned=tuned), (1,)), str(tmp_path / 'graph.pb'), log)
-    lines = [record.getMessage() for record in caplog.records if record.name == log.name]
+    with caplog.at_level(logging.INFO, logger=LOGGER):
+        export(GraphSpec(replace(model, tuned=tuned), (1,)), str(tmp_path / 'graph.pb'))
+    lines = [record.getMessage() for record in caplog.records if record.name == LOGGER]
     assert lines[0] == 'model config: ' + model.config_path
     override = ' (override by the fine-tuned model)' if tuned else ''
     assert lines[1] == 'checkpoint%s: %s' % (override, model.weights)

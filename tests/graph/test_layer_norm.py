@@ -47,4 +47,4 @@ def test_nothing_is_fused_where_the_op_is_not_there(dtype, monkeypatch):
 def test_nothing_is_fused_where_the_epsilon_is_not_honoured(monkeypatch, caplog):
     monkeypatch.setattr(layer_norm, 'fused_layer_norm', lambda x, g, b, epsilon: plain_layer_norm(x, g, b, 0.001))
     assert not can_fuse_layer_norm(tf.float32)
-    assert 'is wrong for float32' in caplog.text
+    assert 'is inaccurate for float32' in caplog.text

@@ -62,7 +62,7 @@ def test_without_position_embeddings_needs_none_and_has_no_longest_row():
 
 @pytest.mark.parametrize('layer_norm_eps', [1e-12, 1e-5, 0.1])
 def test_epsilon_is_that_of_the_config(layer_norm_eps):
-    """With states so small that any other epsilon shows: TensorFlow's optimiser has been seen to put in its own."""
+    """With states so small that any other epsilon shows: TensorFlow's optimizer has been seen to put in its own."""
     config = replace(CONFIG, layer_norm_eps=layer_norm_eps)
     variables = {name: values * np.float32(0.1) for name, values in reference.random_variables().items()}
     inputs = reference.random_inputs()

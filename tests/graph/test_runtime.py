@@ -24,7 +24,7 @@ from graph import reference
 from graph.reference import CONFIG
 
 CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
-# An epsilon that would be missed: the encoder's optimiser must leave it as it is.
+# An epsilon that would be missed: the encoder's optimizer must leave it as it is.
 WIDE_EPSILON = replace(CONFIG, layer_norm_eps=0.1)
 
 
@@ -207,7 +207,7 @@ DENSE = [(b'BiasAdd',), (b'BiasAdd', b'Add'), (b'BiasAdd', b'GeluExact'), (b'Bia
 """What becomes of the four dense layers of an encoder layer: each is one kernel with what follows it."""
 
 
-def optimised(path):
+def optimized(path):
     """The nodes of the graph that the session runs."""
     shown = GraphEncoder(path, threads=1)
     shown.is_shown = True
@@ -222,9 +222,9 @@ def optimised(path):
     return nodes
 
 
-def test_optimiser_fuses_the_dense_layers(graphs):
+def test_optimizer_fuses_the_dense_layers(graphs):
     """Which is why the graph is flat between the layers, and its ops in the order that they are in."""
-    nodes = optimised(graphs[PoolingStrategy.REDUCE_MEAN])
+    nodes = optimized(graphs[PoolingStrategy.REDUCE_MEAN])
     fused = [tuple(node.attr['fused_ops'].list.s) for node in nodes if 'FusedMatMul' in node.op]
     assert sorted(fused) == sorted(4 * DENSE)
     assert not [node for node in nodes if node.op == FUSED_LAYER_NORM]
@@ -233,7 +233,7 @@ def test_optimiser_fuses_the_dense_layers(graphs):
 @pytest.mark.parametrize('dtype', [tf.float32, tf.bfloat16], ids=lambda dtype: dtype.name)
 def test_kernels_of_a_graph_for_the_cpu(dtype, cpu_graph):
     """Both size classes have the fused dense layers, the large one has the fused LayerNorm with the right epsilon."""
-    nodes = optimised(cpu_graph(bf16=dtype == tf.bfloat16))
+    nodes = optimized(cpu_graph(bf16=dtype == tf.bfloat16))
     products = [node for node in nodes if 'FusedMatMul' in node.op]
     assert {node.attr['T'].type for node in products} == {dtype.as_datatype_enum}
     for size_class in ('small/', 'large/'):
@@ -250,16 +250,16 @@ def test_kernels_of_a_graph_for_the_cpu(dtype, cpu_graph):
 @pytest.mark.parametrize('strategy', [PoolingStrategy.FIRST_TOKEN, PoolingStrategy.LAST_TOKEN], ids=str)
 def test_products_for_one_position(strategy, cpu_graph):
     """The highest layer has a product of its own for the query, which is shorter than key and value, and one sum that
-    is not fused: the optimiser does not see that the rows that were picked are as many as those added to them.
+    is not fused: the optimizer does not see that the rows that were picked are as many as those added to them.
     """
-    nodes = optimised(cpu_graph(strategy))
+    nodes = optimized(cpu_graph(strategy))
     products = [node for node in nodes if 'FusedMatMul' in node.op and node.name.startswith('large/')]
     fused = [tuple(node.attr['fused_ops'].list.s) for node in products]
     assert sorted(fused) == sorted(3 * DENSE + 3 * [(b'BiasAdd',)] + DENSE[2:])
 
 
 def test_size_classes_share_their_weights(cpu_graph):
-    shapes = [node.attr['value'].tensor.tensor_shape for node in optimised(cpu_graph()) if node.op == 'Const']
+    shapes = [node.attr['value'].tensor.tensor_shape for node in optimized(cpu_graph()) if node.op == 'Const']
     intermediate = [1 for shape in shapes if [dim.size for dim in shape.dim] == [21, 13]]
     assert len(intermediate) == CONFIG.num_hidden_layers
 

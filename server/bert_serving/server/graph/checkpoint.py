@@ -1,8 +1,7 @@
-"""The weights of a BERT as NumPy arrays under one set of names, whichever kind of file they are stored in.
+"""Load the weights of BERT as NumPy arrays, under the same names for every file format.
 
-Runs in the exporter. It reads what the graph to be built needs and nothing else: the Adam slots of a fine-tuned
-checkpoint and the heads of a pre-training run are never read. A variable that is needed and not there ends the
-start (1.10 left it random).
+Runs in the exporter. Only variables that the graph needs are read: not the Adam slots of a fine-tuned checkpoint, nor
+the heads of pre-training. A missing variable stops the startup (1.10 left it random).
 
 The canonical names are Google's, without `bert/`:
 
@@ -49,7 +48,7 @@ _MOST_NAMED = 24
 def variable_shapes(
     config: EncoderConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
 ) -> dict[str, Shape]:
-    """What a BERT of the `depth` lowest layers consists of, with a head of `num_labels` where that is not 0."""
+    """The variables of the `depth` lowest layers and their shapes, with a head of `num_labels` unless that is 0."""
     hidden, intermediate = config.hidden_size, config.intermediate_size
     shapes: dict[str, Shape] = {}
 
@@ -86,9 +85,12 @@ def variable_shapes(
 def load_variables(
     model: Model, shapes: Mapping[str, Shape], on_read: Callable[[int], None] = lambda _: None
 ) -> dict[str, Array]:
-    """The variables of these canonical names and shapes as float32, or a ModelError that names all that do not fit.
+    """Read the variables with these canonical names and shapes as float32.
 
-    `on_read` is told the bytes of each, once it is in memory.
+    `on_read` is called with the size of each variable in bytes, after it is read.
+
+    Raises:
+        ModelError: the file is damaged, or variables are missing or have other shapes; the message names them all.
     """
     with _open(model) as source:
         stored = {name: source.find(name) for name in shapes}
@@ -115,13 +117,13 @@ def load_variables(
 
 @dataclass(frozen=True)
 class _Source:
-    """An opened file of weights: the shapes of all that is in it, and how it spells the canonical names."""
+    """An open file of weights: the shapes of its variables, and its spellings of the canonical names."""
 
     path: str
     shapes: Mapping[str, Shape]
     read: Callable[[str], npt.NDArray[Any]]
     spellings: Callable[[str], Sequence[str]]
-    """The names under which a variable may be stored, the usual one first."""
+    """The names under which a variable can be stored, the usual one first."""
     kernels_are_transposed: bool
     """Whether a dense kernel is stored [outputs, inputs], as PyTorch does."""
 
@@ -156,7 +158,7 @@ def _open(model: Model) -> Iterator[_Source]:
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """One ModelError for the many exceptions with which the two libraries greet a damaged file."""
+    """Raise a ModelError for the many exceptions that the two libraries raise for a damaged file."""
     try:
         yield
     except (*_DAMAGED, tf.errors.OpError, safetensors.SafetensorError) as error:
@@ -178,14 +180,14 @@ def _safetensors(path: str, file: Any) -> _Source:
 
 
 def _google_spellings(name: str) -> Sequence[str]:
-    """`bert/encoder/layer_0/output/dense/kernel`; a head stands beside the `bert` scope."""
+    """`bert/encoder/layer_0/output/dense/kernel`; a head is outside the `bert` scope."""
     return (name,) if name in _HEAD else ('bert/' + name, name)
 
 
 def _huggingface_spellings(name: str) -> Sequence[str]:
-    """`bert.encoder.layer.0.output.dense.weight`; a plain encoder is stored without `bert.`, a head beside it.
+    """`bert.encoder.layer.0.output.dense.weight`; a plain encoder is stored without `bert.`, a head outside it.
 
-    Early exports call the weights of a LayerNorm gamma and beta, as Google does.
+    Early exports name the weights of a LayerNorm gamma and beta, as Google does.
     """
     if name in _HEAD:
         return (_HEAD[name],)
@@ -200,6 +202,6 @@ _HEAD = {'output_weights': 'classifier.weight', 'output_bias': 'classifier.bias'
 
 
 def _listing(items: Sequence[str]) -> str:
-    """All of them on one line; of a very long list the first ones and how many more there are."""
+    """The items on one line; of a long list, the first ones and the number of others."""
     named = ', '.join(items[:_MOST_NAMED])
     return named if len(items) <= _MOST_NAMED else '%s, and %d more' % (named, len(items) - _MOST_NAMED)

@@ -1,14 +1,14 @@
-"""From a model folder to one file with the graph that every worker runs.
+"""Export the model in a folder as one file with the graph that every worker runs.
 
-Called by the exporter's process, which ends after it: the memory that reading and building take is given back, and
-what only the weights can tell (a head that is missing, a shape that does not fit) is known before any worker starts.
+The exporter process calls it and then ends, which releases the memory of reading and building. Problems that only the
+weights reveal (a missing head, a wrong shape) are thus found before any worker starts.
 
 The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output `final_encodes`.
-Made for the CPU it has two encoders over the same weights, one for batches of few tokens and one for all others, and
-each batch takes the one that fits. Freezing is building: the weights are constants from the start. Only what the answer needs is
-built and the constants come prepared, so that pruning and folding have nothing left to do here. Fusing is left to the
-session that runs the graph (`runtime.py`): TensorFlow has no public function that runs its optimiser alone, and which
-kernels can be fused is a question to the device of the worker, not to that of the exporter.
+For the CPU it has two encoders over the same weights, one for batches of few tokens and one for all others; each batch
+takes the one that fits. The weights are constants from the start, so building the graph also freezes it. Only the ops
+that the answer needs are built, and the constants are prepared in NumPy, so pruning and folding have nothing left to do.
+The session that runs the graph (`runtime.py`) fuses the ops: TensorFlow has no public function that runs only its
+optimizer, and the device of the worker, not of the exporter, decides which kernels can be fused.
 """
 
 from __future__ import annotations
@@ -41,49 +41,49 @@ from .tf import tf
 # pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
 SMALL_BATCH = 80
 
-# A protobuf message cannot be longer, and a graph is one message; its ops take some of that beside the weights.
+# The maximum size of a protobuf message, and so of a graph. The ops need some of it in addition to the weights.
 _LARGEST_GRAPH = 2**31 - 1
 _ROOM_FOR_OPS = 2**24
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """All that a graph depends on."""
+    """Everything that determines a graph."""
 
     model: Model
     layers: tuple[int, ...]
-    """The encoder layers to pool, from `resolve_layers`; not looked at by the strategies that use the pooler."""
+    """The encoder layers to pool, from `resolve_layers`; strategies that use the pooler ignore them."""
     strategy: PoolingStrategy = PoolingStrategy.REDUCE_MEAN
     position_embeddings: bool = True
     num_labels: int = 2
     fp16: bool = False
     """Whether the answers are float16."""
     bf16: bool = False
-    """Whether weights, products and the states between the layers are bfloat16; pooling and answers are not."""
+    """Whether weights, products and the states between layers are bfloat16; pooling and answers are float32."""
     on_gpu: bool = False
-    """Whether only GPUs run it. Then `fp16` also computes in float16, for which a CPU would be slower instead."""
+    """Whether only GPUs run it. `fp16` then also computes in float16, which would be slower on a CPU."""
     on_cpu: bool = False
-    """Whether only CPUs run it, and without XLA. Then it may consist of what oneDNN alone can run.
+    """Whether only CPUs run it, without XLA. It can then contain ops that only oneDNN runs.
 
-    A graph for GPUs and CPUs together is neither: it is made of plain ops, which run on both."""
+    A graph for GPUs and CPUs has neither flag: it consists of plain ops, which run on both."""
 
     @property
     def depth(self) -> int:
-        """How many layers must be built."""
+        """The number of layers to build."""
         return self.model.config.num_hidden_layers if self.strategy.uses_pooler else max(self.layers) + 1
 
     @property
     def labels(self) -> int:
-        """The width of the head, or 0 without one; that of a regression is always 1."""
+        """The width of the head, 0 without one; the head of a regression always has width 1."""
         if not self.strategy.uses_head:
             return 0
         return 1 if self.strategy is PoolingStrategy.REGRESSION else self.num_labels
 
     @property
     def dtype(self) -> Any:
-        """The type that weights and products have."""
+        """The type of weights and products."""
         if self.bf16:
             return tf.bfloat16
         return tf.float16 if self.fp16 and self.on_gpu else tf.float32
@@ -100,7 +100,7 @@ class GraphSpec:
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What came of an export."""
+    """The result of an export."""
 
     path: str
     bytes: int
@@ -110,33 +110,38 @@ class GraphInfo:
     seconds: float
 
 
-def export(spec: GraphSpec, path: str, log: logging.Logger = _log, on_progress: OnProgress = say_nothing) -> GraphInfo:
-    """Build the graph of `spec` and write it to `path`, all of it or nothing; `on_progress` is told how far that is."""
+def export(spec: GraphSpec, path: str, on_progress: OnProgress = say_nothing) -> GraphInfo:
+    """Build the graph of `spec` and write it to `path`, completely or not at all.
+
+    Raises:
+        ModelError: the weights do not fit the options, or the graph would be too large.
+        StartError: the file cannot be written.
+    """
     started = time.monotonic()
     model = spec.model
-    log.info('model config: %s', model.config_path)
-    log.info('checkpoint%s: %s', ' (override by the fine-tuned model)' if model.tuned else '', model.weights)
+    logger.info('model config: %s', model.config_path)
+    logger.info('checkpoint%s: %s', ' (override by the fine-tuned model)' if model.tuned else '', model.weights)
     shapes = spec.variable_shapes()
     _check_size(spec, shapes)
     parameters = sum(map(math.prod, shapes.values()))
-    with timed(log, 'load checkpoint', variables=len(shapes), parameters=format_count(parameters)):
+    with timed(logger, 'load checkpoint', variables=len(shapes), parameters=format_count(parameters)):
         on_read = partial(on_progress, 'read the weights')
         variables = checkpoint.load_variables(model, shapes, _Meter(on_read, 4 * parameters).count)
-    with timed(log, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
+    with timed(logger, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
         on_made = partial(on_progress, 'build the graph')
         graph, width, dtype = build(spec, variables, _Meter(on_made, spec.dtype.size * parameters).count)
     del variables
-    with timed(log, 'freeze') as facts:
+    with timed(logger, 'freeze') as facts:
         on_progress('freeze the graph', 0, 0)
         frozen = graph.as_graph_def().SerializeToString(deterministic=True)
         facts['size'] = format_bytes(len(frozen))
-    with timed(log, 'write graph to: %s' % path, bytes=len(frozen)):
+    with timed(logger, 'write graph to: %s' % path, bytes=len(frozen)):
         write_graph(path, frozen, partial(on_progress, 'write the graph'))
     return GraphInfo(path, len(frozen), width, dtype, time.monotonic() - started)
 
 
 class _Meter:
-    """Counts bytes up to their total. A layout of its own that a kernel wants is made beside the weight, and not counted."""
+    """Counts bytes up to a total. Extra copies of a weight in the layout of a kernel are not counted."""
 
     def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
         self._on_progress = on_progress
@@ -151,7 +156,7 @@ class _Meter:
 def build(
     spec: GraphSpec, variables: Variables, on_made: Callable[[int], None] = lambda _: None
 ) -> tuple[Any, int, str]:
-    """The graph, the width of its answer and the type of that; `on_made` is told the bytes of each constant."""
+    """Build the graph; return it, the width of its answer and the type of that. `on_made` gets the bytes of each constant."""
     graph = tf.Graph()
     with graph.as_default():
         inputs, constants = Inputs.placeholders(), Constants(variables, on_made)
@@ -165,10 +170,10 @@ def build(
 
 
 def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tuple[Tensor, int]:
-    """The answer of one of two encoders, which the number of tokens decides, and its width.
+    """The answer of one of two encoders, chosen by the number of tokens, and its width.
 
-    They share the constants and all run in one executor, so that each weight is there once, but for the layouts that
-    the kernels make of it: that costs less than two sessions, or two fetches, which have constants of their own.
+    Both share the constants and run in one executor, so each weight exists once, except for the layouts that kernels
+    make of it. Two sessions or two fetches would each have their own constants.
     """
     bound = tf.constant(SMALL_BATCH, name=BOUND_NAME)
     small, large = inputs.by_size(bound)
@@ -181,7 +186,7 @@ def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tu
 
 
 def _answer(spec: GraphSpec, bert: Bert, inputs: Inputs, *, is_small: bool = False) -> Tensor:
-    # With few tokens it is the weights that take the time, and those are as many for one position.
+    # With few tokens the time goes into the weights, which one position needs as much as all.
     position = None if is_small else only_position(spec.strategy, inputs.mask)  # [B]
     layers = bert.encode(inputs, spec.depth, spec.position_embeddings, position)
     with tf.name_scope('pooling'):
@@ -192,11 +197,11 @@ def _answer(spec: GraphSpec, bert: Bert, inputs: Inputs, *, is_small: bool = Fal
 
 
 def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:
-    """Refuse what would not fit, before its gigabytes are read."""
+    """Reject a graph that would be too large, before gigabytes are read."""
     item = spec.dtype.size
     size = sum(item * math.prod(shape) for shape in shapes.values()) + _ROOM_FOR_OPS
     if size > _LARGEST_GRAPH:
         raise ModelError(
             'the graph of %s would be %.2f GiB, but a TensorFlow graph cannot exceed 2 GiB: pool a lower layer, or '
-            'take a smaller model' % (spec.model.weights, size / 2**30)
+            'use a smaller model' % (spec.model.weights, size / 2**30)
         )

@@ -1,8 +1,8 @@
-"""The exporter: builds the graph from the model and writes it to a file, then ends.
+"""The exporter: build the graph of the model, write it to a file, and end.
 
-A process of its own, started by the server before any other, so that the parent never imports TensorFlow and the
-memory of the checkpoint is given back before a worker starts. What only the checkpoint can tell (missing variables,
-wrong shapes, a missing head) ends the start here.
+It is a separate process, which the server starts before any other: the parent never imports TensorFlow, and the memory
+of the checkpoint is released before a worker starts. Problems that only the checkpoint reveals (missing variables, wrong
+shapes, a missing head) stop the startup here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def main(config: ChildConfig, report_ready: Reporter) -> None:
     """Export the graph that `settings` and `model` of the config ask for to `path`."""
     with timed(logger, 'load TensorFlow'):
-        from .export import GraphSpec, export  # seconds, and only here
+        from .export import GraphSpec, export  # takes seconds, so only here
 
     settings = Settings.from_dict(config['settings'])
     model = Model.from_json(config['model'])
@@ -42,5 +42,5 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
 
 
 def _may_mix_devices(settings: Settings) -> bool:
-    """Whether the options send one graph to GPUs and CPUs. If no GPU is found it still runs, only plainer than need be."""
+    """Whether GPUs and CPUs might share the graph. If no GPU is found it still runs, though without the ops of oneDNN."""
     return not settings.cpu and any(device >= 0 for device in settings.device_map[: settings.num_worker])

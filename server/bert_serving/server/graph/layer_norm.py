@@ -1,8 +1,8 @@
-"""LayerNorm in two ways: as plain ops, which run anywhere, and as the one kernel that oneDNN has for it.
+"""LayerNorm in two forms: plain ops, which run anywhere, and a single fused kernel of oneDNN.
 
-Runs in the exporter. The one kernel takes half the time of the plain ops on a thousand rows, but 0.15 ms to set out,
-however few the rows: below some hundred of them the plain ops are faster. In the shapes, R is the number of rows and
-H the hidden units of each.
+Runs in the exporter. The fused kernel takes half the time of the plain ops for a thousand rows, but has an overhead of
+0.15 ms: below about a hundred rows the plain ops are faster. In the shapes, R is the number of rows and H the hidden
+units of each.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Tensor = Any
 
 FUSED_LAYER_NORM = '_MklLayerNorm'
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def plain_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    """Each row of [R, H] to mean beta and deviation gamma.
+    """Normalize each row of [R, H] to mean beta and standard deviation gamma.
 
-    Not in the order that TensorFlow's own batch_normalization has, x * scale + (beta - mean * scale): on x86 the
-    optimiser (2.21) replaces that by the fused kernel, but forgets the epsilon, and computes with 0.001.
+    The formula avoids the order of TensorFlow's batch_normalization, x * scale + (beta - mean * scale): on x86 the
+    optimizer of release 2.21 replaces that with the fused kernel but drops the epsilon and uses 0.001 instead.
     """
     mean = tf.reduce_mean(x, -1, keepdims=True)  # [R, 1]
     variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)  # [R, 1]
@@ -34,9 +34,9 @@ def plain_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> 
 
 
 def fused_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    """The same by oneDNN, which sums in float32 whatever the type of the three; on an x86 CPU only.
+    """The same by oneDNN, on an x86 CPU only. It sums in float32 for every type of `x`, `gamma` and `beta`.
 
-    No public function makes this op, so it is asked for by its name, and with its epsilon.
+    No public function creates this op, so it is created by name.
     """
     attributes = {'epsilon': tf1.AttrValue(f=epsilon)}
     operation = x.graph.create_op(FUSED_LAYER_NORM, [x, gamma, beta], [x.dtype], attrs=attributes, name='LayerNorm')
@@ -44,10 +44,9 @@ def fused_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> 
 
 
 def can_fuse_layer_norm(dtype: Any) -> bool:
-    """Whether this machine's TensorFlow has the fused kernel for `dtype`, and it honours its epsilon.
+    """Whether TensorFlow on this machine has the fused kernel for `dtype`, and it uses its epsilon.
 
-    Tried rather than looked up: that an op is registered says neither that this processor can run it, nor that the
-    answer is right.
+    This runs the kernel: a registered op might still not run on this processor, or give a wrong answer.
     """
     x = np.array([[3, 4, 5], [-2, 0, 2]], np.float32)
     gamma, beta = np.array([1, 2, 3], np.float32), np.array([0, 1, 0], np.float32)
@@ -56,11 +55,11 @@ def can_fuse_layer_norm(dtype: Any) -> bool:
         try:
             answer = _on_cpu(dtype, x, gamma, beta, epsilon)
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
-            _log.debug('no fused LayerNorm for %s: %s', dtype.name, error)
+            logger.debug('no fused LayerNorm for %s: %s', dtype.name, error)
             return False
         if not np.allclose(answer, expected, rtol=0.02, atol=0.02):
-            _log.warning(
-                'the fused LayerNorm of TensorFlow %s is wrong for %s: plain ops do it', tf.__version__, dtype.name
+            logger.warning(
+                'fused LayerNorm of TensorFlow %s is inaccurate for %s; using unfused ops', tf.__version__, dtype.name
             )
             return False
     return True

@@ -1,14 +1,14 @@
-"""BERT as TensorFlow ops over constants: tokens in, the hidden states of the encoder layers out.
+"""Build BERT from TensorFlow ops over constants: tokens in, the hidden states of the encoder layers out.
 
-Runs in the exporter. There are no variables, no training ops and no dropout: every weight is a constant of the
-graph, so what is built is what is served, and freezing it is writing it down. The encoder can be built several times
-over the same constants, once for each size class of batches.
+Runs in the exporter. There are no variables, training ops or dropout: every weight is a constant of the graph, so the
+graph is served exactly as built, and freezing it means serializing it. The encoder can be built several times over the
+same constants, once for each size class of batches.
 
-Between the layers everything is flat, [B*T, H]: the graph optimiser fuses MatMul + BiasAdd + GELU, and MatMul +
-BiasAdd + residual Add, where they stand next to each other in that order on matrices; and the constants are
-prepared in NumPy (query, key and value side by side in one kernel), so that it finds nothing to fold.
+Between the layers all tensors are flat, [B*T, H], because the graph optimizer fuses MatMul + BiasAdd + GELU and MatMul +
+BiasAdd + residual Add only where these ops follow each other on matrices. The constants are prepared in NumPy (query,
+key and value side by side in one kernel), so that the optimizer has nothing to fold.
 
-Dimensions, as the comments at the end of the lines give them:
+Dimensions, as in the comments at the ends of lines:
 
     B  rows of the batch            H  hidden units, N * D        V  words of the vocabulary
     T  tokens of a row, padded      N  attention heads            P  positions
@@ -42,12 +42,12 @@ _MASKED = -10000
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The Gaussian error linear unit as the paper defines it, in the order of ops that the optimiser fuses."""
+    """The Gaussian error linear unit as the paper defines it, in the order of ops that the optimizer fuses."""
     return 0.5 * (tf.math.erf(x * math.sqrt(0.5)) + 1.0) * x
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """The approximation of GELU that some models were trained with."""
+    """The tanh approximation of GELU, with which some models were trained."""
     return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
@@ -69,13 +69,13 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a worker feeds: int32, [B, T]. The mask is 1 for a token that counts and 0 for padding."""
+    """The arrays that a worker feeds, int32 [B, T]. The mask is 1 for a token that counts and 0 for padding."""
 
     ids: Tensor
     mask: Tensor
     type_ids: Tensor
     rows: Tensor
-    """B, a scalar that is known when the graph runs."""
+    """B, a scalar that is known only when the graph runs."""
     tokens: Tensor
     """T, likewise."""
 
@@ -99,16 +99,16 @@ class Inputs:
 
 
 class Constants:
-    """The variables of a model as constants of the current graph; what is asked for again is not made again."""
+    """The variables of a model as constants of the current graph; each is created once and cached."""
 
     def __init__(self, variables: Variables, on_made: Callable[[int], None] = lambda _: None) -> None:
-        """`on_made` is told the bytes of each constant."""
+        """`on_made` is called with the size of each constant in bytes."""
         self._variables = variables
         self._on_made = on_made
         self._made: dict[tuple[str, Any], Tensor] = {}
 
     def get(self, name: str, dtype: Any = tf.float32, make: Callable[[Variables], Array] | None = None) -> Tensor:
-        """The variable `name`, or what `make` makes of the variables, as a constant of that name and type.
+        """The variable `name`, or the result of `make(variables)`, as a constant of that name and type.
 
         The cast happens here, once, not in every batch; values are clipped to the range of float16.
         """
@@ -126,15 +126,15 @@ class Constants:
 class Bert:
     """Builds the ops of one BERT in the current graph.
 
-    With `dtype` float16, the kernels and their products are float16, which a GPU is fast at. Sums over many numbers
-    (LayerNorm, softmax, the residual stream) stay float32, and what enters or leaves a product is clipped to the
-    range of float16: so no infinity arises, and no NaN from it, however large the weights.
+    With `dtype` float16, the kernels and their products are float16, which is fast on a GPU. Sums over many numbers
+    (LayerNorm, softmax, the residual stream) stay float32, and the operands and results of products are clipped to the
+    range of float16. Thus no infinity or NaN arises, however large the weights are.
 
-    With `dtype` bfloat16, which has the range of float32, the residual stream is bfloat16 too: so its sums are fused
-    into the products before them, and nothing is cast between the layers. LayerNorm and softmax are computed in
-    float32, in ops that are told to or within the kernels of oneDNN.
+    With `dtype` bfloat16, which has the range of float32, the residual stream is bfloat16 too. Its sums can then be fused
+    into the preceding products, and nothing is cast between the layers. LayerNorm and softmax are computed in float32, by
+    explicit casts or inside the kernels of oneDNN.
 
-    With `onednn`, it is made for large batches on a CPU, by kernels that only oneDNN has.
+    `onednn` is for large batches on a CPU: it uses kernels that only oneDNN has.
     """
 
     def __init__(
@@ -150,9 +150,9 @@ class Bert:
     def encode(
         self, inputs: Inputs, depth: int, position_embeddings: bool = True, position: Tensor | None = None
     ) -> list[Tensor]:
-        """The outputs of the `depth` lowest layers, each float32, [B*T, H].
+        """The outputs of the `depth` lowest layers, each float32 [B*T, H].
 
-        With `position`, [B], the highest of them is computed for that one position of each row, and is [B, H].
+        With `position`, [B], the highest layer is computed only for that position of each row, and is [B, H].
         """
         with tf.name_scope('embeddings'):
             x = self._embed(inputs, position_embeddings)  # [B*T, H]
@@ -169,11 +169,11 @@ class Bert:
         return layers
 
     def unflatten(self, x: Tensor, inputs: Inputs) -> Tensor:
-        """[B*T, any width] as [B, T, any width]."""
+        """Reshape [B*T, any width] to [B, T, any width]."""
         return tf.reshape(x, [inputs.rows, inputs.tokens, x.shape[-1]])
 
     def at(self, position: Tensor, x: Tensor, inputs: Inputs) -> Tensor:
-        """What [B*T, any width] is at one position of each row: [B, that width]."""
+        """Select one position of each row: from [B*T, any width] to [B, that width]."""
         return tf.gather(self.unflatten(x, inputs), position, axis=1, batch_dims=1)
 
     def pool(self, first: Tensor) -> Tensor:
@@ -192,8 +192,8 @@ class Bert:
         config = self._config
         words = self._constants.get('embeddings/word_embeddings', self._dtype)  # [V, H]
         words = tf.cast(tf.gather(words, inputs.ids), tf.float32)  # [B, T, H]
-        # As in the original, a product with one-hot rows: faster than a gather from so small a table, and a type that
-        # the model has not got (the second text of a pair, and one type only) adds nothing instead of failing a batch.
+        # As in the original, a product with one-hot rows: it is faster than a gather from so small a table, and a type that
+        # the model lacks (the second text of a pair, with only one type) adds nothing instead of failing the batch.
         types = tf.one_hot(inputs.type_ids, config.type_vocab_size)  # [B, T, S]
         types = tf.reshape(types, [-1, config.type_vocab_size])  # [B*T, S]
         segments = tf.matmul(types, self._constants.get('embeddings/token_type_embeddings'))  # [B*T, H]
@@ -209,12 +209,12 @@ class Bert:
             query, key, value = self._heads(name + '/self', ('query', 'key', 'value'), x, inputs)  # 3 * [B, N, T, D]
         else:
             key, value = self._heads(name + '/self', ('key', 'value'), x, inputs)  # 2 * [B, N, T, D]
-            x = self.at(position, x, inputs)  # [B, H]: from here on there is 1 instead of T and Q
+            x = self.at(position, x, inputs)  # [B, H]: from here on, 1 instead of T and Q
             (query,) = self._heads(name + '/self', ('query',), x, inputs)  # [B, N, 1, D]
         scores = self._clipped(tf.matmul(query, key, transpose_b=True))  # [B, N, Q, K]
         weights = tf.nn.softmax(tf.cast(scores, self._softmax_dtype) + bias)  # [B, N, Q, K]
         context = tf.matmul(tf.cast(weights, self._dtype), value)  # [B, N, Q, D]
-        # The shape of x and not [-1, H]: only so does the optimiser know that the sum below adds equal shapes.
+        # The shape of x, not [-1, H]: otherwise the optimizer does not know that the sum below adds equal shapes.
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.shape(x))  # [B*T, H]
         x = tf.cast(self._dense(name + '/output/dense', context), self._stream_dtype) + x  # [B*T, H]
         return self._layer_norm(name + '/output/LayerNorm', x)  # [B*T, H]
@@ -234,7 +234,7 @@ class Bert:
         return tf.cast(plain_layer_norm(tf.cast(x, tf.float32), gamma, beta, epsilon), dtype)  # [B*T, H]
 
     def _heads(self, name: str, parts: tuple[str, ...], x: Tensor, inputs: Inputs) -> list[Tensor]:
-        """Projections of [B*T, H], each [B, N, T, D], by one product with their kernels side by side.
+        """Projections of [B*T, H], each [B, N, T, D], by one product with all their kernels side by side.
 
         The query is divided by the root of D in the constants, once, instead of the scores in every batch.
         """
@@ -259,7 +259,7 @@ class Bert:
         return self._product(x, kernel, bias)
 
     def _product(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        """A matrix of any type times the kernel, plus the bias, in the type that this BERT computes in."""
+        """A matrix of any type times the kernel, plus the bias, computed in `dtype`."""
         product = tf.matmul(tf.cast(self._clipped(x), self._dtype), kernel)
         return self._clipped(tf.nn.bias_add(product, bias))
 
@@ -268,10 +268,10 @@ class Bert:
 
 
 def attention_bias(mask: Tensor, dtype: Any = tf.float32) -> Tensor:
-    """What is added to the scores: 0 where the key counts, -10000 where it is masked.
+    """The bias of the attention scores: 0 where the key counts, -10000 where it is masked.
 
-    In a row without any key that counts, the softmax does not see that all its scores are smaller, but the scores
-    would lose their digits in a bfloat16: there, nothing is added to such a row.
+    If all keys of a row are masked, the softmax cancels the bias, but in a bfloat16 the scores would lose their digits:
+    there, the bias of such a row is 0.
     """
     if dtype == tf.bfloat16:
         mask = tf.maximum(mask, 1 - tf.reduce_max(mask, 1, keepdims=True))  # [B, K]

@@ -13,14 +13,14 @@ from ..model.pooling import PoolingStrategy
 from .modeling import Bert, Inputs, Tensor
 from .tf import tf
 
-# 1.10's numbers. The first keeps a row without any token from dividing by zero, the second puts what is masked
-# below every state; a float16 has no room for either.
+# The numbers of 1.10. The first prevents a division by zero for a row without tokens, the second moves masked positions
+# below every state. Neither fits into a float16.
 _NO_TOKENS = 1e-10
 _BELOW_ALL = 1e30
 
 
 def only_position(strategy: PoolingStrategy, mask: Tensor) -> Tensor | None:
-    """The one position of each row, [B], whose state is all that `strategy` needs; None if it needs more."""
+    """The position of each row, [B], whose state is all that `strategy` needs; None if it needs more than one."""
     if strategy is PoolingStrategy.LAST_TOKEN:
         return _last(mask)
     if strategy is PoolingStrategy.FIRST_TOKEN or strategy.uses_pooler:
@@ -36,9 +36,9 @@ def pool(
     bert: Bert,
     position: Tensor | None = None,
 ) -> Tensor:
-    """The answer of `strategy`, [B, D] or, for NONE, [B, T, D]; `layers` are flat, lowest first.
+    """The answer of `strategy`, [B, D], or [B, T, D] for NONE. `layers` are flat, [B*T, H], the lowest first.
 
-    With `position`, from `only_position`, the highest of them has nothing else and is [B, H].
+    With `position`, from `only_position`, the highest layer has the state of that position only and is [B, H].
     """
     if strategy.uses_pooler:
         first = layers[-1] if position is not None else bert.unflatten(layers[-1], inputs)[:, 0]  # [B, H]
@@ -51,7 +51,7 @@ def pool(
 
 
 def no_pooling(x: Tensor, mask: Tensor) -> Tensor:
-    """Every token's state, zero where it is masked."""
+    """The state of every token, zero where it is masked."""
     return x * _weight(mask)  # [B, T, D]
 
 
@@ -69,16 +69,16 @@ def reduce_mean_max(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def first_token(x: Tensor, mask: Tensor) -> Tensor:
-    """Position 0, which is [CLS] unless there are no special tokens, and whether it is masked or not."""
+    """The state of position 0, which is [CLS] unless there are no special tokens. The mask is ignored."""
     del mask
     return x[:, 0]  # [B, D]
 
 
 def last_token(x: Tensor, mask: Tensor) -> Tensor:
-    """The position that the number of unmasked tokens points at, which is [SEP] unless the mask has holes.
+    """The state of the position that the number of unmasked tokens gives, which is [SEP] unless the mask has holes.
 
-    With `-mask_cls_sep` it lies before the true end, as it did in 1.10. A row with nothing unmasked answers with
-    its position 0; in 1.10 it killed the worker.
+    With `-mask_cls_sep` the position is before the true end, as in 1.10. For a row without unmasked tokens it is 0; in
+    1.10 such a row killed the worker.
     """
     return tf.gather(x, _last(mask), axis=1, batch_dims=1)  # [B, D]
 

@@ -1,7 +1,7 @@
-"""Runs an exported graph: arrays of token ids in, arrays of vectors out.
+"""Run an exported graph: arrays of token ids in, arrays of vectors out.
 
-One GraphEncoder lives in each worker process and is used by its compute thread only. It knows nothing of rows,
-requests or models; what it needs to know of the graph is in the graph.
+Each worker process has one GraphEncoder, which only its compute thread uses. It knows nothing of rows, requests or
+models; all it needs to know about the graph is stored in the graph.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
-# The steps of TensorFlow's graph optimiser that do something for an exported graph; remap is the one that fuses. All
-# steps, twice, as is its default, end with the same ops, after twice the time and 400 MB more at the peak (MiniLM-L6).
-_OPTIMISERS = ('pruning', 'constfold', 'remap')
+# The passes of TensorFlow's graph optimizer that have an effect on an exported graph; remap fuses ops. The default, all
+# passes twice, gives the same ops in twice the time, with 400 MB more at the peak (MiniLM-L6).
+_OPTIMIZERS = ('pruning', 'constfold', 'remap')
 
 OUTPUT = OUTPUT_NAME + ':0'
 
@@ -42,14 +42,14 @@ _FEWEST_TOKENS = 8
 
 @dataclass(frozen=True)
 class _Traits:
-    """What a graph says of itself."""
+    """The properties of a graph, read from the graph itself."""
 
     positions: int | None
-    """The number of position embeddings, None when it does without."""
+    """The number of position embeddings; None if it has none."""
     small_batch: int | None
     """The most tokens of a batch in the small size class; None if there is only one class."""
     dtype: str
-    """The type that its products are computed in."""
+    """The type in which its products are computed."""
     fuses_layer_norm: bool
 
     @classmethod
@@ -68,13 +68,13 @@ class _Traits:
 class GraphEncoder:
     """A graph on a device. `load()` it, `encode()` with it, `close()` it; or use it in a `with` block.
 
-    `threads` are those within an op; the ops run one after another. `gpu_memory_fraction` bounds the memory that it
-    takes of its GPU, little by little. With `xla`, which compiles once for every shape, batches are padded to few
-    shapes, and the answers cut back.
+    `threads` is the number of threads within an op; ops run one after another. `gpu_memory_fraction` limits the GPU
+    memory, which is allocated as needed. XLA compiles once for each shape, so with `xla` batches are padded to a few
+    shapes, and the padding is removed from the answers.
     """
 
     is_shown = False
-    """Whether the session can be asked for the graph that it has made of ours; set before `load`."""
+    """Whether the session can show the optimized graph; must be set before `load`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class GraphEncoder:
         self._run: Callable[[Array, Array, Array], Array] | None = None
 
     def load(self) -> None:
-        """Read the graph and run it once in every size class, after which it is optimised and on its device."""
+        """Read the graph and run it once in every size class, so that it is optimized and on its device."""
         graph_def = _read_graph(self._path)
         self._traits = _Traits.of(graph_def)
         graph = tf.Graph()
@@ -106,20 +106,20 @@ class GraphEncoder:
         self._session = tf1.Session(graph=graph, config=self._session_config())
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in INPUT_NAMES])
         small_batch = self._traits.small_batch
-        # Of the large class with fewer rows than tokens: where one position of each row is needed, rows have a layout.
+        # The batch of the large class has fewer rows than tokens: rows have their own layout where one position is needed.
         for shape in ((1, 1),) if small_batch is None else ((1, 1), (small_batch // 3 + 1, 3)):
             ones = np.ones(shape, np.int32)
             self.encode(ones, ones, np.zeros_like(ones))
         _give_memory_back()
 
     def encode(self, input_ids: Array, input_mask: Array, input_type_ids: Array) -> Array:
-        """The vectors of a batch, [B, D] or [B, T, D], of arrays [B, T] that hold int32."""
+        """Compute the vectors of a batch, [B, D] or [B, T, D], from int32 arrays [B, T]."""
         if self._run is None or self._traits is None:
             raise RuntimeError('the graph is not loaded')
         rows, tokens = input_ids.shape
         padded_rows, padded_tokens = self._padded(self._traits, rows, tokens)
         if padded_tokens > tokens and not input_mask.any(axis=1).all():
-            padded_tokens = tokens  # a row without a token that counts attends to padding: its answer depends on T
+            padded_tokens = tokens  # a fully masked row attends to padding: its answer depends on T
         self._compiled.add((padded_rows, padded_tokens))
         if (padded_rows, padded_tokens) == (rows, tokens):
             return self._run(input_ids, input_mask, input_type_ids)
@@ -134,7 +134,7 @@ class GraphEncoder:
         return self._padded(self._traits, rows, width) not in self._compiled
 
     def describe(self) -> str:
-        """What is on, in one line for the log."""
+        """The properties of the graph and the device, in one line for the log."""
         if self._traits is None:
             raise RuntimeError('the graph is not loaded')
         traits = self._traits
@@ -151,7 +151,7 @@ class GraphEncoder:
 
     @property
     def sees_gpu(self) -> bool:
-        """Whether TensorFlow has a GPU in this process; without one, what was meant for it runs on the CPU."""
+        """Whether TensorFlow has a GPU in this process. Without one, the graph runs on the CPU."""
         return bool(tf.config.list_physical_devices('GPU'))
 
     def close(self) -> None:
@@ -174,31 +174,31 @@ class GraphEncoder:
             inter_op_parallelism_threads=1,
             allow_soft_placement=True,
         )
-        # It will not be extended, nor shown: two copies of every weight less.
+        # The graph will be neither extended nor shown, which saves two copies of every weight.
         config.experimental.optimize_for_static_graph = True
         config.experimental.disable_output_partition_graphs = not self.is_shown
-        optimiser = config.graph_options.rewrite_options
-        optimiser.optimizers.extend(_OPTIMISERS)
-        optimiser.meta_optimizer_iterations = optimiser.ONE
+        optimizer = config.graph_options.rewrite_options
+        optimizer.optimizers.extend(_OPTIMIZERS)
+        optimizer.meta_optimizer_iterations = optimizer.ONE
         if self._on_gpu:
             config.gpu_options.allow_growth = True
             config.gpu_options.per_process_gpu_memory_fraction = self._gpu_memory_fraction
         else:
             config.device_count['GPU'] = 0
         if self._xla:
-            # On a CPU the level alone does nothing. The flags are read when the first session is made.
+            # On a CPU the level alone has no effect. The flags are read when the first session is created.
             os.environ.setdefault('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit')
             config.graph_options.optimizer_options.global_jit_level = tf1.OptimizerOptions.ON_2
         return config
 
     def _padded(self, traits: _Traits, rows: int, tokens: int) -> tuple[int, int]:
-        """The shape in which rows of so many tokens are run."""
+        """The shape, (B, T), to which a batch of this shape is padded."""
         if self._xla:
-            # Padding must not reach where the model has no position embedding.
+            # Padding must not exceed the position embeddings of the model.
             longest = _bucket(tokens) if traits.positions is None else min(_bucket(tokens), traits.positions)
             return _bucket(rows), max(tokens, longest)
         if traits.small_batch is not None and rows * tokens < _FEWEST_TOKENS:
-            # Whole rows, because to some rows it matters how many tokens they are padded to.
+            # Pad with rows, not tokens, because the answers of some rows depend on T.
             return -(-_FEWEST_TOKENS // tokens), tokens
         return rows, tokens
 
@@ -235,11 +235,11 @@ def _read_graph(path: str) -> Any:
 
 
 def _give_memory_back() -> None:
-    """Return to the system what loading took for a moment, a sixth of a worker; only the GNU C library knows how."""
+    """Return the temporary memory of loading, a sixth of a worker, to the system; only the GNU C library can."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bucket(size: int) -> int:
-    """The next power of two, as a coarse measure of a size."""
+    """The next power of two."""
     return 1 << (size - 1).bit_length()

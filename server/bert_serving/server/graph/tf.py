@@ -1,8 +1,8 @@
-"""The one place that imports TensorFlow; only the exporter and the workers, each a process of its own, come here.
+"""Import TensorFlow, for the processes of the exporter and the workers. No other module imports it.
 
-Two things can only be said before the import, so the parent says them in the environment of the child:
-`CUDA_VISIBLE_DEVICES` (the one GPU of a worker, or -1 for none), and `TF_CPP_MIN_LOG_LEVEL`, 0 with `-verbose`.
-When the latter is not set, TensorFlow is silent but for errors.
+Two settings must precede the import, so the parent passes them in the environment of the child:
+`CUDA_VISIBLE_DEVICES` (the GPU of a worker, or -1 for none) and `TF_CPP_MIN_LOG_LEVEL` (0 with `-verbose`). If the
+latter is not set, TensorFlow logs errors only.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _verbose = os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', _ERRORS_ONLY) == '0'
 
 
 @contextmanager
-def _native_chatter_withheld() -> Iterator[None]:
-    """Withhold what native code writes to stderr, and give it back when the block fails.
+def _native_output_withheld() -> Iterator[None]:
+    """Hold back the output of native code on stderr, and print it if the block fails.
 
-    While it is being loaded, TensorFlow says "oneDNN custom operations are on" at any log level.
+    TensorFlow prints "oneDNN custom operations are on" while it is loaded, at any log level.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -45,12 +45,12 @@ def _import_tensorflow() -> Any:
     if _verbose:
         import tensorflow  # type: ignore[import-untyped, import-not-found, unused-ignore]
     else:
-        with _native_chatter_withheld():
+        with _native_output_withheld():
             import tensorflow
     tensorflow.get_logger().setLevel(logging.DEBUG if _verbose else logging.ERROR)
     return tensorflow
 
 
-# TensorFlow publishes no types. tf1 is its graphs and sessions, in which a graph is built, shipped and run as it stands.
+# TensorFlow publishes no types. tf1 has graphs and sessions, in which a graph is built, shipped and run unchanged.
 tf: Any = _import_tensorflow()
 tf1: Any = tf.compat.v1
