@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bert_serving.server.benchmark import host
 from bert_serving.server.process.reports import ChildConfig, ReportReady
 from support.serving import FakeServer
 
 
 class ScalingServer(FakeServer):
-    worker_module = 'scaling.scaling_worker'
+    modules = replace(FakeServer.modules, worker='scaling.scaling_worker')
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 from bert_serving.server.helper import get_args_parser
+from bert_serving.server.parent.child_factory import ChildModules
 
 DATA = Path(__file__).resolve().parents[1] / 'golden' / 'data'
 MODELS = DATA / 'models'
@@ -46,8 +47,7 @@ class FakeServer(BertServer):
     `PYTHONPATH` must lead its children here: see `fake_path`.
     """
 
-    exporter_module = 'support.fake_exporter'
-    worker_module = 'support.fake_worker'
+    modules = ChildModules(exporter='support.fake_exporter', worker='support.fake_worker')
 
 
 def fake_path() -> str:

@@ -14,9 +14,11 @@ import pytest
 from bert_serving.server.console.progress import ProgressDisplay
 from bert_serving.server.errors import StartError
 from bert_serving.server.process import supervisor as supervisor_module
+from bert_serving.server.process import watch
 from bert_serving.server.process.child import Child
 from bert_serving.server.process.restarts import RestartPolicy, Restarts
-from bert_serving.server.process.supervisor import ChildFailed, ChildSlot, Supervisor
+from bert_serving.server.process.supervisor import ChildSlot, Supervisor
+from bert_serving.server.process.watch import ChildFailed
 from bert_serving.server.transport import Reactor
 
 
@@ -115,7 +117,7 @@ def test_a_child_that_is_stopped_while_it_starts_is_replaced_as_soon_as_any_othe
     strict.run_until(lambda: len(strict.ready) == 1)
     silent = re.fullmatch(r'ODD sent no heartbeat for (\d+) s; killed', strict.lost[0][0])
     assert silent is not None
-    assert int(silent[1]) < supervisor_module.LOADING_TIMEOUT_S / 2
+    assert int(silent[1]) < watch.LOADING_TIMEOUT_S / 2
 
 
 def test_a_child_that_is_too_long_at_one_piece_of_work_is_killed_and_replaced(strict: Bench) -> None:
@@ -150,7 +152,7 @@ def test_a_child_that_is_not_ready_in_time_is_killed(bench: Bench, monkeypatch: 
 def test_a_child_that_can_not_be_killed_is_replaced_and_no_longer_watched(
     strict: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, 'KILL_TIMEOUT_S', 0.1)
+    monkeypatch.setattr(watch, 'KILL_TIMEOUT_S', 0.1)
     strict.supervise({'what': 'be busy', 'busy_s': 2.5}, SLEEP)
     stuck = strict.slot.child
     assert stuck is not None
@@ -208,7 +210,7 @@ def test_a_child_that_is_not_yet_ready_when_its_slot_is_released_is_killed(bench
 def test_a_child_that_can_not_be_killed_is_no_loss_to_a_slot_that_was_released(
     strict: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, 'KILL_TIMEOUT_S', 0.1)
+    monkeypatch.setattr(watch, 'KILL_TIMEOUT_S', 0.1)
     strict.supervise({'what': 'be busy', 'busy_s': 2.5})
     stuck = strict.slot.child
     assert stuck is not None

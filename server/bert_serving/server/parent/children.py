@@ -1,81 +1,215 @@
-"""What each child of a server is given: its config, as its `main` reads it, and its environment."""
+"""The children that a server keeps running: the sink, the workers and the HTTP proxy.
+
+`Children` puts each of them into a slot of the supervisor and decides what its readiness, its loss and its absence mean
+for the ring: which endpoints change, what the ventilator is told, and when the server cannot go on.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from ..errors import ChildDied
 from ..process.child import Child
-from .endpoints import Endpoints
-from .plan import Plan
+from ..process.reports import Payload
+from ..process.restarts import RestartPolicy, Restarts
+from ..process.states import SlotState
+from ..process.supervisor import ChildSlot, Supervisor
+from ..process.watch import ChildFailed
+from ..ventilator.ventilator import Ventilator
+from .child_factory import ChildFactory
+from .counters import ChildCounters
+from .endpoints import Endpoints, Ports
+
+logger = logging.getLogger(__name__)
+
+SINK_STOP_S = 5
+"""How long the sink may take at the end to deliver the replies that it has published."""
 
 
-class ChildMaker:
-    """Makes the children of one server; none of them is started here."""
+class Children:
+    """The sink, the workers and the HTTP proxy of one server. Used by the server's thread alone."""
 
-    def __init__(self, plan: Plan, endpoints: Endpoints, temp_dirs: Sequence[str]) -> None:
-        """`temp_dirs` are the folders that a child removes when its parent has been killed."""
-        self._plan = plan
+    def __init__(
+        self,
+        factory: ChildFactory,
+        endpoints: Endpoints,
+        ports: Ports,
+        supervisor: Supervisor,
+        ventilator: Ventilator,
+        *,
+        restart_policy: RestartPolicy,
+        is_starting: Callable[[], bool],
+        on_ready: Callable[[], None],
+    ) -> None:
+        """`is_starting` tells whether the server still starts, `on_ready` is called whenever a child has become ready."""
+        self._factory = factory
         self._endpoints = endpoints
-        self._temp_dirs = list(temp_dirs)
+        self._ports = ports
+        self._supervisor = supervisor
+        self._ventilator = ventilator
+        self._restart_policy = restart_policy
+        self._is_starting = is_starting
+        self._on_ready = on_ready
+        self._counters = ChildCounters()
+        self._sink: ChildSlot | None = None
+        self._workers: dict[int, ChildSlot] = {}
+        self._http: ChildSlot | None = None
 
-    def exporter(self, module: str, path: str) -> Child:
-        """The one that writes the graph to `path`."""
-        plan = self._plan
-        return self._make(module, 'GRAPHOPT', {
-            'settings': plan.settings.to_dict(),
-            'model': plan.model.to_json(),
-            'path': path,
-            'on_gpu': all(device >= 0 for device in plan.devices.devices),
-        }, {'CUDA_VISIBLE_DEVICES': '-1'})  # fmt: skip
+    # ---- start
 
-    def sink(self, module: str, port_out: int, linger_ms: int, limits: Mapping[str, Any]) -> Child:
-        """The one at the sink's endpoints of this moment."""
-        return self._make(module, 'SINK', {
-            'intake': self._endpoints.sink,
-            'feedback': self._endpoints.feedback,
-            'port_out': port_out,
-            'linger_ms': linger_ms,
-            'limits': {'open_bytes': _memory_bytes() // 3, **limits},
-        })  # fmt: skip
+    def start(self, graph: str, devices: Sequence[int]) -> None:
+        """Start the sink, and a worker for each of `devices` to run `graph`; the HTTP proxy follows when the sink is ready.
 
-    def worker(self, module: str, worker: int, graph: str) -> Child:
-        """The one at the endpoint of `worker`, on the device that it has in the plan."""
-        plan, device = self._plan, self._plan.devices.devices[worker]
-        on_cpu = sum(other < 0 for other in plan.devices.devices)
-        return self._make(module, 'WORKER-%d' % worker, {
-            'settings': plan.settings.to_dict(),
-            'worker': worker,
-            'device': device,
-            'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
-            'graph': graph,
-            'vocab': plan.model.vocab,
-            'lower_case': plan.model.lower_case,
-            'max_position_embeddings': plan.model.config.max_position_embeddings,
-            'intake': self._endpoints.workers[worker],
-            'sink': self._endpoints.sink,
-        }, {'CUDA_VISIBLE_DEVICES': str(device), 'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'})  # fmt: skip  # GPUtil's order
+        A device is the number of a GPU, or negative for the CPU.
+        """
+        logger.info('device map: %s', ', '.join(map(_describe_device, range(len(devices)), devices)))
+        self._sink = ChildSlot(
+            spawn=partial(self._factory.sink, linger_ms=1000 * SINK_STOP_S),
+            on_ready=self._on_sink_ready,
+            on_heartbeat=self._counters.update_sink,
+            on_lost=self._on_sink_lost,
+            on_given_up=self._on_sink_given_up,
+            restarts=Restarts(self._restart_policy),
+        )
+        self._workers = {worker: self._make_worker_slot(worker, graph) for worker in range(len(devices))}
+        logger.info('start the sink and %d worker%s, could take a while...', len(devices), 's' * (len(devices) > 1))
+        for slot in (self._sink, *self._workers.values()):
+            self._supervisor.supervise(slot)
 
-    def http(self, module: str, port: int, port_out: int, http_port: int | None) -> Child:
-        """The HTTP proxy of the server at these ports."""
-        return self._make(module, 'PROXY', {
-            'settings': self._plan.settings.to_dict(),
-            'ip': '127.0.0.1',
-            'port': port,
-            'port_out': port_out,
-            'http_port': http_port,
-        })  # fmt: skip
+    def _make_worker_slot(self, worker: int, graph: str) -> ChildSlot:
+        return ChildSlot(
+            spawn=partial(self._spawn_worker, worker, graph),
+            on_ready=partial(self._on_worker_ready, worker),
+            on_heartbeat=partial(self._counters.update_worker, worker),
+            on_lost=partial(self._on_worker_lost, worker),
+            on_given_up=self._on_worker_given_up,
+            restarts=Restarts(self._restart_policy),
+        )
 
-    def _make(
-        self, module: str, context: str, config: dict[str, Any], environment: dict[str, str] | None = None
-    ) -> Child:
-        verbose = self._plan.settings.verbose
-        about = {'context': context, 'verbose': verbose, 'temp_dirs': self._temp_dirs}
-        chatter = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
-        return Child(module, context, {**about, **config}, {**chatter, **(environment or {})})
+    def _start_http(self) -> None:
+        logger.info('start the HTTP server...')
+        self._http = ChildSlot(
+            spawn=self._factory.http,
+            on_ready=self._on_http_ready,
+            on_lost=self._on_http_lost,
+            on_given_up=self._on_http_given_up,
+            restarts=Restarts(self._restart_policy),
+        )
+        self._supervisor.supervise(self._http)
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every child is ready, the HTTP proxy included if the options ask for it."""
+        slots = [self._sink, *self._workers.values()]
+        if self._ports.http_port is not None:
+            slots.append(self._http)
+        return all(slot is not None and slot.state is SlotState.READY for slot in slots)
+
+    # ---- the sink
+
+    def _on_sink_ready(self, payload: Payload) -> None:
+        self._ports.port_out = payload['port_out']
+        logger.info('requests come in on port %d, answers go out on port %d', self._ports.port, self._ports.port_out)
+        self._ventilator.sink_ready()
+        if self._ports.http_port is not None and self._http is None:
+            self._start_http()
+        self._on_ready()
+
+    def _on_sink_lost(self, how: str, error: ChildFailed | None) -> None:
+        self._raise_while_starting(error)
+        logger.error('%s; what was not published is computed again', how)
+        self._counters.sink_lost()
+        self._endpoints.move_sink()
+        self._ventilator.replace_sink(self._endpoints.feedback, self._endpoints.sink)
+
+    def _on_sink_given_up(self, how: str) -> None:
+        raise ChildDied(how)
+
+    # ---- the workers
+
+    def _spawn_worker(self, worker: int, graph: str) -> Child:
+        self._endpoints.move_worker(worker)
+        return self._factory.worker(worker, graph)
+
+    def _on_worker_ready(self, worker: int, _payload: Payload) -> None:
+        self._ventilator.add_worker(worker, self._endpoints.workers[worker])
+        self._on_ready()
+
+    def _on_worker_lost(self, worker: int, how: str, error: ChildFailed | None) -> None:
+        self._raise_while_starting(error)
+        logger.error('%s; its jobs go to other workers', how)
+        self._counters.worker_lost(worker)
+        self._ventilator.remove_worker(worker)
+
+    def _on_worker_given_up(self, how: str) -> None:
+        if self._is_starting():
+            raise ChildDied(how)
+        if all(slot.state is SlotState.GONE for slot in self._workers.values()):
+            raise ChildDied('%s, and no worker is left' % how)
+        logger.error('%s: the server goes on without it', how)
+
+    # ---- the HTTP proxy
+
+    def _on_http_ready(self, payload: Payload) -> None:
+        self._ports.http_port = payload['http_port']
+        self._on_ready()
+
+    def _on_http_lost(self, _how: str, error: ChildFailed | None) -> None:
+        self._raise_while_starting(error)
+
+    def _on_http_given_up(self, how: str) -> None:
+        if self._is_starting():
+            raise ChildDied(how)
+        logger.error('%s: the server goes on without HTTP', how)
+
+    def _raise_while_starting(self, error: ChildFailed | None) -> None:
+        """Raise the error of a child that could not start: while the server starts, every other start would fail, too."""
+        if error is not None and self._is_starting():
+            raise error
+
+    # ---- stop
+
+    def drain_http(self) -> list[Child]:
+        """Tell the HTTP proxy to answer the requests that it has and to exit; return it, if there is one."""
+        children = self._supervisor.release([] if self._http is None else [self._http])
+        for child in children:
+            child.terminate()
+        return children
+
+    def stop_workers(self) -> list[Child]:
+        """Tell the workers to exit as soon as they have computed what they hold; return them."""
+        children = self._supervisor.release(self._workers.values())
+        self._ventilator.stop_workers()
+        return children
+
+    def stop_sink(self) -> list[Child]:
+        """Tell the sink to deliver its replies and to exit; return it. The workers must have exited."""
+        children = self._supervisor.release([] if self._sink is None else [self._sink])
+        self._ventilator.stop_sink()
+        return children
+
+    # ---- status
+
+    @property
+    def workers(self) -> Mapping[int, ChildSlot]:
+        """The slots of the workers, by the workers' numbers."""
+        return self._workers
+
+    def count_restarts(self) -> dict[str, int]:
+        """Return how often each kind of child has been restarted, as keys of the status's `statistic`."""
+        return {
+            'num_worker_restart': sum(slot.restarts.count for slot in self._workers.values()),
+            'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
+            'num_http_restart': 0 if self._http is None else self._http.restarts.count,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys of the status's `statistic` that count the children's work and their restarts."""
+        return {**self._counters.to_dict(), **self.count_restarts()}
 
 
-def _memory_bytes() -> int:
-    """Of this machine."""
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+def _describe_device(worker: int, device: int) -> str:
+    return 'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)

@@ -1,8 +1,19 @@
-"""Endpoints of the ring: the addresses at which the server's own processes meet."""
+"""Addresses of a server: its ports, and the endpoints at which its own processes meet."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Ports:
+    """The ports of a server: at first those of its options, where 0 means any free port, then those it listens on."""
+
+    port: int
+    port_out: int
+    http_port: int | None
+    """None without HTTP."""
 
 
 class Endpoints:

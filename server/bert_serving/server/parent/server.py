@@ -1,8 +1,8 @@
-"""`BertServer`: a server as a thread, which is the ventilator's, and the one place that knows how the parts fit.
+"""`BertServer`: a server as a thread, and the life of that server.
 
-Its life: look at the model and the options, bind the port, let a process export the graph, start the sink and the
-workers, serve; then drain, stop the workers, stop the sink, leave nothing behind. Decisions about requests are the
-ventilator's, about processes the supervisor's; this module wires them together.
+The server checks the options against the model, binds its port, lets a process export the graph, starts the sink and the
+workers, and serves. Then it drains, stops the workers, stops the sink, and leaves nothing behind. The ventilator decides
+about requests, the supervisor about processes, and `children.py` what the one has to do with the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -24,39 +24,41 @@ import zmq
 from ..console import logs
 from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
-from ..errors import ChildDied, ServingError, StartError
+from ..errors import ServingError, StartError
 from ..options.settings import Settings
 from ..process.child import Child
-from ..process.restarts import DEFAULT_POLICY, Restarts
-from ..process.states import ServerEvent, ServerState, SlotState, advance_server
-from ..process.supervisor import CHECK_INTERVAL_S, ChildFailed, ChildSlot, Supervisor
+from ..process.restarts import DEFAULT_POLICY
+from ..process.states import ServerEvent, ServerState, advance_server
+from ..process.supervisor import Supervisor
+from ..process.watch import CHECK_INTERVAL_S
 from ..stats import summarize
-from ..transport import CommandQueue, Reactor
+from ..transport import CommandQueue, Context, Reactor
 from ..ventilator.ventilator import Ventilator
-from .children import ChildMaker
-from .endpoints import Endpoints
-from .folders import server_folders
+from .child_factory import ChildFactory, ChildModules
+from .children import SINK_STOP_S, Children
+from .endpoints import Endpoints, Ports
+from .folders import ServerFolders, server_folders
 from .plan import make_plan
-from .status import ChildrenTally, describe_plan, describe_release, describe_ring, describe_times, describe_workers
+from .status import describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
 
 logger = logging.getLogger(__name__)
 
-LINGER_S = 5
-"""How long the sink may take at the end to get the answers it has published through to their readers."""
-
 RESERVE_S = 3
-"""Of the time in which a server stops, what is kept for its last steps."""
+"""The part of the time for a shutdown that is kept for its last steps."""
 
 WORKER_STOP_S = 2
-"""How long a worker may take to end by itself when nothing is asked of it any more."""
+"""How long the workers may take to exit after every request is answered."""
 
 DEADLINE_TICK_MS = 20
-"""How often deadlines are looked at while there are any."""
+"""How often deadlines are checked while there are any."""
+
+DRAIN_TICK_MS = 50
+"""How often the server checks whether it has drained."""
 
 
 class BertServer(threading.Thread):
-    """A server that runs in a thread, with its workers and its sink in processes of their own.
+    """A server that runs in a thread, with its workers and its sink in their own processes.
 
     As a context manager it is ready on entry and stopped on exit:
 
@@ -64,56 +66,62 @@ class BertServer(threading.Thread):
             ...
 
     Attributes:
-        is_ready: a `threading.Event`, set once requests are answered.
-        port, port_out, http_port: the ports it listens on, once it is ready; they differ from the options if those are 0.
-            `http_port` is None where HTTP is not served.
-        error: the `ServingError` that ended it, or None.
+        is_ready: a `threading.Event` that is set while the server answers requests.
+        error: the `ServingError` that ended the server, or None.
     """
 
-    exporter_module = 'bert_serving.server.graph.exporter'
-    worker_module = 'bert_serving.server.worker.worker'
-    sink_module = 'bert_serving.server.sink.sink'
-    http_module = 'bert_serving.server.http.proxy'
+    modules = ChildModules()
+    """The modules that the children run."""
     sink_limits: Mapping[str, Any] = {}
     """The fields of `sink.limits.SinkLimits` that differ from the default."""
     restart_policy = DEFAULT_POLICY
     """When children that have died are restarted, and when they are given up."""
 
     def __init__(self, args: argparse.Namespace | Settings) -> None:
-        """`args` are those of `helper.get_args_parser`. Nothing happens before `start`.
+        """Keep the options: `args` is what the parser of `helper.get_args_parser` returns. `start` starts the server.
 
         Raises:
             UsageError: options that contradict each other.
         """
         super().__init__(name='ventilator')
         self.settings = args if isinstance(args, Settings) else Settings.from_args(args)
-        self.port = self.settings.port
-        self.port_out = self.settings.port_out
-        self.http_port = self.settings.http_port
         self.is_ready = threading.Event()
         self.error: ServingError | None = None
+        self._ports = Ports(self.settings.port, self.settings.port_out, self.settings.http_port)
         self._state = ServerState.STARTING
         self._settled = threading.Event()
         self._commands: CommandQueue | None = None
         self._early_commands: list[ServerEvent] = []
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor, hang_s=self.settings.worker_timeout)
-        self._ventilator = Ventilator(self.settings, self._describe, self._count_children, self.request_drain)
-        self._sink: ChildSlot | None = None
-        self._http: ChildSlot | None = None
-        self._workers: dict[int, ChildSlot] = {}
-        self._tally = ChildrenTally()
-        self._started_at = datetime.now()
-        self._began = time.monotonic()
-        self._was_ready = False
+        self._ventilator = Ventilator(
+            self.settings, self._describe, lambda: self._children.to_dict(), on_termination=self.request_drain
+        )
+        self._created_at = datetime.now()
+        self._created = time.monotonic()
 
-    # For the caller's thread -----------------------------------------------------------------------------------------
+    # ---- for the caller's thread
+
+    @property
+    def port(self) -> int:
+        """The port for requests; while the server starts it is that of the options, where 0 means any free port."""
+        return self._ports.port
+
+    @property
+    def port_out(self) -> int:
+        """The port for results; while the server starts it is that of the options, where 0 means any free port."""
+        return self._ports.port_out
+
+    @property
+    def http_port(self) -> int | None:
+        """The port for HTTP; while the server starts it is that of the options. None without HTTP."""
+        return self._ports.http_port
 
     def start(self) -> None:
-        """Check the options against the model, then start; returns at once.
+        """Check the options against the model, start the server and return immediately.
 
         Raises:
-            UsageError, ModelError: no process has been started.
+            UsageError, ModelError: the server cannot work with these options or this model; no process was started.
         """
         logs.set_up('VENTILATOR', self.settings.verbose)
         self._plan = make_plan(self.settings)
@@ -126,34 +134,35 @@ class BertServer(threading.Thread):
         super().start()
 
     def close(self) -> None:
-        """Answer what was accepted (at most `shutdown_timeout` seconds), stop, and wait until all is gone."""
+        """Shut down gracefully, in at most `shutdown_timeout` seconds, and wait until the server has stopped."""
         if self.is_alive():
             self.request_drain()
             self.join()
 
     def request_drain(self) -> None:
-        """Begin to do so, without waiting. Safe in a signal handler; a second call changes nothing.
+        """Start a graceful shutdown and return immediately.
 
-        Before `start` it is remembered: the server then starts and ends.
+        Safe in a signal handler; a second call changes nothing. A call before `start` makes the server stop as soon as it
+        has started.
         """
-        self._command(ServerEvent.DRAIN)
+        self._request(ServerEvent.DRAIN)
 
     def request_stop(self) -> None:
-        """Stop at once: what is not yet answered is lost. Safe in a signal handler."""
-        self._command(ServerEvent.STOP)
+        """Start an immediate shutdown, which loses unanswered requests, and return. Safe in a signal handler."""
+        self._request(ServerEvent.STOP)
 
-    def _command(self, event: ServerEvent) -> None:
+    def _request(self, command: ServerEvent) -> None:
         if self._commands is None:
-            self._early_commands.append(event)
+            self._early_commands.append(command)
         else:
-            self._commands.put(event)
+            self._commands.put(command)
 
     def wait_until_ready(self) -> None:
-        """Wait until requests are answered.
+        """Wait until the server answers requests.
 
         Raises:
             ServingError: the server could not start, or was closed before it was ready.
-            RuntimeError: it has not been started.
+            RuntimeError: the server has not been started.
         """
         if self._commands is None:
             raise RuntimeError('the server has not been started')
@@ -177,20 +186,20 @@ class BertServer(threading.Thread):
 
     @staticmethod
     def shutdown(args: argparse.Namespace) -> None:
-        """Stop the server that `helper.get_shutdown_parser`'s `args` name.
+        """Stop a running server: `args` is what the parser of `helper.get_shutdown_parser` returns.
 
         Raises:
-            StartError: none listens there.
+            StartError: no server listens there.
         """
         terminate(args.ip, args.port, args.timeout)
 
-    # The thread ------------------------------------------------------------------------------------------------------
+    # ---- the life of the server, in its thread
 
     def run(self) -> None:
-        """Start, serve, stop. An error ends the server and is kept in `error`."""
+        """Start, serve and drain. An error ends the server and is kept in `error`."""
         try:
-            with self._belongings():
-                self._start_and_serve()
+            with server_folders(self.settings.graph_tmp_dir) as folders, contextlib.ExitStack() as stack:
+                self._start_and_serve(folders, stack)
         except ServingError as error:
             self.error = error
             logger.error('%s', error)
@@ -199,249 +208,140 @@ class BertServer(threading.Thread):
             logger.exception('ended by an exception')
         finally:
             self._advance(ServerEvent.STOP)
+            was_ready = self.is_ready.is_set()
             self.is_ready.clear()
             self._settled.set()
             if self._commands is not None:
                 self._commands.close()
-            self._say_goodbye()
+            self._log_end(was_ready)
 
-    def _say_goodbye(self) -> None:
-        outcomes, seconds = self._ventilator.outcomes, time.monotonic() - self._began
-        if self._was_ready or outcomes.published:
-            logger.info('terminated! %s', summarize(outcomes, sum(self._count_restarts().values()), seconds))
-        else:
-            logger.info('terminated! it never became ready (%s)', format_duration(seconds))
+    def _start_and_serve(self, folders: ServerFolders, stack: contextlib.ExitStack) -> None:
+        endpoints = Endpoints(folders.sockets)
+        factory = ChildFactory(
+            self._plan, endpoints, self._ports, folders.temp_dirs, modules=self.modules, sink_limits=self.sink_limits
+        )
+        self._endpoints = endpoints
+        self._children = Children(
+            factory,
+            endpoints,
+            self._ports,
+            self._supervisor,
+            self._ventilator,
+            restart_policy=self.restart_policy,
+            is_starting=lambda: self._state is ServerState.STARTING,
+            on_ready=self._on_child_ready,
+        )
+        context: Context = zmq.Context()
+        stack.callback(context.destroy, linger=0)
+        stack.callback(self._supervisor.kill_all)
+        self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink)
+        if self._export_graph(factory.exporter(folders.graph), folders.graph):
+            self._ventilator.listen(self._reactor)
+            self._children.start(folders.graph, self._plan.devices.devices)
+            self._serve()
+            self._drain()
 
-    @contextlib.contextmanager
-    def _belongings(self) -> Iterator[None]:
-        """The folders of this server, made before anything else and removed after everything else."""
-        with server_folders(self.settings.graph_tmp_dir) as folders:
-            self._graph = folders.graph
-            self._endpoints = Endpoints(folders.sockets)
-            self._child_maker = ChildMaker(self._plan, self._endpoints, folders.temp_dirs)
-            yield
+    def _export_graph(self, exporter: Child, path: str) -> bool:
+        """Let `exporter` write the frozen graph to `path`; return False if the server was told to stop meanwhile."""
+        logger.info('freeze, optimize and export graph, could take a while...')
+        started = time.monotonic()
+        with logs.beside_progress() as terminal:
+            display = ProgressDisplay(partial(logger.info, 'export: %s'), terminal)
+            result = self._supervisor.run_to_end(exporter, lambda: self._state is not ServerState.STARTING, display)
+        if result is None:
+            return False
+        size, duration = format_bytes(result['bytes']), format_duration(time.monotonic() - started)
+        logger.info('optimized graph is stored at: %s (%s, %s)', path, size, duration)
+        return True
 
-    def _start_and_serve(self) -> None:
-        with contextlib.ExitStack() as stack:
-            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-            stack.callback(context.destroy, linger=0)
-            stack.callback(self._supervisor.kill_all)
-            self.port = self._ventilator.bind(context, self._endpoints.feedback, self._endpoints.sink)
-            graph = self._export_graph()
-            if graph is not None:
-                self._ventilator.listen(self._reactor)
-                self._start_children(graph)
-                self._serve()
-                self._drain()
+    def _on_child_ready(self) -> None:
+        if self._state is ServerState.STARTING and self._children.all_ready:
+            self._advance(ServerEvent.READY)
+            ports = 'port=%d port_out=%d' % (self.port, self.port_out)
+            if self.http_port is not None:
+                ports += ' http_port=%d' % self.http_port
+            duration = format_duration(time.monotonic() - self._created)
+            logger.info('all set, ready to serve request! %s start=%s', ports, duration)
+            self.is_ready.set()
+            self._settled.set()
 
     def _serve(self) -> None:
         while self._state in (ServerState.STARTING, ServerState.SERVING):
-            self._run_a_round(longest_ms=1000 * CHECK_INTERVAL_S)
-
-    def _run_a_round(self, longest_ms: float) -> None:
-        """Wait for something to happen, do it, and see what the clock says."""
-        if self._ventilator.awaits_deadline:
-            longest_ms = min(longest_ms, DEADLINE_TICK_MS)
-        next_start = self._supervisor.next_start
-        if next_start is not None:
-            longest_ms = min(longest_ms, max(0, 1000 * (next_start - time.monotonic())))
-        self._reactor.run_once(timeout_ms=math.ceil(longest_ms))
-        self._supervisor.tick()
-        if self._ventilator.awaits_deadline:
-            self._ventilator.tick()
+            self._run_round(max_ms=1000 * CHECK_INTERVAL_S)
 
     def _drain(self) -> None:
-        """Answer what was accepted, over HTTP first, at most until the time limit; then end the workers, and last the sink.
+        """Answer the accepted requests, those over HTTP first, until the time limit; then stop the workers and the sink.
 
-        Once everything is answered, nothing that a worker still computes is wanted, so it gets a moment and no more. The
-        sink gets the time that its last answers may need to reach their readers.
+        When everything is answered, nobody needs what a worker still computes, so the workers get little time to exit. The
+        sink gets the time that its last replies may need to reach their readers.
         """
-        started, limit = time.monotonic(), self.settings.shutdown_timeout
-        deadline = started + limit
+        limit_s = self.settings.shutdown_timeout
+        deadline = time.monotonic() + limit_s
         unanswered = self._ventilator.unanswered
         if unanswered:
             logger.info(
                 'shutting down: %d accepted requests are answered first; a second signal stops at once', unanswered
             )
-        self._drain_http(started + limit / 2)
+        self._wait_for_exit(self._children.drain_http(), limit_s / 2)
         self._ventilator.start_drain()
-        self._run_while(
-            lambda: self._ventilator.unanswered > 0, deadline - min(RESERVE_S, limit / 4) - time.monotonic()
-        )
+        answering_s = deadline - min(RESERVE_S, limit_s / 4) - time.monotonic()
+        self._run_while(lambda: self._ventilator.unanswered > 0, answering_s)
         if self._ventilator.unanswered:
             logger.warning('%d accepted requests were not answered', self._ventilator.unanswered)
         self._ventilator.stop_listening()
-        workers = self._supervisor.release(self._workers.values())
-        self._ventilator.stop_workers()
-        self._run_while(lambda: self._supervisor.are_alive(workers), min(WORKER_STOP_S, deadline - time.monotonic()))
-        self._supervisor.kill(workers)
-        sink = self._supervisor.release([] if self._sink is None else [self._sink])
-        self._ventilator.stop_sink()
-        self._run_while(lambda: self._supervisor.are_alive(sink), min(LINGER_S, max(1, deadline - time.monotonic())))
+        self._wait_for_exit(self._children.stop_workers(), min(WORKER_STOP_S, deadline - time.monotonic()))
+        self._wait_for_exit(self._children.stop_sink(), min(SINK_STOP_S, max(1, deadline - time.monotonic())))
 
-    def _drain_http(self, deadline: float) -> None:
-        """Let the proxy answer what it has taken in; it refuses what comes, and the ventilator not yet."""
-        children = self._supervisor.release([] if self._http is None else [self._http])
-        for child in children:
-            child.terminate()
-        self._run_while(lambda: self._supervisor.are_alive(children), deadline - time.monotonic())
+    def _wait_for_exit(self, children: Iterable[Child], seconds: float) -> None:
+        """Run until `children` have exited, for so many seconds at most; then kill those that have not."""
+        self._run_while(lambda: self._supervisor.are_alive(children), seconds)
         self._supervisor.kill(children)
 
     def _run_while(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Run the reactor while `condition` holds and the server drains, for so many seconds at most."""
+        """Run while `condition` holds and the server drains, for so many seconds at most."""
         deadline = time.monotonic() + seconds
         while condition() and self._state is ServerState.DRAINING and time.monotonic() < deadline:
-            self._run_a_round(longest_ms=50)
+            self._run_round(max_ms=DRAIN_TICK_MS)
 
-    def _advance(self, event: ServerEvent) -> None:
-        self._state = advance_server(self._state, event)
+    def _run_round(self, max_ms: float) -> None:
+        """Wait for an event, at most so long, and handle it; then do what is due by the clock."""
+        if self._ventilator.awaits_deadline:
+            max_ms = min(max_ms, DEADLINE_TICK_MS)
+        next_start = self._supervisor.next_start
+        if next_start is not None:
+            max_ms = min(max_ms, max(0, 1000 * (next_start - time.monotonic())))
+        self._reactor.run_once(timeout_ms=math.ceil(max_ms))
+        self._supervisor.tick()
+        if self._ventilator.awaits_deadline:
+            self._ventilator.tick()
 
     def _run_commands(self) -> None:
         if self._commands is not None:
             for command in self._commands.take_all():
                 self._advance(command)
 
-    # Children --------------------------------------------------------------------------------------------------------
+    def _advance(self, event: ServerEvent) -> None:
+        self._state = advance_server(self._state, event)
 
-    def _export_graph(self) -> str | None:
-        """Let a process write the frozen graph; its path, or None if the server was closed meanwhile."""
-        logger.info('freeze, optimize and export graph, could take a while...')
-        started = time.monotonic()
-        path = self._graph
-        child = self._child_maker.exporter(self.exporter_module, path)
-        with logs.beside_progress() as terminal:
-            display = ProgressDisplay(partial(logger.info, 'export: %s'), terminal)
-            facts = self._supervisor.run_to_end(child, lambda: self._state is not ServerState.STARTING, display)
-        if facts is None:
-            return None
-        logger.info('optimized graph is stored at: %s (%s, %s)', path, format_bytes(facts['bytes']),
-                    format_duration(time.monotonic() - started))  # fmt: skip
-        return path
-
-    def _start_children(self, graph: str) -> None:
-        devices = self._plan.devices.devices
-        logger.info('device map: %s', ', '.join(
-            'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)
-            for worker, device in enumerate(devices)))  # fmt: skip
-        self._sink = ChildSlot(
-            spawn=self._make_sink, on_ready=self._on_sink_ready, on_heartbeat=self._tally.hear_sink, on_lost=self._on_sink_lost,
-            on_given_up=self._end, restarts=Restarts(self.restart_policy),
-        )  # fmt: skip
-        self._workers = {
-            worker: ChildSlot(
-                spawn=partial(self._make_worker, worker, graph), on_ready=partial(self._on_worker_ready, worker),
-                on_heartbeat=partial(self._tally.hear_worker, worker), on_lost=partial(self._on_worker_lost, worker),
-                on_given_up=self._on_worker_given_up, restarts=Restarts(self.restart_policy),
-            )
-            for worker in range(len(devices))
-        }  # fmt: skip
-        logger.info('start the sink and %d worker%s, could take a while...', len(devices), 's' * (len(devices) > 1))
-        for slot in (self._sink, *self._workers.values()):
-            self._supervisor.supervise(slot)
-
-    def _make_sink(self) -> Child:
-        return self._child_maker.sink(self.sink_module, self.port_out, LINGER_S * 1000, self.sink_limits)
-
-    def _make_worker(self, worker: int, graph: str) -> Child:
-        self._endpoints.move_worker(worker)
-        return self._child_maker.worker(self.worker_module, worker, graph)
-
-    def _make_http(self) -> Child:
-        return self._child_maker.http(self.http_module, self.port, self.port_out, self.http_port)
-
-    def _on_sink_ready(self, facts: dict[str, Any]) -> None:
-        self.port_out = facts['port_out']
-        logger.info('requests come in on port %d, answers go out on port %d', self.port, self.port_out)
-        self._ventilator.sink_ready()
-        if self.http_port is not None and self._http is None:
-            self._http = ChildSlot(
-                spawn=self._make_http, on_ready=self._on_http_ready, on_lost=lambda _how, failure: self._raise_at_boot(failure), on_given_up=self._on_http_given_up,
-                restarts=Restarts(self.restart_policy),
-            )  # fmt: skip
-            logger.info('start the HTTP server...')
-            self._supervisor.supervise(self._http)
-        self._check_whether_ready()
-
-    def _on_http_given_up(self, how: str) -> None:
-        if self._state is ServerState.STARTING:
-            self._end(how)
-        logger.error('%s: the server goes on without HTTP', how)
-
-    def _on_http_ready(self, facts: dict[str, Any]) -> None:
-        self.http_port = facts['http_port']
-        self._check_whether_ready()
-
-    def _on_sink_lost(self, how: str, failure: ChildFailed | None) -> None:
-        self._raise_at_boot(failure)
-        logger.error('%s; what was not published is computed again', how)
-        self._tally.lose_sink()
-        self._endpoints.move_sink()
-        self._ventilator.replace_sink(self._endpoints.feedback, self._endpoints.sink)
-
-    def _on_worker_ready(self, worker: int, facts: dict[str, Any]) -> None:
-        self._ventilator.add_worker(worker, self._endpoints.workers[worker])
-        self._check_whether_ready()
-
-    def _on_worker_lost(self, worker: int, how: str, failure: ChildFailed | None) -> None:
-        self._raise_at_boot(failure)
-        logger.error('%s; its jobs go to other workers', how)
-        self._tally.lose_worker(worker)
-        self._ventilator.remove_worker(worker)
-
-    def _on_worker_given_up(self, how: str) -> None:
-        if self._state is ServerState.STARTING:
-            self._end(how)
-        if all(slot.state is SlotState.GONE for slot in self._workers.values()):
-            self._end('%s, and no worker is left' % how)
-        logger.error('%s: the server goes on without it', how)
-
-    def _raise_at_boot(self, failure: ChildFailed | None) -> None:
-        """What a child says against its first start is said against every other, and whoever starts the server waits."""
-        if failure is not None and self._state is ServerState.STARTING:
-            raise failure
-
-    def _end(self, how: str) -> None:
-        raise ChildDied(how)
-
-    def _check_whether_ready(self) -> None:
-        slots = [self._sink, *self._workers.values()]
-        if self.http_port is not None:
-            slots.append(self._http)
-        if self._state is ServerState.STARTING and all(
-            slot is not None and slot.state is SlotState.READY for slot in slots
-        ):
-            self._advance(ServerEvent.READY)
-            http = '' if self.http_port is None else ' http_port=%d' % self.http_port
-            self._was_ready = True
-            logger.info('all set, ready to serve request! port=%d port_out=%d%s start=%s', self.port, self.port_out, http,
-                        format_duration(time.monotonic() - self._began))  # fmt: skip
-            self.is_ready.set()
-            self._settled.set()
-
-    # Status ----------------------------------------------------------------------------------------------------------
+    def _log_end(self, was_ready: bool) -> None:
+        outcomes, seconds = self._ventilator.outcomes, time.monotonic() - self._created
+        if was_ready or outcomes.published:
+            num_restart = sum(self._children.count_restarts().values())
+            logger.info('terminated! %s', summarize(outcomes, num_restart, seconds))
+        else:
+            logger.info('terminated! it never became ready (%s)', format_duration(seconds))
 
     def _describe(self) -> dict[str, Any]:
-        """The keys of 1.10's status, but for `client` and `statistic`; ours beside them."""
+        """Return the status, except for `client` and `statistic`: the keys of 1.10 and those of this release."""
         return {
             **describe_plan(self._plan),
             'port': self.port,
             'port_out': self.port_out,
             'http_port': self.http_port,
             **describe_release(),
-            **describe_times(self._started_at),
+            **describe_times(self._created_at),
             **describe_ring(self._endpoints),
             'num_process': self._supervisor.num_process,
             'server_state': self._state.value,
-            **describe_workers(self._plan, self._workers),
-        }
-
-    def _count_children(self) -> dict[str, Any]:
-        """What the status counts of the children and what they have done."""
-        return {**self._tally.to_dict(), **self._count_restarts()}
-
-    def _count_restarts(self) -> dict[str, int]:
-        return {
-            'num_worker_restart': sum(slot.restarts.count for slot in self._workers.values()),
-            'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
-            'num_http_restart': 0 if self._http is None else self._http.restarts.count,
+            **describe_workers(self._plan, self._children.workers),
         }

@@ -16,7 +16,6 @@ from ..model.pipeline import Pipeline
 from ..process.supervisor import ChildSlot
 from ..protocol.wire import EXTENSIONS, PROTOCOL_VERSION
 from ..release import RELEASE
-from ..stats import WorkerTally
 from .endpoints import Endpoints
 from .plan import Plan
 
@@ -86,37 +85,6 @@ def describe_workers(plan: Plan, workers: Mapping[int, ChildSlot]) -> dict[str, 
             for worker, slot in workers.items()
         ]
     }
-
-
-class ChildrenTally:
-    """What the children, living and dead, have done. Used by the server's thread alone."""
-
-    def __init__(self) -> None:
-        self._workers: dict[int, WorkerTally] = {}
-        self._dead_workers = WorkerTally()
-        self._given_up = {'now': 0, 'before': 0}
-
-    def hear_worker(self, worker: int, facts: dict[str, Any]) -> None:
-        """A worker says how it does."""
-        if 'tally' in facts:
-            self._workers[worker] = WorkerTally.from_json(facts['tally'])
-
-    def lose_worker(self, worker: int) -> None:
-        """It has died: the next one counts from 0."""
-        self._dead_workers += self._workers.pop(worker, WorkerTally())
-
-    def hear_sink(self, facts: dict[str, Any]) -> None:
-        """The sink says how it does."""
-        self._given_up['now'] = facts.get('given_up', self._given_up['now'])
-
-    def lose_sink(self) -> None:
-        """It has died: the next one counts from 0."""
-        self._given_up = {'now': 0, 'before': sum(self._given_up.values())}
-
-    def to_dict(self) -> dict[str, Any]:
-        """The keys of the status's `statistic`."""
-        tally = sum(self._workers.values(), self._dead_workers)
-        return {**tally.to_dict(), 'num_given_up_reply': sum(self._given_up.values())}
 
 
 @cache

@@ -108,7 +108,7 @@ class Child:
             environment['PYTHONPATH'] = str(PACKAGE_ROOT) + (os.pathsep + path if path else '')
         return environment
 
-    # Reports ---------------------------------------------------------------------------------------------------------
+    # ---- reports
 
     def fileno(self) -> int:
         """Return the file descriptor that is readable when there is something for `read_reports`."""
@@ -144,7 +144,7 @@ class Child:
         self.state = advance_child(self.state, ChildEvent.EXITED)
         return Exited(code, describe_exit(self.name, code), expected)
 
-    # The end ---------------------------------------------------------------------------------------------------------
+    # ---- the end
 
     @property
     def _is_running(self) -> bool:

@@ -321,7 +321,7 @@ def main(
 ) -> None:
     """Be a worker: load the vocabulary and the graph, then serve.
 
-    `config` comes from `parent/children.py`; a test passes a double as `load_encoder`.
+    `config` comes from `parent/child_factory.py`; a test passes a double as `load_encoder`.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = Settings.from_dict(config['settings'])

@@ -1,0 +1,107 @@
+"""Construction of a server's children: the config that the `main` of each reads, and its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..process.child import Child
+from .endpoints import Endpoints, Ports
+from .plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class ChildModules:
+    """The modules that the children run; a test replaces some of them by doubles."""
+
+    exporter: str = 'bert_serving.server.graph.exporter'
+    worker: str = 'bert_serving.server.worker.worker'
+    sink: str = 'bert_serving.server.sink.sink'
+    http: str = 'bert_serving.server.http.proxy'
+
+
+class ChildFactory:
+    """Makes the children of one server; the supervisor starts them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        endpoints: Endpoints,
+        ports: Ports,
+        temp_dirs: Sequence[str],
+        modules: ChildModules,
+        sink_limits: Mapping[str, Any],
+    ) -> None:
+        """`temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` those not by default."""
+        self._plan = plan
+        self._endpoints = endpoints
+        self._ports = ports
+        self._temp_dirs = list(temp_dirs)
+        self._modules = modules
+        self._sink_limits = sink_limits
+
+    def exporter(self, path: str) -> Child:
+        """Make the exporter that writes the graph to `path`."""
+        config = {
+            'settings': self._plan.settings.to_dict(),
+            'model': self._plan.model.to_json(),
+            'path': path,
+            'on_gpu': all(device >= 0 for device in self._plan.devices.devices),
+        }
+        return self._make(self._modules.exporter, 'GRAPHOPT', config, {'CUDA_VISIBLE_DEVICES': '-1'})
+
+    def sink(self, linger_ms: int) -> Child:
+        """Make the sink at the current endpoints; `linger_ms` is how long it may take at the end to deliver replies."""
+        config = {
+            'intake': self._endpoints.sink,
+            'feedback': self._endpoints.feedback,
+            'port_out': self._ports.port_out,
+            'linger_ms': linger_ms,
+            'limits': {'open_bytes': _memory_bytes() // 3, **self._sink_limits},
+        }
+        return self._make(self._modules.sink, 'SINK', config)
+
+    def worker(self, worker: int, graph: str) -> Child:
+        """Make the worker with this number at its current endpoint, on its device of the plan."""
+        plan, device = self._plan, self._plan.devices.devices[worker]
+        on_cpu = sum(other < 0 for other in plan.devices.devices)
+        config = {
+            'settings': plan.settings.to_dict(),
+            'worker': worker,
+            'device': device,
+            'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
+            'graph': graph,
+            'vocab': plan.model.vocab,
+            'lower_case': plan.model.lower_case,
+            'max_position_embeddings': plan.model.config.max_position_embeddings,
+            'intake': self._endpoints.workers[worker],
+            'sink': self._endpoints.sink,
+        }
+        environment = {'CUDA_VISIBLE_DEVICES': str(device), 'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'}  # GPUtil's order
+        return self._make(self._modules.worker, 'WORKER-%d' % worker, config, environment)
+
+    def http(self) -> Child:
+        """Make the HTTP proxy of the server at the current ports."""
+        config = {
+            'settings': self._plan.settings.to_dict(),
+            'ip': '127.0.0.1',
+            'port': self._ports.port,
+            'port_out': self._ports.port_out,
+            'http_port': self._ports.http_port,
+        }
+        return self._make(self._modules.http, 'PROXY', config)
+
+    def _make(
+        self, module: str, name: str, config: dict[str, Any], environment: Mapping[str, str] | None = None
+    ) -> Child:
+        verbose = self._plan.settings.verbose
+        common = {'context': name, 'verbose': verbose, 'temp_dirs': self._temp_dirs}
+        tensorflow_log = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
+        return Child(module, name, {**common, **config}, {**tensorflow_log, **(environment or {})})
+
+
+def _memory_bytes() -> int:
+    """Return the size of this machine's memory."""
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')

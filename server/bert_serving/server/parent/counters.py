@@ -1,0 +1,41 @@
+"""Counters of the children's work that survive the children."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..process.reports import Payload
+from ..stats import WorkerTally
+
+
+class ChildCounters:
+    """What the children of a server have done, living and dead. Used by the server's thread alone."""
+
+    def __init__(self) -> None:
+        self._workers: dict[int, WorkerTally] = {}
+        self._dead_workers = WorkerTally()
+        self._discarded_replies = 0
+        self._discarded_by_dead_sinks = 0
+
+    def update_worker(self, worker: int, payload: Payload) -> None:
+        """Take the counts from a worker's heartbeat."""
+        if 'tally' in payload:
+            self._workers[worker] = WorkerTally.from_json(payload['tally'])
+
+    def worker_lost(self, worker: int) -> None:
+        """Keep the counts of a worker that has died; the next one counts from 0."""
+        self._dead_workers += self._workers.pop(worker, WorkerTally())
+
+    def update_sink(self, payload: Payload) -> None:
+        """Take the count from a heartbeat of the sink."""
+        self._discarded_replies = payload.get('given_up', self._discarded_replies)
+
+    def sink_lost(self) -> None:
+        """Keep the count of a sink that has died; the next one counts from 0."""
+        self._discarded_by_dead_sinks += self._discarded_replies
+        self._discarded_replies = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys of the status's `statistic`."""
+        tally = sum(self._workers.values(), self._dead_workers)
+        return {**tally.to_dict(), 'num_given_up_reply': self._discarded_by_dead_sinks + self._discarded_replies}
