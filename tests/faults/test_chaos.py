@@ -68,7 +68,7 @@ def assert_all_well(server: ServerProcess, outcome: Outcome, mayhem: Mayhem, exp
         wait_until(lambda: client.server_status['statistic']['unfinished_requests'] == 0)
         statistic = client.server_status['statistic']
     assert statistic['queue_rows'] == 0
-    poisoned = set(re.findall(r'refused a request (id=\d+ client=\S+): two workers died', server.log))
+    poisoned = set(re.findall(r'refused a request (id=\d+ client=\S+): this request crashed two workers', server.log))
     assert len(poisoned) == expected.get('poison', 0), (
         'one that is told so twice had lost its first answer with the sink'
     )

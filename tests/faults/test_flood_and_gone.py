@@ -29,7 +29,7 @@ def test_flood_beyond_max_queue_rows_a_request_is_refused_at_once_and_what_was_a
                 patient.encode(['the'] * 10, blocking=False)
             wait_until(lambda: late.server_status['statistic']['unfinished_rows'] == 100)
             started = time.monotonic()
-            with pytest.raises(RequestFailed, match='Busy: the server has 100 rows to finish'):
+            with pytest.raises(RequestFailed, match='Busy: server busy: 100 rows pending'):
                 late.encode(['one more'])
             assert time.monotonic() - started < 5, 'while no run ends'
             gate.touch()

@@ -31,9 +31,9 @@ def test_poison_the_request_that_kills_is_answered_with_an_error_and_all_beside_
                 innocent.encode(['the ' * length] * length, blocking=False)
             poisoner.encode(['they kill'], blocking=False)
             gate.touch()
-            with pytest.raises(RequestFailed, match='PoisonedRequest: two workers died') as caught:
+            with pytest.raises(RequestFailed, match='PoisonedRequest: this request crashed two workers') as caught:
                 poisoner.fetch_all()
-            assert 'do not send it again' in str(caught.value)
+            assert 'do not retry it' in str(caught.value)
             answers = innocent.fetch_all()
             assert [len(answer) for answer in answers] == list(range(1, 9))
             for length, answer in enumerate(answers, 1):

@@ -245,7 +245,7 @@ def decode_ring_message(frames: Frames) -> RingMessage:
     except (IndexError, ValueError, TypeError, struct.error) as error:
         kind = bytes(frames[0][:20]) if frames else b''
         raise WireError(
-            'a message inside the server was dropped: %d frames of kind %r: %s' % (len(frames), kind, error)
+            'dropped a message inside the server: %d frames of kind %r: %s' % (len(frames), kind, error)
         ) from error
 
 

@@ -117,7 +117,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
     """
     if len(frames) not in (4, 5):
         raise WireError(
-            'a message of %d frames was dropped: a request has four: identity, message, request id, row count'
+            'dropped a message of %d frames: expected 4 or 5 (identity, payload, request id, row count[, options])'
             % len(frames)
         )
     identity, message, request_id, rows = (bytes(frame) for frame in frames[:4])
@@ -125,12 +125,12 @@ def decode_client_message(frames: Frames) -> ClientMessage:
         return TerminationRequest()
     if not 0 < len(identity) <= MAX_IDENTITY_BYTES:
         raise WireError(
-            'a message was dropped: its identity has %d bytes; from 1 to %d can be answered'
+            'dropped a message: its identity has %d bytes, and only one of 1 to %d can be answered'
             % (len(identity), MAX_IDENTITY_BYTES)
         )
     if not _is_number(request_id):
-        raise WireError('a message of %s was dropped: its request id is not a number in ASCII digits'
-                        % format_identity(identity))  # fmt: skip
+        sender = format_identity(identity)
+        raise WireError('dropped a message of %s: its request id is not a number in ASCII digits' % sender)
     if message in (SHOW_CONFIG, SHOW_STATUS):
         return StatusRequest(identity, request_id, statistic=message == SHOW_STATUS)
     if message == CANCEL:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import Busy, TooLarge
 from ..protocol.ring import Lane
+from ..protocol.wire import EncodeRequest
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """The options that the scheduler goes by; rows, except `prefetch_size` in batches and the bytes.
+    """The options that the scheduler goes by: rows, except `prefetch_size` in batches, and the bytes.
 
-    `max_queue_rows` and `max_queue_bytes` bound what is accepted and not finished; they do not hold for a request that is
-    alone there.
+    `max_queue_rows` and `max_queue_bytes` bound all requests that are accepted and not finished. They do not hold for a
+    request that would be the only one.
     """
 
     max_batch_size: int
@@ -25,10 +27,31 @@ class AdmissionLimits:
 
     @property
     def lane_rows(self) -> dict[Lane, int]:
-        """Rows of each lane that one worker may hold.
+        """Rows of each lane that one worker can hold.
 
-        They share `prefetch_size` batches; each has at least one, or its largest job could never be sent.
+        The lanes share `prefetch_size` batches. Each has at least one, or its largest job could never be sent.
         """
         urgent = max(1, self.prefetch_size // 2)
         bulk = max(1, self.prefetch_size - urgent)
         return {Lane.URGENT: urgent * self.max_batch_size, Lane.BULK: bulk * self.max_batch_size}
+
+    def check_size(self, request: EncodeRequest) -> None:
+        """Raise TooLarge if the request alone is beyond the limits. It takes no time, whatever the size."""
+        if request.rows > self.max_request_rows:
+            raise TooLarge(
+                'the request has %d rows, and -max_request_rows of the server is %d: send it in parts'
+                % (request.rows, self.max_request_rows)
+            )
+        if len(request.payload) > self.max_message_bytes:
+            raise TooLarge(
+                'the message has %d bytes, and -max_message_bytes of the server is %d: send it in parts'
+                % (len(request.payload), self.max_message_bytes)
+            )
+
+    def check_queue(self, rows: int, more_rows: int, memory_bytes: int, more_bytes: int) -> None:
+        """Raise Busy if `rows` and `memory_bytes` are accepted, and so much more would be too much."""
+        if rows + more_rows > self.max_queue_rows or memory_bytes + more_bytes > self.max_queue_bytes:
+            raise Busy(
+                'server busy: %d rows pending (limit %d rows or %d MB); retry later'
+                % (rows, self.max_queue_rows, self.max_queue_bytes >> 20)
+            )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import InternalError, RequestError
+from ..protocol.ring import Job, JobHeader, Lane, RequestRef
 from ..protocol.texts import decode_texts, encode_texts, parse_texts
 from ..protocol.wire import EncodeRequest
 
@@ -18,12 +20,12 @@ class Chunk:
 
 
 def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
-    """The jobs of a request, in order: runs of `max_batch_size` rows, as 1.10 split them, the last of what is left.
+    """The chunks of a request, in order: `max_batch_size` rows each, as 1.10 split them, and the rest in the last.
 
-    A request that fits into one is passed on undecoded; the worker checks its rows against the claim.
+    A request that fits into one chunk is passed on undecoded. The worker checks its rows against the claim.
 
     Raises:
-        RequestError: the message is not what it claims to be, or is one that we have not thought of.
+        RequestError: the message is not what it claims to be, or could not be processed.
     """
     if request.rows <= max_batch_size:
         return [Chunk(request.rows, request.payload)]
@@ -31,7 +33,27 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
         texts = parse_texts(decode_texts(request.payload), request.rows)
     except RequestError:
         raise
-    except Exception as error:  # it is its sender's trouble alone
+    except Exception as error:  # fail only this request
         raise InternalError('the server failed on the request: %s: %s' % (type(error).__name__, error)) from error
-    runs = (texts[start : start + max_batch_size] for start in range(0, len(texts), max_batch_size))
-    return [Chunk(len(run), encode_texts(run)) for run in runs]
+    chunks = (texts[start : start + max_batch_size] for start in range(0, len(texts), max_batch_size))
+    return [Chunk(len(chunk), encode_texts(chunk)) for chunk in chunks]
+
+
+def make_jobs(
+    ref: RequestRef, request: EncodeRequest, chunks: Sequence[Chunk], priority_batch_size: int
+) -> Iterator[Job]:
+    """A job for each chunk, in its first attempt. One of at most `priority_batch_size` rows is urgent."""
+    first_row = 0
+    for part, chunk in enumerate(chunks):
+        header = JobHeader(
+            request=ref,
+            part=part,
+            attempt=0,
+            first_row=first_row,
+            rows=chunk.rows,
+            lane=Lane.URGENT if chunk.rows <= priority_batch_size else Lane.BULK,
+            token_counts=request.options.token_counts,
+            tokenize=request.options.tokenize,
+        )
+        yield Job(header, chunk.payload)
+        first_row += chunk.rows

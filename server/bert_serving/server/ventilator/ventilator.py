@@ -16,12 +16,13 @@ from typing import Any, assert_never
 
 import zmq
 
-from ..errors import WireError
+from ..errors import PoisonedRequest, WireError
 from ..options.settings import Settings
 from ..protocol.ring import (
     ClientGone,
     Collected,
     Drain,
+    Drop,
     Published,
     Refuse,
     RingMessage,
@@ -83,9 +84,12 @@ class Ventilator:
     """The head of the ring. Every method is for the one thread that runs the reactor."""
 
     def __init__(
-        self, settings: Settings, describe: Callable[[], dict[str, Any]], count_children: Callable[[], dict[str, Any]],
+        self,
+        settings: Settings,
+        describe: Callable[[], dict[str, Any]],
+        count_children: Callable[[], dict[str, Any]],
         on_termination: Callable[[], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`describe` gives the keys of the status that the server knows, `count_children` those of its `statistic`;
         `on_termination` stops the server.
         """
@@ -94,10 +98,17 @@ class Ventilator:
         self._count_children = count_children
         self._on_termination = on_termination
         self._statistic = RequestStatistic()
-        self._scheduler = Scheduler(AdmissionLimits(
-            settings.max_batch_size, settings.priority_batch_size, settings.prefetch_size, settings.max_request_rows,
-            settings.max_message_bytes, settings.max_queue_rows, MAX_QUEUE_BYTES,
-        ))  # fmt: skip
+        self._scheduler = Scheduler(
+            AdmissionLimits(
+                max_batch_size=settings.max_batch_size,
+                priority_batch_size=settings.priority_batch_size,
+                prefetch_size=settings.prefetch_size,
+                max_request_rows=settings.max_request_rows,
+                max_message_bytes=settings.max_message_bytes,
+                max_queue_rows=settings.max_queue_rows,
+                max_queue_bytes=MAX_QUEUE_BYTES,
+            )
+        )
         self._workers: dict[int, Socket] = {}
         self._garbage = 0
         self._terminating = False
@@ -235,6 +246,8 @@ class Ventilator:
                 continue
             if isinstance(report, Collected | Published | ClientGone):
                 self._handle(report)
+            if isinstance(report, Published):
+                self._log_finished(report.number)
 
     def _on_request(self) -> None:
         frames = self._requests.recv_multipart(copy=False)
@@ -248,13 +261,14 @@ class Ventilator:
             logger.warning('%s', error)
         except Exception:  # out of memory for a message, say: it must not end the server
             self._garbage += 1
-            logger.exception('a message could not be read')
+            logger.exception('could not read a message')
 
     def _handle_message(self, message: ClientMessage) -> None:
         match message:
             case EncodeRequest(identity, request_id, rows):
-                logger.debug('new encode request id=%s rows=%d client=%s',
-                             request_id.decode(), rows, format_identity(identity))  # fmt: skip
+                logger.debug(
+                    'new encode request id=%s rows=%d client=%s', request_id.decode(), rows, format_identity(identity)
+                )
                 self._statistic.count_data_request(identity, rows, time.monotonic())
                 self._handle(message)
             case StatusRequest():
@@ -268,8 +282,10 @@ class Ventilator:
 
     def _terminate(self, sender: str) -> None:
         if not (self._settings.allow_remote_terminate or is_loopback(sender)):
-            logger.warning('a request to stop the server, from %s, was not obeyed: it has to come from this machine, or the '
-                           'server be started with -allow_remote_terminate', sender)  # fmt: skip
+            logger.warning(
+                'ignored a shutdown request from %s: only local requests are accepted without -allow_remote_terminate',
+                sender,
+            )
             return
         if not self._terminating:
             logger.info('a client asked the server to stop')
@@ -309,13 +325,31 @@ class Ventilator:
             case SendToSink(message):
                 if isinstance(message, Refuse):
                     self._log_refusal(message)
+                elif isinstance(message, Drop):
+                    self._log_finished(message.number)
                 self._send(self._sink, message)
             case _:
                 assert_never(action)
 
     def _log_refusal(self, refusal: Refuse) -> None:
-        logger.warning('refused a request id=%s client=%s: %s', refusal.request_id.decode(),
-                       format_identity(refusal.identity), refusal.error.message, exc_info=refusal.error.__cause__)  # fmt: skip
+        error = refusal.error
+        logger.warning(
+            'refused a request id=%s client=%s: %s',
+            refusal.request_id.decode(),
+            format_identity(refusal.identity),
+            error.message,
+            exc_info=error.__cause__,
+        )
+        if isinstance(error, PoisonedRequest):
+            logger.warning('poisoned request number=%d: %s', refusal.number, self._tell_story(refusal.number))
+
+    def _log_finished(self, number: int) -> None:
+        """Log the life of a request that finished after something unusual."""
+        if logger.isEnabledFor(logging.DEBUG) and (story := self._tell_story(number)):
+            logger.debug('finished request number=%d: %s', number, story)
+
+    def _tell_story(self, number: int) -> str:
+        return '; '.join(self._scheduler.story(number))
 
     def _send(self, socket: Socket, message: RingMessage) -> None:
         socket.send_multipart(encode_ring_message(message), zmq.DONTWAIT, copy=False)

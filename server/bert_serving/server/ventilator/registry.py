@@ -1,0 +1,79 @@
+"""The requests that are accepted and not finished: by number, by key and by client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .invariants import check
+from .records import Key, RequestRecord
+
+
+class RequestRegistry:
+    """All accepted requests, and how many rows and bytes of memory they are together. Iterates over them, oldest first."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.memory_bytes = 0
+        self._by_number: dict[int, RequestRecord] = {}
+        self._by_key: dict[Key, RequestRecord] = {}
+        self._by_identity: dict[bytes, dict[int, RequestRecord]] = {}
+        self._last_number = 0
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def __iter__(self) -> Iterator[RequestRecord]:
+        return iter(self._by_number.values())
+
+    def __getitem__(self, number: int) -> RequestRecord:
+        return self._by_number[number]
+
+    def get(self, number: int) -> RequestRecord | None:
+        """The request of that number; None if it was never accepted or is finished."""
+        return self._by_number.get(number)
+
+    def find(self, key: Key) -> RequestRecord | None:
+        """The unfinished request that is the same as one with this key; None if there is none."""
+        return self._by_key.get(key)
+
+    def of_identity(self, identity: bytes) -> Sequence[RequestRecord]:
+        """The requests of one client, oldest first."""
+        return list(self._by_identity.get(identity, {}).values())
+
+    def next_number(self) -> int:
+        """A number that no other request of this server has or had."""
+        self._last_number += 1
+        return self._last_number
+
+    def add(self, request: RequestRecord) -> None:
+        """Keep a request whose number and key are new."""
+        self._by_number[request.number] = request
+        self._by_key[request.key] = request
+        self._by_identity.setdefault(request.identity, {})[request.number] = request
+        self.rows += request.rows
+        self.memory_bytes += request.memory_bytes
+
+    def remove(self, request: RequestRecord) -> None:
+        """Keep nothing of a request."""
+        del self._by_number[request.number]
+        del self._by_key[request.key]
+        siblings = self._by_identity[request.identity]
+        del siblings[request.number]
+        if not siblings:
+            del self._by_identity[request.identity]
+        self.rows -= request.rows
+        self.memory_bytes -= request.memory_bytes
+
+    def check(self) -> None:
+        """Raise InvariantError where the indexes and sums differ from the requests."""
+        for number, request in self._by_number.items():
+            check(request.number == number, 'a request is kept under another number', number)
+            check(self._by_key.get(request.key) is request, 'a request is not found by its key', number)
+            siblings = self._by_identity.get(request.identity, {})
+            check(siblings.get(number) is request, 'a request is not found by its client', number)
+        check(len(self._by_key) == len(self), 'a finished request is found by its key')
+        indexed = sum(map(len, self._by_identity.values()))
+        check(indexed == len(self), 'a finished request is found by its client')
+        check(all(self._by_identity.values()), 'a client without requests is remembered')
+        check(self.rows == sum(request.rows for request in self), 'the rows are miscounted')
+        check(self.memory_bytes == sum(request.memory_bytes for request in self), 'the memory is miscounted')

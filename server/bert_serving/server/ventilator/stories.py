@@ -1,0 +1,46 @@
+"""The story of a request: what happened to it, and when. It is for those who look for a fault.
+
+Only a request that meets something unusual gets a story: a lost worker or sink, a refusal, a client that leaves or sends
+again. The others cost nothing.
+"""
+
+from __future__ import annotations
+
+from ..protocol.ring import RequestRef
+from ..protocol.wire import format_identity
+
+MAX_EVENTS = 50
+"""Events of one story. Of more, those in the middle are left out: a request can have thousands of jobs."""
+
+MAX_FINISHED = 200
+"""Stories of finished requests that are kept."""
+
+
+class Story:
+    """The events of one request, each with the seconds since it was accepted."""
+
+    __slots__ = ('_accepted_at', '_events', '_left_out')
+
+    def __init__(self, ref: RequestRef, accepted_at: float) -> None:
+        self._accepted_at = accepted_at
+        self._left_out = 0
+        self._events: list[str] = []
+        self.add(
+            accepted_at,
+            'accepted id=%s client=%s rows=%d parts=%d'
+            % (ref.request_id.decode(), format_identity(ref.identity), ref.total_rows, ref.parts),
+        )
+
+    def add(self, now: float, event: str) -> None:
+        """Go on with the story."""
+        self._events.append('%.3f s: %s' % (now - self._accepted_at, event))
+        if len(self._events) > MAX_EVENTS:
+            del self._events[MAX_EVENTS // 2]
+            self._left_out += 1
+
+    def tell(self) -> list[str]:
+        """The events, a line each."""
+        if not self._left_out:
+            return self._events.copy()
+        middle = MAX_EVENTS // 2
+        return [*self._events[:middle], '(%d events left out)' % self._left_out, *self._events[middle:]]
