@@ -1,4 +1,4 @@
-"""Fixtures of the HTTP face: an app with a backend in memory, and one behind a real listening socket."""
+"""Fixtures of the HTTP API: an app with a backend in memory, and one behind a real listening socket."""
 
 from __future__ import annotations
 

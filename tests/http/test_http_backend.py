@@ -1,4 +1,4 @@
-"""The backend against a scripted server over real sockets: what it asks, and what becomes of what goes wrong."""
+"""The backend against a scripted server over real sockets: its requests, and the error for each kind of failure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
 from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
+from support.waiting import wait_until
 
 EXTENSIONS = ['options', 'token_ids', 'cancel']
 PATIENCE_S = 20.0
@@ -207,7 +208,7 @@ def test_many_who_want_the_status_at_once_have_it_asked_for_once_a_second(
 
     monkeypatch.setattr(type(client), 'server_status', property(slowly))
     until = time.monotonic() + 4
-    wanting = [threading.Thread(target=report_until, args=(backend, until)) for _ in range(4)]
+    wanting = [threading.Thread(target=ask_until, args=(backend, until)) for _ in range(4)]
     for thread in wanting:
         thread.start()
     for thread in wanting:
@@ -217,7 +218,7 @@ def test_many_who_want_the_status_at_once_have_it_asked_for_once_a_second(
     assert min(gaps) > 0.9, gaps
 
 
-def report_until(backend: ServerBackend, until: float) -> None:
+def ask_until(backend: ServerBackend, until: float) -> None:
     while time.monotonic() < until:
         backend.server_status()
         time.sleep(0.01)
@@ -226,16 +227,13 @@ def report_until(backend: ServerBackend, until: float) -> None:
 def test_who_puts_up_with_an_old_status_has_a_new_one_asked_for(
     backend: ServerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the name of the model, which any request may need, is a second old and costs nobody a wait."""
+    """The name of the model, which any request can need, is then a second old, and no request waits for it."""
     backend.server_status()
     encode(backend, Rows(['a']))
     monkeypatch.setattr(backend_module, 'STATUS_AGE_S', 0)
     assert backend.server_status(60).status['statistic'] == {'num_data_request': 0}, 'at once'
     monkeypatch.undo()
-    deadline = time.monotonic() + 10
-    while backend.server_status(60).status['statistic'] != {'num_data_request': 1}:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: backend.server_status(60).status['statistic'] == {'num_data_request': 1})
 
 
 def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:

@@ -1,4 +1,4 @@
-"""The options of the HTTP face: keys, origins, names, and what has to be installed."""
+"""The options of the HTTP proxy: keys, origins, names, and the packages that it needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_defaults() -> None:
     assert config().is_open_to_all
 
 
-def test_whoever_is_not_open_to_all() -> None:
+def test_a_local_address_or_a_key_closes_it_to_others() -> None:
     assert not config('-http_host', '127.0.0.1').is_open_to_all
     assert not config('-http_api_key', 'k').is_open_to_all
     assert config('-http_host', '192.0.2.1').is_open_to_all

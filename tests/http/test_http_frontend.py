@@ -17,6 +17,7 @@ from bert_serving.server.http import waitress_adapter
 from bert_serving.server.http.dispatcher import Dispatcher, refusal_kind
 from bert_serving.server.http.frontend import Frontend
 from support.fake_backend import FakeBackend
+from support.processes import is_listening
 from support.waiting import wait_until
 
 BODY = json.dumps({'id': 1, 'texts': ['hello world']})
@@ -50,7 +51,7 @@ def get(frontend: Frontend, path: str, headers: Mapping[str, str] = {}) -> tuple
 
 
 class Callers:
-    """Requests in threads of their own; `statuses` are those of the answers that have come."""
+    """Requests, each in its own thread; `statuses` are those of the responses so far."""
 
     def __init__(self, frontend: Frontend, number: int, headers: Mapping[str, str] = {}) -> None:
         self.statuses: list[int] = []
@@ -92,7 +93,7 @@ def test_more_slashes_do_not_lead_around_the_bound(
     assert post(frontend, path, json.dumps({'id': 1, 'texts': ['a'], 'input': 'a'})).status == 200
 
 
-def test_whoever_has_no_key_takes_no_place_from_one_who_has(
+def test_requests_without_a_key_take_no_place_from_those_with_one(
     start_frontend: StartFrontend, backend: FakeBackend
 ) -> None:
     frontend = start_frontend(max_connect=1, max_waiting=1, api_keys=('key',))
@@ -154,13 +155,14 @@ def test_the_main_loop_tells_how_long_it_has_been_stuck(
     start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frontend = start_frontend()
-    time.sleep(frontend_module.POLL_S + 0.5)
-    assert frontend.round_age_s() < frontend_module.POLL_S + 0.4, 'it goes round though nothing happens'
+    for _ in range(2):
+        began_at = frontend._round_at
+        wait_until(lambda began_at=began_at: frontend._round_at > began_at)  # it goes round though nothing happens
+    assert frontend.round_age_s() < frontend_module.POLL_S + 0.4
     is_stuck, goes_on = threading.Event(), threading.Event()
     monkeypatch.setattr(frontend._server, 'poll', lambda _timeout_s: is_stuck.set() or goes_on.wait(PATIENCE_S))
     assert is_stuck.wait(PATIENCE_S)
-    time.sleep(1)
-    assert frontend.round_age_s() >= 1
+    wait_until(lambda: frontend.round_age_s() >= 1)
     monkeypatch.undo()
     goes_on.set()
     assert get(frontend, '/health')[0] == 200
@@ -289,7 +291,7 @@ def test_a_large_answer_gets_through(start_frontend: StartFrontend) -> None:
 def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(
     start_frontend: StartFrontend, path: str
 ) -> None:
-    """As most clients do; a connection that is closed with bytes of the body unread is reset, and the answer lost."""
+    """As most clients do. Closing a connection with unread bytes resets it, and the response is lost."""
     frontend = start_frontend(max_body=5000)
     body = b'x' * 30_000_000  # more than fits between the two sockets
     answer = post(frontend, path, body)
@@ -398,11 +400,6 @@ def test_draining_answers_what_has_come_and_lets_the_port_go(
         assert (answer.status, answer.will_close) == (503, True)
     backend.gate.set()
     assert callers.join() == [200] * 3
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(('127.0.0.1', port)) == 0
 
 
 def test_a_port_that_is_taken_and_a_wrong_address_are_said(start_frontend: StartFrontend) -> None:

@@ -1,4 +1,4 @@
-"""The proxy in front of a whole server, whose workers only have no TensorFlow: what the one does for the other."""
+"""The proxy in front of a whole server with fake workers: extensions, cancellation, overload, crashes and restarts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.metrics import _COUNTERS, _GAUGES, _HISTOGRAMS
-from support.processes import fake_server
+from support.processes import fake_server, is_listening
 from support.proxies import ProxyProcess
 from support.serving import ServerProcess
 from support.waiting import wait_until
 
 PATIENCE_S = 60
-
 
 Pair = tuple[ServerProcess, ProxyProcess]
 
@@ -126,7 +125,7 @@ def test_a_ventilator_that_does_not_answer_is_not_alive() -> None:
 
 
 class Load:
-    """Requests one after the other in several threads, until it is ended; `failures` are the statuses but 200."""
+    """Requests one after the other in several threads, until it is left; `failures` are the errors."""
 
     def __init__(self, proxy: ProxyProcess, threads: int) -> None:
         self.failures: list[object] = []
@@ -181,14 +180,9 @@ def test_a_server_that_is_killed_and_started_again_is_served_without_a_new_proxy
         server.process.wait()
         wait_until(lambda: proxy.curl('/health/live')[0] == 503)
         ports = ('-port', str(server.port), '-port_out', str(server.port_out))
-        wait_until(lambda: not any(refuses_to_be_bound(int(port)) for port in ports[1::2]))
+        wait_until(lambda: not any(is_listening(int(port)) for port in ports[1::2]))
         with fake_server(*ports) as again:
             again.wait_until_ready()
             wait_until(lambda: post(proxy, '/encode', {'id': 1, 'texts': ['a']})[0] == 200)
             wait_until(lambda: proxy.curl('/health/ready')[0] == 200)
             assert post(proxy, '/v1/embeddings', {'input': 'a'})[0] == 200
-
-
-def refuses_to_be_bound(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(('127.0.0.1', port)) == 0

@@ -1,4 +1,4 @@
-"""With the real model: the numbers of 1.10 through both APIs, and docs/http.md, whose requests are made here."""
+"""With the real model: the numbers of 1.10 through both APIs, and the requests of docs/http.md."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def test_the_answers_are_those_of_the_page(url: str, number: int) -> None:
 
 
 def read_abbreviated(text: str) -> Any:
-    """The JSON of the page, in which `...` stands for what is left out, as the string `...`."""
+    """The JSON of the page, whose `...` (something is left out) becomes the string `...`."""
     text = text.replace('{...}', '"..."').replace(', ...}', ', "...": "..."}')
     return json.loads(re.sub(r'(?<!")\.\.\.(?!")', '"..."', text))
 
 
 def agree(answer: Any, expected: Any, where: str = '') -> None:
-    """AssertionError that says where, if the answer is not what the page says."""
+    """Assert that a response is the one on the page; the message says where it differs."""
     if expected == '...':
         return
     if isinstance(expected, dict):

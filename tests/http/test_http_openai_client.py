@@ -1,4 +1,4 @@
-"""OpenAI's own Python client against our front frontend: the judge of whether `/v1` is what it expects."""
+"""OpenAI's own Python client against the frontend: it judges whether `/v1` behaves as it expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document is that of the routes, and no request that is made from it, fit or not, ends in a fault of ours."""
+"""The document describes the routes, and no request made from it, valid or not, ends in an internal error."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_requests_made_from_the_document_end_as_it_says(case: schemathesis.Case)
 
 @pytest.fixture(scope='module')
 def live_document() -> Iterator[schemathesis.BaseSchema]:
-    """The document of a whole server, whose workers only have no TensorFlow."""
+    """The document of a whole server with fake workers."""
     with fake_server('-http_host', '127.0.0.1', '-http_port', '0') as server:
         port = server.wait_until_ready().http_port
         yield schemathesis.openapi.from_url('http://127.0.0.1:%d/openapi.json' % port)
@@ -103,7 +103,7 @@ def test_a_whole_server_answers_them_likewise(live_document: schemathesis.BaseSc
 @pytest.mark.parametrize(
     'body', [b'', b'[]', b'{}', b'null', b'{"input": {}}', b'\x00', b'{"texts": [null], "id": 1}', b'9' * 400]
 )
-def test_no_body_makes_a_fault_of_ours(http: FlaskClient, path: str, body: bytes) -> None:
+def test_no_body_causes_an_internal_error(http: FlaskClient, path: str, body: bytes) -> None:
     for content_type in (
         'application/json',
         'application/x-www-form-urlencoded',

@@ -1,4 +1,4 @@
-"""The proxy as a process: how it starts, what it says, that it finds a server again, and how it ends."""
+"""The proxy as a process: its start, its log, that it finds a restarted server, and its end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.process.child import Child
 from bert_serving.server.process.reports import ChildReport, Exited, Heartbeat, Ready
+from support.processes import is_listening
 from support.proxies import ProxyProcess, curl
 from support.scripted_server import ScriptedServer
 from support.waiting import wait_until
@@ -90,7 +91,7 @@ def test_a_signal_ends_it_when_what_has_come_is_answered(start: Start, server: S
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n' % len(body) + body)
         (request,) = server.wait_for(1)
         proxy.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: refuses(proxy.http_port))
+        wait_until(lambda: not is_listening(proxy.http_port))
         server.publish(*server.answer(request))
         assert b'200 OK' in connection.recv(1000)
     assert proxy.wait() == 0
@@ -103,13 +104,8 @@ def test_a_second_signal_ends_it_at_once(start: Start, server: ScriptedServer) -
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 25\r\n\r\n{"id": 1, "texts": ["a"]}')
         server.wait_for(1)
         proxy.process.send_signal(signal.SIGINT)
-        wait_until(lambda: refuses(proxy.http_port))
+        wait_until(lambda: not is_listening(proxy.http_port))
         assert proxy.stop(signal.SIGINT, within_s=10) == 0
-
-
-def refuses(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(('127.0.0.1', port)) != 0
 
 
 def test_it_warns_when_it_is_open_to_all(start: Start, server: ScriptedServer) -> None:

@@ -1,4 +1,4 @@
-"""What a request may be: each field is checked, and what is wrong with it is named, but no text is repeated."""
+"""Validation: each field is checked, and the message names an invalid one without repeating a text of the user."""
 
 from __future__ import annotations
 
@@ -145,10 +145,10 @@ SECRET = 'a text of a user'
 def test_what_is_wrong_with_a_request_is_named(data: dict[str, Any], param: str, type_name: str, words: str) -> None:
     with pytest.raises(HTTPError) as caught:
         read_encode(data)
-    fault = caught.value
-    assert (fault.status, fault.param, fault.type_name) == (400, param, type_name)
-    assert words in fault.message
-    assert SECRET not in fault.message
+    error = caught.value
+    assert (error.status, error.param, error.type_name) == (400, param, type_name)
+    assert words in error.message
+    assert SECRET not in error.message
 
 
 def test_a_form_has_each_text_by_itself() -> None:

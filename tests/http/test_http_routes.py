@@ -212,7 +212,7 @@ def test_the_names_of_the_model() -> None:
 
 
 def test_a_model_that_is_not_known_is_asked_for_again(http: FlaskClient, backend: FakeBackend) -> None:
-    """A status that is kept may be from before the server was there, or had another model."""
+    """The known status can be from a time when the server was away or had another model."""
     now = backend.status
     for known in (None, {**STATUS, 'model_dir': '/models/other'}):
         backend.server_status = lambda max_age_s=1.0, known=known: StatusSnapshot(known if max_age_s > 1 else now, True)  # type: ignore[method-assign]

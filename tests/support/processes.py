@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 
 import psutil
 
@@ -34,6 +35,12 @@ def is_running(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def is_listening(port: int) -> bool:
+    """Whether a process of this machine accepts connections on the port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(('127.0.0.1', port)) == 0
 
 
 def send(pid: int, number: signal.Signals) -> None:
