@@ -1,4 +1,5 @@
 # make serve   install everything and serve the embedded default model until Ctrl-C
+# make quick   the tests that take seconds, while you work: make quick ARGS='-k scheduler'
 # make test    install everything and run every test
 # make help    the rest
 
@@ -42,6 +43,10 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 
 .PHONY: test
 test: check wheels test-client test-server ## install everything and run every test
+
+.PHONY: quick
+quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
+	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/loops tests/architecture $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.tools ## style and types

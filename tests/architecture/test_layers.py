@@ -6,6 +6,7 @@ Read from the source with `ast`, imports inside functions included.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ PACKAGE = 'bert_serving.server'
 FOLDERS = [folder for layer in LAYERS for folder in layer]
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """Every module that `module` imports, by full name; of ours, the module and not the name in it."""
     package = f'{PACKAGE}.{module}'.strip('.').split('.')

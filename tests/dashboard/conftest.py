@@ -11,6 +11,9 @@ import pytest
 from dashboard.browsing import Browser, StartServer, browser_in, need_chromium
 from support.processes import fake_server
 from support.serving import ServerProcess
+from support.slow import pytest_itemcollected
+
+__all__ = ['pytest_itemcollected']
 
 
 @pytest.fixture

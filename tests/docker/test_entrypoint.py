@@ -11,6 +11,8 @@ import pytest
 
 from docker.files import DOCKER
 
+pytestmark = pytest.mark.slow
+
 ENTRYPOINT = (DOCKER / 'entrypoint.sh').read_text('utf-8')
 Enter = Callable[..., 'subprocess.CompletedProcess[str]']
 

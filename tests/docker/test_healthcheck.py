@@ -23,6 +23,8 @@ from support.leftovers import fake_modules, leftovers  # noqa: F401
 from support.processes import fake_server
 from support.serving import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 PROXY_IS_UP = r'HTTP is served at http://127.0.0.1:(\d+), for the server at \S+:(\d+) and (\d+)'
 
 

@@ -20,6 +20,8 @@ import pytest
 from bert_serving.server.helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
 from docs.pages import PAGES, ROOT, Block, Ports, blocks_of, name_of
 
+pytestmark = pytest.mark.slow
+
 PARSERS = {
     'bert-serving-start': get_args_parser,
     'bert-serving-http': get_http_parser,

@@ -7,11 +7,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from bert_serving.client import BertClient
 from bert_serving.server.options.settings import OPTIONS, Settings
 from docs.pages import ROOT
 
 
+@pytest.mark.slow
 def test_the_tables_are_current() -> None:
     """After a change of an option: python docs/options.py."""
     process = subprocess.run(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from docs.pages import PAGES, ROOT
 
 CODE = ('client/bert_serving', 'server/bert_serving', 'example', 'tests/docs', 'Makefile', 'noxfile.py')
 
 
+@pytest.mark.slow
 def test_spelling() -> None:
     process = subprocess.run(
         [sys.executable, '-m', 'codespell_lib', '--skip', '*.html', *map(str, [*PAGES, *ROOT.glob('docs/*.py')]), *CODE],

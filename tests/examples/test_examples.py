@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from examples.running import Run, run_example
 from support.serving import SMALL_MODEL, serve
+
+pytestmark = pytest.mark.slow
 
 
 def test_1_speed(run: Run) -> None:

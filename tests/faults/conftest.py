@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from support.leftovers import fake_modules, leftovers
+from support.slow import pytest_itemcollected
 
-__all__ = ['fake_modules', 'leftovers']
+__all__ = ['fake_modules', 'leftovers', 'pytest_itemcollected']

@@ -120,6 +120,7 @@ def test_a_deadline_is_kept_and_the_request_cancelled(backend: ServerBackend, se
     assert server.cancelled == [server.requests[0].id]
 
 
+@pytest.mark.slow
 def test_a_caller_that_has_gone_is_not_waited_for(backend: ServerBackend, server: ScriptedServer) -> None:
     server.hold()
     gone = threading.Event()
@@ -128,6 +129,7 @@ def test_a_caller_that_has_gone_is_not_waited_for(backend: ServerBackend, server
     server.wait_until(lambda: server.cancelled)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_waited_for_a_moment_only(
     backend: ServerBackend, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +141,7 @@ def test_a_server_that_is_away_is_waited_for_a_moment_only(
     assert error_of(backend, within_s=0.2).name == 'Unavailable', 'though its own time limit came first'
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_found(backend: ServerBackend, server: ScriptedServer) -> None:
     encode(backend, Rows(['a']))
     server.stop()
@@ -149,6 +152,7 @@ def test_a_server_that_comes_back_is_found(backend: ServerBackend, server: Scrip
     assert backend.server_status(0).is_fresh
 
 
+@pytest.mark.slow
 def test_a_server_that_was_never_there(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend_module, 'AWAY_S', 0.3)
     monkeypatch.setattr(backend_module, 'STATUS_TIMEOUT_S', 0.3)
@@ -193,6 +197,7 @@ def test_the_status_is_asked_for_at_most_so_often(backend: ServerBackend, server
     assert backend.server_status(0).status['statistic'] == {'num_data_request': 1}
 
 
+@pytest.mark.slow
 def test_many_who_want_the_status_at_once_have_it_asked_for_once_a_second(
     backend: ServerBackend, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,7 @@ def test_requests_without_a_key_take_no_place_from_those_with_one(
     assert callers.join() + more.join() == [200, 200]
 
 
+@pytest.mark.slow
 def test_a_caller_that_does_not_read_keeps_no_thread(
     start_frontend: StartFrontend, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_caller_that_does_not_read_keeps_no_thread(
         wait_until(lambda: not connections)  # it has been closed, though its answers were not read
 
 
+@pytest.mark.slow
 def test_a_place_is_free_again_when_the_answer_is_there(start_frontend: StartFrontend) -> None:
     frontend = start_frontend(max_connect=2, max_waiting=0)
     statuses = []
@@ -151,6 +153,7 @@ def test_a_place_is_free_again_when_the_answer_is_there(start_frontend: StartFro
     assert statuses == [200] * 400
 
 
+@pytest.mark.slow
 def test_the_main_loop_tells_how_long_it_has_been_stuck(
     start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +304,7 @@ def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(
     wait_until(lambda: not frontend._server.connections)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('setting', ['LINGER_S', 'LINGER_SILENT_S'])
 def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
     start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bert_serving.server.http.metrics import _COUNTERS, _GAUGES, _HISTOGRAMS
@@ -21,6 +22,8 @@ from support.processes import fake_server, is_listening
 from support.proxies import ProxyProcess
 from support.serving import ServerProcess
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 PATIENCE_S = 60
 

@@ -18,6 +18,8 @@ from support.proxies import curl
 from support.replay import compare
 from support.serving import DATA, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
 
 

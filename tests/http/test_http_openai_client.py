@@ -96,6 +96,7 @@ def test_errors_are_the_exceptions_that_the_client_has_for_them(connect: Connect
         assert 'why' in str(refused.value)
 
 
+@pytest.mark.slow
 def test_it_tries_again_when_it_was_too_much(connect: Connect, backend: FakeBackend) -> None:
     backend.error = HTTPError('Busy', 'too much')
     client = connect(max_retries=3)

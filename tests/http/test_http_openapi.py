@@ -25,6 +25,8 @@ from bert_serving.server.http.routes import ROUTES
 from support.fake_backend import FakeBackend
 from support.processes import fake_server
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_document_is_openapi() -> None:
     for has_keys in (True, False):

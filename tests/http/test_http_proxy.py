@@ -19,6 +19,8 @@ from support.proxies import ProxyProcess, curl
 from support.scripted_server import ScriptedServer
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 QUERY = ('-H', 'content-type: application/json', '-d', '{"id": 123,"texts": ["hello world"], "is_tokenized": false}')
 PATIENCE_S = 60
 

@@ -58,6 +58,7 @@ def test_brackets_and_commas_in_texts_do_not_count() -> None:
     check_structure(json.dumps({'texts': ['[[[[{{{{' * 10 + '\\"[[,' * 100]}).encode(), max_items=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'body',
     [

@@ -62,6 +62,7 @@ def test_encode_takes_a_form(http: FlaskClient) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('content_type', ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=b'])
 def test_a_form_has_a_bound_of_fields(http: FlaskClient, backend: FakeBackend, content_type: str) -> None:
     part = b'a&' if 'urlencoded' in content_type else b'--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n'

@@ -8,11 +8,14 @@ import threading
 from pathlib import Path
 
 import psutil
+import pytest
 
 from support.processes import fake_server
 from support.proxies import curl
 from support.serving import ServerProcess
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 QUERY = ('-d', '{"id": 1, "texts": ["hello world"]}')
 PATIENCE_S = 60

@@ -223,6 +223,7 @@ def test_cutting_a_pair_is_dropping_the_last_token_of_the_longer_side(a, b, room
 TEXTS = st.text('abx |\n\u200b') | st.lists(st.sampled_from('abx')) | st.lists(st.sampled_from(['a', 'x', '|||']))
 
 
+@pytest.mark.slow
 @given(
     st.lists(TEXTS, min_size=1, max_size=5),
     st.none() | st.integers(4, 13),
@@ -320,6 +321,7 @@ def test_what_is_wrong_with_a_request_is_said_without_quoting_it(value, rows, me
     assert caught.value.message == message
 
 
+@pytest.mark.slow
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists), st.integers(0, 3))
 def test_whatever_json_holds_is_accepted_or_refused(value, rows):
     try:

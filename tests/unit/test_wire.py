@@ -154,6 +154,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 ))  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_options_are_read_or_refused_as_the_clients_fault(frame: bytes) -> None:
     with contextlib.suppress(RequestError):
@@ -204,6 +205,7 @@ def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[by
             assert error.message
 
 
+@pytest.mark.slow
 @given(st.sampled_from(RING_MESSAGES), st.data())
 def test_a_ring_message_with_one_frame_spoilt_is_a_message_or_a_wire_error(
     message: RingMessage, data: st.DataObject

@@ -81,6 +81,7 @@ def recorded_characters(run: list) -> list[tuple[str, str]]:
     return [(chr(code), change) for code, change in zip(codes, changes, strict=True) if code not in RECLASSIFIED]
 
 
+@pytest.mark.slow
 def test_every_character_is_treated_as_it_was_in_a_cased_model():
     for run in CHARACTERS:
         characters = recorded_characters(run)
@@ -88,6 +89,7 @@ def test_every_character_is_treated_as_it_was_in_a_cased_model():
         assert cased_words(' '.join(f'x{char}x' for char, _ in characters)) == expected, run
 
 
+@pytest.mark.slow
 def test_every_character_is_treated_as_it_was_in_an_uncased_model():
     for run in CHARACTERS:
         characters = recorded_characters(run)
@@ -95,6 +97,7 @@ def test_every_character_is_treated_as_it_was_in_an_uncased_model():
         assert folded_words(' '.join(f'x{char}x' for char, _ in characters)) == expected, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('words_of', [cased_words, folded_words])
 def test_every_unassigned_character_is_dropped(words_of):
     unassigned = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(char) == 'Cn']

@@ -1,0 +1,7 @@
+"""Every test runs clients in environments of their own, against servers with TensorFlow."""
+
+from __future__ import annotations
+
+from support.slow import pytest_itemcollected
+
+__all__ = ['pytest_itemcollected']
