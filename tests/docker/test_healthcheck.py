@@ -25,7 +25,7 @@ from support.serving import ServerProcess
 
 pytestmark = pytest.mark.slow
 
-PROXY_IS_UP = r'HTTP is served at http://127.0.0.1:(\d+), for the server at \S+:(\d+) and (\d+)'
+PROXY_IS_UP = r'serving HTTP at http://127.0.0.1:(\d+), for the server at \S+:(\d+) and (\d+)'
 
 
 @pytest.fixture(scope='module')

@@ -97,7 +97,7 @@ def test_crash_clients_that_wait_do_not_notice_that_every_child_is_killed_in_tur
 def test_crash_and_hang_the_proxy_comes_back_on_its_port(number: signal.Signals) -> None:
     with fake_server('-http_port', '0', '-http_host', '127.0.0.1', *SOON) as server:
         server.wait_until_ready()
-        url = 'http://127.0.0.1:%s/encode' % server.wait_for_log(r'HTTP is served at http://[^ ]*:(\d+)')[1]
+        url = 'http://127.0.0.1:%s/encode' % server.wait_for_log(r'serving HTTP at http://[^ ]*:(\d+)')[1]
 
         def post() -> object:
             body = json.dumps({'id': 7, 'texts': ['the']}).encode()
@@ -109,7 +109,7 @@ def test_crash_and_hang_the_proxy_comes_back_on_its_port(number: signal.Signals)
         (proxy,) = children_of(server, PROXY)
         send(proxy, number)
         wait_until(lambda: not is_running(proxy))
-        wait_until(lambda: len(re.findall('HTTP is served at', server.log)) == 2)
+        wait_until(lambda: len(re.findall('serving HTTP at', server.log)) == 2)
         assert post() == before
         assert server.stop() == 0
 

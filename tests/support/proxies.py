@@ -9,7 +9,7 @@ from typing import Any
 
 from support.serving import ServerProcess, fake_path
 
-HTTP_READY = re.compile(r'HTTP is served at http://[^ ]*:(\d+),')
+HTTP_READY = re.compile(r'serving HTTP at http://[^ ]*:(\d+),')
 
 
 class ProxyProcess(ServerProcess):

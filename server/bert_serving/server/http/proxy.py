@@ -90,7 +90,7 @@ def serve(
             )
         host = '[%s]' % config.host if ':' in config.host else config.host
         logger.info(
-            'HTTP is served at http://%s:%d, for the server at %s:%d and %d', host, frontend.port, ip, port, port_out
+            'serving HTTP at http://%s:%d, for the server at %s:%d and %d', host, frontend.port, ip, port, port_out
         )
         on_ready(frontend)
         try:
