@@ -312,7 +312,7 @@ def test_a_reader_that_is_given_up_loses_its_own_answers_with_a_word_and_nobody_
     put(b'sleeper', 1, 100)
     given_up = [report for report in impatient.published_within(2.5) if not report.answered]
     assert given_up
-    assert 'may lose answers' in caplog.text
+    assert 'its replies may be dropped' in caplog.text
     put(b'me', 1001, 100)
     for number in range(1001, 1101):
         assert receive(slow)[-1] == b'%d' % number

@@ -30,7 +30,6 @@ from bert_serving.server.protocol.ring import (
     Status,
 )
 from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES, Answer
-from bert_serving.server.sink.assembler import Assembler
 from bert_serving.server.sink.events import (
     AcceptSubscription,
     Action,
@@ -46,6 +45,7 @@ from bert_serving.server.sink.events import (
 )
 from bert_serving.server.sink.joining import join_parts
 from bert_serving.server.sink.limits import SinkLimits
+from bert_serving.server.sink.pipeline import AnswerPipeline
 
 ME = b'client'
 LIMITS = SinkLimits()
@@ -55,7 +55,7 @@ class Sink:
     """An assembler with imaginary readers: performs its actions and keeps what was published, told and complained."""
 
     def __init__(self, limits: SinkLimits = LIMITS) -> None:
-        self.assembler = Assembler(limits)
+        self.pipeline = AnswerPipeline(limits)
         self.published: list[list[Any]] = []
         self.told: list[Any] = []
         self.complaints: list[str] = []
@@ -65,7 +65,7 @@ class Sink:
         self.forced = 0
 
     def handle(self, event: Event, now: float = 0.0) -> None:
-        actions: deque[Action] = deque(self.assembler.handle(event, now))
+        actions: deque[Action] = deque(self.pipeline.handle(event, now))
         while actions:
             action = actions.popleft()
             match action:
@@ -75,7 +75,7 @@ class Sink:
                     if not blocked:
                         self.room = max(0, self.room - 1)
                         self.published.append([bytes(frame) for frame in reply.frames])
-                    actions.extend(self.assembler.handle(Blocked(reply) if blocked else Sent(reply), now))
+                    actions.extend(self.pipeline.handle(Blocked(reply) if blocked else Sent(reply), now))
                 case SendFeedback(report):
                     self.told.append(report)
                 case LogWarning(text):
@@ -112,12 +112,12 @@ def test_an_answer_waits_for_its_reader_and_the_ventilator_is_told_when_it_has_g
     sink.handle(a_part())
     assert sink.published == []
     assert sink.told == [Collected(4, 1, 0, 0)]
-    assert sink.assembler.waiting_replies == 1
+    assert sink.pipeline.publisher.waiting_replies == 1
     sink.handle(Subscribed(ME))
     assert sink.granted == [ME]
     assert sink.ids == [b'1']
     assert sink.told[-1] == Published(1, True)
-    assert sink.assembler.waiting_replies == 0
+    assert sink.pipeline.publisher.waiting_replies == 0
     np.testing.assert_array_equal(array_of(sink.published[0]), np.arange(6).reshape(2, 3))
 
 
@@ -133,11 +133,11 @@ def test_a_part_before_its_registration_opens_the_request() -> None:
     sink = Sink()
     sink.handle(Subscribed(ME))
     sink.handle(a_part(part=1, parts=2, first_row=2, rows=1, total=3))
-    assert sink.assembler.open_requests == 1
+    assert sink.pipeline.assembler.open_requests == 1
     sink.handle(Register(RequestRef(1, ME, b'1', 2, 3)))
     sink.handle(a_part(part=0, parts=2, first_row=0, rows=2, total=3))
     np.testing.assert_array_equal(array_of(sink.published[0]), np.arange(9).reshape(3, 3))
-    assert sink.assembler.open_requests == 0
+    assert sink.pipeline.assembler.open_requests == 0
 
 
 def test_a_late_duplicate_of_a_finished_request_gives_credit_back_and_nothing_else() -> None:
@@ -148,7 +148,7 @@ def test_a_late_duplicate_of_a_finished_request_gives_credit_back_and_nothing_el
     sink.handle(Register(RequestRef(1, ME, b'1', 1, 2)))
     assert sink.ids == [b'1']
     assert sink.told[-1] == Collected(4, 1, 0, 1)
-    assert sink.assembler.open_requests == 0
+    assert sink.pipeline.assembler.open_requests == 0
 
 
 def test_finished_numbers_are_forgotten_after_a_bound() -> None:
@@ -156,7 +156,7 @@ def test_finished_numbers_are_forgotten_after_a_bound() -> None:
     sink.handle(Subscribed(ME))
     for number in (1, 2, 3):
         sink.handle(a_part(number=number))
-    assert sink.assembler._finished == {2, 3}
+    assert sink.pipeline.assembler._finished == {2, 3}
 
 
 def test_a_failed_part_answers_the_request_with_the_error() -> None:
@@ -244,7 +244,7 @@ def test_a_reader_that_takes_nothing_for_the_bound_may_lose_answers_which_count_
     assert 'client' in sink.complaints[0]
     sink.handle(a_part(number=3), 11)
     assert sink.forced == 3
-    assert sink.assembler.discarded == 3
+    assert sink.pipeline.publisher.discarded == 3
     assert [report for report in sink.told if isinstance(report, Published)] == [
         Published(number, False) for number in (1, 2, 3)
     ]
@@ -270,12 +270,12 @@ def test_a_slow_reader_that_moves_on_is_not_taken_for_a_full_one() -> None:
     for number in (1, 2, 3):
         sink.handle(a_part(number=number), 0)
     for now in (8, 16, 24):  # one each time
-        assert sink.assembler.is_blocked
+        assert sink.pipeline.publisher.is_blocked
         sink.room = 1
         sink.handle(Tick(), now)
     assert sink.ids == [b'1', b'2', b'3']
     assert sink.forced == 0
-    assert not sink.assembler.is_blocked
+    assert not sink.pipeline.publisher.is_blocked
 
 
 def test_a_full_reader_that_leaves_makes_its_answers_wait_for_the_next() -> None:
@@ -284,7 +284,7 @@ def test_a_full_reader_that_leaves_makes_its_answers_wait_for_the_next() -> None
     sink.full = {ME}
     sink.handle(a_part(number=1), 0)
     sink.handle(Unsubscribed(ME), 1)
-    assert not sink.assembler.is_blocked
+    assert not sink.pipeline.publisher.is_blocked
     sink.full = set()
     sink.handle(Subscribed(ME), 2)
     assert sink.ids == [b'1']
@@ -295,7 +295,7 @@ def test_at_the_end_answers_wait_only_a_moment_for_clients_that_are_not_there() 
     sink.handle(Drain(), 0)
     sink.handle(a_part(), 0)
     sink.handle(Tick(), 1.9)
-    assert sink.assembler.discarded == 0
+    assert sink.pipeline.publisher.discarded == 0
     sink.handle(Tick(), 2)
     assert sink.told[-1] == Published(1, False)
 
@@ -312,13 +312,13 @@ def test_an_answer_that_nobody_subscribes_to_expires_counted_and_told() -> None:
     sink.handle(a_part(number=1), 0)
     sink.handle(Status(ME, b'8', b'{}'), 5)
     sink.handle(Tick(), 9)
-    assert sink.assembler.discarded == 0
+    assert sink.pipeline.publisher.discarded == 0
     sink.handle(Tick(), 10)
-    assert sink.assembler.discarded == 1
+    assert sink.pipeline.publisher.discarded == 1
     assert sink.told[-1] == Published(1, False)
     assert 'client' in sink.complaints[0]
     sink.handle(Tick(), 15)
-    assert sink.assembler.discarded == 2
+    assert sink.pipeline.publisher.discarded == 2
     sink.handle(Subscribed(ME), 15)
     assert sink.published == []
 
@@ -327,7 +327,7 @@ def test_the_oldest_unread_answers_are_given_up_beyond_the_bound_of_bytes() -> N
     sink = Sink(SinkLimits(unread_bytes=170))
     for number, identity in enumerate((b'one', b'two', b'three'), 1):
         sink.handle(a_part(number=number, identity=identity), number)
-    assert '170 bytes of answers wait unread' in sink.complaints[0]
+    assert '170 bytes wait' in sink.complaints[0]
     assert Published(1, False) in sink.told
     for identity in (b'one', b'two', b'three'):
         sink.handle(Subscribed(identity), 4)
@@ -355,7 +355,7 @@ def test_what_a_full_reader_has_waiting_counts_against_the_bound_of_bytes() -> N
     sink.full = {ME}
     sink.handle(a_part(), 0)
     assert sink.told[-1] == Published(1, False)
-    assert not sink.assembler.is_blocked
+    assert not sink.pipeline.publisher.is_blocked
     sink.handle(Tick(), 1)
     assert sink.ids == []
 
@@ -389,10 +389,10 @@ def test_a_dropped_request_is_forgotten_with_the_parts_it_has_and_those_that_com
     sink.handle(Subscribed(ME))
     sink.handle(a_part(part=0, parts=2, total=4))
     sink.handle(Drop(1))
-    assert sink.assembler.open_requests == 0
+    assert sink.pipeline.assembler.open_requests == 0
     sink.handle(a_part(part=1, parts=2, first_row=2, total=4))
     sink.handle(FailedPart(4, a_part().header, RequestError('too late')))
-    assert sink.assembler.open_requests == 0
+    assert sink.pipeline.assembler.open_requests == 0
     assert sink.published == []
     assert sink.told == [Collected(4, 1, 0, 0), Collected(4, 1, 1, 0), Collected(4, 1, 0, 0)]
 
@@ -404,7 +404,7 @@ def test_a_request_that_is_given_up_is_answered_with_the_reason_and_its_parts_fo
     sink.handle(Refuse(ME, b'1', DeadlineExceeded('too late'), 1))
     sink.handle(a_part(part=1, parts=2, first_row=2, total=4))
     assert [json.loads(frames[1])['error']['type'] for frames in sink.published] == ['DeadlineExceeded']
-    assert sink.assembler.open_requests == 0
+    assert sink.pipeline.assembler.open_requests == 0
 
 
 def test_a_request_that_is_given_up_when_it_is_answered_has_that_one_answer() -> None:
@@ -419,7 +419,7 @@ def test_a_job_that_a_worker_has_let_go_of_gives_its_credit_back_and_nothing_els
     sink = Sink()
     sink.handle(DroppedPart(4, a_part(attempt=2).header))
     assert sink.told == [Collected(4, 1, 0, 2)]
-    assert sink.assembler.open_requests == 0
+    assert sink.pipeline.assembler.open_requests == 0
 
 
 def test_a_request_that_is_dropped_when_it_is_finished_is_remembered_once() -> None:
@@ -471,8 +471,8 @@ def test_errors_to_many_identities_that_nobody_claims_are_given_up_from_the_olde
     sink = Sink(SinkLimits(identities_without_subscriber=2))
     for number in range(1, 4):
         sink.handle(Refuse(b'made up %d' % number, b'%d' % number, RequestError('no')), number)
-    assert sink.assembler.discarded == 1
-    assert 'more than 2 identities' in sink.complaints[0]
+    assert sink.pipeline.publisher.discarded == 1
+    assert 'more than 2 clients' in sink.complaints[0]
     for number in range(1, 4):
         sink.handle(Subscribed(b'made up %d' % number), 5)
     assert sink.ids == [b'2', b'3']
@@ -495,7 +495,7 @@ def test_the_answers_of_a_client_that_left_expire_unless_it_comes_back() -> None
     sink.handle(a_part(), 5)
     sink.handle(Unsubscribed(ME), 6)
     sink.handle(Tick(), 14)
-    assert sink.assembler.waiting_replies == 1
+    assert sink.pipeline.publisher.waiting_replies == 1
     sink.handle(Tick(), 15)
     assert sink.told[-1] == Published(1, False)
 
@@ -505,7 +505,7 @@ def test_a_subscription_longer_than_any_identity_is_refused() -> None:
     sink.handle(Subscribed(b'x' * (MAX_IDENTITY_BYTES + 1)))
     sink.handle(Subscribed(b'x' * MAX_IDENTITY_BYTES))
     assert sink.granted == [b'x' * MAX_IDENTITY_BYTES]
-    assert '1025 bytes was refused' in sink.complaints[0]
+    assert 'refused a subscription of 1025 bytes' in sink.complaints[0]
 
 
 def test_tokenised_parts_are_padded_with_zeros_to_the_longest_row() -> None:
@@ -594,7 +594,7 @@ def test_the_largest_answer_is_given_up_when_all_that_are_open_are_too_large() -
     assert error['type'] == 'TooLarge'
     assert sink.told[-1] == Published(2, False)
     assert len(sink.complaints) == 1
-    assert sink.assembler.open_requests == 1
+    assert sink.pipeline.assembler.open_requests == 1
     sink.handle(a_part(part=1, parts=2, first_row=1, rows=1, total=2, number=1, identity=b'other'))
     assert array_of(sink.published[-1]).shape == (2, 3)
 

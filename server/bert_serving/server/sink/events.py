@@ -1,6 +1,6 @@
-"""What the assembler is told, and what it answers: events go in, actions come out.
+"""The events and the actions of the sink's deciders.
 
-Some events are messages of `ring.py`. `sink.py` makes them, and performs the actions.
+Some events are messages of `protocol/ring.py`. The loop in `sink.py` makes the events and performs the actions.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..protocol.ring import Drain, Drop, DroppedPart, FailedPart, Part, Refuse, Register, SinkReport, Status
-from ..protocol.wire import Buffer
+from .replies import Reply
 
 # --- events ----------------------------------------------------------------------------------------------------------
 
@@ -22,21 +22,21 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribed:
-    """A client's connection has unsubscribed, or is gone."""
+    """A client's connection has unsubscribed from `topic`, or is gone."""
 
     topic: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The reply of a `Publish` has been handed to the transport."""
+    """ZeroMQ has taken the reply of a `Publish`."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The reply of a `Publish` could not be sent: a subscriber's queue is full. It is tried again at the next `Tick`."""
+    """ZeroMQ has not taken the reply of a `Publish`, because a subscriber's queue is full. A `Tick` tries it again."""
 
     reply: Reply
 
@@ -46,31 +46,15 @@ class Tick:
     """Time has passed."""
 
 
-Event = (
-    Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain | Subscribed | Unsubscribed | Sent
-    | Blocked | Tick
-)  # fmt: skip
+RingEvent = Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain
+Event = RingEvent | Subscribed | Unsubscribed | Sent | Blocked | Tick
 
 # --- actions ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reply:
-    """Frames for a client. `number` is the request that they finish, None if they finish none.
-
-    `answered` is whether it is the answer that was asked for, and not an error.
-    """
-
-    identity: bytes
-    frames: list[Buffer]
-    number: int | None
-    answered: bool
-    size: int
-
-
 @dataclass(frozen=True, slots=True)
 class AcceptSubscription:
-    """Let the connection that has just subscribed have `topic`; to be done before the next event is read."""
+    """Subscribe the connection of the last `Subscribed` to `topic`. Perform it before reading the next subscription."""
 
     topic: bytes
 
@@ -79,7 +63,7 @@ class AcceptSubscription:
 class Publish:
     """Send `reply`, then report `Sent` or `Blocked`.
 
-    With `force`, send it to those who can take it and report `Sent`, though a full queue drops it.
+    With `force`, drop it for the subscribers whose queue is full, and report `Sent`.
     """
 
     reply: Reply
@@ -88,14 +72,14 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class SendFeedback:
-    """Send `report` round the ring to the ventilator."""
+    """Send `report` to the ventilator."""
 
     report: SinkReport
 
 
 @dataclass(frozen=True, slots=True)
 class LogWarning:
-    """Write `text` to the log as a warning."""
+    """Log `text` as a warning."""
 
     text: str
 

@@ -7,29 +7,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SinkLimits:
-    """How long and how much the sink keeps for clients that do not read."""
+    """What the sink keeps for requests that are not complete, and for clients that do not read.
+
+    Attributes:
+        unread_s: seconds that a reply waits for a subscriber, or for a subscriber's full queue to move.
+        unread_s_at_the_end: seconds that a reply waits for a subscriber once the server drains.
+        unread_replies: replies that wait; beyond it the oldest are discarded. An error is small, but takes some kilobytes
+            of memory.
+        unread_bytes: bytes of all replies that wait; beyond it the oldest are discarded.
+        identities_without_subscriber: identities that have replies and no subscriber; beyond it the oldest are
+            discarded. Errors to invented identities are small, but can be many.
+        subscribed_identities: identities that have subscribers; one more is refused.
+        open_bytes: bytes of parts that wait for others of their request; beyond it the largest request gets an error.
+        gone_s: seconds that an identity can be without a subscriber until the work for it is dropped.
+        departed_identities: identities without a subscriber that are remembered for that; the work for any other is
+            done for nobody.
+        finished_numbers: finished requests that are remembered, so that late duplicates of their parts are known.
+    """
 
     unread_s: float = 60.0
-    """How long an answer waits for a subscriber, or for a subscriber's full queue to move."""
     unread_s_at_the_end: float = 2.0
-    """How long it waits for a subscriber when the server is about to stop."""
     unread_replies: int = 100_000
-    """Answers that wait; beyond it the oldest are given up. Errors are small, but each takes some kilobytes of memory."""
     unread_bytes: int = 1 << 30
-    """Bytes of all answers that wait; beyond it the oldest are given up."""
     identities_without_subscriber: int = 10_000
-    """Identities without a subscriber for which answers wait; beyond it the oldest are given up. Errors to what made up its
-    identity are small, but many."""
     subscribed_identities: int = 100_000
-    """Identities that have subscribers; one more is refused."""
     open_bytes: int = 4 << 30
-    """Bytes of parts that wait for others of their request; beyond it the largest request is answered with an error."""
     gone_s: float = 20.0
-    """How long an identity may have no subscriber before the work for it is dropped."""
     departed_identities: int = 100_000
-    """Identities that are remembered to have been left; of one that is not, the work is done for nobody."""
     finished_numbers: int = 100_000
-    """How many finished requests are remembered, to know late duplicates of their parts."""
 
 
 DEFAULT_LIMITS = SinkLimits()

@@ -1,11 +1,12 @@
-"""The sink: collects the parts of each request, joins them and publishes the answer to the client's identity.
+"""The sink: the process that assembles the answers of the workers and publishes them to the clients.
 
-Runs in a process of its own, started by the supervisor. Its loop receives, lets `assembler.Assembler` decide, and does
-what was decided. It talks to the ventilator (round the ring) and to clients, never to a worker.
+Its loop receives, lets `pipeline.AnswerPipeline` decide, and performs the actions. It receives from the ventilator and the workers,
+and sends to the ventilator and the clients, never to a worker.
 
-The clients' socket is an XPUB whose subscriptions are granted by hand (XPUB_MANUAL), and so are reported one by one,
-clones and lost connections included: an answer can wait for its reader, and an empty subscription, which would match
-every identity, is refused. XPUB_NODROP makes a full reader an EAGAIN for its own topic instead of a loss.
+The clients' socket is an XPUB whose subscriptions the sink accepts itself (XPUB_MANUAL). So each one is reported, also
+those of clones and lost connections: a reply can wait for its reader, and an empty subscription, which would match
+every identity, is refused. With XPUB_NODROP, a subscriber with a full queue is an EAGAIN for its own topic instead of
+a loss.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, assert_never
 
 import zmq
 
 from ..errors import WireError
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
+    ClientGone,
+    Collected,
     Drain,
     Drop,
     DroppedPart,
     FailedPart,
+    Job,
     Part,
+    Published,
     Refuse,
     Register,
+    SinkMoved,
     Status,
     Stop,
     decode_ring_message,
@@ -35,7 +41,6 @@ from ..protocol.ring import (
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES
 from ..transport import Context, Reactor, bind_tcp, make_socket
-from .assembler import Assembler
 from .events import (
     AcceptSubscription,
     Action,
@@ -50,40 +55,48 @@ from .events import (
     Unsubscribed,
 )
 from .limits import DEFAULT_LIMITS, SinkLimits
+from .pipeline import AnswerPipeline
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
-"""How often waiting replies are looked at: a refused send has no event that says when to try again."""
-
-MAX_MESSAGES_A_ROUND = 64
-"""Parts read before subscriptions are looked at again."""
-
-MAX_SUBSCRIPTIONS_A_ROUND = 1024
-"""Subscriptions read before parts are looked at again."""
+"""Seconds between two looks at the replies that wait."""
 
 RETRY_S = 0.005
-"""How often, while a reader's queue is full."""
+"""The same while a subscriber's queue is full: no event says when it has room again."""
+
+MAX_MESSAGES_A_ROUND = 64
+"""Messages that are read before the next look at the subscriptions."""
+
+MAX_SUBSCRIPTIONS_A_ROUND = 1024
+"""Subscriptions that are read before the next look at the messages."""
 
 LONGEST_SUBSCRIPTION = 4 * MAX_IDENTITY_BYTES
-"""Bytes that a reader may send at once; it has nothing to say but subscriptions."""
+"""Bytes of the largest message that a client can send here; clients send nothing but subscriptions."""
 
 READER_HWM = 32
-"""Answers that libzmq queues for one connection; the sink keeps, counts and bounds what is beyond."""
+"""Replies that libzmq queues for one connection. The publisher keeps, counts and limits the rest."""
 
 
 class Sink:
     """The sink's loop. Sockets are used by the one thread that calls `run`."""
 
     def __init__(
-        self, intake: str, feedback: str, port_out: int, linger_ms: int, limits: SinkLimits = DEFAULT_LIMITS
+        self,
+        intake: str,
+        feedback: str,
+        port_out: int,
+        linger_ms: int,
+        limits: SinkLimits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`intake` is where parts and the ventilator's messages come in, `feedback` where reports go out."""
+        """`intake` is the endpoint of parts and of the ventilator's messages, `feedback` that of the reports to it."""
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
         self._linger_ms = linger_ms
-        self._assembler = Assembler(limits)
+        self._clock = clock
+        self._pipeline = AnswerPipeline(limits)
         self._stopped = False
         self._awake_since: float | None = None
 
@@ -98,22 +111,23 @@ class Sink:
         reactor = Reactor()
         reactor.add(self._clients, self._on_subscriptions)
         reactor.add(self._intake, self._on_messages)
-        next_tick = time.monotonic()
+        next_tick = self._clock()
         while not self._stopped:
-            pause_s = RETRY_S if self._assembler.is_blocked else TICK_S
+            pause_s = RETRY_S if self._pipeline.publisher.is_blocked else TICK_S
             self._awake_since = None
             reactor.wait(timeout_ms=int(pause_s * 1000))
-            self._awake_since = time.monotonic()
+            self._awake_since = self._clock()
             reactor.dispatch()
-            if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + pause_s
+            if self._clock() >= next_tick:
+                next_tick = self._clock() + pause_s
                 self._handle(Tick())
         self._close()
 
     def _status(self) -> dict[str, Any]:
-        """How it does; called by the thread that reports it to the supervisor."""
+        """The payload of a heartbeat; called by the thread that sends it to the supervisor."""
         since = self._awake_since
-        return {'busy_s': 0.0 if since is None else time.monotonic() - since, 'given_up': self._assembler.discarded}
+        busy_s = 0.0 if since is None else self._clock() - since
+        return {'busy_s': busy_s, 'given_up': self._pipeline.publisher.discarded}
 
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)
@@ -129,9 +143,10 @@ class Sink:
         self._feedback.connect(self._feedback_endpoint)
 
     def _close(self) -> None:
-        unread = self._assembler.discarded + self._assembler.waiting_replies
+        publisher = self._pipeline.publisher
+        unread = publisher.discarded + publisher.waiting_replies
         if unread:
-            logger.warning('%d replies in all were given up, because nobody read them', unread)
+            logger.warning('discarded %d unread replies', unread)
         for socket in (self._clients, self._intake, self._feedback):
             socket.close()
 
@@ -157,29 +172,37 @@ class Sink:
                 logger.error('%s', error)
                 continue
             match message:
-                case Stop():
-                    self._stopped = True
                 case Part() | FailedPart() | DroppedPart() | Register() | Refuse() | Status() | Drop() | Drain():
                     self._handle(message)
+                case Stop():
+                    self._stopped = True
+                case Job() | SinkMoved() | Collected() | Published() | ClientGone():
+                    logger.error('dropped a %s: the sink does not take it', type(message).__name__)
                 case _:
-                    logger.error('the sink was sent a %s and dropped it', type(message).__name__)
+                    assert_never(message)
 
     def _handle(self, event: Event) -> None:
-        now = time.monotonic()
-        actions = deque(self._assembler.handle(event, now))
+        """Perform what the deciders say of `event`, and of the outcome of each `Publish` that comes of it."""
+        now = self._clock()
+        actions = deque(self._pipeline.handle(event, now))
         while actions:
-            actions.extend(self._perform(actions.popleft(), now))
+            outcome = self._perform(actions.popleft())
+            if outcome is not None:
+                actions += self._pipeline.handle(outcome, now)
 
-    def _perform(self, action: Action, now: float) -> Iterator[Action]:
+    def _perform(self, action: Action) -> Sent | Blocked | None:
         match action:
-            case AcceptSubscription(topic):
-                self._clients.setsockopt(zmq.SUBSCRIBE, topic)
+            case Publish():
+                return self._publish(action)
             case SendFeedback(report):
                 self._feedback.send_multipart(encode_ring_message(report), copy=False)
+            case AcceptSubscription(topic):
+                self._clients.setsockopt(zmq.SUBSCRIBE, topic)
             case LogWarning(text):
                 logger.warning('%s', text)
-            case Publish():
-                yield from self._assembler.handle(self._publish(action), now)
+            case _:
+                assert_never(action)
+        return None
 
     def _publish(self, action: Publish) -> Sent | Blocked:
         if action.force:
@@ -196,11 +219,14 @@ class Sink:
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
-    """Be the sink: `config` has the arguments of `Sink`; of `limits` only those that are not the default."""
+    """Be the sink. `config` has the arguments of `Sink`; of `limits` only those that differ from the default."""
     sink = Sink(
-        config['intake'], config['feedback'], config['port_out'], config['linger_ms'],
+        config['intake'],
+        config['feedback'],
+        config['port_out'],
+        config['linger_ms'],
         SinkLimits(**config['limits']),
-    )  # fmt: skip
+    )
     context = zmq.Context()
     sink.run(context, report_ready)
     context.term()

@@ -1,0 +1,89 @@
+"""All that the sink decides, of any event: the assembler makes replies, the publisher gets them to their readers.
+
+Pure: an event and the time go in, a list of actions comes out. The two deciders share one step, `Publisher.post`.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ..protocol.ring import (
+    Collected,
+    Drain,
+    Drop,
+    DroppedPart,
+    FailedPart,
+    JobHeader,
+    Part,
+    Refuse,
+    Register,
+    Status,
+)
+from .assembler import Assembler
+from .events import Action, Blocked, Event, SendFeedback, Sent, Subscribed, Tick, Unsubscribed
+from .limits import DEFAULT_LIMITS, SinkLimits
+from .publisher import Publisher
+from .replies import Reply
+
+
+class AnswerPipeline:
+    """The assembler and the publisher. Used by the sink's one thread."""
+
+    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
+        self.assembler = Assembler(limits)
+        self.publisher = Publisher(limits)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take one event in; return what the loop has to do, in order."""
+        match event:
+            case Part(worker, header):
+                actions = [_give_credit(worker, header)]
+                for product in self.assembler.add(event):
+                    if isinstance(product, Reply):
+                        actions += self.publisher.post(product, now)
+                    else:
+                        actions.append(product)
+                return actions
+            case Sent(reply):
+                return self.publisher.sent(reply)
+            case Register(request):
+                self.assembler.register(request)
+                self.publisher.expect(request.identity, now)
+                return []
+            case FailedPart(worker, header, error):
+                return [_give_credit(worker, header), *self._post(self.assembler.fail(header.request, error), now)]
+            case DroppedPart(worker, header):
+                return [_give_credit(worker, header)]
+            case Refuse():
+                return self._post(self.assembler.refuse(event), now)
+            case Drop(number):
+                self.assembler.drop(number)
+                return []
+            case Status():
+                return self.publisher.post(Reply.status(event), now)
+            case Blocked(reply):
+                return self.publisher.blocked(reply, now)
+            case Subscribed(topic):
+                return self.publisher.subscribe(topic)
+            case Unsubscribed(topic):
+                return self.publisher.unsubscribe(topic, now)
+            case Drain():
+                self.publisher.drain()
+                return []
+            case Tick():
+                return self.publisher.tick(now)
+            case _:
+                assert_never(event)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError if a decider's books disagree. For tests, once all actions are performed."""
+        self.assembler.check_invariants()
+        self.publisher.check_invariants()
+
+    def _post(self, reply: Reply | None, now: float) -> list[Action]:
+        return [] if reply is None else self.publisher.post(reply, now)
+
+
+def _give_credit(worker: int, header: JobHeader) -> Action:
+    """The worker's credit for a job goes back at once, whatever becomes of the part."""
+    return SendFeedback(Collected(worker, header.request.number, header.part, header.attempt))

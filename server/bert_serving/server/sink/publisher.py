@@ -1,0 +1,292 @@
+"""Publishing: a reply waits until its client has a subscriber with room for it, and no longer than a limit.
+
+Pure: replies, subscription events and the time go in, a list of actions comes out. No socket, process or clock; the
+loop in `sink.py` performs the actions and reports the outcome of each `Publish`.
+
+The replies of one identity keep their order. A reply whose client never subscribes, or never reads, is discarded when
+a limit is reached; it is counted, logged and reported to the ventilator. When the last subscriber of an identity has
+been away for a while, the ventilator is told to drop the work that it still does for it. (1.10 slept 0.1 s before
+every reply instead, so that a new subscription was there in time.)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from itertools import islice
+
+from ..protocol.ring import ClientGone, Published
+from ..protocol.wire import MAX_IDENTITY_BYTES, format_identity
+from .events import AcceptSubscription, Action, LogWarning, Publish, SendFeedback
+from .invariants import check
+from .limits import DEFAULT_LIMITS, SinkLimits
+from .replies import Reply
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """One identity: the number of its subscriptions, and the replies that wait, each with the time since when.
+
+    Only the head of `waiting` is ever being sent; it leaves when it is `Sent` or discarded. An outbox is `lossy` from
+    its first forced `Publish` to its next subscription: ZeroMQ skips a subscriber with a full queue without a word, so
+    nobody can tell whether a reply reached its reader, and it counts as discarded.
+    """
+
+    subscribers: int = 0
+    waiting: deque[tuple[float, Reply]] = field(default_factory=deque)
+    lossy: bool = False
+
+    @property
+    def head(self) -> Reply:
+        """The reply that is sent next."""
+        return self.waiting[0][1]
+
+    @property
+    def head_since(self) -> float:
+        """When the head was posted."""
+        return self.waiting[0][0]
+
+
+class Publisher:
+    """The replies that wait, and the subscribers of each identity. Used by the sink's one thread.
+
+    Attributes:
+        discarded: replies that nobody read, or that might not have reached their reader.
+    """
+
+    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.discarded = 0
+        self._unread_s = limits.unread_s
+        # Every identity that has a subscriber or a waiting reply.
+        self._outboxes: dict[bytes, _Outbox] = {}
+        # Those that have replies and no subscriber. The first has waited longest, or nearly.
+        self._without_subscriber: OrderedDict[bytes, None] = OrderedDict()
+        # Since when an identity has had no subscriber, oldest first, until the ventilator is told.
+        self._departed: OrderedDict[bytes, float] = OrderedDict()
+        # Since when the queue of a subscriber of an identity has been full.
+        self._blocked: dict[bytes, float] = {}
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._subscribed = 0
+
+    @property
+    def waiting_replies(self) -> int:
+        """Replies that wait for a subscriber, or for room in its queue."""
+        return self._waiting
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a subscriber's queue is full, so that a `Tick` should come soon."""
+        return bool(self._blocked)
+
+    def post(self, reply: Reply, now: float) -> list[Action]:
+        """Take over `reply`, to be published as soon as its client can receive it."""
+        outbox = self._outboxes.get(reply.identity)
+        if outbox is None:
+            outbox = self._outboxes[reply.identity] = _Outbox()
+        outbox.waiting.append((now, reply))
+        self._waiting += 1
+        self._waiting_bytes += reply.size
+        if outbox.subscribers and len(outbox.waiting) == 1:
+            return [Publish(reply, force=outbox.lossy)]
+        if not outbox.subscribers:
+            self._without_subscriber[reply.identity] = None
+        return self._shed_load()
+
+    def sent(self, reply: Reply) -> list[Action]:
+        """ZeroMQ has taken the reply of a `Publish`."""
+        outbox = self._outboxes[reply.identity]
+        self._blocked.pop(reply.identity, None)
+        self._pop_head(outbox)
+        self.discarded += outbox.lossy
+        actions: list[Action] = []
+        if reply.number is not None:
+            actions.append(SendFeedback(Published(reply.number, reply.answered and not outbox.lossy)))
+        if outbox.waiting:
+            actions += self._publish_head(reply.identity, outbox)
+        else:
+            self._remove_if_unused(reply.identity, outbox)
+        return actions
+
+    def blocked(self, reply: Reply, now: float) -> list[Action]:
+        """ZeroMQ has not taken the reply of a `Publish`."""
+        self._blocked.setdefault(reply.identity, now)
+        return self._shed_load()
+
+    def subscribe(self, topic: bytes) -> list[Action]:
+        """A connection has subscribed to `topic`: accept that, unless a limit forbids it."""
+        refusal = self._refusal(topic)
+        if refusal:
+            return [LogWarning(refusal)]
+        outbox = self._outboxes.setdefault(topic, _Outbox())
+        self._subscribed += not outbox.subscribers
+        outbox.subscribers += 1
+        outbox.lossy = False
+        self._without_subscriber.pop(topic, None)
+        self._departed.pop(topic, None)
+        return [AcceptSubscription(topic), *self._publish_head(topic, outbox)]
+
+    def unsubscribe(self, topic: bytes, now: float) -> list[Action]:
+        """A connection has unsubscribed from `topic`, or is gone."""
+        outbox = self._outboxes.get(topic)
+        if outbox is None or not outbox.subscribers:  # the subscription was refused; its end is reported, too
+            return []
+        outbox.subscribers -= 1
+        if outbox.subscribers:
+            return []
+        self._subscribed -= 1
+        self._blocked.pop(topic, None)
+        self._note_departure(topic, now)
+        if outbox.waiting:
+            self._without_subscriber[topic] = None
+        self._remove_if_unused(topic, outbox)
+        return self._shed_load()
+
+    def expect(self, identity: bytes, now: float) -> None:
+        """A reply to `identity` will come. Its last subscriber can have left before the sink heard of the request."""
+        if not self._has_subscriber(identity):
+            self._note_departure(identity, now)
+
+    def drain(self) -> None:
+        """Do not wait long for subscribers from now on."""
+        self._unread_s = min(self._unread_s, self.limits.unread_s_at_the_end)
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed: retry what is blocked, discard what has expired, report who has departed."""
+        return self._retry(now) + self._discard_expired(now) + self._report_departed(now)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError if the books disagree. For tests, once all actions are performed."""
+        limits = self.limits
+        subscribed = {identity for identity, outbox in self._outboxes.items() if outbox.subscribers}
+        having = {identity for identity, outbox in self._outboxes.items() if outbox.waiting}
+        check(set(self._outboxes) == subscribed | having, 'an outbox is kept for nothing')
+        check(self._subscribed == len(subscribed), 'the identities with subscribers are miscounted')
+        check(self._subscribed <= limits.subscribed_identities, 'too many identities have subscribers')
+        check(not subscribed & self._departed.keys(), 'an identity with a subscriber has departed')
+        check(list(self._departed.values()) == sorted(self._departed.values()), 'the departed are out of order')
+        check(len(self._departed) <= limits.departed_identities, 'too many departed identities are remembered')
+        check(self._without_subscriber.keys() == having - subscribed, 'a reply is not known to have no subscriber')
+        check(len(self._without_subscriber) <= limits.identities_without_subscriber, 'too many clients are waited for')
+        check(self._blocked.keys() == having & subscribed, 'a reply waits though its subscribers have room')
+        self._check_replies()
+
+    def _check_replies(self) -> None:
+        waiting = [reply for outbox in self._outboxes.values() for _since, reply in outbox.waiting]
+        numbers = [reply.number for reply in waiting if reply.number is not None]
+        check(len(set(numbers)) == len(numbers), 'two replies to one request wait')
+        check(self._waiting == len(waiting) <= self.limits.unread_replies, 'too many replies wait, or are miscounted')
+        size = sum(reply.size for reply in waiting)
+        check(self._waiting_bytes == size <= self.limits.unread_bytes, 'too many bytes wait, or are miscounted')
+        for identity, outbox in self._outboxes.items():
+            times = [since for since, _reply in outbox.waiting]
+            check(times == sorted(times), 'the replies of an identity are out of order')
+            check(all(reply.identity == identity for _since, reply in outbox.waiting), 'a reply is in a wrong outbox')
+
+    # Subscriptions -------------------------------------------------------------------------------------------------
+
+    def _refusal(self, topic: bytes) -> str | None:
+        """Why a subscription is refused, None if it is accepted."""
+        if not topic:
+            return 'refused an empty subscription: it would receive the replies of every client'
+        if len(topic) > MAX_IDENTITY_BYTES:
+            return 'refused a subscription of %d bytes: an identity has at most %d' % (len(topic), MAX_IDENTITY_BYTES)
+        if self._subscribed >= self.limits.subscribed_identities and not self._has_subscriber(topic):
+            return 'refused a subscription: %d identities have subscribers already' % self._subscribed
+        return None
+
+    def _has_subscriber(self, identity: bytes) -> bool:
+        outbox = self._outboxes.get(identity)
+        return outbox is not None and outbox.subscribers > 0
+
+    def _note_departure(self, identity: bytes, now: float) -> None:
+        """Note since when an identity has no subscriber. Beyond the limit, forget the one that departed first."""
+        self._departed.setdefault(identity, now)
+        if len(self._departed) > self.limits.departed_identities:
+            self._departed.popitem(last=False)
+
+    def _report_departed(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        while self._departed:
+            identity, since = next(iter(self._departed.items()))
+            if now - since < self.limits.gone_s:
+                break
+            del self._departed[identity]
+            actions.append(SendFeedback(ClientGone(identity, now - since)))
+        return actions
+
+    # Replies -------------------------------------------------------------------------------------------------------
+
+    def _publish_head(self, identity: bytes, outbox: _Outbox) -> list[Action]:
+        if outbox.subscribers and outbox.waiting and identity not in self._blocked:
+            return [Publish(outbox.head, force=outbox.lossy)]
+        return []
+
+    def _retry(self, now: float) -> list[Action]:
+        """Send the replies again that were blocked, by force if that has lasted too long."""
+        actions: list[Action] = []
+        for identity, since in sorted(self._blocked.items()):
+            outbox, blocked_s = self._outboxes[identity], now - since
+            if blocked_s >= self.limits.unread_s:
+                outbox.lossy = True
+                warning = 'subscriber %s has not read for %g s; its replies may be dropped'
+                actions.append(LogWarning(warning % (format_identity(identity), blocked_s)))
+            actions.append(Publish(outbox.head, force=outbox.lossy))
+        return actions
+
+    # Replies that are discarded ------------------------------------------------------------------------------------
+
+    def _discard_expired(self, now: float) -> list[Action]:
+        """Discard the replies that have waited too long for a subscriber."""
+        actions: list[Action] = []
+        while self._without_subscriber:
+            identity = next(iter(self._without_subscriber))
+            outbox = self._outboxes[identity]
+            if now - outbox.head_since < self._unread_s:
+                break
+            while outbox.waiting and now - outbox.head_since >= self._unread_s:
+                why = 'no client has subscribed to it for %g s' % self._unread_s
+                actions += self._discard_head(identity, outbox, why)
+            if outbox.waiting:  # other clients must not wait for these
+                self._without_subscriber.move_to_end(identity)
+        return actions
+
+    def _shed_load(self) -> list[Action]:
+        """Discard the oldest replies while those that wait are too many or too large to be kept."""
+        actions: list[Action] = []
+        limits = self.limits
+        while len(self._without_subscriber) > limits.identities_without_subscriber:
+            why = 'replies to more than %d clients wait for a subscriber' % limits.identities_without_subscriber
+            identity = next(iter(self._without_subscriber))
+            actions += self._discard_head(identity, self._outboxes[identity], why)
+        while self._waiting > limits.unread_replies or self._waiting_bytes > limits.unread_bytes:
+            why = 'more than %d replies or %d bytes wait' % (limits.unread_replies, limits.unread_bytes)
+            # The replies of all other outboxes are just being sent.
+            candidates = [*self._blocked, *islice(self._without_subscriber, 1)]
+            identity = min(candidates, key=lambda identity: self._outboxes[identity].head_since)
+            actions += self._discard_head(identity, self._outboxes[identity], why)
+        return actions
+
+    def _discard_head(self, identity: bytes, outbox: _Outbox, why: str) -> list[Action]:
+        reply = self._pop_head(outbox)
+        self.discarded += 1
+        if not outbox.waiting:
+            self._blocked.pop(identity, None)
+        self._remove_if_unused(identity, outbox)
+        actions: list[Action] = [LogWarning('discarded a reply to %s: %s' % (format_identity(identity), why))]
+        if reply.number is not None:
+            actions.append(SendFeedback(Published(reply.number, False)))
+        return actions
+
+    def _pop_head(self, outbox: _Outbox) -> Reply:
+        _since, reply = outbox.waiting.popleft()
+        self._waiting -= 1
+        self._waiting_bytes -= reply.size
+        return reply
+
+    def _remove_if_unused(self, identity: bytes, outbox: _Outbox) -> None:
+        if not outbox.waiting:
+            self._without_subscriber.pop(identity, None)
+            if not outbox.subscribers:
+                del self._outboxes[identity]

@@ -1,0 +1,56 @@
+"""A reply on its way to a client. No other module of the sink knows the frames of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import RequestError
+from ..protocol.ring import Refuse, RequestRef, Status
+from ..protocol.wire import Answer, Buffer, encode_error, encode_result, encode_status
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """The frames of one reply, and what the publisher has to know of it.
+
+    Attributes:
+        identity: the client that the reply is for.
+        frames: the reply in the protocol with clients.
+        number: the request that the reply finishes, None if it finishes none.
+        answered: True for a result, False for an error.
+        size: bytes in all frames.
+    """
+
+    identity: bytes
+    frames: list[Buffer]
+    number: int | None
+    answered: bool
+    size: int
+
+    @classmethod
+    def result(cls, request: RequestRef, answer: Answer) -> Reply:
+        """The result of `request`."""
+        frames = encode_result(request.identity, request.request_id, answer)
+        return cls(request.identity, frames, request.number, True, _size(frames))
+
+    @classmethod
+    def error(cls, request: RequestRef, error: RequestError) -> Reply:
+        """The error that finishes `request`."""
+        frames = encode_error(request.identity, request.request_id, error)
+        return cls(request.identity, frames, request.number, False, _size(frames))
+
+    @classmethod
+    def refusal(cls, refuse: Refuse) -> Reply:
+        """The error that the ventilator sends; it finishes a request if the ventilator had accepted one."""
+        frames = encode_error(refuse.identity, refuse.request_id, refuse.error)
+        return cls(refuse.identity, frames, refuse.number or None, False, _size(frames))
+
+    @classmethod
+    def status(cls, status: Status) -> Reply:
+        """The ventilator's answer to a question about the server; it finishes no request."""
+        frames = encode_status(status.identity, status.request_id, status.body)
+        return cls(status.identity, frames, None, True, _size(frames))
+
+
+def _size(frames: list[Buffer]) -> int:
+    return sum(map(len, frames))
