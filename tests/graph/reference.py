@@ -28,6 +28,9 @@ CONFIG = EncoderConfig(
 )
 ROWS, TOKENS = 5, 9
 
+PUBLISHED = Path(__file__).parents[1] / 'golden' / 'data' / 'published' / 'models'
+"""Folders as people publish them, tiny and with random weights."""
+
 
 def random_variables(config: EncoderConfig = CONFIG, num_labels: int = 0, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights large enough to matter everywhere; all that the config allows for."""

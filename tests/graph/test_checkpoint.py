@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.graph.checkpoint import load_variables, variable_shapes
+from bert_serving.server.model.architectures import places, read_config
+from bert_serving.server.model.folder import Model
+from bert_serving.server.model.safetensors_file import read_tensors
 from graph import reference
-from graph.reference import CONFIG
+from graph.reference import CONFIG, PUBLISHED
 
 ALL = variable_shapes(CONFIG, depth=4, pooler=True, num_labels=5)
 
@@ -25,7 +30,6 @@ def assert_same(loaded, expected):
     assert list(loaded) == list(ALL)
     for name, values in loaded.items():
         assert values.dtype == np.float32
-        assert values.flags.c_contiguous
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
@@ -149,7 +153,7 @@ def test_damaged_file(tmp_path, variables, kind, content):
     else:
         model = reference.huggingface_model(tmp_path, reference.huggingface_names(variables))
         (tmp_path / 'model.safetensors').write_bytes(content)
-    with pytest.raises(ModelError, match=r'cannot be read: .') as error:
+    with pytest.raises(ModelError, match=r'cannot be read: .|is empty: .') as error:
         load_variables(model, ALL)
     assert model.weights in str(error.value)
 
@@ -165,3 +169,57 @@ def test_truncated_file(tmp_path, variables, kind):
     data.write_bytes(data.read_bytes()[:-100])
     with pytest.raises(ModelError, match=r'cannot be read: .'):
         load_variables(model, ALL)
+
+
+@pytest.mark.parametrize('kind', ['google', 'huggingface'])
+@pytest.mark.parametrize(('value', 'called'), [(np.nan, 'NaN'), (np.inf, 'infinity'), (-np.inf, 'infinity')])
+def test_weight_that_is_not_finite_is_named(tmp_path, variables, kind, value, called):
+    variables = {**variables, 'encoder/layer_2/output/dense/kernel': np.full((13, 21), value, np.float32)}
+    if kind == 'google':
+        model, stored = reference.google_model(tmp_path, variables), 'bert/encoder/layer_2/output/dense/kernel'
+    else:
+        model = reference.huggingface_model(tmp_path, reference.huggingface_names(variables))
+        stored = 'encoder.layer.2.output.dense.weight'
+    with pytest.raises(ModelError) as error:
+        load_variables(model, ALL)
+    assert error.value.message.startswith(
+        '%s: %s has values that are not finite (%s)' % (model.weights, stored, called)
+    )
+
+
+def test_weight_that_is_not_finite_and_not_needed_does_not_matter(tmp_path, variables):
+    variables = {**variables, 'pooler/dense/bias': np.full(21, np.nan, np.float32)}
+    model = reference.huggingface_model(tmp_path, reference.huggingface_names(variables))
+    load_variables(model, variable_shapes(CONFIG, depth=4))
+
+
+def test_shards(tmp_path, variables):
+    """As transformers writes a model of more than a few gigabytes."""
+    stored = reference.huggingface_names(variables)
+    model = reference.huggingface_model(tmp_path, stored)
+    names = sorted(stored)
+    index = {}
+    for number in range(3):
+        file = 'model-%05d-of-00003.safetensors' % (number + 1)
+        save_file({name: stored[name] for name in names[number::3]}, tmp_path / file)
+        index.update(dict.fromkeys(names[number::3], file))
+    path = tmp_path / 'model.safetensors.index.json'
+    path.write_text(json.dumps({'metadata': {'total_size': 1}, 'weight_map': index}))
+    assert_same(load_variables(replace(model, weights=str(path)), ALL), variables)
+
+
+@pytest.mark.parametrize('folder', sorted(path.parent.name for path in PUBLISHED.glob('*/config.json')))
+def test_all_weights_of_the_published_models_are_found(folder):
+    """Under the names that people publish them by, and no others are left over but those of a pooler."""
+    config = read_config(str(PUBLISHED / folder / 'config.json'))
+    index = PUBLISHED / folder / 'model.safetensors.index.json'
+    weights = index if index.exists() else PUBLISHED / folder / 'model.safetensors'
+    labels = len(config.head.labels) if config.head else 0
+    stored = read_tensors(str(weights))
+    pooler = any('pooler' in name for name in stored) and config.has_pooler
+    shapes = variable_shapes(config, depth=config.num_hidden_layers, pooler=pooler, num_labels=labels)
+    model = Model('huggingface', config, 'config.json', str(weights), 'vocab.txt')
+    variables = load_variables(model, shapes)
+    assert {name: values.shape for name, values in variables.items()} == shapes
+    used = {next(p.name for p in places(config.model_type, name) if p.name in stored) for name in shapes}
+    assert used == set(stored)

@@ -1,82 +1,122 @@
-"""Load the weights of BERT as NumPy arrays, under the same names for every file format.
+"""Load the weights of an encoder as NumPy arrays, under the same names for every architecture and file format.
 
-Runs in the exporter. Only variables that the graph needs are read: not the Adam slots of a fine-tuned checkpoint, nor
-the heads of pre-training. A missing variable stops the startup (1.10 left it random).
+Runs in the exporter. Only weights that the graph needs are read: not the Adam slots of a fine-tuned checkpoint, nor the
+heads of pre-training. A weight that is missing (1.10 left it random) or not finite stops the startup.
 
-The canonical names are Google's, without `bert/`:
+The canonical names are Google's, without `bert/`. A model has those that its config asks for:
 
-    embeddings/word_embeddings                      [V, H]
-    embeddings/position_embeddings                  [P, H]
-    embeddings/token_type_embeddings                [S, H]
-    embeddings/LayerNorm/{gamma,beta}               [H]
+    embeddings/word_embeddings                      [V, E]
+    embeddings/position_embeddings                  [P, E]
+    embeddings/token_type_embeddings                [S, E]
+    embeddings/LayerNorm/{gamma,beta}               [E]
+    embeddings/projection/kernel                    [E, H]      and /bias [H]; if E is not H
     encoder/layer_0/attention/self/query/kernel     [H, H]      and /bias [H]; and key, value
     encoder/layer_0/attention/output/dense/kernel   [H, H]      and /bias [H]
-    encoder/layer_0/attention/output/LayerNorm/{gamma,beta}
+    encoder/layer_0/attention/output/LayerNorm/{gamma,beta}     of the input of the attention where norms come first
     encoder/layer_0/intermediate/dense/kernel       [H, F]      and /bias [F]
+    encoder/layer_0/intermediate/gate/kernel        [H, F]      and /bias [F]; the factors of gated units
     encoder/layer_0/output/dense/kernel             [F, H]      and /bias [H]
     encoder/layer_0/output/LayerNorm/{gamma,beta}
+    encoder/LayerNorm/{gamma,beta}                  after the last layer, where norms come first
+    encoder/relative_attention_bias                 [R, N]      a number for each bucket of distances
+    encoder/relative_embeddings                     [2 * span, H]           and /LayerNorm/{gamma,beta}
+    encoder/layer_0/attention/self/position_key/kernel          [H, H]      and /bias [H]; and position_query
     pooler/dense/kernel                             [H, H]      and /bias [H]
+    head/dense/kernel                               [H, H]      and /bias [H]; and head/LayerNorm/{gamma,beta}
     output_weights                                  [C, H]      a head that fine-tuning added
     output_bias                                     [C]
 
-with V words, P positions, S segment types, H hidden units, F units in the feed-forward layer, C labels.
+with V words, P positions, S segment types, E units of an embedding, H hidden units, F units in the feed-forward layer,
+N heads, R buckets of distances, C labels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 
 from ..errors import ModelError
+from ..model.architectures import Place, google_places, places
 from ..model.config import EncoderConfig
 from ..model.folder import Model
+from ..model.safetensors_file import Tensor, read_tensors
 from .tf import tf
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 Variables = Mapping[str, Array]
 
+WORDS = 'embeddings/word_embeddings'
+POSITIONS = 'embeddings/position_embeddings'
+
 _MOST_NAMED = 24
+_CHECK_BYTES = 2**24
 
 
 def variable_shapes(
     config: EncoderConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
 ) -> dict[str, Shape]:
-    """The variables of the `depth` lowest layers and their shapes, with a head of `num_labels` unless that is 0."""
-    hidden, intermediate = config.hidden_size, config.intermediate_size
+    """The weights of the `depth` lowest layers and their shapes, with a head of `num_labels` unless that is 0."""
+    hidden, biases = config.hidden_size, config.biases
     shapes: dict[str, Shape] = {}
 
-    def dense(name: str, inputs: int, outputs: int) -> None:
+    def dense(name: str, inputs: int, outputs: int, has_bias: bool = True) -> None:
         shapes[name + '/kernel'] = (inputs, outputs)
-        shapes[name + '/bias'] = (outputs,)
+        if has_bias:
+            shapes[name + '/bias'] = (outputs,)
 
-    def layer_norm(name: str) -> None:
-        shapes[name + '/LayerNorm/gamma'] = (hidden,)
-        shapes[name + '/LayerNorm/beta'] = (hidden,)
+    def layer_norm(name: str, width: int = hidden) -> None:
+        shapes[name + '/LayerNorm/gamma'] = (width,)
+        if biases.norm:
+            shapes[name + '/LayerNorm/beta'] = (width,)
 
-    shapes['embeddings/word_embeddings'] = (config.vocab_size, hidden)
-    shapes['embeddings/token_type_embeddings'] = (config.type_vocab_size, hidden)
-    if position_embeddings:
-        shapes['embeddings/position_embeddings'] = (config.max_position_embeddings, hidden)
-    layer_norm('embeddings')
+    shapes[WORDS] = (config.vocab_size, config.embedding_width)
+    if config.type_vocab_size:
+        shapes['embeddings/token_type_embeddings'] = (config.type_vocab_size, config.embedding_width)
+    if position_embeddings and config.has_position_embeddings:
+        shapes[POSITIONS] = (config.position_rows, config.embedding_width)
+    layer_norm('embeddings', config.embedding_width)
+    if config.embedding_size:
+        dense('embeddings/projection', config.embedding_size, hidden)
+    if config.relative_bias:
+        shapes['encoder/relative_attention_bias'] = (config.relative_bias.buckets, config.num_attention_heads)
+    relative = config.disentangled
+    if relative:
+        shapes['encoder/relative_embeddings'] = (2 * relative.span, hidden)
+        if relative.has_norm:
+            layer_norm('encoder/relative_embeddings')
     for index in range(depth):
-        layer = 'encoder/layer_%d' % index
+        layer = 'encoder/layer_%d' % config.group(index)
         for part in ('query', 'key', 'value'):
-            dense('%s/attention/self/%s' % (layer, part), hidden, hidden)
-        dense(layer + '/attention/output/dense', hidden, hidden)
-        layer_norm(layer + '/attention/output')
-        dense(layer + '/intermediate/dense', hidden, intermediate)
-        dense(layer + '/output/dense', intermediate, hidden)
+            dense('%s/attention/self/%s' % (layer, part), hidden, hidden, biases.attention_in)
+        if relative and not relative.shares_projections:
+            if relative.content_to_position:
+                dense(layer + '/attention/self/position_key', hidden, hidden)
+            if relative.position_to_content:
+                dense(layer + '/attention/self/position_query', hidden, hidden)
+        dense(layer + '/attention/output/dense', hidden, hidden, biases.attention_out)
+        if index or not config.pre_norm:
+            layer_norm(layer + '/attention/output')
+        dense(layer + '/intermediate/dense', hidden, config.intermediate_size, biases.feed_forward_in)
+        if config.gated:
+            dense(layer + '/intermediate/gate', hidden, config.intermediate_size, biases.feed_forward_in)
+        dense(layer + '/output/dense', config.intermediate_size, hidden, biases.feed_forward_out)
         layer_norm(layer + '/output')
+    if config.pre_norm and depth == config.num_hidden_layers:
+        layer_norm('encoder')
     if pooler:
         dense('pooler/dense', hidden, hidden)
     if num_labels:
+        classifier = config.classifier
+        dense(classifier.scope + '/dense', hidden, hidden, classifier.has_bias)
+        if classifier.has_norm:
+            layer_norm(classifier.scope)
         shapes['output_weights'] = (num_labels, hidden)
         shapes['output_bias'] = (num_labels,)
     return shapes
@@ -87,121 +127,141 @@ def load_variables(
 ) -> dict[str, Array]:
     """Read the variables with these canonical names and shapes as float32.
 
-    `on_read` is called with the size of each variable in bytes, after it is read.
+    Variables that a safetensors file stores as float32 are views of it, perhaps transposed. `on_read` is called with the size
+    of each variable in bytes, after it is read and checked.
 
     Raises:
-        ModelError: the file is damaged, or variables are missing or have other shapes; the message names them all.
+        ModelError: a file is damaged, a value is not finite, or variables are missing or have other shapes; the message names
+            them all.
     """
-    with _open(model) as source:
-        stored = {name: source.find(name) for name in shapes}
-        missing = [source.spellings(name)[0] for name, found in stored.items() if found is None]
-        if missing:
-            raise ModelError('%s lacks what the graph needs: %s' % (model.weights, _listing(missing)))
-        where = {name: found for name, found in stored.items() if found is not None}
-        misfits = [
-            '%s is %s instead of %s'
-            % (found, list(source.shapes[found]), list(source.stored_shape(name, shapes[name])))
-            for name, found in where.items()
-            if source.shapes[found] != source.stored_shape(name, shapes[name])
-        ]
-        if misfits:
-            raise ModelError(
-                '%s does not fit %s and the options: %s' % (model.weights, model.config_path, _listing(misfits))
-            )
-        variables = {}
-        for name, found in where.items():
-            variables[name] = source.variable(name, found)
-            on_read(variables[name].nbytes)
-        return variables
+    source = _open(model)
+    found = {name: source.find(name) for name in shapes}
+    missing = [source.places(name)[0].name for name, place in found.items() if place is None]
+    if missing:
+        raise ModelError('%s lacks what the graph needs: %s' % (model.weights, _listing(missing)))
+    where = {name: place for name, place in found.items() if place is not None}
+    misfits = {
+        place.name: '%s is %s instead of %s' % (place.name, list(source.shapes[place.name]), list(wanted))
+        for name, place in where.items()
+        if source.shapes[place.name] != (wanted := _stored_shape(place, shapes[name]))
+    }
+    if misfits:
+        raise ModelError(
+            '%s does not fit %s and the options: %s'
+            % (model.weights, model.config_path, _listing(list(misfits.values())))
+        )
+    variables = {}
+    for name, place in where.items():
+        variables[name] = source.variable(place)
+        _check_finite(model, place, variables[name])
+        on_read(variables[name].nbytes)
+    return variables
 
 
 @dataclass(frozen=True)
 class _Source:
-    """An open file of weights: the shapes of its variables, and its spellings of the canonical names."""
+    """Open weights: the shapes of all stored tensors, and where each canonical name can be."""
 
-    path: str
     shapes: Mapping[str, Shape]
     read: Callable[[str], npt.NDArray[Any]]
-    spellings: Callable[[str], Sequence[str]]
-    """The names under which a variable can be stored, the usual one first."""
-    kernels_are_transposed: bool
-    """Whether a dense kernel is stored [outputs, inputs], as PyTorch does."""
+    places: Callable[[str], Sequence[Place]]
 
-    def find(self, name: str) -> str | None:
-        return next((spelling for spelling in self.spellings(name) if spelling in self.shapes), None)
+    def find(self, name: str) -> Place | None:
+        return next((place for place in self.places(name) if place.name in self.shapes), None)
 
-    def stored_shape(self, name: str, shape: Shape) -> Shape:
-        return shape[::-1] if self._transposes(name) else shape
+    def variable(self, place: Place) -> Array:
+        values = self.read(place.name)
+        if place.count > 1:
+            values = np.split(values, place.count)[place.index]
+        return values.T if place.transposed else values
 
-    def variable(self, name: str, stored_name: str) -> Array:
-        with _readable(self.path):
-            values = self.read(stored_name)
+
+def _stored_shape(place: Place, shape: Shape) -> Shape:
+    """The shape of the stored tensor that contains a variable of `shape`."""
+    first, *rest = shape[::-1] if place.transposed else shape
+    return (first * place.count, *rest)
+
+
+def _open(model: Model) -> _Source:
+    if model.kind == 'google':
+        return _tensorflow_checkpoint(model.weights)
+    tensors = read_tensors(model.weights)
+    return _Source(
+        {name: tensor.shape for name, tensor in tensors.items()},
+        lambda name: tensors[name].read(),
+        lambda name: places(model.config.model_type, name),
+    )
+
+
+def _tensorflow_checkpoint(prefix: str) -> _Source:
+    with _readable(prefix):
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+
+    def read(name: str) -> npt.NDArray[Any]:
+        with _readable(prefix):
+            values = reader.get_tensor(name)
         if values.dtype.kind in 'biu':
-            raise ModelError('%s: %s holds %s, not floating-point weights' % (self.path, stored_name, values.dtype))
-        return np.ascontiguousarray(values.T if self._transposes(name) else values, dtype=np.float32)
+            raise ModelError('%s: %s holds %s, not floating-point weights' % (prefix, name, values.dtype))
+        return np.ascontiguousarray(values, dtype=np.float32)
 
-    def _transposes(self, name: str) -> bool:
-        return self.kernels_are_transposed and name.endswith('/kernel')
-
-
-@contextmanager
-def _open(model: Model) -> Iterator[_Source]:
-    with ExitStack() as files:
-        with _readable(model.weights):
-            if model.kind == 'huggingface':
-                file = files.enter_context(safetensors.safe_open(model.weights, framework='numpy'))
-                source = _safetensors(model.weights, file)
-            else:
-                source = _tensorflow_checkpoint(model.weights)
-        yield source
+    return _Source(shapes, read, google_places)
 
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """Raise a ModelError for the many exceptions that the two libraries raise for a damaged file."""
+    """Raise a ModelError for the many exceptions that TensorFlow raises for a damaged file."""
     try:
         yield
-    except (*_DAMAGED, tf.errors.OpError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError('%s cannot be read: %s' % (path, str(error) or type(error).__name__)) from error
 
 
-_DAMAGED = (OSError, ValueError, IndexError, RuntimeError)
+def _check_finite(model: Model, place: Place, values: Array) -> None:
+    """Reject a weight that would make every answer NaN. A table can have a gigabyte, so this looks at some rows at a time."""
+    if values.ndim > 1 and not values.flags.c_contiguous:
+        values = values.T
+    rows = max(1, _CHECK_BYTES // max(1, values[:1].nbytes))
+    for start in range(0, len(values), rows):
+        part = values[start : start + rows]
+        if not np.isfinite(part).all():
+            raise ModelError(
+                '%s: %s has values that are not finite (%s): the model is damaged, download or train it again'
+                % (model.weights, place.name, 'NaN' if np.isnan(part).any() else 'infinity')
+            )
 
 
-def _tensorflow_checkpoint(prefix: str) -> _Source:
-    reader = tf.train.load_checkpoint(prefix)
-    shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-    return _Source(prefix, shapes, reader.get_tensor, _google_spellings, kernels_are_transposed=False)
+def load_module(path: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    """Read the tensors of these stored names and shapes from the safetensors file of a module.
 
-
-def _safetensors(path: str, file: Any) -> _Source:
-    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    return _Source(path, shapes, file.get_tensor, _huggingface_spellings, kernels_are_transposed=True)
-
-
-def _google_spellings(name: str) -> Sequence[str]:
-    """`bert/encoder/layer_0/output/dense/kernel`; a head is outside the `bert` scope."""
-    return (name,) if name in _HEAD else ('bert/' + name, name)
-
-
-def _huggingface_spellings(name: str) -> Sequence[str]:
-    """`bert.encoder.layer.0.output.dense.weight`; a plain encoder is stored without `bert.`, a head outside it.
-
-    Early exports name the weights of a LayerNorm gamma and beta, as Google does.
+    Raises:
+        ModelError: as in `load_variables`.
     """
-    if name in _HEAD:
-        return (_HEAD[name],)
-    dotted = name.replace('/', '.').replace('layer_', 'layer.')
-    plain = dotted.replace('.gamma', '.weight').replace('.beta', '.bias').replace('.kernel', '.weight')
-    if plain.endswith('_embeddings'):
-        plain += '.weight'
-    return ('bert.' + plain, plain, 'bert.' + dotted, dotted)
+    tensors = read_tensors(path)
+    missing = [name for name in shapes if name not in tensors]
+    if missing:
+        raise ModelError('%s lacks what the graph needs: %s' % (path, _listing(missing)))
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            raise ModelError(
+                '%s does not fit its config.json: %s is %s instead of %s'
+                % (path, name, list(tensors[name].shape), list(shape))
+            )
+    return {name: _checked(path, tensors[name]) for name in shapes}
 
 
-_HEAD = {'output_weights': 'classifier.weight', 'output_bias': 'classifier.bias'}
+def _checked(path: str, tensor: Tensor) -> Array:
+    values = tensor.read()
+    if not np.isfinite(values).all():
+        raise ModelError('%s: %s has values that are not finite: the model is damaged' % (path, tensor.name))
+    return values
 
 
 def _listing(items: Sequence[str]) -> str:
     """The items on one line; of a long list, the first ones and the number of others."""
     named = ', '.join(items[:_MOST_NAMED])
     return named if len(items) <= _MOST_NAMED else '%s, and %d more' % (named, len(items) - _MOST_NAMED)
+
+
+def count_parameters(shapes: Mapping[str, Shape]) -> int:
+    return sum(map(math.prod, shapes.values()))
