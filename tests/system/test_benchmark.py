@@ -18,8 +18,10 @@ MINIMAL = ('-cpu', '-test_num_worker', '1', '-test_precision', 'fp32', '-test_ro
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, BENCHMARK, *MINIMAL, '-output_dir', str(folder), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_it_measures_its_own_server_beside_another_and_writes_files(tmp_path: Path) -> None:

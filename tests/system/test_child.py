@@ -126,9 +126,9 @@ def test_a_child_leaves_signals_to_its_parent(number: int) -> None:
     child.read_reports()
     assert child.pid is not None
     os.kill(child.pid, number)
-    time.sleep(0.2)
+    assert child.read_reports() == [Heartbeat({})], 'it is still alive'
     child.kill(expected=True)
-    (exited,) = child.read_reports()
+    exited = child.read_reports()[-1]
     assert isinstance(exited, Exited)
     assert exited.code == -signal.SIGKILL
 

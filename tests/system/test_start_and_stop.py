@@ -29,6 +29,7 @@ from bert_serving.server.helper import get_args_parser, get_shutdown_parser
 from support.leftovers import leftovers_in
 from support.processes import fake_server
 from support.serving import MODELS, SMALL_MODEL, FakeServer, ServerProcess, connect, serve
+from support.waiting import wait_until
 
 
 def ask(server: ServerProcess, texts: list[str]) -> np.ndarray:
@@ -37,9 +38,8 @@ def ask(server: ServerProcess, texts: list[str]) -> np.ndarray:
 
 
 def run_command(module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-m', module, *words], capture_output=True, text=True, timeout=120, check=False
-    )  # fmt: skip
+    command = [sys.executable, '-m', module, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
@@ -87,6 +87,12 @@ def wait_until_accepted(client: BertClient, requests: int) -> None:
     """Wait until the server has accepted so many requests in all."""
     while client.server_status['statistic']['num_data_request'] < requests:
         time.sleep(0.01)
+
+
+def rows_to_compute(client: BertClient) -> int:
+    """The rows that wait in the server or are with its workers."""
+    statistic = client.server_status['statistic']
+    return int(statistic['queue_rows'] + statistic['in_flight_rows'])
 
 
 def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused(tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_a_request_that_came_while_the_workers_load_is_answered_even_if_the_serv
         ports = server.wait_for_log(r'requests come in on port (\d+), answers go out on port (\d+)')
         with BertClient(port=int(ports[1]), port_out=int(ports[2]), timeout=30_000) as client:
             client.encode(['early'], blocking=False)
-            time.sleep(0.3)
+            wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
             assert client.fetch_all()[0].shape == (1, 3)
         assert server.wait() == 0
@@ -270,11 +276,11 @@ def test_each_worker_sees_the_gpu_it_was_given_and_no_other(monkeypatch: pytest.
 
 
 def test_the_jobs_of_a_dead_worker_are_answered_by_another() -> None:
-    with fake_server('-num_worker', '2', '-max_batch_size', '2', FAKE_WORKER_SECONDS='0.05') as server:
+    with fake_server('-num_worker', '2', '-max_batch_size', '2', FAKE_WORKER_SECONDS='0.1') as server:
         server.wait_until_ready()
         with connect(server) as client:
             client.encode(['text %d' % i for i in range(60)], blocking=False)
-            time.sleep(0.3)
+            wait_until(lambda: 0 < rows_to_compute(client) < 60)
             os.kill(children_of(server, 'support.fake_worker')[0], signal.SIGKILL)
             (answer,) = client.fetch_all()
             np.testing.assert_array_equal(answer, client.encode(['text %d' % i for i in range(60)]))

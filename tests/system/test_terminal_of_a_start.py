@@ -31,9 +31,14 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         environ = {name: value for name, value in os.environ.items() if name not in ('NO_COLOR', 'COLUMNS')}
         self.process = subprocess.Popen(
-            [sys.executable, '-m', module, *words], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), env={**environ, 'TERM': 'xterm', **environment},
-        )  # fmt: skip
+            [sys.executable, '-m', module, *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env={**environ, 'TERM': 'xterm', **environment},
+        )
         os.close(theirs)
         self.screen = ''
         self._reader = threading.Thread(target=self._read)
@@ -156,7 +161,8 @@ def test_each_stage_of_the_start_says_what_is_done_and_then_how_long_it_took() -
         assert server.stop() == 0
         seconds, size = r'\d+\.?\d*s', r'[\d.]+[kMG]?B'
         stages = [
-            r'VENTILATOR.*model: .*uncased_L-4_H-32_A-4/bert_model.ckpt \(4 layers, 32 hidden units, vocabulary of \d+, lower-cased\)',
+            r'VENTILATOR.*model: bert, 4 layers, 32 wide; ',
+            r'VENTILATOR.*files: .*uncased_L-4_H-32_A-4/bert_model.ckpt \(bert, 4 layers, 32 hidden units, vocabulary of \d+, lower-cased\)',
             r'VENTILATOR.*freeze, optimize and export graph, could take a while\.\.\.',
             r'GRAPHOPT.*load TensorFlow \(seconds=\d',
             r'GRAPHOPT.*load checkpoint \(variables=\d+ parameters=[\d.]+k seconds=\d',
@@ -212,9 +218,8 @@ def test_the_help_is_bold_on_a_terminal_and_as_wide_as_it_is() -> None:
 
 def test_without_tensorflow_the_start_says_how_to_install_it_before_any_process() -> None:
     program = 'import sys; sys.modules["tensorflow"] = None; from bert_serving.server.cli import main; main()'
-    done = subprocess.run(
-        [sys.executable, '-c', program, *START], capture_output=True, text=True, timeout=60, check=False
-    )  # fmt: skip
+    command = [sys.executable, '-c', program, *START]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert 'TensorFlow is not installed' in line

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bert_serving.server.parent.devices import free_gpus, plan_devices
+from bert_serving.server.parent.devices import find_free_gpus, plan_devices
 
 
 def finding(*gpus: int):  # type: ignore[no-untyped-def]
@@ -77,5 +77,5 @@ def test_gputil_is_asked_for_the_emptiest_gpus(monkeypatch: pytest.MonkeyPatch) 
         return [2, 0]
 
     monkeypatch.setitem(sys.modules, 'GPUtil', SimpleNamespace(getAvailable=get_available))
-    assert free_gpus(2) == [2, 0]
+    assert find_free_gpus(2) == [2, 0]
     assert asked == {'order': 'memory', 'limit': 2, 'maxLoad': 0.9, 'maxMemory': 0.9}

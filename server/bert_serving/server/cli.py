@@ -1,4 +1,4 @@
-"""The console commands: parse, run, turn signals into orders and errors into exit codes.
+"""The console commands: parse the arguments, run, handle signals, and turn errors into exit codes.
 
 Exit codes: 0 stopped as asked, 1 a failure while starting or serving, 2 options or a model that cannot work.
 """
@@ -21,7 +21,7 @@ from .transport import is_loopback
 
 
 def main(server_class: type[BertServer] = BertServer) -> None:
-    """`bert-serving-start`; `server_class` is the seam at which a test puts a double."""
+    """Run `bert-serving-start`; a test passes a double as `server_class`."""
     args = get_args_parser().parse_args()
     try:
         settings = Settings.from_args(args)
@@ -32,7 +32,10 @@ def main(server_class: type[BertServer] = BertServer) -> None:
 
 
 def serve(server: BertServer) -> int:
-    """Run `server` until it ends; the first SIGINT or SIGTERM drains it, the second stops it at once."""
+    """Run `server` until it ends and return its exit code.
+
+    The first SIGINT or SIGTERM starts a graceful shutdown, the second one stops the server immediately.
+    """
     signals = 0
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -52,7 +55,7 @@ def serve(server: BertServer) -> int:
 
 
 def terminate_main() -> None:
-    """`bert-serving-terminate`."""
+    """Run `bert-serving-terminate`."""
     args = get_shutdown_parser().parse_args()
     try:
         terminate(args.ip, args.port, args.timeout)
@@ -60,13 +63,14 @@ def terminate_main() -> None:
         fail('bert-serving-terminate', error)
     print('shutdown signal sent to %s:%d' % (args.ip, args.port))
     if args.ip != 'localhost' and not is_loopback(args.ip):
-        print(
-            'it is obeyed only if the server was started with -allow_remote_terminate: there is no answer to tell, but its log'
-        )
+        print('The server ignores it unless started with -allow_remote_terminate. It does not reply; check its log.')
 
 
 def http_main() -> None:
-    """`bert-serving-http`: the HTTP proxy by itself; the first SIGINT or SIGTERM drains it, the second stops it at once."""
+    """Run `bert-serving-http`, the HTTP proxy by itself.
+
+    The first SIGINT or SIGTERM starts a graceful shutdown, the second one stops the proxy immediately.
+    """
     args = get_http_parser().parse_args()
     logs.set_up('PROXY', args.verbose)
     try:
@@ -79,7 +83,7 @@ def http_main() -> None:
 
 
 def benchmark_main() -> None:
-    """`bert-serving-benchmark`: exit code 0 if every cell of every table was measured."""
+    """Run `bert-serving-benchmark`; the exit code is 0 if every cell of every table was measured."""
     args = get_benchmark_parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once: servers and folders are to be removed
     try:
@@ -89,8 +93,8 @@ def benchmark_main() -> None:
     except ModuleNotFoundError as error:
         if error.name != 'bert_serving.client':
             raise
-        fail('bert-serving-benchmark', UsageError(
-            "the client is not installed: pip install 'bert-serving-server[benchmark]>=2'"))  # fmt: skip
+        missing = UsageError("the client is not installed: pip install 'bert-serving-server[benchmark]>=2'")
+        fail('bert-serving-benchmark', missing)
     except ServingError as error:
         fail('bert-serving-benchmark', error)
     except KeyboardInterrupt:
@@ -98,7 +102,7 @@ def benchmark_main() -> None:
 
 
 def fail(command: str, error: ServingError) -> None:
-    """Say what is wrong on standard error and exit with the error's code."""
+    """Print the error to standard error and exit with its code."""
     sys.stderr.write('%s: error: %s\n' % (colour(command, 'red', sys.stderr), error))
     sys.exit(error.exit_code)
 

@@ -1,1 +1,1 @@
-"""The parent process: `server` starts and joins all the parts; its siblings are what it needs for that."""
+"""The parent process: `server` is the life of a server; its siblings are the parts that only the parent needs."""

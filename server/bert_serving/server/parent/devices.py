@@ -1,48 +1,50 @@
-"""Which device each worker runs on: a GPU id, or -1 for the CPU. The only module that knows GPUtil.
+"""Choice of the device of each worker: the id of a GPU, or -1 for the CPU.
 
-Called by the server in the parent process, before any worker is started. The answer becomes a worker's
-`CUDA_VISIBLE_DEVICES`.
+The parent process chooses the devices before it starts any worker; a worker sees its device as `CUDA_VISIBLE_DEVICES`.
+No other module imports GPUtil.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 CPU = -1
 
 MAX_LOAD = 0.9
+"""A GPU with a higher share of busy time is not free."""
+
 MAX_MEMORY = 0.9
-"""A GPU that is busier or fuller is not counted as free."""
+"""A GPU with a higher share of used memory is not free."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """The device of each worker, in the order of their ids, and what the person who started the server should know."""
+    """The device of each worker, in the order of the workers' numbers, and the warnings for the log."""
 
     devices: tuple[int, ...]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
-def free_gpus(most: int) -> list[int]:
-    """The ids of at most `most` GPUs that are neither busy nor full, the emptiest first; [] where there is none.
+def find_free_gpus(limit: int) -> list[int]:
+    """Return the ids of at most `limit` GPUs that are neither busy nor full, the one with the most free memory first.
 
     Raises:
         ImportError: GPUtil cannot be imported (it needs `distutils`: install setuptools on Python 3.12 and later).
     """
     import GPUtil
 
-    ids: list[int] = GPUtil.getAvailable(order='memory', limit=most, maxLoad=MAX_LOAD, maxMemory=MAX_MEMORY)
+    ids: list[int] = GPUtil.getAvailable(order='memory', limit=limit, maxLoad=MAX_LOAD, maxMemory=MAX_MEMORY)
     return ids
 
 
 def plan_devices(
-    num_worker: int, cpu: bool, device_map: Sequence[int], find_gpus: Callable[[int], list[int]] = free_gpus
+    num_worker: int, cpu: bool, device_map: Sequence[int], find_gpus: Callable[[int], list[int]] = find_free_gpus
 ) -> DevicePlan:
     """Give each of `num_worker` workers a device.
 
-    `device_map` is cycled over the workers and cut to their number; without it the free GPUs are. With `cpu`, or if no
-    GPU is free, all run on the CPU; a map of nothing but -1 asks for no GPU either.
+    The workers take the devices of `device_map` in turn or, if it is empty, the free GPUs, which `find_gpus` returns. All
+    workers run on the CPU if `cpu` is set, if the map has nothing but -1, or if no GPU is free.
     """
     on_cpu = (CPU,) * num_worker
     if cpu:

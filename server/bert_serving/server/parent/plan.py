@@ -1,6 +1,6 @@
-"""The plan of a server: what the options and the model's files say together, before any process is started.
+"""The plan of a server: the options and the model's files, checked against each other before any process is started.
 
-Made in the thread that calls `BertServer.start`, so that what cannot work is said there.
+`BertServer.start` makes the plan in the thread of its caller, so that the caller gets the errors.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Plan:
 
 
 def make_plan(settings: Settings) -> Plan:
-    """The plan for these options.
+    """Make the plan for these options.
 
     Raises:
         UsageError, ModelError: they and the model do not go together; the message says which and what to do.

@@ -1,4 +1,4 @@
-"""What a server says of itself in the status; what it says of requests is the ventilator's."""
+"""The part of the status that describes the server itself; the ventilator adds the part about requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .plan import Plan
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
-    """The options, which model is served, and on which devices."""
+    """Return the options, the model and the devices."""
     return {
         **plan.settings.to_status(),
         'model_dir': plan.model.folder,
@@ -31,7 +31,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
 
 
 def describe_model(plan: Plan) -> dict[str, Any]:
-    """What a client needs to know of the model to use it."""
+    """Return what a client needs to know of the model to use it."""
     model, settings, head = plan.model, plan.settings, plan.model.config.head
     pipeline = model.pipeline or Pipeline()
     return {
@@ -50,7 +50,7 @@ def describe_model(plan: Plan) -> dict[str, Any]:
 
 
 def describe_release() -> dict[str, Any]:
-    """What runs: the releases of ours and of what we stand on."""
+    """Return the releases of the server and of what it runs on."""
     return {
         'tensorflow_version': _version_of('tensorflow').split('.'),
         'python_version': sys.version,
@@ -63,12 +63,12 @@ def describe_release() -> dict[str, Any]:
 
 
 def describe_times(started_at: datetime) -> dict[str, Any]:
-    """Since when it runs, and what time it is there."""
+    """Return when the server was started and its current time."""
     return {'server_start_time': str(started_at), 'server_current_time': str(datetime.now())}
 
 
 def describe_ring(endpoints: Endpoints) -> dict[str, Any]:
-    """Where its own processes meet."""
+    """Return the endpoints of the ring."""
     return {
         'ventilator -> worker': list(endpoints.workers.values()),
         'worker -> sink': endpoints.sink,
@@ -78,7 +78,7 @@ def describe_ring(endpoints: Endpoints) -> dict[str, Any]:
 
 
 def describe_workers(plan: Plan, workers: Mapping[int, ChildSlot]) -> dict[str, Any]:
-    """How each worker does."""
+    """Return the state of each worker."""
     return {
         'workers': [
             {'worker': worker, 'device': plan.devices.devices[worker], **slot.describe()}
@@ -89,7 +89,7 @@ def describe_workers(plan: Plan, workers: Mapping[int, ChildSlot]) -> dict[str, 
 
 @cache
 def _version_of(name: str) -> str:
-    """The release of TensorFlow, whichever distribution it came in, without importing it."""
+    """Return the release of a package, whichever of its distributions is installed, without importing it."""
     for distribution in (name, name + '-cpu', name + '-intel'):
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(distribution)

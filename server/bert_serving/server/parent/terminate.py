@@ -1,7 +1,7 @@
-"""Asks a running server to stop: what `bert-serving-terminate` and `BertServer.shutdown` do.
+"""The request to stop a running server, as `bert-serving-terminate` and `BertServer.shutdown` send it.
 
-Runs in the process of whoever asks. 1.10 said "signal sent" whether or not a server was there; here the ZeroMQ
-handshake tells, before anything is sent.
+1.10 printed "signal sent" whether or not a server was there. Here the ZeroMQ handshake shows whether a server listens,
+before anything is sent.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ..protocol.wire import TERMINATION, encode_client_message
 
 
 def terminate(ip: str, port: int, timeout_ms: int) -> None:
-    """Send TERMINATION to the server that listens on `ip`:`port`, which drains and stops.
+    """Send TERMINATION to the server that listens at `ip`:`port`; it shuts down gracefully.
 
     Raises:
-        StartError: within `timeout_ms` no server answered there, or the message could not be delivered.
+        StartError: no server listens there; `timeout_ms` is how long to wait for a connection.
     """
     address = 'tcp://%s:%d' % (ip, port)
     with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
