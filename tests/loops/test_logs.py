@@ -1,4 +1,4 @@
-"""The lines of the log: 1.10's form, one context a process, colours for a terminal only."""
+"""The lines of the log: 1.10's form, one context a process, colors for a terminal only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_verbose_logs_details(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'D:SINK:' in write(monkeypatch, io.StringIO(), 'SINK', verbose=True)
 
 
-def test_the_context_is_coloured_on_a_terminal_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_context_is_colored_on_a_terminal_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('NO_COLOR', raising=False)
     assert '\x1b[32mSINK\x1b[0m' in write(monkeypatch, Terminal(), 'SINK')
     monkeypatch.setenv('NO_COLOR', '1')

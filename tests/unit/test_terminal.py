@@ -20,13 +20,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('TERM', 'xterm')
 
 
-def test_a_terminal_has_colours_and_bold_type() -> None:
-    assert terminal.colour('x', 'red', Terminal()) == '\x1b[31mx\x1b[0m'
+def test_a_terminal_has_colors_and_bold_type() -> None:
+    assert terminal.color('x', 'red', Terminal()) == '\x1b[31mx\x1b[0m'
     assert terminal.bold('x', Terminal()) == '\x1b[1mx\x1b[0m'
 
 
 def test_a_pipe_or_a_file_has_none() -> None:
-    assert terminal.colour('x', 'red', io.StringIO()) == 'x'
+    assert terminal.color('x', 'red', io.StringIO()) == 'x'
     assert terminal.bold('x', io.StringIO()) == 'x'
 
 

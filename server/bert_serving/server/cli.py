@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 
 from .console import logs
-from .console.terminal import colour
+from .console.terminal import color
 from .errors import ServingError, UsageError
 from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
 from .http.config import check_installed
@@ -103,7 +103,7 @@ def benchmark_main() -> None:
 
 def fail(command: str, error: ServingError) -> None:
     """Print the error to standard error and exit with its code."""
-    sys.stderr.write('%s: error: %s\n' % (colour(command, 'red', sys.stderr), error))
+    sys.stderr.write('%s: error: %s\n' % (color(command, 'red', sys.stderr), error))
     sys.exit(error.exit_code)
 
 

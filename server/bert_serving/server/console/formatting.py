@@ -1,10 +1,10 @@
-"""Durations, sizes and counts as the log shows them: short, and without blanks, so that key=value can be taken apart."""
+"""Format durations, sizes and counts for the log: short, and without spaces, so that key=value can be parsed."""
 
 from __future__ import annotations
 
 
 def format_duration(seconds: float) -> str:
-    """`0.4s`, `12s`, `3m05s`, `2h03m05s`, `3d02h03m`."""
+    """Format a duration: `0.4s`, `12s`, `3m05s`, `2h03m05s`, `3d02h03m`."""
     if seconds < 9.95:
         return '%.1fs' % seconds
     minutes, secs = divmod(round(seconds), 60)
@@ -18,16 +18,16 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(number: int) -> str:
-    """`512B`, `43.3MB`, `1.34GB`, in powers of ten."""
-    return _show(number, 'B')
+    """Format a size in powers of ten: `512B`, `43.3MB`, `1.34GB`."""
+    return _format(number, 'B')
 
 
 def format_count(number: int) -> str:
-    """`512`, `22.7M`."""
-    return _show(number, '')
+    """Format a count: `512`, `22.7M`."""
+    return _format(number, '')
 
 
-def _show(number: int, unit: str) -> str:
+def _format(number: int, unit: str) -> str:
     for factor, letter in ((10**9, 'G'), (10**6, 'M'), (10**3, 'k')):
         if number >= factor:
             value = number / factor

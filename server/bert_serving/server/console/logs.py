@@ -1,7 +1,7 @@
-"""The log of every process: one logger, `bert_serving.server`, one coloured context a process, lines as 1.10 wrote them.
+"""The log of every process: the logger `bert_serving.server`, with lines as in 1.10 and a colored context per process.
 
-What goes wrong with every message of a client could fill a disk: of the warnings and errors from one place in the code a
-few are written each second, and the next says how many were left out.
+Warnings and errors are rate-limited per call site, so that a misbehaving client cannot fill the disk. The next line of a
+call site says how many were left out.
 
 Modules log through `logging.getLogger(__name__)`; only the entry point of a process calls `set_up`.
 """
@@ -15,20 +15,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from .terminal import ERASE_LINE, colour, takes_escapes
+from .terminal import ERASE_LINE, color, takes_escapes
 
 ROOT = 'bert_serving.server'
 
 LINES_PER_SECOND = 10
-"""Of warnings and errors from one place in the code."""
+"""The maximum number of warnings and errors per call site."""
 
-_COLOURS = {'VENTILATOR': 'magenta', 'SINK': 'green', 'WORKER': 'yellow', 'GRAPHOPT': 'cyan', 'PROXY': 'red'}
+_COLORS = {'VENTILATOR': 'magenta', 'SINK': 'green', 'WORKER': 'yellow', 'GRAPHOPT': 'cyan', 'PROXY': 'red'}
 
 
 def set_up(context: str, verbose: bool = False) -> None:
-    """Log to standard error as `I:CONTEXT:[fil:fun: 12]:message`, from DEBUG up with `verbose`, else from INFO.
+    """Log to standard error as `I:CONTEXT:[fil:fun: 12]:message`, from level DEBUG with `verbose`, else from INFO.
 
-    A program that has given the logger a handler of its own keeps it.
+    If the program has added its own handler to the logger, that one stays and none is added.
     """
     logger = logging.getLogger(ROOT)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -39,9 +39,9 @@ def set_up(context: str, verbose: bool = False) -> None:
         logger.removeHandler(handler)
     handler = _Handler()
     handler.addFilter(RateLimit())
-    name = colour(context, _COLOURS.get(context.split('-')[0], 'white'), sys.stderr)
+    name = color(context, _COLORS.get(context.split('-')[0], 'white'), sys.stderr)
     if context == 'GRAPHOPT':
-        handler.is_written_over = takes_escapes(sys.stderr)  # the parent's line on how far this process is
+        handler.erases_line = takes_escapes(sys.stderr)  # by the parent, with the progress of this process
     line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
     handler.setFormatter(logging.Formatter(line))
     logger.addHandler(handler)
@@ -49,41 +49,44 @@ def set_up(context: str, verbose: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def timed(log: logging.Logger, step: str, **facts: object) -> Iterator[dict[str, object]]:
-    """Log `step` when it is done, with `facts`, and what the block adds to them, and how long it took."""
+def timed(logger: logging.Logger, step: str, **facts: object) -> Iterator[dict[str, object]]:
+    """Log `step` after the block, with the seconds that it took and with `facts`, to which the block can add."""
     started = time.monotonic()
     yield facts
     facts['seconds'] = '%.2f' % (time.monotonic() - started)
-    log.info('%s (%s)', step, ' '.join('%s=%s' % fact for fact in facts.items()), stacklevel=3)
+    logger.info('%s (%s)', step, ' '.join('%s=%s' % fact for fact in facts.items()), stacklevel=3)
 
 
 @contextlib.contextmanager
-def beside_progress() -> Iterator[TextIO | None]:
-    """The terminal on which our lines appear, if they do, for a line that is written over meanwhile; None elsewhere."""
+def terminal_for_progress() -> Iterator[TextIO | None]:
+    """Yield the terminal that shows the log, to draw a progress line there; None if the log is not on a terminal.
+
+    In the block, every line of the log first erases the progress line.
+    """
     handlers = logging.getLogger(ROOT).handlers
     ours = handlers[0] if len(handlers) == 1 else None
     if not isinstance(ours, _Handler) or not takes_escapes(sys.stderr):
         yield None
         return
-    ours.is_written_over = True
+    ours.erases_line = True
     try:
         yield sys.stderr
     finally:
-        ours.is_written_over = False
+        ours.erases_line = False
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Ours, so that it can be told from a user's."""
+    """The handler of this module, whose class tells it from handlers of the program."""
 
-    is_written_over = False
-    """Whether the line on the terminal may be one that a piece of work has left there to be written over."""
+    erases_line = False
+    """Whether each line first erases the current line of the terminal, which can hold a progress line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return (ERASE_LINE if self.is_written_over else '') + super().format(record)
+        return (ERASE_LINE if self.erases_line else '') + super().format(record)
 
 
 class RateLimit(logging.Filter):
-    """Lets `LINES_PER_SECOND` warnings and errors of a place through, and counts the others."""
+    """Passes `LINES_PER_SECOND` warnings and errors of each call site, and counts the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ class RateLimit(logging.Filter):
         self._seconds: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether `record` is written; the first of a second takes the number of those left out with it."""
+        """Whether to write `record`; the first one of a second also says how many were left out."""
         if record.levelno < logging.WARNING:
             return True
         place, now = (record.pathname, record.lineno), self._clock()

@@ -1,8 +1,7 @@
-"""How far a long piece of work is: what a child says of it, and how the parent shows that.
+"""The progress of long work: the report of a child, and its display in the parent.
 
-What is shown is what was reported, bytes done of bytes there are, and the time that has passed; nothing is guessed. On a
-terminal it is one line that is written over, elsewhere a line of the log now and then; work that is soon done shows
-nothing at all.
+The display shows the reported bytes, done and total, and the elapsed time; it estimates nothing. On a terminal it is one
+line that is redrawn, elsewhere a log line every few seconds. Work that takes little time shows nothing.
 """
 
 from __future__ import annotations
@@ -17,42 +16,45 @@ from .formatting import format_bytes, format_duration
 from .terminal import ERASE_LINE, line_width
 
 QUIET_S = 2.0
-"""For so long a log is told nothing: most work is done by then."""
+"""Seconds before the first log line; most work is done by then."""
 
 LINE_EVERY_S = 5.0
-"""How often a log is told."""
+"""Seconds between log lines."""
 
 QUIET_ON_TERMINAL_S = 0.5
+"""Seconds before the line on a terminal is first drawn."""
+
 DRAW_EVERY_S = 0.1
+"""Seconds between two drawings of it."""
 
 BAR = 24
-"""Columns of the bar."""
+"""The width of the bar in columns."""
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with a stage of the work, the bytes of it that are done, and all of them; 0 if these cannot be counted."""
+"""Called with a stage of the work, its bytes done, and its total bytes, which are 0 if they cannot be counted."""
 
 
-def say_nothing(_stage: str, _done: int, _total: int) -> None:
-    """An `OnProgress` for whoever does not want to know."""
+def ignore_progress(_stage: str, _done: int, _total: int) -> None:
+    """An `OnProgress` that ignores all progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` bytes of a stage; a `total` of 0 is not known."""
+    """`done` of `total` bytes of a stage are done; a `total` of 0 is unknown."""
 
     stage: str
     done: int
     total: int
 
     def describe(self) -> str:
-        """In words: `read the weights: 640MB of 1.34GB, 47%`."""
+        """The progress in words: `read the weights: 640MB of 1.34GB, 47%`."""
         if not self.total:
             return self.stage
-        return '%s: %s of %s, %d%%' % (
-            self.stage, format_bytes(self.done), format_bytes(self.total), 100 * self.done // self.total)  # fmt: skip
+        percent = 100 * self.done // self.total
+        return '%s: %s of %s, %d%%' % (self.stage, format_bytes(self.done), format_bytes(self.total), percent)
 
     def draw(self) -> str:
-        """As a bar with the words beside it."""
+        """The progress as a bar, followed by the words."""
         filled = BAR * self.done // self.total if self.total else 0
         return '[%s] %s' % (('=' * filled).ljust(BAR), self.describe())
 
@@ -63,7 +65,7 @@ class ProgressDisplay:
     def __init__(
         self, log: Callable[[str], None], stream: TextIO | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`log` takes a line now and then; with `stream`, a terminal, one line of that is written over instead."""
+        """`log` is called with a line every few seconds; if `stream`, a terminal, is given, a line is drawn there instead."""
         self._log = log
         self._stream = stream
         self._clock = clock
@@ -72,7 +74,7 @@ class ProgressDisplay:
         self._drawn = ''
 
     def show(self, progress: Progress) -> None:
-        """The work has got so far. From the first time on it is counted how long it takes."""
+        """Show `progress`. The elapsed time counts from the first call."""
         if self._latest is None:
             self._began = self._clock()
             self._next = self._began + (QUIET_S if self._stream is None else QUIET_ON_TERMINAL_S)
@@ -80,7 +82,7 @@ class ProgressDisplay:
         self.refresh()
 
     def refresh(self) -> None:
-        """Time has passed, which is shown too: some stages can say no more than that they are on."""
+        """Redraw with the elapsed time; some stages report nothing else."""
         now = self._clock()
         if self._latest is None or now < self._next:
             return
@@ -92,10 +94,10 @@ class ProgressDisplay:
         line = ('%s  %s' % (self._latest.draw(), since))[: line_width() - 1]
         if line != self._drawn:
             self._drawn = line
-            self._write(ERASE_LINE + line + '\r')  # whatever comes next is written over it
+            self._write(ERASE_LINE + line + '\r')  # the next output overwrites it
 
     def end(self) -> None:
-        """Leave nothing of it on the terminal."""
+        """Erase the line on the terminal."""
         self._latest = None
         if self._drawn:
             self._drawn = ''
@@ -103,6 +105,6 @@ class ProgressDisplay:
 
     def _write(self, text: str) -> None:
         if self._stream is not None:
-            with contextlib.suppress(OSError):  # the terminal is gone; that is no reason to end the work
+            with contextlib.suppress(OSError):  # a terminal that is gone must not end the work
                 self._stream.write(text)
                 self._stream.flush()

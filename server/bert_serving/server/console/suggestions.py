@@ -1,23 +1,23 @@
-"""What somebody may have meant by a word that is not known."""
+"""Suggest known names close to a misspelt one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LEAST_LIKENESS = 0.7
-"""Of two words, as `difflib` measures it: below, as of gpu and cpu, a guess would mislead."""
+MIN_SIMILARITY = 0.7
+"""The minimum similarity of two words, as `difflib` measures it. Below, as for gpu and cpu, a suggestion would mislead."""
 
-MOST_GUESSES = 2
+MAX_SUGGESTIONS = 2
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` with those of `known` that are most like `word`, or nothing; case and dashes do not count."""
+    """`: did you mean ...?` with the names of `known` closest to `word`, or ''. Case and dashes are ignored."""
     plain = {_plain(name): name for name in known}
-    near = get_close_matches(_plain(word), plain, n=1, cutoff=LEAST_LIKENESS)
-    if not near:  # half a name: mean for REDUCE_MEAN and REDUCE_MEAN_MAX
+    near = get_close_matches(_plain(word), plain, n=1, cutoff=MIN_SIMILARITY)
+    if not near:  # a part of a name: mean for REDUCE_MEAN and REDUCE_MEAN_MAX
         near = [name for name in plain if _plain(word) in name]
-    return ': did you mean %s?' % ' or '.join(plain[name] for name in near) if 0 < len(near) <= MOST_GUESSES else ''
+    return ': did you mean %s?' % ' or '.join(plain[name] for name in near) if 0 < len(near) <= MAX_SUGGESTIONS else ''
 
 
 def _plain(word: str) -> str:

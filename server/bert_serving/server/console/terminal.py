@@ -1,4 +1,4 @@
-"""What a terminal can show and a file should not hold: colours, bold type and lines that are written over."""
+"""Colors, bold type and erased lines for terminals, and plain text for everything else."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import TextIO
 from termcolor import colored
 
 ERASE_LINE = '\r\x1b[K'
-"""Empties the line that the cursor is in."""
+"""Erases the line of the cursor."""
 
 NARROWEST, WIDEST = 40, 120
-"""Columns of a text: more than so many are hard to read."""
+"""The limits of the width of a text, in columns; wider texts are hard to read."""
 
 
 def takes_escapes(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal that takes escape sequences, and NO_COLOR does not forbid them."""
+    """Whether `stream` is a terminal that takes escape sequences, and NO_COLOR is not set."""
     return stream.isatty() and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
 
 
-def colour(text: str, name: str, stream: TextIO) -> str:
-    """`text` in that colour, if `stream` takes it."""
+def color(text: str, name: str, stream: TextIO) -> str:
+    """`text` in the color `name`, if `stream` takes escape sequences."""
     return colored(text, name, force_color=True) if takes_escapes(stream) else text
 
 
 def bold(text: str, stream: TextIO) -> str:
-    """`text` in bold type, if `stream` takes it."""
+    """`text` in bold type, if `stream` takes escape sequences."""
     return colored(text, attrs=['bold'], force_color=True) if takes_escapes(stream) else text
 
 
 def line_width() -> int:
-    """The columns of the terminal, or of COLUMNS."""
+    """The width of the terminal in columns; the variable COLUMNS overrides it."""
     return shutil.get_terminal_size().columns
 
 
 def text_width() -> int:
-    """The columns that a text may take: those that there are, within reason."""
+    """The width of a text in columns: that of the terminal, within limits."""
     return max(NARROWEST, min(WIDEST, line_width()))

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
-from ..console.progress import OnProgress, say_nothing
+from ..console.progress import OnProgress, ignore_progress
 from ..errors import ModelError
 from ..model.folder import Model
 from ..model.pooling import PoolingStrategy
@@ -110,7 +110,7 @@ class GraphInfo:
     seconds: float
 
 
-def export(spec: GraphSpec, path: str, on_progress: OnProgress = say_nothing) -> GraphInfo:
+def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress) -> GraphInfo:
     """Build the graph of `spec` and write it to `path`, completely or not at all.
 
     Raises:

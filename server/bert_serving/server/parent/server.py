@@ -245,7 +245,7 @@ class BertServer(threading.Thread):
         """Let `exporter` write the frozen graph to `path`; return False if the server was told to stop meanwhile."""
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
-        with logs.beside_progress() as terminal:
+        with logs.terminal_for_progress() as terminal:
             display = ProgressDisplay(partial(logger.info, 'export: %s'), terminal)
             result = self._supervisor.run_to_end(exporter, lambda: self._state is not ServerState.STARTING, display)
         if result is None:
