@@ -1,7 +1,12 @@
-"""Counts what the server sees of its clients, what becomes of it and how long it takes: the `statistic` of SHOW_STATUS.
+"""Counters behind the `statistic` of SHOW_STATUS. Four independent ones, each for one process or purpose:
 
-Pure: requests, durations and the time go in, a dictionary comes out. Memory is bounded: of clients and intervals only the
-latest are kept, of sizes only a summary, of durations a histogram. The first keys are those of 1.10; ours stand beside them.
+- `RequestStatistic`: what clients ask for, with the keys of 1.10; kept by the ventilator.
+- `Histogram`: durations, of waiting and of computing, for the status and for Prometheus.
+- `WorkerTally`: what workers have computed; it travels to the parent with each heartbeat.
+- `Outcomes`: how requests ended; `summarize` turns it into the last line of the log.
+
+Pure: requests, durations and the time go in, dictionaries come out. Memory is bounded: only the latest clients and
+intervals are kept, sizes are summarized, and durations go into a histogram.
 """
 
 from __future__ import annotations
@@ -15,17 +20,18 @@ from typing import Any
 from .console.formatting import format_duration
 
 ACTIVE_S = 180.0
-"""A client is active when its last data request is no older."""
+"""Seconds after its last data request in which a client counts as active."""
 
 KEPT_CLIENTS = 10_000
 KEPT_INTERVALS = 200
+"""The number of most recent clients, and of intervals between data requests, that are kept."""
 
 Number = int | float
 
 
 @dataclass(slots=True)
 class Summary:
-    """Of the values seen so far: their number and sum, and the least and the greatest with how often each came."""
+    """Count and sum of the values so far, and the least and the greatest with the number of times each came."""
 
     count: int = 0
     total: Number = 0
@@ -42,7 +48,7 @@ class Summary:
         return summary
 
     def add(self, value: Number) -> None:
-        """Take one more value in."""
+        """Add a value."""
         if not self.count or value < self.least:
             self.least, self.num_least = value, 0
         if not self.count or value > self.greatest:
@@ -53,7 +59,7 @@ class Summary:
         self.total += value
 
     def to_dict(self, name: str) -> dict[str, Number]:
-        """The keys of 1.10 for a group of that name; {} if there are no values."""
+        """The keys of 1.10 for a group with this name; {} if there are no values."""
         if not self.count:
             return {}
         return {
@@ -66,7 +72,7 @@ class Summary:
 
 
 class RequestStatistic:
-    """What has been asked so far. Used by the ventilator's thread alone."""
+    """Counts the requests of clients. Only the thread of the ventilator uses it."""
 
     def __init__(self) -> None:
         self._requests_of: OrderedDict[bytes, int] = OrderedDict()
@@ -78,12 +84,12 @@ class RequestStatistic:
         self._num_sys = 0
 
     def count_system_request(self, identity: bytes) -> None:
-        """A client has asked for the configuration or the status."""
+        """Count a request for the configuration or the status."""
         self._count_client(identity)
         self._num_sys += 1
 
     def count_data_request(self, identity: bytes, rows: int, now: float) -> None:
-        """A client has sent `rows` texts at time `now`, in seconds of any clock that only goes forward."""
+        """Count a request of `rows` texts at time `now`, in seconds of a monotonic clock."""
         self._count_client(identity)
         self._sizes.add(rows)
         self._last_data_request[identity] = now
@@ -103,7 +109,7 @@ class RequestStatistic:
             self._requests_of.popitem(last=False)
 
     def to_dict(self, now: float) -> dict[str, Number]:
-        """The keys of 1.10; a group of which nothing is known yet is left out."""
+        """The keys of 1.10; a group without values is left out."""
         return {
             'num_data_request': self._sizes.count,
             'num_total_seq': self._sizes.total,
@@ -121,29 +127,29 @@ class RequestStatistic:
 BUCKETS_S = tuple(
     float('%g' % (factor * scale)) for scale in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0) for factor in (1, 2, 3, 5, 7)
 )
-"""The upper bounds of a histogram's buckets, seconds: five for each power of ten from a millisecond to ten minutes."""
+"""The upper bounds of the buckets in seconds: five for each power of ten, from a millisecond to more than ten minutes."""
 
 
 class Histogram:
-    """How long something took, of any number of times, in bounded memory."""
+    """The distribution of any number of durations, in bounded memory."""
 
     def __init__(self, counts: Iterable[int] = (), total_s: float = 0.0) -> None:
-        """Empty, or from the `to_list` of another."""
+        """Take the number of durations in each bucket and their sum; a new histogram is empty."""
         self._counts = list(counts) or [0] * (len(BUCKETS_S) + 1)
         self._total_s = total_s
 
     def add(self, seconds: float) -> None:
-        """Take one more duration in."""
+        """Add a duration."""
         self._counts[bisect_left(BUCKETS_S, seconds)] += 1
         self._total_s += seconds
 
     def to_list(self) -> list[float]:
-        """What the constructor takes, the sum first: for another process."""
+        """The sum, then the count of each bucket: for another process, which calls `from_list`."""
         return [self._total_s, *self._counts]
 
     @classmethod
     def from_list(cls, values: Iterable[float]) -> Histogram:
-        """The histogram of `to_list`."""
+        """Make a histogram from `to_list`."""
         total_s, *counts = values
         return cls(map(int, counts), total_s)
 
@@ -152,7 +158,7 @@ class Histogram:
         return Histogram(counts, self._total_s + other._total_s)
 
     def quantile(self, share: float) -> float:
-        """The duration, in seconds, that `share` of all did not exceed: linear within a bucket, 0 of none."""
+        """The duration in seconds that `share` of all do not exceed, interpolated within a bucket; 0 if there are none."""
         wanted = share * sum(self._counts)
         below, lower = 0, 0.0
         for count, upper in zip(self._counts, BUCKETS_S, strict=False):
@@ -162,7 +168,7 @@ class Histogram:
         return lower if wanted else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Count, sum, three quantiles and the buckets, cumulative as Prometheus has them; the last has no bound."""
+        """Count, sum, three quantiles, and the buckets, cumulative as in Prometheus; the last one has no bound."""
         buckets, cumulative = [], 0
         for bound, count in zip((*BUCKETS_S, None), self._counts, strict=True):
             cumulative += count
@@ -173,14 +179,14 @@ class Histogram:
 
 @dataclass
 class WorkerTally:
-    """What workers have computed so far; one of each worker, and one of all together."""
+    """What one worker, or all together, have computed so far."""
 
     batches: int = 0
     rows: int = 0
     tokens: int = 0
     """Positions that held a token."""
     computed_tokens: int = 0
-    """Positions that were computed, padding included."""
+    """Computed positions, padding included."""
     compute_time: Histogram = field(default_factory=Histogram)
 
     def count_batch(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
@@ -201,12 +207,12 @@ class WorkerTally:
         )
 
     def to_json(self) -> list[Any]:
-        """For the way from the worker's process to the server's."""
+        """The tally as JSON values, for the heartbeat of a worker."""
         return [self.batches, self.rows, self.tokens, self.computed_tokens, self.compute_time.to_list()]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> WorkerTally:
-        """The tally of `to_json`."""
+        """Make a tally from `to_json`."""
         batches, rows, tokens, computed_tokens, compute_time = values
         return cls(batches, rows, tokens, computed_tokens, Histogram.from_list(compute_time))
 
@@ -225,33 +231,33 @@ class WorkerTally:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What has become of the requests so far."""
+    """How requests have ended so far."""
 
     rows_done: int = 0
-    """Rows answered with their vectors."""
+    """Rows answered with vectors."""
     published: int = 0
-    """Requests answered with their vectors."""
+    """Requests answered with vectors."""
     failed: int = 0
-    """Requests that a worker or the sink answered with an error, or whose answer nobody took."""
+    """Requests that a worker or the sink answered with an error, or whose answer nobody read."""
     refused: int = 0
-    """Requests that were not what a request has to be, or larger than the server takes."""
+    """Requests that were malformed, or larger than the server accepts."""
     busy: int = 0
     expired: int = 0
     cancelled: int = 0
     gone: int = 0
-    """Requests dropped because their client has left."""
+    """Requests dropped because their client has gone."""
     poisoned: int = 0
     requeued: int = 0
-    """Jobs handed out again after the death of a worker or the sink."""
+    """Jobs handed out again after a worker or the sink died."""
 
     @property
     def errors(self) -> int:
-        """Requests that were answered with an error, whosever fault it was, or whose answer nobody took."""
+        """Requests answered with an error of any cause, and those whose answer nobody read."""
         return self.failed + self.refused + self.busy + self.expired + self.poisoned
 
     @property
     def dropped(self) -> int:
-        """Requests that nobody wanted any more."""
+        """Requests that were no longer wanted: canceled by their client, or their client has gone."""
         return self.cancelled + self.gone
 
     def to_dict(self) -> dict[str, int]:
@@ -261,7 +267,7 @@ class Outcomes:
 
 
 def summarize(outcomes: Outcomes, restarts: int, seconds: float) -> str:
-    """What a server has done, in one line for its end; what did not happen is not named."""
+    """The last line of the log: what a server has done. Errors, dropped requests and restarts appear if there were any."""
     facts = {
         'rows': outcomes.rows_done,
         'requests': outcomes.published,
