@@ -16,9 +16,9 @@ import sys
 import tempfile
 import time
 
-from bert_serving.server.benchmark.host import Host
 from bert_serving.server.benchmark.load import connect
 from bert_serving.server.benchmark.sentences import make_sentences
+from bert_serving.server.benchmark.server_process import ServerProcess
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.helper import get_args_parser
@@ -70,7 +70,10 @@ def main() -> None:
         layers = resolve_layers(settings.pooling_layer, model.config)
         export(GraphSpec(model=model, layers=layers, bf16=settings.bf16, on_cpu=True), graph)
         here = InProcess(settings, model, graph)
-        with Host(settings, os.path.join(folder, 'log'), ready_within_s=300) as host, connect(host.address) as client:
+        with (
+            ServerProcess(settings, os.path.join(folder, 'log'), ready_within_s=300) as server,
+            connect(server.address) as client,
+        ):
             speeds = [(measure(here.encode, sentences), measure(client.encode, sentences)) for _ in range(REPEATS + 1)]
     in_process, through_client = (statistics.median(column) for column in zip(*speeds[1:]))
     print('in process %.0f rows/s, through the client %.0f rows/s: %.3f' % (

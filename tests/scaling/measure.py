@@ -23,7 +23,7 @@ sys.path.insert(0, TESTS)
 
 import psutil  # noqa: E402
 
-from bert_serving.server.benchmark.host import Host  # noqa: E402
+from bert_serving.server.benchmark.server_process import ServerProcess  # noqa: E402
 from bert_serving.server.options.settings import Settings  # noqa: E402
 from scaling.scaling_worker import FLOATS, SECONDS  # noqa: E402
 from scaling.swarm import Swarm  # noqa: E402
@@ -56,20 +56,27 @@ def main() -> None:
                 model_dir=SMALL_MODEL, port=0, port_out=0, cpu=True, num_worker=workers, max_seq_len=40,
                 max_batch_size=args.batch,
             )  # fmt: skip
-            with Host(settings, os.path.join(folder, 'log'), ready_within_s=120, module='scaling.scaling_host') as host:
+            with ServerProcess(
+                settings, os.path.join(folder, 'log'), ready_within_s=120, module='scaling.scaling_server'
+            ) as server:
                 for clients in args.clients:
                     for rows in args.rows or [min(256, MOST_ROWS // clients)]:
-                        print(measure(host, args, workers, clients, rows, firsts), flush=True)
+                        print(measure(server, args, workers, clients, rows, firsts), flush=True)
 
 
 def measure(
-    host: Host, args: argparse.Namespace, workers: int, clients: int, rows: int, firsts: dict[tuple[int, int], float]
+    server: ServerProcess,
+    args: argparse.Namespace,
+    workers: int,
+    clients: int,
+    rows: int,
+    firsts: dict[tuple[int, int], float],
 ) -> str:
     """One line of the table. `firsts` keeps the rows a second of one worker in the first line of its kind."""
     linear = workers * args.batch / (args.ms / 1000)
     rounds = max(2, math.ceil(args.seconds * min(linear / (clients * rows), 1000 / args.ms)))  # or a run at a time
-    processes = find_processes(host)
-    with Swarm(host.address, clients, rows) as swarm:
+    processes = find_processes(server)
+    with Swarm(server.address, clients, rows) as swarm:
         swarm.run(rounds=1)
         before = {name: cpu_seconds(those) for name, those in processes.items()}
         tally = swarm.run(rounds)
@@ -82,9 +89,9 @@ def measure(
     return '| %s |' % ' | '.join(cells)
 
 
-def find_processes(host: Host) -> dict[str, list[psutil.Process]]:
+def find_processes(server: ServerProcess) -> dict[str, list[psutil.Process]]:
     """The processes of the server by what they do, and this one."""
-    ventilator = psutil.Process(host.pid)
+    ventilator = psutil.Process(server.pid)
     children = {child: child.cmdline()[-1] for child in ventilator.children()}
     return {
         'ventilator': [ventilator],

@@ -21,9 +21,9 @@ from collections import Counter
 
 import psutil
 
-from bert_serving.server.benchmark.host import Host
 from bert_serving.server.benchmark.load import connect
 from bert_serving.server.benchmark.sentences import make_sentences
+from bert_serving.server.benchmark.server_process import ServerProcess
 from bert_serving.server.helper import get_args_parser
 from bert_serving.server.options.settings import Settings
 
@@ -34,8 +34,8 @@ SIZES = (1, 1, 1, 3, 16, 40, 64, 256, 512)
 class Load:
     """Clients in threads, each asking again as soon as it is answered, until `stop`."""
 
-    def __init__(self, host: Host, clients: int) -> None:
-        self._host = host
+    def __init__(self, server: ServerProcess, clients: int) -> None:
+        self._server = server
         self._stopped = threading.Event()
         self._sentences = make_sentences(5000)
         self.counts: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Load:
 
     def _ask(self, seed: int) -> None:
         dice = random.Random(seed)
-        with connect(self._host.address) as client:
+        with connect(self._server.address) as client:
             while not self._stopped.is_set():
                 rows = dice.choice(SIZES)
                 try:
@@ -73,33 +73,33 @@ def main() -> None:
     samples: list[dict[str, float]] = []
     with (
         tempfile.TemporaryDirectory(prefix='bert-serving-soak-') as folder,
-        Host(settings, os.path.join(folder, 'log'), ready_within_s=300) as host,
+        ServerProcess(settings, os.path.join(folder, 'log'), ready_within_s=300) as server,
     ):
-        samples.append(memory(host))
-        load = Load(host, args.clients)
+        samples.append(memory(server))
+        load = Load(server, args.clients)
         try:
             for _ in range(args.minutes):
-                pass_a_minute(host, args.kill_every)
-                samples.append(memory(host))
+                pass_a_minute(server, args.kill_every)
+                samples.append(memory(server))
         finally:
             load.stop()
     print(make_table(samples))
     print(', '.join('%s %d' % item for item in sorted(load.counts.items())))
 
 
-def pass_a_minute(host: Host, kill_every: float | None) -> None:
+def pass_a_minute(server: ServerProcess, kill_every: float | None) -> None:
     """So that at the end nobody was killed just now, and all are there to be measured."""
     end = time.monotonic() + MINUTE_S
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, kill_every or left))
         if kill_every and end - time.monotonic() > kill_every / 2:
-            children = [child for name, child in processes(host).items() if name != 'ventilator']
+            children = [child for name, child in processes(server).items() if name != 'ventilator']
             random.choice(children).kill()
 
 
-def processes(host: Host) -> dict[str, psutil.Process]:
+def processes(server: ServerProcess) -> dict[str, psutil.Process]:
     """The server's processes by name; workers in the order of their start."""
-    ventilator = psutil.Process(host.pid)
+    ventilator = psutil.Process(server.pid)
     found = {'ventilator': ventilator}
     for child in ventilator.children():
         try:
@@ -113,9 +113,9 @@ def processes(host: Host) -> dict[str, psutil.Process]:
     return found
 
 
-def memory(host: Host) -> dict[str, float]:
+def memory(server: ServerProcess) -> dict[str, float]:
     """Resident MB by process."""
-    return {name: process.memory_info().rss / 1e6 for name, process in processes(host).items()}
+    return {name: process.memory_info().rss / 1e6 for name, process in processes(server).items()}
 
 
 def make_table(samples: list[dict[str, float]]) -> str:

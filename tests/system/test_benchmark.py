@@ -48,7 +48,7 @@ def test_it_measures_its_own_server_beside_another_and_writes_files(tmp_path: Pa
 
 def test_a_wrong_option_is_one_line(tmp_path: Path) -> None:
     for words, text in (
-        (('-model_dir', SMALL_MODEL, '-random_model', 'mini'), '-random_model and -model_dir exclude each other'),
+        (('-model_dir', SMALL_MODEL, '-random_model', 'mini'), '-random_model and -model_dir are mutually exclusive'),
         (('-model_dir', SMALL_MODEL, '-against', 'somewhere'), 'expected HOST:PORT,PORT_OUT'),
         (('-model_dir', str(tmp_path)), 'holds no model'),
     ):

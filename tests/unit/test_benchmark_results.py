@@ -11,10 +11,10 @@ from bert_serving.server.benchmark.results import (
     Result,
     Spread,
     Timing,
+    format_number,
     make_json,
     make_report,
     make_table,
-    show_number,
     spread,
 )
 
@@ -38,7 +38,7 @@ def test_a_spread() -> None:
     ('value', 'text'), [(0, '0.00'), (1.234, '1.23'), (12.34, '12.3'), (123.4, '123'), (98765.4, '98765')]
 )
 def test_numbers_are_shown_with_three_digits(value, text) -> None:
-    assert show_number(value) == text
+    assert format_number(value) == text
 
 
 def test_a_ratio_is_taken_repeat_by_repeat() -> None:

@@ -1,6 +1,6 @@
-"""`bert-serving-benchmark`: how fast a server is, alone or beside another that speaks the same wire.
+"""`bert-serving-benchmark`: measure the speed of a server, alone or compared with another one of the same protocol.
 
-`plan` says what is measured and `results` what became of it; both are pure. `sentences` and `random_model` make what is
-measured with. `load` is the clients, `host` a server in a process of its own, `plots` the pictures, and `run` the
-whole. This package and `http` are the only ones of the server that import the client.
+`plan` has the experiments and `results` their results; both are pure. `sentences` and `random_model` make the data,
+`load` has the clients, `server_process` a server in a process, `plots` the pictures, and `run` everything together.
+Only this package and `http` import the client.
 """

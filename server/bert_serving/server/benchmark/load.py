@@ -1,4 +1,4 @@
-"""The clients of a benchmark: so many threads of this process, each with a connection of its own."""
+"""The clients of a benchmark: threads of this process, each with its own connection."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .plan import Load
 from .results import Timing
 
 REQUEST_TIMEOUT_MS = 600_000
-"""How long one request may take before the measurement fails."""
+"""Milliseconds after which an unanswered request fails the measurement."""
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """The host and the ports of a server."""
 
     host: str
     port: int
@@ -32,10 +32,10 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """The address that `HOST:PORT,PORT_OUT` names.
+    """Parse `HOST:PORT,PORT_OUT`.
 
     Raises:
-        UsageError: it is of another form.
+        UsageError: the text has another form.
     """
     host, _, ports = text.rpartition(':')
     numbers = ports.split(',')
@@ -45,42 +45,42 @@ def parse_address(text: str) -> Address:
 
 
 def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient:
-    """A client of `server`; TimeoutError if none answers in time. Texts are not checked: it costs the client time."""
+    """Connect a client to `server`; TimeoutError if no server answers. It does not check texts, which takes time."""
     return BertClient(server.host, server.port, server.port_out, check_length=False, timeout=timeout_ms)
 
 
-class Crowd:
+class LoadGenerator:
     """The connected clients of one load. A context manager."""
 
     def __init__(self, server: Address, load: Load) -> None:
         self._server = server
         self._load = load
-        self._belongings = ExitStack()
+        self._resources = ExitStack()
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> LoadGenerator:
         with ExitStack() as stack:
             self._threads = stack.enter_context(ThreadPoolExecutor(self._load.num_client))
             self._clients = [stack.enter_context(connect(self._server)) for _ in range(self._load.num_client)]
-            self._belongings = stack.pop_all()
+            self._resources = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Close the connections, which ends what still waits in a thread, then the threads."""
-        self._belongings.close()
+        """Close the connections, which fails the requests that threads still wait for, then end the threads."""
+        self._resources.close()
 
     def run(self, sentences: Sequence[str]) -> Timing:
-        """Send the load once, all clients at the same time, each with sentences of its own."""
+        """Send the load once. All clients send at the same time, each its own share of `sentences`."""
         share = len(sentences) // len(self._clients)
         start = threading.Barrier(len(self._clients) + 1)
-        runs = [
+        futures = [
             self._threads.submit(self._send, client, sentences[number * share : (number + 1) * share], start)
             for number, client in enumerate(self._clients)
         ]
         start.wait()
         started = time.perf_counter()
-        latencies = [latency for run in runs for latency in run.result()]
+        latencies = [latency for future in futures for latency in future.result()]
         return Timing(len(sentences), time.perf_counter() - started, latencies)
 
     def _send(self, client: BertClient, sentences: Sequence[str], start: threading.Barrier) -> list[float]:

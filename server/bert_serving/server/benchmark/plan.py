@@ -1,10 +1,10 @@
-"""What is measured: the experiments, the cells of their tables, and which cells can share a server.
+"""Plan a benchmark: the experiments, the cells of their tables, and which cells can share a server.
 
 Pure; called by `run.py`, and by `helper.py` for the names of the experiments.
 
-An experiment is a table. Each of its cells is one load (so many clients, each with so many requests of so many rows) on
-one server (the options of the command line, but for those that the experiment varies). The experiments are the six of
-the README's benchmark and `targets`, the cells by which a release is judged.
+An experiment is a table. Each of its cells is one load (numbers of clients, requests and rows) on one server, which has
+the options of the command line except for those that the experiment varies. The experiments are the six of the benchmark
+in the README, and `targets`, the cells by which a release is judged.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 Options = Mapping[str, Any]
 
 PRECISION_FLAGS = ('bf16', 'fp16', 'xla')
-"""Options of the server that trade exactness, or the time to start, for speed; a release may lack some."""
+"""Options of the server that trade precision or startup time for speed; a release can lack some."""
 
 FP32 = 'fp32'
-"""The precision without any of these flags."""
+"""The name of the precision without any of these flags."""
 
 MAX_REQUESTS = 32
-"""Requests of one client in one measurement; with small ones, more would only take longer."""
+"""The maximum requests of one client in one measurement; more small requests would only take longer."""
 
-CROWD_BATCH_ROWS = 64
-"""Rows of each request where many clients are compared with few."""
+MANY_CLIENTS_BATCH_ROWS = 64
+"""Rows per request in the experiment that varies the number of clients."""
 
 
 class Metric(Enum):
-    """What a cell counts; the value is the unit."""
+    """The quantity of a cell; the value is its unit."""
 
     RATE = 'rows/s'
     LATENCY = 'ms'
@@ -38,9 +38,9 @@ class Metric(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`num_client` clients at once, each of which sends `num_request` requests of `batch_rows` rows, one by one.
+    """`num_client` concurrent clients, each of which sends `num_request` requests of `batch_rows` rows, one by one.
 
-    `words` is the length of every sentence, None for the lengths of natural text.
+    `words` is the length of every sentence; None for the lengths of natural text.
     """
 
     num_client: int
@@ -50,13 +50,13 @@ class Load:
 
     @property
     def rows(self) -> int:
-        """Rows of all clients together."""
+        """The rows of all clients together."""
         return self.num_client * self.batch_rows * self.num_request
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One place in a table. `options` are the server's, where they differ from the command line's."""
+    """One cell of a table. `options` are those of the server that differ from the command line."""
 
     row: str
     column: str
@@ -66,13 +66,13 @@ class Cell:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether another server, whose options are what they are, does the same work for this load."""
+        """Whether another server, whose options cannot be changed, does the same work for this load."""
         return set(self.options) <= {'num_worker', *PRECISION_FLAGS}
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A table: its name, what stands over its first column, what it shows, its cells row by row."""
+    """A table: its name, the heading of its first column, what it shows, and its cells row by row."""
 
     name: str
     parameter: str
@@ -82,10 +82,10 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The values that are tried: those of the `-test_...` options.
+    """The values to try: those of the `-test_...` options.
 
-    `precision` has `FP32` or a flag at each place, `precision_flags` all the flags that there are. `rows` is how many
-    rows a measurement has, as far as its clients and batches allow.
+    `precision` has `FP32` and flags, `precision_flags` all flags that the server has. `rows` is the number of rows per
+    measurement, unless its clients would need more than `MAX_REQUESTS` requests.
     """
 
     max_seq_len: Sequence[int]
@@ -99,13 +99,13 @@ class Grid:
     rows: int
 
     def load(self, num_client: int, batch_rows: int, words: int | None = None) -> Load:
-        """The load of so many clients and rows a request that comes nearest to `rows`."""
+        """The load with these clients and rows per request that comes closest to `rows` in total."""
         wanted = -(-self.rows // (num_client * batch_rows))
         return Load(num_client, batch_rows, min(wanted, MAX_REQUESTS), words)
 
     @property
     def precisions(self) -> Iterator[tuple[str, Options]]:
-        """The name of each precision, and the options for it."""
+        """The name and the options of each precision."""
         for name in self.precision:
             yield name, {flag: flag == name for flag in self.precision_flags}
 
@@ -125,7 +125,7 @@ def _try_client_batch_size(grid: Grid) -> Iterator[Cell]:
 def _try_num_client(grid: Grid) -> Iterator[Cell]:
     for clients in grid.num_client:
         for column, options in _workers(grid):
-            yield Cell(str(clients), column, options, grid.load(clients, CROWD_BATCH_ROWS))
+            yield Cell(str(clients), column, options, grid.load(clients, MANY_CLIENTS_BATCH_ROWS))
 
 
 def _try_max_batch_size(grid: Grid) -> Iterator[Cell]:
@@ -166,47 +166,47 @@ def _workers(grid: Grid) -> Iterator[tuple[str, Options]]:
 _EXPERIMENTS: Mapping[str, tuple[str, str, Callable[[Grid], Iterator[Cell]]]] = {
     'max_seq_len': (
         '`max_seq_len`',
-        'Rows a second of one client, by the longest sequence; the sentences are long enough to fill it.',
+        'Rows per second of one client, by the maximum sequence length; the sentences are long enough to fill it.',
         _try_max_seq_len,
     ),
     'client_batch_size': (
         '`client_batch_size`',
-        'Rows a second of one client, by the rows of each of its requests.',
+        'Rows per second of one client, by the rows per request.',
         _try_client_batch_size,
     ),
     'num_client': (
         '`num_client`',
-        'Rows a second of all clients together, each with requests of %d rows.' % CROWD_BATCH_ROWS,
+        'Rows per second of all clients together, each with requests of %d rows.' % MANY_CLIENTS_BATCH_ROWS,
         _try_num_client,
     ),
     'max_batch_size': (
         '`max_batch_size`',
-        'Rows a second of one client, by the maximum rows of a batch.',
+        'Rows per second of one client, by the maximum rows of a batch.',
         _try_max_batch_size,
     ),
     'pooling_layer': (
         '`pooling_layer`',
-        'Rows a second of one client, by the layer that is pooled; those above it are not computed.',
+        'Rows per second of one client, by the pooled layer; the layers above it are not computed.',
         _try_pooling_layer,
     ),
     'precision': (
         'precision',
-        'Rows a second of one client: float32, and each option that changes what is computed with.',
+        'Rows per second of one client, in float32 and with each option that changes the precision.',
         _try_precision,
     ),
     'targets': (
         '',
-        'Bulk is one request of one client. The clients of the other rows send one request after another.',
+        'Bulk is one request of one client. In the other rows, each client sends one request after another.',
         _try_targets,
     ),
 }
 
 EXPERIMENTS = tuple(_EXPERIMENTS)
-"""Their names, in the order in which they are reported."""
+"""The names of the experiments, in the order of the report."""
 
 
 def plan_experiments(names: Sequence[str], grid: Grid) -> list[Experiment]:
-    """The experiments of these names, in the order of `EXPERIMENTS`; without those for which `grid` has no value."""
+    """The experiments with these names, in the order of `EXPERIMENTS`; without those for which `grid` has no value."""
     experiments = []
     for name, (parameter, about, make_cells) in _EXPERIMENTS.items():
         cells = tuple(make_cells(grid)) if name in names else ()
@@ -216,7 +216,7 @@ def plan_experiments(names: Sequence[str], grid: Grid) -> list[Experiment]:
 
 
 def group_by_server(experiments: Sequence[Experiment]) -> list[tuple[Options, list[Cell]]]:
-    """The options of every server that is needed, each with the cells that it can serve, so that few are started."""
+    """Group the cells by the options of the server that they need, so that few servers are started."""
     groups: list[tuple[Options, list[Cell]]] = []
     for experiment in experiments:
         for cell in experiment.cells:

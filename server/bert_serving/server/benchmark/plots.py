@@ -1,6 +1,6 @@
-"""A picture of each experiment: bars of the medians, with lines from the least to the greatest value.
+"""Draw each experiment: bars of the medians, with lines from the least to the greatest value.
 
-matplotlib is optional, and imported only here.
+matplotlib is optional; only this module imports it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ REQUIREMENT = "pip install 'bert-serving-server[benchmark]>=2'"
 
 
 def draw_all(folder: str, experiments: Sequence[Experiment], results: Sequence[Result]) -> list[str]:
-    """Write `<name>.svg` for each experiment all of whose numbers are rows a second; return the paths.
+    """Write `<name>.svg` for each experiment that has only rows per second; return the paths.
 
     Raises:
         ImportError: matplotlib is not installed.

@@ -1,6 +1,6 @@
-"""A BERT with random weights: as fast as a trained one of its shape, and nothing has to be downloaded.
+"""Write a BERT with random weights: as fast as a trained one of its shape, and without a download.
 
-Written in Hugging Face's layout, with numpy and safetensors and without TensorFlow.
+The layout is that of Hugging Face. Needs numpy and safetensors, but not TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from .sentences import WORDS
 Weights = dict[str, NDArray[np.float32]]
 
 SCALE = 0.02
-"""The standard deviation that BERT's weights are initialised with."""
-
+"""The standard deviation with which the weights of BERT are initialized."""
 
 _CONFIG_KEYS = (
     'model_type',
@@ -40,10 +39,14 @@ _CONFIG_KEYS = (
 
 def _shape(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> EncoderConfig:
     return EncoderConfig(
-        vocab_size=30522, hidden_size=hidden_size, num_hidden_layers=num_hidden_layers,
-        num_attention_heads=num_attention_heads, intermediate_size=4 * hidden_size, max_position_embeddings=512,
+        vocab_size=30522,
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=4 * hidden_size,
+        max_position_embeddings=512,
         type_vocab_size=2,
-    )  # fmt: skip
+    )
 
 
 SHAPES = {'base': _shape(768, 12, 12), 'large': _shape(1024, 24, 16), 'mini': _shape(384, 6, 12)}
@@ -60,7 +63,7 @@ def write_model(folder: str, config: EncoderConfig, seed: int = 0) -> None:
 
 
 def make_vocabulary(size: int) -> list[str]:
-    """So many tokens: the special ones, the characters of ASCII, the words of our sentences, and others unused."""
+    """Make `size` tokens: special ones, ASCII characters, the words of our sentences, and unused ones."""
     tokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *string.punctuation]
     for character in string.ascii_lowercase + string.digits:
         tokens += [character, '##' + character]
@@ -69,10 +72,10 @@ def make_vocabulary(size: int) -> list[str]:
 
 
 def make_weights(config: EncoderConfig, seed: int) -> Weights:
-    """Every variable of a BERT under Hugging Face's name: normal around 0, the gammas of LayerNorms around 1.
+    """Make every variable of BERT under its Hugging Face name: normal around 0, the gammas of LayerNorms around 1.
 
-    Biases, too, are not 0 as at the start of a training: TensorFlow would leave their addition out, which no trained model
-    allows, and with it the kernels that do product, bias and activation in one.
+    Biases are not 0 as before training: TensorFlow would optimize their addition away, and with it the kernels that fuse
+    product, bias and activation, which a trained model uses.
     """
     dice = np.random.default_rng(seed)
     weights: Weights = {}

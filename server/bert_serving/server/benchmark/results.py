@@ -1,4 +1,4 @@
-"""What was measured: the numbers of each cell, and the tables and the JSON that are made of them. Pure."""
+"""The results of a benchmark: the numbers of each cell, and the tables and the JSON made from them. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .plan import Cell, Experiment, Metric
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a load took: from the start of all clients to the end of the last, and each request by itself."""
+    """The duration of a load, from the common start to the end of the last client, and the latency of each request."""
 
     rows: int
     seconds: float
     latencies_s: Sequence[float]
 
     def value(self, metric: Metric) -> float:
-        """The number that `metric` means: rows a second of all clients, or the median milliseconds of a request."""
+        """The value of `metric`: rows per second of all clients, or the median latency in milliseconds."""
         if metric is Metric.RATE:
             return self.rows / self.seconds
         return 1000 * statistics.median(self.latencies_s)
@@ -27,21 +27,21 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Several values of the same thing in three numbers."""
+    """Several values of one quantity, summarized in three numbers."""
 
     median: float
     least: float
     most: float
 
     def __str__(self) -> str:
-        return '%s (%s..%s)' % tuple(map(show_number, (self.median, self.least, self.most)))
+        return '%s (%s..%s)' % tuple(map(format_number, (self.median, self.least, self.most)))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The values of a cell, one for each repeat, and those of the other server, taken in turn with them.
+    """The values of a cell, one per repeat, and those of the other server, measured in turn with them.
 
-    `failure` says why there are none.
+    `failure` says why there are no values.
     """
 
     cell: Cell
@@ -51,7 +51,7 @@ class Result:
 
     @property
     def ratio(self) -> Spread | None:
-        """Ours to the other's, repeat by repeat, so that what slows the machine for a while slows both."""
+        """Our value divided by that of the other server, per repeat, so that a slow moment of the machine affects both."""
         return spread([mine / its for mine, its in zip(self.values, self.other)]) if self.other else None
 
 
@@ -60,15 +60,15 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def show_number(value: float) -> str:
-    """Three significant digits or more, without an exponent."""
+def format_number(value: float) -> str:
+    """Format a number with three significant digits or more, without an exponent."""
     return '%.*f' % (0 if value >= 100 else 1 if value >= 10 else 2, value)
 
 
 def make_table(experiment: Experiment, results: Sequence[Result], other: str | None = None) -> str:
-    """The experiment as a Markdown table: median (least..most) in every cell; `other` names the other server.
+    """Format an experiment as a Markdown table: median (least..most) in every cell.
 
-    Where there are values of the other server, its column and one of the ratio follow each of ours.
+    If there are values of the other server, named `other`, its column and one of the ratio follow each column of ours.
     """
     by_place = {(result.cell.row, result.cell.column): result for result in results}
     rows = list(dict.fromkeys(cell.row for cell in experiment.cells))
@@ -81,12 +81,12 @@ def make_table(experiment: Experiment, results: Sequence[Result], other: str | N
     for row in rows:
         line = [row]
         for column in columns:
-            line += _show_result(by_place.get((row, column)))[: 3 if is_compared else 1]
+            line += _format_result(by_place.get((row, column)))[: 3 if is_compared else 1]
         lines.append(line)
     return '\n'.join('| %s |' % ' | '.join(line) for line in lines)
 
 
-def _show_result(result: Result | None) -> list[str]:
+def _format_result(result: Result | None) -> list[str]:
     """The three cells of a result: ours, the other's, the ratio."""
     if result is None:
         return ['', '', '']
@@ -95,14 +95,14 @@ def _show_result(result: Result | None) -> list[str]:
     ours = str(spread(result.values))
     if result.ratio is None:
         return [ours, '', '']
-    return [ours, str(spread(result.other)), '**%.2f** (%.2f..%.2f)' % (
-        result.ratio.median, result.ratio.least, result.ratio.most)]  # fmt: skip
+    ratio = '**%.2f** (%.2f..%.2f)' % (result.ratio.median, result.ratio.least, result.ratio.most)
+    return [ours, str(spread(result.other)), ratio]
 
 
 def make_report(
     experiments: Sequence[Experiment], results: Sequence[Result], facts: Mapping[str, Any], other: str | None = None
 ) -> str:
-    """Everything as one Markdown document: `facts` about the run, then each experiment with its table and failures."""
+    """The report in Markdown: `facts` about the benchmark, then each experiment with its table and failures."""
     parts = ['# Benchmark', '\n'.join('- %s: %s' % fact for fact in facts.items())]
     for experiment in experiments:
         own = results_of(experiment, results)
@@ -115,16 +115,19 @@ def make_report(
 def make_json(
     experiments: Sequence[Experiment], results: Sequence[Result], facts: Mapping[str, Any], other: str | None = None
 ) -> dict[str, Any]:
-    """Everything as JSON can hold it, every single value included."""
+    """The report as JSON values, with every single measurement."""
     return {
         'facts': dict(facts),
         'against': other,
         'experiments': [
-            {'name': experiment.name, 'about': experiment.about, 'cells': [
-                _describe(result) for result in results_of(experiment, results)
-            ]} for experiment in experiments
+            {
+                'name': experiment.name,
+                'about': experiment.about,
+                'cells': [_describe(result) for result in results_of(experiment, results)],
+            }
+            for experiment in experiments
         ],
-    }  # fmt: skip
+    }
 
 
 def results_of(experiment: Experiment, results: Sequence[Result]) -> list[Result]:

@@ -1,7 +1,7 @@
-"""The benchmark as a whole: make the plan, start each server it needs, measure, write the report.
+"""Run a benchmark: plan it, start the servers, measure, and write the report.
 
-Called by `cli.benchmark_main`, in the process of the clients. Servers come and go one at a time; they choose free ports,
-and are measured as soon as they say that they are ready. The first run of every load is not counted.
+Called by `cli.benchmark_main`, in the process of the clients. There is one server at a time; it picks free ports and is
+measured as soon as it is ready. The first measurement of every load is a warm-up that does not count.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from ..options.settings import OPTIONS, Settings
 from ..parent.devices import CPU, plan_devices
 from ..release import RELEASE
 from . import plots
-from .host import Host
-from .load import Address, Crowd, connect, parse_address
+from .load import Address, LoadGenerator, connect, parse_address
 from .plan import PRECISION_FLAGS, Cell, Experiment, Grid, Options, group_by_server, plan_experiments
 from .random_model import SHAPES, write_model
-from .results import Result, make_json, make_report, show_number, spread
+from .results import Result, format_number, make_json, make_report, spread
 from .sentences import WORDS, make_sentences, read_vocabulary
+from .server_process import ServerProcess
 
 MAX_SEQ_LENS = (20, 40, 80, 160, 320)
 NUM_WORKERS = (1, 2, 4)
-"""What is tried unless the options say otherwise, as far as the model and the machine allow."""
+"""The values to try by default, as far as the model and the machine allow."""
 
 POLL_S = 0.5
-"""How long one attempt to reach the other server takes."""
+"""Seconds after which an attempt to reach the other server is repeated."""
 
-HOST_MODULE = 'bert_serving.server.benchmark.host'
+SERVER_MODULE = 'bert_serving.server.benchmark.server_process'
 
 
-def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> int:
-    """Do what `args`, of `helper.get_benchmark_parser`, ask; return how many cells failed.
+def run_benchmark(args: argparse.Namespace, server_module: str = SERVER_MODULE) -> int:
+    """Run the benchmark that `args`, of `helper.get_benchmark_parser`, describe; return the number of failed cells.
 
-    `host_module` is the seam at which a test puts another server.
+    `server_module` is the module of the server process; a test passes another one.
 
     Raises:
         UsageError, ModelError: nothing was started.
@@ -55,9 +55,7 @@ def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> i
     """
     other = parse_address(args.against) if args.against else None
     with _served_model(args) as (settings, temp_dirs):
-        model = find_model(
-            settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name
-        )  # fmt: skip
+        model = find_model(settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name)
         experiments = plan_experiments(args.experiments, _make_grid(args, settings, model.config))
         if other is not None:
             _wait_for(other, args.wait_till_ready)
@@ -66,8 +64,8 @@ def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> i
         with contextlib.suppress(FileNotFoundError):
             os.remove(log)
 
-        def start(options: Options) -> Host:
-            return Host(replace(settings, **options), log, args.wait_till_ready, temp_dirs, host_module)
+        def start(options: Options) -> ServerProcess:
+            return ServerProcess(replace(settings, **options), log, args.wait_till_ready, temp_dirs, server_module)
 
         vocabulary = read_vocabulary(args.client_vocab_file) if args.client_vocab_file else WORDS
         measurement = Measurement(start, other, vocabulary, args.num_repeat)
@@ -78,13 +76,13 @@ def run_benchmark(args: argparse.Namespace, host_module: str = HOST_MODULE) -> i
 
 @contextlib.contextmanager
 def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str]]]:
-    """The settings that all servers share, and the folders that are gone at the end: of a random model, if any."""
+    """Yield the settings that all servers share and the temporary folders: that of the random model, if any."""
     settings = replace(Settings.from_args(args), port=0, port_out=0)
     if args.random_model is None:
         yield settings, []
         return
     if args.model_dir is not None:
-        raise UsageError('-random_model and -model_dir exclude each other: give one of them')
+        raise UsageError('-random_model and -model_dir are mutually exclusive')
     with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
         print('write random weights of the shape %s...' % args.random_model, file=sys.stderr)
         write_model(folder, SHAPES[args.random_model])
@@ -92,7 +90,7 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
 
 
 def _make_grid(args: argparse.Namespace, settings: Settings, config: EncoderConfig) -> Grid:
-    """The `-test_...` options; for those not given, what the model and the machine allow."""
+    """The values of the `-test_...` options; by default, those that the model and the machine allow."""
     fitting = [length for length in MAX_SEQ_LENS if length <= config.max_position_embeddings]
     return Grid(
         max_seq_len=args.test_max_seq_len or fitting,
@@ -114,7 +112,7 @@ def _affordable_workers(settings: Settings) -> list[int]:
 
 
 def _wait_for(other: Address, within_s: float) -> None:
-    """Wait until the server of `-against` answers; it may still be starting."""
+    """Wait until the server of `-against` answers, because it might still be starting."""
     deadline = time.monotonic() + within_s
     while True:
         try:
@@ -129,19 +127,23 @@ class Measurement:
     """Runs the cells of a plan, one server after another."""
 
     def __init__(
-        self, start: Callable[[Options], Host], other: Address | None, vocabulary: Sequence[str], num_repeat: int
+        self,
+        start: Callable[[Options], ServerProcess],
+        other: Address | None,
+        vocabulary: Sequence[str],
+        num_repeat: int,
     ) -> None:
-        """`start` makes a server of ours with some options changed; `other` is measured in turn with it."""
+        """`start` makes a server with some options changed; `other` is measured in turn with it."""
         self._start = start
         self._other = other
         self._vocabulary = vocabulary
         self._num_repeat = num_repeat
 
     def run(self, experiments: Sequence[Experiment]) -> list[Result]:
-        """A result for every cell. A server that does not start fails its own cells and no others."""
+        """Measure every cell. If a server does not start, only its own cells fail."""
         groups = group_by_server(experiments)
         results: list[Result] = []
-        with _Progress(sum(len(cells) for _, cells in groups)) as progress:
+        with _ProgressBar(sum(len(cells) for _, cells in groups)) as progress:
             for options, cells in groups:
                 for result in self._measure_on_one_server(options, cells):
                     results.append(result)
@@ -150,42 +152,42 @@ class Measurement:
 
     def _measure_on_one_server(self, options: Options, cells: Sequence[Cell]) -> Iterator[Result]:
         try:
-            host = self._start(options).__enter__()
+            server = self._start(options).__enter__()
         except ServingError as error:
             yield from (Result(cell, failure=error.message) for cell in cells)
             return
         with contextlib.ExitStack() as stack:
-            stack.push(host)
+            stack.push(server)
             for cell in cells:
-                yield self._measure(host.address, cell)
+                yield self._measure(server.address, cell)
 
     def _measure(self, address: Address, cell: Cell) -> Result:
-        """The values of a cell. A request that fails, on whichever server, fails the cell."""
-        servers = [address]
+        """Measure a cell. If a request fails, on either server, the cell fails."""
+        addresses = [address]
         if self._other is not None and cell.is_comparable:
-            servers.append(self._other)
+            addresses.append(self._other)
         sentences = make_sentences(cell.load.rows, cell.load.words, self._vocabulary)
         rounds: list[list[float]] = []
         try:
             with contextlib.ExitStack() as stack:
-                crowds = [stack.enter_context(Crowd(server, cell.load)) for server in servers]
+                loads = [stack.enter_context(LoadGenerator(address, cell.load)) for address in addresses]
                 for _ in range(1 + self._num_repeat):
-                    rounds.append([crowd.run(sentences).value(cell.metric) for crowd in crowds])
-        except (OSError, RuntimeError, ValueError) as error:  # what the client raises
+                    rounds.append([load.run(sentences).value(cell.metric) for load in loads])
+        except (OSError, RuntimeError, ValueError) as error:  # those that the client raises
             return Result(cell, failure=' '.join(('%s: %s' % (type(error).__name__, error)).split()))
         counted = rounds[1:]
         return Result(cell, [values[0] for values in counted], [values[1] for values in counted if values[1:]])
 
 
-class _Progress:
-    """A bar of tqdm, if it is installed, or else a line for each cell; on standard error. A context manager."""
+class _ProgressBar:
+    """A progress bar of tqdm if that is installed, else a line for each cell, on standard error. A context manager."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._done = 0
         self._bar: Any = None
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> _ProgressBar:
         with contextlib.suppress(ImportError):
             from tqdm import tqdm
 
@@ -197,10 +199,12 @@ class _Progress:
             self._bar.close()
 
     def show(self, result: Result) -> None:
-        """A cell is done."""
+        """Show the result of one more cell."""
         self._done += 1
         cell = result.cell
-        text = 'failed' if result.failure else '%s %s' % (show_number(spread(result.values).median), cell.metric.value)
+        text = (
+            'failed' if result.failure else '%s %s' % (format_number(spread(result.values).median), cell.metric.value)
+        )
         words = '%s, %s: %s' % (cell.row, cell.column, text)
         if self._bar is None:
             print('%d/%d %s' % (self._done, self._total, words), file=sys.stderr)
@@ -212,13 +216,13 @@ class _Progress:
 def _report(
     args: argparse.Namespace, experiments: Sequence[Experiment], results: Sequence[Result], other: str | None
 ) -> None:
-    """Write `report.md`, `results.json` and the pictures into the folder, and the report to standard output."""
+    """Write `report.md`, `results.json` and the pictures into the output folder, and print the report."""
     facts = {
         'command': '`%s`' % shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         'finished': datetime.now().isoformat(' ', 'seconds'),
         'release': RELEASE,
         'machine': _describe_machine(),
-        'every cell': 'the median (least..greatest) of %d repeats, after one that is not counted' % args.num_repeat,
+        'every cell': 'the median (least..greatest) of %d repeats, after a warm-up' % args.num_repeat,
     }
     report = make_report(experiments, results, facts, other)
     with open(os.path.join(args.output_dir, 'report.md'), 'w', encoding='utf-8') as file:
@@ -233,12 +237,11 @@ def _report(
 
 
 def _describe_machine() -> str:
-    """The processor, how many cores of it we may use, and which of its units for matrix products it has."""
+    """The processor, the number of cores that we can use, and its instructions for matrix products."""
     facts: dict[str, str] = {}
     with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as file:
         facts = dict(line.rstrip().replace('\t', '').split(':', 1) for line in file if ':' in line)
     flags = [flag for flag in ('avx512f', 'avx512_bf16', 'amx_bf16') if flag in facts.get('flags', '').split()]
     name = facts.get('model name', platform.processor()).strip() or platform.machine()
-    return '%s, %d cores%s, Python %s' % (
-        name, len(os.sched_getaffinity(0)), ''.join(', ' + flag for flag in flags), platform.python_version(),
-    )  # fmt: skip
+    cores = '%d cores' % len(os.sched_getaffinity(0))
+    return ', '.join([name, cores, *flags, 'Python ' + platform.python_version()])

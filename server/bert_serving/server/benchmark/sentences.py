@@ -1,4 +1,4 @@
-"""Sentences to measure with: the same for every server and every run, none of them twice."""
+"""Make the sentences of a benchmark: the same for every server and every time, none of them twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 SEED = 20181115
 
 MEAN_WORDS, SHAPE = 19.0, 4.0
-"""Of the gamma distribution that the lengths of sentences follow. With the full stop, [CLS] and [SEP], 22 tokens."""
+"""The gamma distribution of sentence lengths. With the period, [CLS] and [SEP], the mean is 22 tokens."""
 SHORTEST, LONGEST = 3, 60
 
 WORDS = tuple(
@@ -22,20 +22,20 @@ WORDS = tuple(
     'went men read need land different home us move try kind hand picture again change off play spell air away animal '
     'house point page letter mother answer found study still learn should world'.split()
 )
-"""Frequent words of English, the most frequent first: each is one token of the usual vocabularies."""
+"""Frequent English words, the most frequent first. Each is one token of the usual vocabularies."""
 
 
 def read_vocabulary(path: str) -> list[str]:
-    """The words of a file, each once, in order."""
+    """Read the words of a file, each once, in order."""
     with open(path, encoding='utf-8') as file:
         return list(dict.fromkeys(word for line in file for word in line.split()))
 
 
 def make_sentences(number: int, words: int | None = None, vocabulary: Sequence[str] = WORDS) -> list[str]:
-    """So many different sentences of `vocabulary`, whose words come the rarer the later they stand in it.
+    """Make `number` different sentences from `vocabulary`, in which frequent words come first.
 
-    Each has `words` words, or the length of a natural sentence; where a vocabulary is so small that sentences repeat, a
-    number tells them apart.
+    Each has `words` words, or the length of a natural sentence. If the vocabulary is so small that sentences repeat, a
+    number is appended.
     """
     dice = random.Random(SEED)
     weights = [1 / (rank + 10) for rank in range(len(vocabulary))]

@@ -1,6 +1,7 @@
-"""A server of our own in a process of its own, so that it shares neither interpreter nor log with the clients.
+"""Run a server in a separate process, so that it shares neither interpreter nor log with the clients.
 
-`Host` is the benchmark's side, `main` the process's (see `child.py`). When the benchmark dies, the server goes too.
+`ServerProcess` is the end of the benchmark, `main` that of the process (see `process/child.py`). If the benchmark dies,
+the server ends too.
 """
 
 from __future__ import annotations
@@ -11,48 +12,58 @@ import signal
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import assert_never
 
 from ..errors import ServingError, StartError
 from ..options.settings import Settings
 from ..parent.server import BertServer
 from ..parent.terminate import terminate
 from ..process.child import Child
-from ..process.reports import ChildConfig, ChildReport, Exited, Failed, Heartbeat, Ready, ReportReady
+from ..process.reports import ChildConfig, Exited, Failed, Ready, ReportReady
 from ..process.states import ChildState
 from .load import Address
 
 TERMINATE_TIMEOUT_MS = 5000
 
 INTERRUPT_S = 5
-"""How long a server that is interrupted may take to clear up behind itself before it is killed."""
+"""Seconds in which an interrupted server can clean up before it is killed."""
 
 STOP_MARGIN_S = 10
-"""How much longer than its `shutdown_timeout` a server may take to end before it is killed."""
+"""Seconds in addition to its `shutdown_timeout` before a server that is told to stop is killed."""
 
 
-class Host:
-    """A running server. A context manager: ready on entry, gone on exit."""
+class ServerProcess:
+    """A server in a process. A context manager: the server is ready on entry, and has exited on exit."""
 
     def __init__(
-        self, settings: Settings, log: str, ready_within_s: float, temp_dirs: Sequence[str] = (), module: str = __name__
+        self,
+        settings: Settings,
+        log: str,
+        ready_within_s: float,
+        temp_dirs: Sequence[str] = (),
+        module: str = __name__,
     ) -> None:
-        """`log` is the file to which its log is appended, `temp_dirs` the folders that it removes if we die.
+        """The server appends its log to the file `log`, and removes the folders `temp_dirs` if this process dies.
 
-        `module` is what the process runs: the seam at which a test puts another server.
+        `module` is the module that the process runs; a test passes another server.
         """
-        self._child = Child(module, 'SERVER', {
-            'context': 'SERVER', 'verbose': settings.verbose, 'temp_dirs': list(temp_dirs),
-            'settings': settings.to_dict(), 'log': os.path.abspath(log),
-        })  # fmt: skip
+        config = {
+            'context': 'SERVER',
+            'verbose': settings.verbose,
+            'temp_dirs': list(temp_dirs),
+            'settings': settings.to_dict(),
+            'log': os.path.abspath(log),
+        }
+        self._child = Child(module, 'SERVER', config)
         self._ready_within_s = ready_within_s
         self._stop_within_s = settings.shutdown_timeout + STOP_MARGIN_S
 
     @property
     def pid(self) -> int | None:
-        """The process in which the server's ventilator runs."""
+        """The id of the process, in which the ventilator of the server runs."""
         return self._child.pid
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> ServerProcess:
         self._child.start()
         try:
             self.address = self._wait_until_ready()
@@ -64,29 +75,32 @@ class Host:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Let it drain; interrupt it when there is no time for that, and kill it when it takes too long."""
+        """Stop the server gracefully, or interrupt it if this process is interrupted; kill it if it takes too long."""
         if kind is None or issubclass(kind, Exception):
             self._stop()
         else:
             self._interrupt()
 
     def _wait_until_ready(self) -> Address:
-        match self._wait_for_report(self._ready_within_s):
+        report = self._wait_for_report(self._ready_within_s)
+        match report:
             case Ready(payload):
                 return Address('localhost', payload['port'], payload['port_out'])
             case Failed(message):
                 raise StartError('the server did not start: %s' % message)
             case Exited(_, how):
                 raise StartError('the server did not start: %s' % how)
-            case _:
+            case None:
                 raise StartError('the server was not ready within %g s' % self._ready_within_s)
+            case _:
+                assert_never(report)
 
-    def _wait_for_report(self, within_s: float) -> ChildReport | None:
-        """The first report that is no heartbeat, or None if none comes in time."""
+    def _wait_for_report(self, within_s: float) -> Ready | Failed | Exited | None:
+        """The next report that is no heartbeat or progress; None if none comes in time."""
         deadline = time.monotonic() + within_s
         while select.select([self._child], [], [], max(0, deadline - time.monotonic()))[0]:
             for report in self._child.read_reports():
-                if not isinstance(report, Heartbeat):
+                if isinstance(report, Ready | Failed | Exited):
                     return report
         return None
 
@@ -94,18 +108,18 @@ class Host:
         self._child.expect_exit()
         try:
             terminate(self.address.host, self.address.port, TERMINATE_TIMEOUT_MS)
-        except ServingError:  # it is gone already, or does not listen any more
+        except ServingError:  # it has exited, or does not listen any more
             self._kill()
         else:
             self._kill(after_s=self._stop_within_s)
 
     def _interrupt(self) -> None:
-        """End it by a signal that it can clear up after: one that is killed leaves the folders it has just made."""
+        """End the server by SIGTERM, after which it can clean up; if killed, it would leave its temporary folders."""
         self._child.terminate()
         self._kill(after_s=INTERRUPT_S)
 
     def _kill(self, after_s: float = 0) -> None:
-        """Wait until the process is gone; end it if it takes longer than `after_s`."""
+        """Wait until the process has exited; kill it if that takes longer than `after_s` seconds."""
         deadline = time.monotonic() + after_s
         if not self._read_to_the_end(deadline):
             self._child.kill(expected=True)
@@ -119,9 +133,9 @@ class Host:
 
 
 def main(config: ChildConfig, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
-    """Be a server with the settings of `config` until somebody terminates it, and log to its `log`."""
+    """Be a server with the settings of `config` until it is told to stop, and log to its `log`."""
     server = server_class(Settings.from_dict(config['settings']))
-    signal.signal(signal.SIGTERM, lambda *_: server.request_stop())  # see `Host._interrupt`
+    signal.signal(signal.SIGTERM, lambda *_: server.request_stop())  # see `ServerProcess._interrupt`
     log = os.open(config['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)
     os.close(log)

@@ -1,10 +1,10 @@
-"""A server with workers of `scaling_worker`, in a process of its own; see `benchmark/host.py`."""
+"""A server with workers of `scaling_worker`, in a separate process; see `benchmark/server_process.py`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from bert_serving.server.benchmark import host
+from bert_serving.server.benchmark import server_process
 from bert_serving.server.process.reports import ChildConfig, ReportReady
 from support.serving import FakeServer
 
@@ -14,4 +14,4 @@ class ScalingServer(FakeServer):
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
-    host.main(config, report_ready, ScalingServer)
+    server_process.main(config, report_ready, ScalingServer)
