@@ -33,7 +33,7 @@ def test_a_local_address_or_a_key_closes_it_to_others() -> None:
 
 def test_a_key_comes_from_the_command_line_the_environment_or_a_file(tmp_path: Path) -> None:
     path = tmp_path / 'keys'
-    path.write_text('# who: what for\nfirst\n\n  second  \n')
+    path.write_text('\ufeff# who: what for\nfirst\n\n  second  \n')
     assert config('-http_api_key', 'one').api_keys == ('one',)
     assert config(BERT_SERVING_HTTP_API_KEY='two').api_keys == ('two',)
     assert config('-http_api_key_file', str(path), '-http_api_key', 'three').api_keys == ('first', 'second', 'three')

@@ -38,6 +38,25 @@ def test_what_is_no_object_is_refused(body: bytes, name: str) -> None:
         read_object(body)
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'utf-16-be', 'utf-32'])
+def test_a_body_with_a_byte_order_mark_or_in_utf16_is_read(encoding: str) -> None:
+    assert read_object('{"texts": ["Moët Hennessy"]}'.encode(encoding)) == {'texts': ['Moët Hennessy']}
+
+
+@pytest.mark.parametrize(
+    ('body', 'says'),
+    [
+        ('{"texts": ["Moët"]}'.encode('latin-1'), 'the body is not UTF-8: byte 14 cannot be decoded; send UTF-8'),
+        (b'\xef\xbb\xbf' + '{"texts": ["Moët"]}'.encode('latin-1'), 'the body is not UTF-8: byte 17'),
+        ('{"texts": ["Moët"]}'.encode('utf-16')[:-1], 'the body is not UTF-16: byte 38'),
+    ],
+)
+def test_a_body_in_latin_1_is_refused_with_the_byte(body: bytes, says: str) -> None:
+    with pytest.raises(HTTPError, match=says) as caught:
+        read_object(body)
+    assert (caught.value.name, caught.value.type_name) == ('BadRequest', 'ValueError')
+
+
 def nested(levels: int) -> bytes:
     return b'{"a":' * levels + b'1' + b'}' * levels
 
@@ -158,7 +177,7 @@ def test_a_form_has_each_text_by_itself() -> None:
 
 
 def test_a_form_has_tokens_as_json() -> None:
-    query = read_encode_form({'id': ['7'], 'texts': ['["good", "day"]'], 'is_tokenized': ['true']})
+    query = read_encode_form({'id': ['7'], 'texts': ['\ufeff["good", "day"]'], 'is_tokenized': ['true']})
     assert query.rows == Rows([['good', 'day']], 'tokens')
     with pytest.raises(HTTPError, match='element 1 of "texts" must be a JSON list'):
         read_encode_form({'id': ['7'], 'texts': ['["a"]', 'good day'], 'is_tokenized': ['true']})

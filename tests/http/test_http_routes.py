@@ -63,6 +63,43 @@ def test_encode_takes_a_form(http: FlaskClient) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('content_type', ['application/json', 'application/x-www-form-urlencoded', 'text/plain'])
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_encode_takes_json_of_a_windows_editor(
+    http: FlaskClient, backend: FakeBackend, encoding: str, content_type: str
+) -> None:
+    body = '{"id": 1, "texts": ["Moët Hennessy"]}'.encode(encoding)
+    assert http.post('/encode', data=body, content_type=content_type).status_code == 200
+    assert backend.asked[-1].items == ['Moët Hennessy']
+
+
+@pytest.mark.parametrize(
+    ('body', 'content_type', 'says'),
+    [
+        (b'id=1&texts=Mo%EBt', 'application/x-www-form-urlencoded', 'field "texts" of the form is not UTF-8: byte 2 '),
+        (b'id=1&texts=Mo\xebt', 'application/x-www-form-urlencoded', 'the form is not UTF-8: byte 13 '),
+        (
+            b'--b\r\ncontent-disposition: form-data; name=texts\r\n\r\nMo\xebt\r\n--b--\r\n',
+            'multipart/form-data; boundary=b',
+            'the form is not UTF-8: byte 53 ',
+        ),
+    ],
+)
+def test_a_form_in_latin_1_is_refused_with_the_byte(
+    http: FlaskClient, body: bytes, content_type: str, says: str
+) -> None:
+    answer = http.post('/encode', data=body, content_type=content_type)
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json['description'].startswith(says)
+
+
+def test_a_form_has_the_replacement_character_if_it_was_sent(http: FlaskClient, backend: FakeBackend) -> None:
+    for content_type in ('application/x-www-form-urlencoded', 'multipart/form-data'):
+        http.post('/encode', data={'id': '7', 'texts': 'a\ufffdb'}, content_type=content_type)
+        assert backend.asked[-1].items == ['a\ufffdb']
+
+
 @pytest.mark.parametrize('content_type', ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=b'])
 def test_a_form_has_a_bound_of_fields(http: FlaskClient, backend: FakeBackend, content_type: str) -> None:
     part = b'a&' if 'urlencoded' in content_type else b'--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n'

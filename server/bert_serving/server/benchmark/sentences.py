@@ -27,7 +27,7 @@ WORDS = tuple(
 
 def read_vocabulary(path: str) -> list[str]:
     """Read the words of a file, each once, in order."""
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding='utf-8-sig') as file:
         return list(dict.fromkeys(word for line in file for word in line.split()))
 
 

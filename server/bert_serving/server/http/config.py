@@ -91,7 +91,7 @@ def read_origins(text: str) -> tuple[str, ...]:
 def read_keys(path: str) -> list[str]:
     """The keys in a file, one on each line; empty lines and those that begin with # are skipped."""
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8-sig') as file:
             lines = [line.strip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'

@@ -11,7 +11,16 @@ from flask_json import json_response
 from .backend import Backend
 from .backend_call import BackendCall
 from .errors import HTTPError
-from .requests import EncodeQuery, check_fields, read_encode, read_encode_form, read_object, read_tokenize
+from .requests import (
+    EncodeQuery,
+    check_fields,
+    check_values,
+    read_encode,
+    read_encode_form,
+    read_object,
+    read_tokenize,
+    read_utf8,
+)
 from .responses import encode_body, tokenize_body
 
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
@@ -64,9 +73,11 @@ def _read_encode_query() -> EncodeQuery:
 
     A body that begins like a JSON object is JSON, even if it is declared as a form: curl and urllib do that by default.
     """
-    is_form = request.mimetype in _FORMS and not request.get_data().lstrip().startswith(b'{')
-    if not is_form:
-        return read_encode(read_object(request.get_data()))
+    body = request.get_data()
+    if request.mimetype not in _FORMS or read_utf8(body).lstrip().startswith(b'{'):
+        return read_encode(read_object(body))
     if request.mimetype == _FORMS[0]:
-        check_fields(request.get_data())  # Flask limits the fields of multipart forms only
-    return read_encode_form(request.form.to_dict(flat=False))
+        check_fields(body)  # Flask limits the fields of multipart forms only
+    fields = request.form.to_dict(flat=False)
+    check_values(fields, body)
+    return read_encode_form(fields)

@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from ..protocol.unicode import decode, describe_error, to_utf8
 from .errors import HTTPError
 
 MAX_DEPTH = 16
@@ -77,25 +79,47 @@ class TokenizeQuery:
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`, for any content type: clients of 1.10 send it with and without one.
 
+    Editors and shells of Windows write a byte order mark or UTF-16; both are read.
+
     Raises:
-        HTTPError: BadRequest, it is not a JSON object or nested too deep; TooLarge, it has too many elements.
+        HTTPError: BadRequest, it is not a JSON object, not Unicode, or nested too deep; TooLarge, it has too many elements.
     """
-    check_structure(body)
-    value = _load(body)
+    text = read_utf8(body)
+    check_structure(text)
+    value = _load(text, body)
     if not isinstance(value, dict):
         raise HTTPError('BadRequest', 'the body must be a JSON object, but is %s' % _name(value), type_name='TypeError')
     return value
 
 
-def _load(body: bytes) -> Any:
+def read_utf8(body: bytes) -> bytes:
+    """`body` in UTF-8 without a byte order mark; whether UTF-8 is valid is not checked.
+
+    Raises:
+        HTTPError: BadRequest, the body is UTF-16 or UTF-32 with an error.
+    """
     try:
-        return orjson.loads(body)
+        return bytes(to_utf8(body))
+    except UnicodeDecodeError as error:
+        raise _not_unicode('the body', error) from None
+
+
+def _load(text: bytes, body: bytes) -> Any:
+    """The JSON in `text`, which is `body` in UTF-8."""
+    try:
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         reason = error
     try:
-        return json.loads(body.decode('utf-8'))  # orjson refuses a lone surrogate; the server accepts it
+        return json.loads(decode(body))  # orjson refuses a lone surrogate; the server accepts it
+    except UnicodeDecodeError as error:
+        raise _not_unicode('the body', error) from None
     except (ValueError, RecursionError):
         raise HTTPError('BadRequest', 'the body is not JSON: %s' % reason, type_name='ValueError') from None
+
+
+def _not_unicode(subject: str, error: UnicodeDecodeError) -> HTTPError:
+    return HTTPError('BadRequest', '%s %s' % (subject, describe_error(error)), type_name='ValueError')
 
 
 def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> None:
@@ -134,13 +158,37 @@ def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
 
 
 def check_fields(body: bytes) -> None:
-    """Refuse a form that would be much larger in memory than its body.
+    """Refuse a URL-encoded form that would be much larger in memory than its body, or whose fields are not UTF-8.
+
+    Flask would ignore such a form, or keep the percent signs of such a field.
 
     Raises:
-        HTTPError: TooLarge, it has too many fields.
+        HTTPError: TooLarge, it has too many fields; BadRequest, it is not UTF-8.
     """
     if body.count(b'&') >= MAX_FIELDS:
         raise HTTPError('TooLarge', 'the form has more than %d fields' % MAX_FIELDS)
+    _check_utf8(body, 'the form')
+    if b'%' in body:
+        for field in body.split(b'&'):
+            name, _, value = field.partition(b'=')
+            _check_utf8(unquote_to_bytes(value), 'field "%s" of the form' % name[:64].decode('ascii', 'replace'))
+
+
+def check_values(fields: Mapping[str, Sequence[str]], body: bytes) -> None:
+    """Refuse a multipart form whose body is not UTF-8, if Flask has replaced bytes of a field by U+FFFD.
+
+    Raises:
+        HTTPError: BadRequest; the message names the byte of the body.
+    """
+    if any('\ufffd' in value for values in fields.values() for value in values):
+        _check_utf8(body, 'the form')
+
+
+def _check_utf8(data: bytes, subject: str) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise _not_unicode(subject, error) from None
 
 
 def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
@@ -154,7 +202,7 @@ def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
 
 
 def _read_tokens(text: str, index: int) -> Any:
-    body = text.encode('utf-8', 'surrogatepass')
+    body = text.removeprefix('\ufeff').encode('utf-8', 'surrogatepass')
     check_structure(body)
     try:
         return orjson.loads(body)

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from ..errors import RequestError
+from .unicode import decode, describe_error
 from .wire import Buffer
 
 MAX_SECOND_TRY_BYTES = 16 << 20
@@ -21,20 +22,24 @@ MAX_SECOND_TRY_BYTES = 16 << 20
 def decode_texts(payload: Buffer) -> Any:
     """Decode the JSON of a request; `parse_texts` checks its shape.
 
-    If orjson rejects a message, `json` gets a second try: it is slower, but accepts lone surrogates and NaN, as 1.10 did.
+    If orjson rejects a message, `json` gets a second try: it is slower, but accepts lone surrogates and NaN, as 1.10 did,
+    a byte order mark, UTF-16 and UTF-32.
 
     Raises:
-        RequestError: the message is not JSON, not UTF-8, or nested too deeply.
+        RequestError: the message is not JSON, not Unicode, or nested too deeply.
     """
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        if len(payload) > MAX_SECOND_TRY_BYTES:
-            raise RequestError('the message is not JSON that can be read: %s' % error) from None
+        reason = error
     try:
-        return json.loads(str(payload, 'utf-8'))
+        text = decode(payload)
     except UnicodeDecodeError as error:
-        raise RequestError('the message is not UTF-8: byte %d cannot be decoded' % error.start) from None
+        raise RequestError('the message %s' % describe_error(error)) from None
+    if len(payload) > MAX_SECOND_TRY_BYTES:
+        raise RequestError('the message is not JSON that can be read: %s' % reason)
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise RequestError('the message is not JSON: %s at character %d' % (error.msg, error.pos)) from None
     except ValueError as error:  # a number of more digits than Python reads, say

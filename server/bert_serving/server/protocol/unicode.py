@@ -1,0 +1,64 @@
+"""The Unicode encoding of JSON text: UTF-8, or what RFC 4627 allowed and programs on Windows still write. Pure."""
+
+from __future__ import annotations
+
+import codecs
+
+from .wire import Buffer
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, 'utf-8'),
+    (codecs.BOM_UTF32_LE, 'utf-32-le'),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, 'utf-32-be'),
+    (codecs.BOM_UTF16_LE, 'utf-16-le'),
+    (codecs.BOM_UTF16_BE, 'utf-16-be'),
+)
+
+_ZEROS = {
+    bytes([1, 0, 0, 0]): 'utf-32-le',
+    bytes([0, 0, 0, 1]): 'utf-32-be',
+    bytes([1, 0, 1, 0]): 'utf-16-le',
+    bytes([0, 1, 0, 1]): 'utf-16-be',
+}
+"""Which of the first four bytes are zero, with 1 for the others. JSON begins with two ASCII characters, unless it is a single string or digit."""
+
+
+def detect_encoding(data: Buffer) -> tuple[str, int]:
+    """Return the encoding of JSON text and the length of its byte order mark, 0 if it has none."""
+    head = bytes(data[:4])
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    return _ZEROS.get(bytes(map(bool, head)), 'utf-8'), 0
+
+
+def to_utf8(data: Buffer) -> Buffer:
+    """Return JSON text in UTF-8 without a byte order mark. Text that has neither is returned as it is, unchecked.
+
+    Raises:
+        UnicodeDecodeError: the text is UTF-16 or UTF-32 with an error; its `start` counts the mark.
+    """
+    encoding, mark = detect_encoding(data)
+    if encoding == 'utf-8':
+        return data[mark:] if mark else data
+    return decode(data).encode()
+
+
+def decode(data: Buffer) -> str:
+    """Return JSON text as a string, without a byte order mark.
+
+    Raises:
+        UnicodeDecodeError: it is not valid in its encoding; `start` is the position of the wrong byte in `data`.
+    """
+    encoding, mark = detect_encoding(data)
+    try:
+        return str(data[mark:], encoding)
+    except UnicodeDecodeError as error:
+        error.start += mark
+        raise
+
+
+def describe_error(error: UnicodeDecodeError) -> str:
+    """Return the reason of an error of `decode`, to follow the name of the data: which byte, and what to send."""
+    name = error.encoding.upper().removesuffix('-LE').removesuffix('-BE')
+    return 'is not %s: byte %d cannot be decoded; send UTF-8' % (name, error.start)
