@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 
 from bert_serving.client import ServerError as RequestFailed
-from bert_serving.server.protocol.wire import EncodeRequest
-from bert_serving.server.ventilator.events import SendJob, SinkLost, SinkReady, WorkerLost, WorkerReady
-from bert_serving.server.ventilator.scheduler import Scheduler
 from support.processes import children_of, fake_server
-from support.scheduling import LIMITS
 from support.serving import connect
 from support.waiting import wait_until
 
@@ -64,18 +60,6 @@ def test_poison_sent_again_and_again_keeps_nobody_from_being_answered() -> None:
             assert poison.result() == 2
             assert answered > 0
         assert server.stop() == 0
-
-
-def test_poison_no_request_is_tried_alone_while_there_is_no_sink_to_say_that_it_is_done() -> None:
-    scheduler = Scheduler(LIMITS)
-    for worker in (0, 1):
-        scheduler.handle(WorkerReady(worker), 0)
-    scheduler.handle(EncodeRequest(b'me', b'1', 1, b'["the"]'), 0)
-    scheduler.handle(SinkLost(), 0)
-    assert not [action for action in scheduler.handle(WorkerLost(0), 0) if isinstance(action, SendJob)]
-    (tried,) = scheduler.handle(SinkReady(), 0)
-    assert isinstance(tried, SendJob)
-    assert tried.worker == 1
 
 
 def test_memory_a_run_beyond_the_limit_is_logged_as_such_and_answered_in_halves() -> None:

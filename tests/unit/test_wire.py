@@ -149,9 +149,13 @@ def test_a_bad_row_count_is_answered(rows: bytes, says: str) -> None:
     assert says in message.error.message
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: (
-    st.lists(inner) | st.dictionaries(st.sampled_from(['deadline_ms', 'token_counts', 'tokenize']) | st.text(), inner)
-))  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(['deadline_ms', 'token_counts', 'tokenize']) | st.text(), inner)
+    ),
+)
 
 
 @pytest.mark.slow

@@ -1,0 +1,29 @@
+"""A request becomes jobs as 1.10 made its sub-batches."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bert_serving.server.errors import RequestError
+from bert_serving.server.protocol.texts import decode_texts
+from bert_serving.server.ventilator.splitting import Chunk, split_request
+from support.scheduling import a_request
+
+
+def test_a_request_that_fits_is_passed_on_undecoded() -> None:
+    request = a_request(8, payload=b'not even JSON')
+    assert split_request(request, 8) == [Chunk(8, b'not even JSON')]
+
+
+def test_a_larger_request_is_split_into_chunks_of_max_batch_size_in_order() -> None:
+    texts = ['text %d' % i for i in range(19)]
+    chunks = split_request(a_request(19, payload=json.dumps(texts).encode()), 8)
+    assert [chunk.rows for chunk in chunks] == [8, 8, 3]
+    assert [text for chunk in chunks for text in decode_texts(chunk.payload)] == texts
+
+
+def test_a_larger_request_whose_row_count_lies_is_refused() -> None:
+    with pytest.raises(RequestError, match='announces 20 rows'):
+        split_request(a_request(20, payload=json.dumps(['text'] * 19).encode()), 8)
