@@ -1,6 +1,6 @@
 """The sink: the process that assembles the answers of the workers and publishes them to the clients.
 
-Its loop receives, lets `pipeline.AnswerPipeline` decide, and performs the actions. It receives from the ventilator and the workers,
+Its loop receives, lets `decider.SinkDecider` decide, and performs the actions. It receives from the ventilator and the workers,
 and sends to the ventilator and the clients, never to a worker.
 
 The clients' socket is an XPUB whose subscriptions the sink accepts itself (XPUB_MANUAL). So each one is reported, also
@@ -41,6 +41,7 @@ from ..protocol.ring import (
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES
 from ..transport import Context, Reactor, bind_tcp, make_socket
+from .decider import SinkDecider
 from .events import (
     AcceptSubscription,
     Action,
@@ -55,7 +56,6 @@ from .events import (
     Unsubscribed,
 )
 from .limits import DEFAULT_LIMITS, SinkLimits
-from .pipeline import AnswerPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Sink:
         self._port_out = port_out
         self._linger_ms = linger_ms
         self._clock = clock
-        self._pipeline = AnswerPipeline(limits)
+        self._decider = SinkDecider(limits)
         self._stopped = False
         self._awake_since: float | None = None
 
@@ -113,7 +113,7 @@ class Sink:
         reactor.add(self._intake, self._on_messages)
         next_tick = self._clock()
         while not self._stopped:
-            pause_s = RETRY_S if self._pipeline.publisher.is_blocked else TICK_S
+            pause_s = RETRY_S if self._decider.publisher.is_blocked else TICK_S
             self._awake_since = None
             reactor.wait(timeout_ms=int(pause_s * 1000))
             self._awake_since = self._clock()
@@ -127,7 +127,7 @@ class Sink:
         """The payload of a heartbeat; called by the thread that sends it to the supervisor."""
         since = self._awake_since
         busy_s = 0.0 if since is None else self._clock() - since
-        return {'busy_s': busy_s, 'given_up': self._pipeline.publisher.discarded}
+        return {'busy_s': busy_s, 'given_up': self._decider.publisher.discarded}
 
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)
@@ -143,7 +143,7 @@ class Sink:
         self._feedback.connect(self._feedback_endpoint)
 
     def _close(self) -> None:
-        publisher = self._pipeline.publisher
+        publisher = self._decider.publisher
         unread = publisher.discarded + publisher.waiting_replies
         if unread:
             logger.warning('discarded %d unread replies', unread)
@@ -184,11 +184,11 @@ class Sink:
     def _handle(self, event: Event) -> None:
         """Perform what the deciders say of `event`, and of the outcome of each `Publish` that comes of it."""
         now = self._clock()
-        actions = deque(self._pipeline.handle(event, now))
+        actions = deque(self._decider.handle(event, now))
         while actions:
             outcome = self._perform(actions.popleft())
             if outcome is not None:
-                actions += self._pipeline.handle(outcome, now)
+                actions += self._decider.handle(outcome, now)
 
     def _perform(self, action: Action) -> Sent | Blocked | None:
         match action:

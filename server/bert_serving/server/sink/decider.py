@@ -1,6 +1,6 @@
-"""All that the sink decides, of any event: the assembler makes replies, the publisher gets them to their readers.
+"""All decisions of the sink: the assembler makes replies of parts, the publisher gets replies to their readers.
 
-Pure: an event and the time go in, a list of actions comes out. The two deciders share one step, `Publisher.post`.
+Pure: an event and the time go in, a list of actions comes out. The two share nothing but one step, `Publisher.post`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .publisher import Publisher
 from .replies import Reply
 
 
-class AnswerPipeline:
+class SinkDecider:
     """The assembler and the publisher. Used by the sink's one thread."""
 
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:

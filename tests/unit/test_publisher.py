@@ -1,0 +1,307 @@
+"""The publisher: replies wait for their readers, within limits, and no reply vanishes without a report."""
+
+from __future__ import annotations
+
+import pytest
+from sink_double import ME, SinkDouble, a_part
+
+from bert_serving.server.errors import RequestError
+from bert_serving.server.protocol.ring import (
+    ClientGone,
+    Drain,
+    Published,
+    Refuse,
+    Status,
+)
+from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES
+from bert_serving.server.sink.events import (
+    Subscribed,
+    Tick,
+    Unsubscribed,
+)
+from bert_serving.server.sink.limits import SinkLimits
+
+
+def test_an_empty_subscription_is_refused() -> None:
+    sink = SinkDouble()
+    sink.handle(Subscribed(b''))
+    assert sink.accepted == []
+    assert 'empty subscription' in sink.warnings[0]
+
+
+def test_when_the_last_of_two_clones_leaves_answers_wait_again() -> None:
+    sink = SinkDouble()
+    sink.handle(Subscribed(ME))
+    sink.handle(Subscribed(ME))
+    sink.handle(Unsubscribed(ME))
+    sink.handle(a_part(number=1))
+    assert sink.ids == [b'1']
+    sink.handle(Unsubscribed(ME))
+    sink.handle(Unsubscribed(ME))
+    sink.handle(a_part(number=2))
+    assert sink.ids == [b'1']
+    sink.handle(Unsubscribed(ME))
+    sink.handle(Subscribed(ME))
+    assert sink.ids == [b'1', b'2']
+
+
+def test_a_full_reader_gets_its_answers_in_order_when_it_has_room_again() -> None:
+    sink = SinkDouble()
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number))
+    sink.handle(Tick(), 1)
+    assert sink.ids == []
+    sink.full = set()
+    sink.handle(Tick(), 2)
+    assert sink.ids == [b'1', b'2', b'3']
+
+
+def test_a_full_reader_holds_up_nobody_else() -> None:
+    sink = SinkDouble()
+    sink.handle(Subscribed(ME))
+    sink.handle(Subscribed(b'other'))
+    sink.full = {ME}
+    sink.handle(a_part(number=1))
+    sink.handle(a_part(number=2, identity=b'other'))
+    assert sink.ids == [b'2']
+
+
+def test_a_reader_that_takes_nothing_for_too_long_may_lose_answers_which_count_as_discarded() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    for number in (1, 2):
+        sink.handle(a_part(number=number), 0)
+    sink.handle(Tick(), 9)
+    assert sink.forced == 0
+    sink.handle(Tick(), 10)
+    assert sink.forced == 2
+    assert len(sink.warnings) == 1
+    assert 'client' in sink.warnings[0]
+    sink.handle(a_part(number=3), 11)
+    assert sink.forced == 3
+    assert sink.decider.publisher.discarded == 3
+    assert [report for report in sink.reports if isinstance(report, Published)] == [
+        Published(number, False) for number in (1, 2, 3)
+    ]
+
+
+def test_a_new_subscription_ends_the_loss() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1), 0)
+    sink.handle(Tick(), 10)
+    sink.full = set()
+    sink.handle(Subscribed(ME), 11)
+    sink.handle(a_part(number=2), 11)
+    assert sink.forced == 1
+    assert sink.reports[-1] == Published(2, True)
+
+
+def test_a_slow_reader_that_moves_on_is_not_taken_for_a_full_one() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number), 0)
+    for now in (8, 16, 24):  # one each time
+        assert sink.decider.publisher.is_blocked
+        sink.room = 1
+        sink.handle(Tick(), now)
+    assert sink.ids == [b'1', b'2', b'3']
+    assert sink.forced == 0
+    assert not sink.decider.publisher.is_blocked
+
+
+def test_a_full_reader_that_leaves_makes_its_answers_wait_for_the_next() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1), 0)
+    sink.handle(Unsubscribed(ME), 1)
+    assert not sink.decider.publisher.is_blocked
+    sink.full = set()
+    sink.handle(Subscribed(ME), 2)
+    assert sink.ids == [b'1']
+
+
+def test_at_the_end_answers_wait_only_a_moment_for_clients_that_are_not_there() -> None:
+    sink = SinkDouble()
+    sink.handle(Drain(), 0)
+    sink.handle(a_part(), 0)
+    sink.handle(Tick(), 1.9)
+    assert sink.decider.publisher.discarded == 0
+    sink.handle(Tick(), 2)
+    assert sink.reports[-1] == Published(1, False)
+
+
+def test_an_answer_that_nobody_subscribes_to_expires_counted_and_told() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(a_part(number=1), 0)
+    sink.handle(Status(ME, b'8', b'{}'), 5)
+    sink.handle(Tick(), 9)
+    assert sink.decider.publisher.discarded == 0
+    sink.handle(Tick(), 10)
+    assert sink.decider.publisher.discarded == 1
+    assert sink.reports[-1] == Published(1, False)
+    assert 'client' in sink.warnings[0]
+    sink.handle(Tick(), 15)
+    assert sink.decider.publisher.discarded == 2
+    sink.handle(Subscribed(ME), 15)
+    assert sink.published == []
+
+
+def test_the_oldest_unread_answers_are_discarded_beyond_the_limit_of_bytes() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes=170))
+    for number, identity in enumerate((b'one', b'two', b'three'), 1):
+        sink.handle(a_part(number=number, identity=identity), number)
+    assert '170 bytes wait' in sink.warnings[0]
+    assert Published(1, False) in sink.reports
+    for identity in (b'one', b'two', b'three'):
+        sink.handle(Subscribed(identity), 4)
+    assert sink.ids == [b'2', b'3']
+
+
+def test_an_answer_that_is_sent_at_once_costs_nobody_elses() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes=100))
+    sink.handle(a_part(number=1, identity=b'idle'))
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(number=2))
+    assert sink.ids == [b'2']
+    assert sink.warnings == []
+
+
+def test_what_a_full_reader_has_waiting_counts_against_the_limit_of_bytes() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes=100))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1), 0)
+    sink.handle(a_part(number=2), 1)
+    assert Published(1, False) in sink.reports
+    sink = SinkDouble(SinkLimits(unread_bytes=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(), 0)
+    assert sink.reports[-1] == Published(1, False)
+    assert not sink.decider.publisher.is_blocked
+    sink.handle(Tick(), 1)
+    assert sink.ids == []
+
+
+def test_when_the_last_subscriber_has_been_away_for_the_grace_time_the_ventilator_is_told() -> None:
+    sink = SinkDouble(SinkLimits(gone_s=20))
+    for topic in (ME, ME, b'other'):
+        sink.handle(Subscribed(topic), 0)
+    sink.handle(Unsubscribed(ME), 1)
+    sink.handle(Tick(), 50)
+    assert sink.reports == [], 'a clone is still there'
+    sink.handle(Unsubscribed(ME), 60)
+    sink.handle(Unsubscribed(b'other'), 70)
+    sink.handle(Tick(), 79)
+    assert sink.reports == []
+    sink.handle(Tick(), 80)
+    assert sink.reports == [ClientGone(ME, 20)]
+    sink.handle(Tick(), 100)
+    assert sink.reports == [ClientGone(ME, 20), ClientGone(b'other', 30)]
+
+
+def test_a_client_that_comes_back_within_the_grace_time_is_not_gone() -> None:
+    sink = SinkDouble(SinkLimits(gone_s=20))
+    sink.handle(Subscribed(ME), 0)
+    sink.handle(Unsubscribed(ME), 0)
+    sink.handle(Subscribed(ME), 19)
+    sink.handle(Tick(), 100)
+    assert sink.reports == []
+
+
+def test_departed_identities_are_remembered_up_to_a_limit() -> None:
+    sink = SinkDouble(SinkLimits(gone_s=20, departed_identities=2))
+    for topic in (b'a', b'b', b'c'):
+        sink.handle(Subscribed(topic), 0)
+        sink.handle(Unsubscribed(topic), 0)
+    sink.handle(Tick(), 20)
+    assert sink.reports == [ClientGone(b'b', 20), ClientGone(b'c', 20)]
+
+
+def test_errors_to_many_identities_that_nobody_claims_are_discarded_from_the_oldest() -> None:
+    sink = SinkDouble(SinkLimits(identities_without_subscriber=2))
+    for number in range(1, 4):
+        sink.handle(Refuse(b'made up %d' % number, b'%d' % number, RequestError('no')), number)
+    assert sink.decider.publisher.discarded == 1
+    assert 'more than 2 clients' in sink.warnings[0]
+    for number in range(1, 4):
+        sink.handle(Subscribed(b'made up %d' % number), 5)
+    assert sink.ids == [b'2', b'3']
+
+
+def test_a_client_for_which_answers_come_on_and_on_keeps_nobody_elses_from_expiring() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(a_part(number=1, identity=b'busy'), 0)
+    sink.handle(a_part(number=2, identity=b'quiet'), 1)
+    for now in range(2, 30):
+        sink.handle(a_part(number=1 + now, identity=b'busy'), now)
+        sink.handle(Tick(), now)
+    assert Published(2, False) in sink.reports
+
+
+def test_all_expired_answers_of_a_client_go_at_once_though_others_keep_coming() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number), 0)
+    for number, now in enumerate((4, 8, 12, 16, 20), 10):
+        sink.handle(a_part(number=number, identity=b'client %d' % number), now)
+        sink.handle(Tick(), now)
+    assert [Published(number, False) in sink.reports for number in (1, 2, 3)] == [True] * 3
+
+
+def test_an_identity_with_answers_that_loses_its_subscriber_counts_against_the_limit() -> None:
+    sink = SinkDouble(SinkLimits(identities_without_subscriber=1))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(number=1))
+    sink.handle(a_part(number=2, identity=b'other'))
+    sink.handle(Unsubscribed(ME))
+    assert 'more than 1 clients' in sink.warnings[0]
+    assert sink.reports[-1] == Published(2, False)
+
+
+def test_the_answers_of_a_client_that_left_expire_unless_it_comes_back() -> None:
+    sink = SinkDouble(SinkLimits(unread_s=10))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(), 5)
+    sink.handle(Unsubscribed(ME), 6)
+    sink.handle(Tick(), 14)
+    assert sink.decider.publisher.waiting_replies == 1
+    sink.handle(Tick(), 15)
+    assert sink.reports[-1] == Published(1, False)
+
+
+def test_a_subscription_longer_than_any_identity_is_refused() -> None:
+    sink = SinkDouble()
+    sink.handle(Subscribed(b'x' * (MAX_IDENTITY_BYTES + 1)))
+    sink.handle(Subscribed(b'x' * MAX_IDENTITY_BYTES))
+    assert sink.accepted == [b'x' * MAX_IDENTITY_BYTES]
+    assert 'refused a subscription of 1025 bytes' in sink.warnings[0]
+
+
+def test_a_subscription_beyond_the_limit_is_refused_and_a_clone_of_a_subscriber_is_not() -> None:
+    sink = SinkDouble(SinkLimits(subscribed_identities=2))
+    for topic in (b'a', b'b', b'c', b'a'):
+        sink.handle(Subscribed(topic))
+    assert sink.accepted == [b'a', b'b', b'a']
+    assert '2 identities have subscribers' in sink.warnings[0]
+    sink.handle(Unsubscribed(b'b'))
+    sink.handle(Subscribed(b'c'))
+    assert sink.accepted[-1] == b'c'
+
+
+def test_a_broken_invariant_is_noticed() -> None:
+    sink = SinkDouble()
+    sink.handle(a_part())
+    sink.decider.publisher._without_subscriber.clear()
+    with pytest.raises(AssertionError, match='not known to have no subscriber'):
+        sink.decider.check_invariants()
