@@ -62,7 +62,7 @@ def test_no_number_is_given_twice() -> None:
     assert [registry.next_number() for _ in range(3)] == [1, 2, 3]
 
 
-@given(st.lists(st.tuples(st.sampled_from([b'a', b'b']), st.integers(1, 9), st.booleans()), max_size=20))
+@given(st.lists(st.tuples(st.sampled_from([b'a', b'b']), st.integers(1, 9), st.booleans()), max_size=10))
 def test_the_indexes_and_sums_agree_whatever_comes_and_goes(
     steps: list[tuple[bytes, int, bool]],
 ) -> None:

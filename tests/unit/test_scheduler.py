@@ -515,11 +515,6 @@ def test_the_times_are_measured_to_the_first_attempt_of_a_job_and_to_the_answer(
     assert scheduler.total_time.to_dict()['sum_s'] == 5.0
 
 
-def test_every_lane_has_credit_for_its_largest_job_even_with_a_prefetch_of_one() -> None:
-    assert replace(LIMITS, prefetch_size=1).lane_rows == {Lane.URGENT: 8, Lane.BULK: 8}
-    assert replace(LIMITS, prefetch_size=10).lane_rows == {Lane.URGENT: 40, Lane.BULK: 40}
-
-
 def test_a_broken_invariant_is_noticed() -> None:
     scheduler = a_scheduler()
     scheduler.handle(a_request(8), 0)

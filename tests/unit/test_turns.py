@@ -88,7 +88,7 @@ def test_a_cleared_queue_is_empty() -> None:
     assert list(turns) == []
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(Lane)), max_size=30))
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(Lane)), max_size=12))
 def test_between_two_turns_of_a_request_every_other_that_waits_has_one(jobs: list[tuple[int, Lane]]) -> None:
     turns = a_queue(*(a_job(number, part, lane) for part, (number, lane) in enumerate(jobs)))
     for lane in Lane:

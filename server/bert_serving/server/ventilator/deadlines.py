@@ -45,7 +45,8 @@ class Deadlines:
 
     def check(self) -> None:
         """Raise InvariantError where a deadline is not in the heap, or the heap is too large or no heap."""
+        heap = set(self._heap)
         for number, expires_at in self._expires_at.items():
-            check((expires_at, number) in self._heap, 'a deadline is never looked at', number)
+            check((expires_at, number) in heap, 'a deadline is never looked at', number)
         check(len(self._heap) <= 2 * len(self._expires_at), 'the heap holds too many finished requests')
         check(all(self._heap[(i - 1) // 2] <= self._heap[i] for i in range(1, len(self._heap))), 'the heap is no heap')
