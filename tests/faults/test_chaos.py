@@ -38,6 +38,7 @@ WORDS = (
 )
 
 POISON = 2
+SAID = re.compile('is ready|finished request number=')
 COUNTERS = ('num_worker_restart', 'num_sink_restart', 'num_http_restart', 'num_requeued_job', 'num_poisoned_request',
             'num_given_up_reply', 'num_gone_request')  # fmt: skip
 WITH_PROXY: Sequence[Ask] = [ask_one_by_one] * 11 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2 + [ask_by_http]
@@ -55,8 +56,11 @@ def report(name: str, outcome: Outcome, mayhem: Mayhem, server: ServerProcess, s
 
 
 def story_of(outcome: Outcome, mayhem: Mayhem, server: ServerProcess) -> str:
-    """Which requests went wrong and when, what was done to which process, and what the server said of both."""
-    said = [line for line in server.timed_log if line.split()[1][:2] in ('E:', 'W:') or 'is ready' in line]
+    """Which requests went wrong and when, what was done to which process, and what the server said of both.
+
+    A server in verbose mode tells the story of each request that met something unusual, when it has finished.
+    """
+    said = [line for line in server.timed_log if line.split()[1][:2] in ('E:', 'W:') or SAID.search(line)]
     parts = {'requests': outcome.errors[:20], 'faults': mayhem.story, 'server': said}
     return '\n'.join('%s\n  %s' % (title, '\n  '.join(lines)) for title, lines in parts.items())
 
@@ -76,7 +80,7 @@ def assert_all_well(server: ServerProcess, outcome: Outcome, mayhem: Mayhem, exp
 
 @pytest.mark.timeout(280)
 def test_5000_requests_of_16_clients_are_answered_once_and_rightly_while_children_are_killed_and_stopped() -> None:
-    words = ('-num_worker', '3', '-worker_timeout', '3', '-http_port', '0', '-http_host', '127.0.0.1')
+    words = ('-verbose', '-num_worker', '3', '-worker_timeout', '3', '-http_port', '0', '-http_host', '127.0.0.1')
     with fake_server(*words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_LIMITS='{"gone_s": 5}') as server:
         server.wait_until_ready()
         material = Material(server, WORDS)
@@ -93,7 +97,7 @@ def test_5000_requests_of_16_clients_are_answered_once_and_rightly_while_childre
 def test_5000_requests_of_16_clients_of_the_real_graph_are_answered_once_and_rightly_while_children_are_killed() -> (
     None
 ):
-    words = ('-model_dir', SMALL_MODEL, '-num_worker', '2', '-worker_timeout', '5', '-max_batch_size', '64')
+    words = ('-verbose', '-model_dir', SMALL_MODEL, '-num_worker', '2', '-worker_timeout', '5', '-max_batch_size', '64')
     with ServerProcess(*words) as server:
         server.wait_until_ready()
         material = Material(server, WORDS)

@@ -367,3 +367,34 @@ def test_reports_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplo
     bench.ask(['a'])
     assert bench.heard(bench.sink) == [Register(RequestRef(1, b'me', b'1', 1, 1))]
     assert 'NONSENSE' in caplog.text
+
+
+def test_a_poisoned_request_is_logged_with_its_story(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.add_worker()
+    bench.ask(['they kill'])
+    for _ in range(3):
+        bench.ventilator.remove_worker(0)
+        bench.add_worker()
+    refused, poisoned = (record.getMessage() for record in caplog.records)
+    assert refused == 'refused a request id=1 client=me: this request crashed two workers; do not retry it'
+    assert poisoned.startswith('poisoned request number=1: 0.000 s: accepted id=1 client=me rows=1 parts=1; ')
+    assert poisoned.count('alone=True') == 2
+
+
+def test_a_request_that_met_something_unusual_is_logged_with_its_story_in_verbose_mode(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level('DEBUG')
+    bench.ask(['plain'], request_id=1)
+    bench.tell(Published(1, True))
+    bench.ask(['unlucky'], request_id=2)
+    bench.add_worker()
+    bench.ventilator.remove_worker(0)
+    bench.tell(Published(2, True))
+    bench.ask(['not wanted'], request_id=3)
+    bench.client.send_multipart(encode_client_message(b'me', b'CANCEL', 3))
+    bench.reactor.run_once(5000)
+    told = [record.getMessage() for record in caplog.records if 'finished request' in record.getMessage()]
+    assert [line[:26] for line in told] == ['finished request number=2:', 'finished request number=3:']
+    assert 'lost part=0 attempt=0 worker=0' in told[0]
+    assert told[1].endswith(': cancelled')

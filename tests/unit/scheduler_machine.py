@@ -192,7 +192,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(client=CLIENTS, away_s=st.just(0.0) | st.floats(0, 5))
     def lose_a_client(self, client: bytes, away_s: float) -> None:
-        """What it sent after it had left stays: it is back."""
+        """Requests that it sent after it had left stay: it is back."""
         left_at = self.now - away_s
         stays = {
             number
@@ -241,5 +241,5 @@ class SchedulerMachine(RuleBasedStateMachine):
         )
 
     def stories_of(self, numbers: Iterable[int]) -> str:
-        """What happened to these requests, for the one who reads a failure."""
+        """The stories of these requests, for the reader of a failure."""
         return '\n'.join('\n  '.join(['request %d' % number, *self.scheduler.story(number)]) for number in numbers)

@@ -1,7 +1,7 @@
-"""The protocol between our own processes: frames and typed messages, one into the other.
+"""The protocol between our own processes: typed messages into frames, and back.
 
-They go round the ring: ventilator -> worker -> sink -> ventilator, and ventilator -> sink. Only this module knows which
-of these frames is where; the protocol with clients is `wire.py`'s. The decoder raises nothing but what it documents,
+They go round the ring: ventilator -> worker -> sink -> ventilator, and ventilator -> sink. Only this module knows the
+order of these frames; the protocol with clients is in `wire.py`. The decoder raises nothing but what it documents,
 whatever the frames hold. No socket is opened here.
 """
 
@@ -29,7 +29,7 @@ class Lane(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RequestRef:
-    """An accepted request: its number, the client that gets the answer, and how many parts and rows that has.
+    """An accepted request: its number, the client that gets the reply, and the number of its parts and rows.
 
     The ventilator gives the number, because clones of a client share an identity and can share request ids. With
     `parts` and `total_rows`, any part is enough to open the request in the sink.
@@ -71,26 +71,26 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The last message a worker or the sink gets: finish what you hold, then end."""
+    """The last message to a worker or the sink: finish the work that you hold, then end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Nobody wants the request any more: a worker does not begin with rows of it, the sink forgets its parts."""
+    """Nobody wants the request any more: a worker does not begin with its rows, the sink forgets its parts."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class SinkMoved:
-    """To a worker: the sink is lost, with what it had. Drop what waits, and send what comes after this to `endpoint`."""
+    """The sink is lost: a worker drops the rows that wait, and sends the parts of later jobs to `endpoint`."""
 
     endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A worker's answer to a job: `answer.shape` is [rows, D], or [rows, t, D] of a row for each token.
+    """The result of a job: `answer.shape` is [rows, D], or [rows, t, D] of a token-level strategy.
 
     `width` is the T to which a token-level answer is padded with zeros (0 for a sentence-level one); t <= T.
     """
@@ -103,7 +103,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FailedPart:
-    """A worker's word that the job's request cannot be answered."""
+    """A worker reports that it failed on a job, with the error for the client."""
 
     worker: int
     header: JobHeader
@@ -112,7 +112,7 @@ class FailedPart:
 
 @dataclass(frozen=True, slots=True)
 class DroppedPart:
-    """A worker's word that it has let go of a job of a `Drop`ped request."""
+    """A worker reports that it has dropped a job after a `Drop`."""
 
     worker: int
     header: JobHeader
@@ -131,9 +131,9 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The ventilator's answer to a request that it did not accept, or that it gives up.
+    """The ventilator's error reply to a request that it does not accept, or that it gives up.
 
-    `number` is that of the one that it gives up, whose parts the sink forgets, 0 of one that it did not accept.
+    `number` is 0 for a request that was not accepted. The sink forgets the parts of one that is given up.
     """
 
     identity: bytes
@@ -144,7 +144,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The ventilator's answer to a `StatusRequest`: a JSON object."""
+    """The ventilator's reply to a `StatusRequest`: a JSON object."""
 
     identity: bytes
     request_id: bytes
@@ -153,12 +153,12 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The server is about to stop: the sink does not wait long any more for clients that are not there."""
+    """The server is about to stop: the sink waits less long for clients that are not there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The sink has a part: the worker that computed it has its credit back."""
+    """The sink has a part, so the worker that computed it has its credit back."""
 
     worker: int
     number: int
@@ -168,7 +168,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The sink is done with a request: its input need not be kept. `answered` is False if it had to give it up."""
+    """The sink is done with a request, so its input need not be kept. `answered` is False unless it got its vectors."""
 
     number: int
     answered: bool
@@ -176,7 +176,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class ClientGone:
-    """The last connection that subscribed to `identity` has been away for longer than it takes to come back."""
+    """No connection has subscribed to `identity` for `away_s` seconds, longer than a client takes to reconnect."""
 
     identity: bytes
     away_s: float
@@ -198,7 +198,7 @@ _NUMBER = struct.Struct('!Q')
 
 
 def encode_ring_message(message: RingMessage) -> list[Buffer]:
-    """The frames of a message between our own processes; its kind is the first."""
+    """The frames of a message between our own processes. The first is its kind."""
     match message:
         case Job(header, payload):
             return [b'JOB', *_encode_header(header), payload]
@@ -235,7 +235,7 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
 
 
 def decode_ring_message(frames: Frames) -> RingMessage:
-    """The message in `frames`, which one of our own processes has sent.
+    """The message in `frames` from one of our own processes.
 
     Raises:
         WireError: no message of ours has such frames; the caller drops and logs them.
@@ -339,6 +339,6 @@ def _encode_fault(error: RequestError) -> list[Buffer]:
 
 
 def _decode_fault(type_: Buffer, text: Buffer) -> RequestError:
-    """The error that was sent, as one of its own class where we have it."""
+    """The error that was sent, of its class if we know that, else an InternalError."""
     name = str(type_, 'utf-8')
     return REQUEST_ERRORS.get(name, InternalError)(str(text, 'utf-8'))

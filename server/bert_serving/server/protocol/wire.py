@@ -1,9 +1,8 @@
-"""The protocol between client and server: frames and typed messages, one into the other.
+"""The protocol between client and server: typed messages into frames, and back.
 
-It is that of bert-as-service 1.10 (see `docs/protocol.md`): four frames in, three or four frames out; a fifth frame in
-holds what 1.10 could not say. Only this module knows which of them is where; the messages between our own processes are
-`ring.py`'s. Every decoder takes a list of frames and raises nothing but what it documents, whatever the frames hold. No
-socket is opened here.
+It is that of bert-as-service 1.10 (see `docs/protocol.md`): four frames in, three or four frames out. A fifth frame in
+holds the options, which are new. Only this module knows the order of these frames; the messages between our own processes
+are in `ring.py`. A decoder raises nothing but what it documents, whatever the frames hold. No socket is opened here.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ import orjson
 from ..errors import RequestError, WireError
 
 PROTOCOL_VERSION = '1.10.0'
-"""What both sides of 1.10's version check compare; our own release is another number."""
+"""The version that both sides of 1.10's version check compare. Our own release is another number."""
 
 MAX_IDENTITY_BYTES = 1024
 MAX_ID_DIGITS = 20
 MAX_ROWS = 100_000_000
-"""What a row count may claim, and `-max_batch_size` be: it fits the numbers of the ring."""
+"""The largest row count and `-max_batch_size`. It fits into the numbers of the ring."""
 
 MAX_OPTIONS_BYTES = 4096
 MAX_DEADLINE_MS = 86_400_000
@@ -34,7 +33,7 @@ TERMINATION = b'TERMINATION'
 CANCEL = b'CANCEL'
 
 EXTENSIONS = ('options', 'token_ids', 'cancel')
-"""What this server understands beside the protocol of 1.10, as its configuration advertises it."""
+"""The extensions of the protocol of 1.10, as the configuration advertises them."""
 
 Buffer = bytes | memoryview
 Frames = Sequence[Buffer]
@@ -45,10 +44,10 @@ Frames = Sequence[Buffer]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a request asks for beside its vectors; the defaults are 1.10's.
+    """The options of a request; the defaults are 1.10's.
 
-    `deadline_ms` is the time in which the answer is wanted, from when the server reads the request. `token_counts` asks for
-    the tokens of each row as the model was fed them; `tokenize` for the ids themselves, and no vectors.
+    `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts` asks
+    for the number of tokens of each row as the model gets them, `tokenize` for the ids themselves and no vectors.
     """
 
     deadline_ms: int | None = None
@@ -61,7 +60,7 @@ NO_OPTIONS = Options()
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """Texts to encode. `rows` is what the sender claims; nothing is believed of `payload` until it is decoded."""
+    """Texts to encode. `rows` is only the sender's claim, and `payload` is not checked until it is decoded."""
 
     identity: bytes
     request_id: bytes
@@ -72,7 +71,7 @@ class EncodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """The sender does not want the answer to its request any more. Nobody is answered."""
+    """The sender does not want the reply to its request any more. There is no reply to this."""
 
     identity: bytes
     request_id: bytes
@@ -89,9 +88,9 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class TerminationRequest:
-    """Asks the server to drain and stop. Nobody is answered.
+    """A request that the server drain and stop. There is no reply.
 
-    `peer` is the sender's address, which no frame holds: the one who receives the frames fills it in.
+    `peer` is the sender's address, which no frame holds: the receiver of the frames fills it in.
     """
 
     peer: str = ''
@@ -99,7 +98,7 @@ class TerminationRequest:
 
 @dataclass(frozen=True, slots=True)
 class BadRequest:
-    """A message that makes no sense, from a sender that can be told so."""
+    """A malformed request from a sender that can be told so."""
 
     identity: bytes
     request_id: bytes
@@ -113,7 +112,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
     """The message in the frames of a client: four, or five with options.
 
     Raises:
-        WireError: it cannot be told who sent them, so nobody can be answered.
+        WireError: the sender is unknown, so there can be no reply.
     """
     if len(frames) not in (4, 5):
         raise WireError(
@@ -154,7 +153,7 @@ def decode_options(frame: Buffer) -> Options:
     """The options in a request's fifth frame.
 
     Raises:
-        RequestError: no JSON object of options that we know, with values that they can have.
+        RequestError: not a JSON object, an unknown option, or a value that the option cannot have.
     """
     if len(frame) > MAX_OPTIONS_BYTES:
         raise RequestError('the options have %d bytes: at most %d are read' % (len(frame), MAX_OPTIONS_BYTES))
@@ -188,7 +187,7 @@ def _is_number(frame: bytes) -> bool:
 
 
 def format_identity(identity: bytes) -> str:
-    """An identity as a log line or a status may hold it: printable, and no longer than it has to be."""
+    """An identity for a log line or a status: printable, and of bounded length."""
     text = identity[:64].decode('ascii', 'backslashreplace')
     return ''.join(c if c.isprintable() else '\\x%02x' % ord(c) for c in text) + '...' * (len(identity) > 64)
 
@@ -208,7 +207,7 @@ def encode_result(identity: bytes, request_id: bytes, array: Answer) -> list[Buf
 
 
 def encode_error(identity: bytes, request_id: bytes, error: RequestError) -> list[Buffer]:
-    """The frames of an error, on which a 1.10.0 client fails at once instead of waiting for ever."""
+    """The frames of an error, on which a 1.10.0 client fails at once instead of waiting forever."""
     head = encode_json({'error': {'type': error.type, 'message': error.message}})
     return [identity, head, b'', request_id]
 

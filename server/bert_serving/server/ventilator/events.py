@@ -1,6 +1,6 @@
-"""What the scheduler is told, and what it answers: events go in, actions come out.
+"""The scheduler's events, which go in, and its actions, which come out.
 
-Some events are messages of `wire.py` or `ring.py`. `ventilator.py` makes them, and performs the actions.
+Some events are messages of `wire.py` or `ring.py`. `ventilator.py` makes the events and performs the actions.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDying:
-    """A worker has died; what it had still sent may be on its way. It gets no more jobs."""
+    """A worker has died, and its last reports can be on their way. It gets no more jobs."""
 
     worker: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker has died, with all it held, and nothing comes from it any more."""
+    """A worker has died with all that it held, and nothing comes from it any more."""
 
     worker: int
 
 
 @dataclass(frozen=True, slots=True)
 class SinkLost:
-    """The sink has died, with all it had collected and not published; the workers have let go of what they held."""
+    """The sink has died with all that it had not published. The workers have dropped the jobs that they held."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinkReady:
-    """The next sink is there."""
+    """The next sink is ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainStarted:
-    """From now on new requests are refused."""
+    """The server drains: new requests are refused from now on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""The ventilator: reads requests, splits them into jobs, hands the jobs to workers by their credit.
+"""The ventilator: read requests, split them into jobs, and hand the jobs to workers by their credit.
 
-Runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
-`scheduler.Scheduler` decide, send. What comes round the ring from the sink is read before new requests, so that
-credit is never older than it must be, and no send ever blocks: a socket to a child is connected from this side, which
-gives it a queue at once, and what is in that queue is bounded by the credit.
+It runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
+`scheduler.Scheduler` decide, send.
+
+The reports of the sink are read before new requests, and no send ever blocks (rule 2 of the ring, docs/architecture.md).
+A socket to a child is connected from this side, so it has a queue at once, and the credit bounds what is in the queue.
 """
 
 from __future__ import annotations
@@ -65,19 +66,19 @@ from .scheduler import Scheduler
 logger = logging.getLogger(__name__)
 
 MAX_QUEUE_BYTES = 1 << 30
-"""Bytes of all messages that are accepted and not finished. They are what the ventilator's memory holds of requests."""
+"""Memory, roughly, of all requests that are accepted and not finished."""
 
 INTAKE_HWM = 64
-"""Messages of one connection that wait in memory to be read; the rest waits at the sender."""
+"""Messages of one connection that wait in memory to be read. The rest waits at the sender."""
 
 LAST_REFUSALS_S = 0.5
-"""How long a server that stops goes on refusing what has come."""
+"""How long a server that stops refuses the requests that have come."""
 
 LAST_WORDS_MS = 50
-"""How long the last reports of a process that has died may be on their way round the ring."""
+"""How long the last reports of a dead process can be on their way round the ring."""
 
 HARD_LIMIT = 4
-"""A message of so many times `-max_message_bytes` ends its connection before it is in memory: no error can be sent then."""
+"""A message of so many times `-max_message_bytes` ends its connection before it is read, so no error can be sent."""
 
 
 class Ventilator:
@@ -90,8 +91,13 @@ class Ventilator:
         count_children: Callable[[], dict[str, Any]],
         on_termination: Callable[[], None],
     ) -> None:
-        """`describe` gives the keys of the status that the server knows, `count_children` those of its `statistic`;
-        `on_termination` stops the server.
+        """Bind nothing yet.
+
+        Args:
+            settings: the options of the server.
+            describe: gives the keys of the status that the server knows.
+            count_children: gives those keys of its `statistic`.
+            on_termination: stops the server.
         """
         self._settings = settings
         self._describe = describe
@@ -117,13 +123,13 @@ class Ventilator:
     # Sockets ---------------------------------------------------------------------------------------------------------
 
     def bind(self, context: Context, feedback: str, sink: str) -> int:
-        """Open the sockets: `feedback` is where the sink's reports come in, `sink` the sink's intake.
+        """Open the sockets. `feedback` is the endpoint of the sink's reports, `sink` that of its intake.
 
         Returns:
             the port on which requests come in.
 
         Raises:
-            StartError: the port cannot be listened on.
+            StartError: the port cannot be bound.
         """
         self._context = context
         self._requests = make_socket(context, zmq.PULL)
@@ -140,15 +146,15 @@ class Ventilator:
         self._sink_endpoint = sink
 
     def listen(self, reactor: Reactor) -> None:
-        """Take part in the rounds of `reactor`: first what comes from the sink, then requests."""
+        """Take part in the rounds of `reactor`: reports of the sink first, then requests."""
         self._reactor = reactor
         reactor.add(self._feedback, self._on_feedback)
         reactor.add(self._requests, self._on_request)
 
     def stop_listening(self) -> None:
-        """Refuse what has come, and let go of the port: what comes now waits at its sender for the next server.
+        """Refuse the requests that have come, and close the port. Later ones wait at their senders for the next server.
 
-        What keeps coming faster than it is refused is left to the next server, too.
+        Requests that keep coming faster than they are refused are left to the next server, too.
         """
         deadline = time.monotonic() + LAST_REFUSALS_S
         while self._requests.poll(0) and time.monotonic() < deadline:
@@ -156,17 +162,17 @@ class Ventilator:
         self._reactor.remove(self._requests)
         self._requests.close()
 
-    # Orders of the server --------------------------------------------------------------------------------------------
+    # Commands of the server ------------------------------------------------------------------------------------------
 
     def add_worker(self, worker: int, endpoint: str) -> None:
-        """A worker takes jobs at `endpoint` from now on."""
+        """Hand jobs to a worker at `endpoint` from now on."""
         socket = self._workers[worker] = make_socket(self._context, zmq.PUSH)
         socket.connect(endpoint)
         self._send(socket, SinkMoved(self._sink_endpoint))  # the one that it was started with may be gone
         self._handle(WorkerReady(worker))
 
     def remove_worker(self, worker: int) -> None:
-        """A worker is gone: its jobs go to others, but for those whose parts the sink has."""
+        """Hand the jobs of a dead worker to others, except those whose parts the sink has."""
         if worker in self._workers:
             self._handle(WorkerDying(worker))
             self._read_last_reports()
@@ -174,16 +180,16 @@ class Ventilator:
             self._handle(WorkerLost(worker))
 
     def _read_last_reports(self) -> None:
-        """What was on its way round the ring when a process died."""
+        """Read the reports that were on their way round the ring when a process died."""
         deadline = time.monotonic() + LAST_WORDS_MS / 1000
         while (left_s := deadline - time.monotonic()) > 0:
             if self._feedback.poll(math.ceil(1000 * left_s)):
                 self._on_feedback()
 
     def replace_sink(self, feedback: str, sink: str) -> None:
-        """The sink is gone, and there will be another at `sink`: what it had is computed again.
+        """Replace a dead sink by another at `sink`, and have everything computed again that the dead one had.
 
-        The new endpoints are what keeps late messages of the old sink, and for it, out of the way.
+        The new endpoints keep late messages from and to the old sink out of the way (rule 3 of the ring).
         """
         self._read_last_reports()
         self._reactor.remove(self._feedback)
@@ -198,11 +204,11 @@ class Ventilator:
         self._handle(SinkLost())
 
     def sink_ready(self) -> None:
-        """The sink, or the next one, does its work."""
+        """Note that the sink, the first or the next, is ready."""
         self._handle(SinkReady())
 
     def tick(self) -> None:
-        """Look at the deadlines; to be called soon again while `awaits_deadline`."""
+        """Check the deadlines. Call it again soon while `awaits_deadline`."""
         self._handle(Tick())
 
     @property
@@ -211,18 +217,18 @@ class Ventilator:
         return self._scheduler.awaits_deadline
 
     def start_drain(self) -> None:
-        """Refuse new requests from now on; what was accepted is still answered, to clients that are there."""
+        """Refuse new requests from now on. Accepted ones are still answered, if their clients are there."""
         self._draining = True
         self._handle(DrainStarted())
         self._send(self._sink, Drain())
 
     def stop_workers(self) -> None:
-        """Tell the workers to end when they have computed what they hold."""
+        """Tell the workers to end after the jobs that they hold."""
         for socket in self._workers.values():
             self._send(socket, Stop())
 
     def stop_sink(self) -> None:
-        """Tell the sink to end when its answers are with the system; only after the workers have gone."""
+        """Tell the sink to end after its last reply. Call it after the workers have ended."""
         self._send(self._sink, Stop())
 
     @property
@@ -232,7 +238,7 @@ class Ventilator:
 
     @property
     def outcomes(self) -> Outcomes:
-        """What has become of the requests so far."""
+        """How the requests have ended so far."""
         return self._scheduler.outcomes
 
     # The loop --------------------------------------------------------------------------------------------------------
@@ -266,9 +272,9 @@ class Ventilator:
     def _handle_message(self, message: ClientMessage) -> None:
         match message:
             case EncodeRequest(identity, request_id, rows):
-                logger.debug(
-                    'new encode request id=%s rows=%d client=%s', request_id.decode(), rows, format_identity(identity)
-                )
+                if logger.isEnabledFor(logging.DEBUG):
+                    client = format_identity(identity)
+                    logger.debug('new encode request id=%s rows=%d client=%s', request_id.decode(), rows, client)
                 self._statistic.count_data_request(identity, rows, time.monotonic())
                 self._handle(message)
             case StatusRequest():
