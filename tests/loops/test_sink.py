@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -26,24 +27,56 @@ from bert_serving.server.protocol.ring import (
     Refuse,
     RequestRef,
     RingMessage,
-    Status,
     Stop,
     decode_ring_message,
     encode_ring_message,
 )
 from bert_serving.server.protocol.wire import Answer
-from bert_serving.server.sink.limits import DEFAULT_LIMITS, SinkLimits
+from bert_serving.server.sink.decider import SinkDecider
+from bert_serving.server.sink.events import Action, Blocked, Event, Subscribed, Unsubscribed
 from bert_serving.server.sink.sink import Sink
 from bert_serving.server.transport import make_socket
+from support.waiting import wait_until
+
+BARRIER = 1_000_000
+"""The number of a request that is none: `Bench.reports_so_far` recognizes its report by it."""
+
+
+class Clock:
+    """A clock that can be set forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+class WatchedDecider(SinkDecider):
+    """A decider that shows the events that it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: SimpleQueue[Event] = SimpleQueue()
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        actions = super().handle(event, now)
+        self.events.put(event)
+        return actions
 
 
 class Bench:
     """A sink in a thread: messages are put in, reports come out, readers subscribe."""
 
-    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.reports = make_socket(self.context, zmq.PULL)
         self.reports.bind('inproc://feedback')
+        self.clock = Clock()
+        self.decider = WatchedDecider()
         ready = threading.Event()
         found: dict[str, Any] = {}
 
@@ -53,7 +86,7 @@ class Bench:
             found.update(payload)
             ready.set()
 
-        sink = Sink('inproc://intake', 'inproc://feedback', port_out=0, linger_ms=1000, limits=limits)
+        sink = Sink('inproc://intake', 'inproc://feedback', 0, linger_ms=1000, decider=self.decider, clock=self.clock)
         self.thread = threading.Thread(target=sink.run, args=(self.context, report_ready))
         self.thread.start()
         assert ready.wait(10)
@@ -69,18 +102,32 @@ class Bench:
         assert self.reports.poll(10_000), 'no report has come'
         return decode_ring_message(self.reports.recv_multipart())
 
-    def published_within(self, seconds: float) -> list[Published]:
-        """The reports of published requests that come in so long a time."""
-        end = time.monotonic() + seconds
-        reports = []
-        while self.reports.poll(max(0, 1000 * (end - time.monotonic()))):
-            reports.append(decode_ring_message(self.reports.recv_multipart()))
-        return [report for report in reports if isinstance(report, Published)]
+    def reports_so_far(self) -> list[RingMessage]:
+        """The reports that have come, when the sink has handled all messages that were put in."""
+        barrier = a_part(BARRIER).header
+        self.put(DroppedPart(3, barrier))
+        return list(iter(self.report, Collected(3, BARRIER, 0, 0)))
+
+    def wait_for(self, *events: Event) -> None:
+        """Wait until the sink has been told of each of these, in any order. Forget the others up to the last."""
+        missing = list(events)
+        while missing:
+            event = self.decider.events.get(timeout=10)
+            if event in missing:
+                missing.remove(event)
+
+    def wait_until_blocked(self, identity: bytes) -> None:
+        """Wait until a subscriber of `identity` has a full queue. Forget the events up to then."""
+        while True:
+            event = self.decider.events.get(timeout=10)
+            if isinstance(event, Blocked) and event.reply.identity == identity:
+                return
 
     def reader(self, *topics: bytes, hwm: int = 0) -> Any:
         socket = self.context.socket(zmq.SUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RCVHWM, hwm)
+        socket.setsockopt(zmq.RCVBUF, 1 << 16)
         for topic in topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect('tcp://127.0.0.1:%d' % self.port)
@@ -112,23 +159,10 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-@pytest.fixture
-def impatient() -> Iterator[Bench]:
-    bench = Bench(SinkLimits(unread_s=1.0))
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def hasty() -> Iterator[Bench]:
-    bench = Bench(SinkLimits(gone_s=0.3))
-    yield bench
-    bench.close()
-
-
-def a_part(number: int = 1, identity: bytes = b'me') -> Part:
-    header = JobHeader(RequestRef(number, identity, b'%d' % number, 1, 1), 0, 0, 0, 1, Lane.URGENT)
-    return Part(3, header, Answer('float32', [1, 2], b'12345678'), 0)
+def a_part(number: int = 1, identity: bytes = b'me', body: bytes = b'12345678') -> Part:
+    request = RequestRef(number, identity, b'%d' % number, 1, 1)
+    header = JobHeader(request, part=0, attempt=0, first_row=0, rows=1, lane=Lane.URGENT)
+    return Part(3, header, Answer('uint8', [1, len(body)], body), 0)
 
 
 def receive(reader: Any) -> list[bytes]:
@@ -139,50 +173,42 @@ def receive(reader: Any) -> list[bytes]:
 
 def test_results_dropped_on_late_subscribers_an_answer_waits_for_a_reader_that_comes_late(bench: Bench) -> None:
     bench.put(a_part())
-    assert bench.report() == Collected(3, 1, 0, 0)
-    assert not bench.reports.poll(300), 'published to nobody'
+    assert bench.reports_so_far() == [Collected(3, 1, 0, 0)], 'published to nobody'
     frames = receive(bench.reader(b'me'))
     assert frames[0] == b'me'
-    assert json.loads(frames[1]) == {'dtype': 'float32', 'shape': [1, 2], 'tokens': ''}
+    assert json.loads(frames[1]) == {'dtype': 'uint8', 'shape': [1, 8], 'tokens': ''}
     assert frames[2:] == [b'12345678', b'1']
     assert bench.report() == Published(1, True)
 
 
 def test_every_clone_gets_every_answer(bench: Bench) -> None:
-    first, second = bench.reader(b'me'), bench.reader(b'me')
-    for reader in (first, second):  # a subscription is known once its reader has had an answer
-        bench.put(Status(b'me', b'0', b'{}'))
-        while not reader.poll(50):
-            bench.put(Status(b'me', b'0', b'{}'))
+    clones = bench.reader(b'me'), bench.reader(b'me')
+    bench.wait_for(Subscribed(b'me'), Subscribed(b'me'))
     bench.put(a_part())
-    for reader in (first, second):
-        while receive(reader)[-1] != b'1':
-            pass
+    assert [receive(clone)[-1] for clone in clones] == [b'1', b'1']
 
 
 def test_subscribing_to_nothing_reads_nobodys_answers(bench: Bench) -> None:
-    spy, reader = bench.reader(b''), bench.reader(b'me')
+    spy, reader = bench.reader(b'', b'spy'), bench.reader(b'me')
+    bench.wait_for(Subscribed(b'spy'))
     for number in (1, 2, 3):
         bench.put(a_part(number))
         assert receive(reader)[-1] == b'%d' % number
-    assert not spy.poll(300)
+    bench.put(a_part(4, identity=b'spy'))
+    assert receive(spy)[-1] == b'4', 'it was sent the answers of another'
 
 
 def test_an_answer_waits_while_its_reader_reconnects(bench: Bench) -> None:
     reader = bench.reader(b'me')
     bench.put(a_part(1))
-    receive(reader)
+    assert receive(reader)[-1] == b'1'
     assert [bench.report(), bench.report()] == [Collected(3, 1, 0, 0), Published(1, True)]
     reader.setsockopt(zmq.UNSUBSCRIBE, b'me')
-    bench.put(Status(b'me', b'7', b'{}'))
-    while reader.poll(200):
-        reader.recv_multipart()
+    bench.wait_for(Unsubscribed(b'me'))
     bench.put(a_part(2))
-    assert bench.report() == Collected(3, 2, 0, 0)
-    assert not bench.reports.poll(200)
+    assert bench.reports_so_far() == [Collected(3, 2, 0, 0)]
     reader.setsockopt(zmq.SUBSCRIBE, b'me')
-    while receive(reader)[-1] != b'2':
-        pass
+    assert receive(reader)[-1] == b'2'
     assert bench.report() == Published(2, True)
 
 
@@ -215,20 +241,20 @@ def test_a_dropped_request_is_not_published_and_its_worker_has_its_credit_back(b
     assert [bench.report() for _ in range(2)] == [Collected(3, 1, 0, 0)] * 2
 
 
-def test_the_ventilator_is_told_of_a_client_that_does_not_come_back(hasty: Bench) -> None:
-    staying, leaving = hasty.reader(b'staying'), hasty.reader(b'leaving')
-    for reader, identity in ((staying, b'staying'), (leaving, b'leaving')):
-        hasty.put(Status(identity, b'0', b'{}'))
-        receive(reader)
+def test_the_ventilator_is_told_of_a_client_that_does_not_come_back(bench: Bench) -> None:
+    _staying, leaving = bench.reader(b'staying'), bench.reader(b'leaving')
+    bench.wait_for(Subscribed(b'staying'), Subscribed(b'leaving'))
     leaving.close()
-    gone = hasty.report()
+    bench.wait_for(Unsubscribed(b'leaving'))
+    bench.clock.advance(bench.decider.publisher.limits.gone_s)
+    gone = bench.report()
     assert isinstance(gone, ClientGone)
     assert gone.identity == b'leaving'
-    assert not hasty.reports.poll(300)
+    assert bench.reports_so_far() == []
 
 
-def test_the_status_says_that_it_is_idle_and_what_was_given_up(bench: Bench) -> None:
-    assert bench.status() == {'busy_s': 0.0, 'given_up': 0}
+def test_the_heartbeat_says_that_it_is_idle_and_how_many_replies_were_discarded(bench: Bench) -> None:
+    assert wait_until(lambda: bench.status() == {'busy_s': 0.0, 'given_up': 0})
 
 
 def test_a_stop_leaves_no_answer_behind_that_was_published(bench: Bench) -> None:
@@ -240,81 +266,67 @@ def test_a_stop_leaves_no_answer_behind_that_was_published(bench: Bench) -> None
     assert receive(reader)[-1] == b'2'
 
 
+LARGE = bytes(1 << 18)
+"""100 bodies of that size are more than the queues of the system and of ZeroMQ hold."""
+
+
 def test_a_reader_that_does_not_read_slows_nobody_and_gets_every_answer_later(bench: Bench) -> None:
     sleeper, reader = bench.reader(b'sleeper', hwm=1), bench.reader(b'me')
-    body = bytes(1 << 20)
-    for number in range(1, 201):  # 200 MB: more than the system's and ZeroMQ's queues together hold
-        header = JobHeader(RequestRef(number, b'sleeper', b'%d' % number, 1, 1), 0, 0, 0, 1, Lane.URGENT)
-        bench.put(Part(3, header, Answer('uint8', [1, len(body)], body), 0))
+    for number in range(1, 101):
+        bench.put(a_part(number, b'sleeper', LARGE))
+    bench.wait_until_blocked(b'sleeper')
     bench.put(a_part(2000))
     assert receive(reader)[-1] == b'2000'
-    published = bench.published_within(0.5)
-    assert len(published) < 150, 'the test is no test: everything fits into the queues'
-    assert [receive(sleeper)[-1] for _ in range(200)] == [b'%d' % number for number in range(1, 201)]
+    assert [receive(sleeper)[-1] for _ in range(100)] == [b'%d' % number for number in range(1, 101)]
 
 
 def test_when_one_of_two_clones_leaves_the_other_still_gets_its_answers(bench: Bench) -> None:
     leaving, staying = bench.reader(b'me'), bench.reader(b'me')
-    for reader in (leaving, staying):
-        bench.put(Status(b'me', b'0', b'{}'))
-        while not reader.poll(50):
-            bench.put(Status(b'me', b'0', b'{}'))
+    bench.wait_for(Subscribed(b'me'), Subscribed(b'me'))
     leaving.close()
-    time.sleep(0.2)  # the sink has seen it go
+    bench.wait_for(Unsubscribed(b'me'))
     bench.put(a_part(1))
-    while receive(staying)[-1] != b'1':
-        pass
-    assert Published(1, True) in bench.published_within(1)
+    assert receive(staying)[-1] == b'1'
+    assert Published(1, True) in bench.reports_so_far()
 
 
 def test_when_the_last_of_two_clones_has_left_answers_wait(bench: Bench) -> None:
     clones = bench.reader(b'me'), bench.reader(b'me')
-    for reader in clones:
-        bench.put(Status(b'me', b'0', b'{}'))
-        while not reader.poll(50):
-            bench.put(Status(b'me', b'0', b'{}'))
-    for reader in clones:
-        reader.close()
-    time.sleep(0.2)
+    bench.wait_for(Subscribed(b'me'), Subscribed(b'me'))
+    for clone in clones:
+        clone.close()
+    bench.wait_for(Unsubscribed(b'me'), Unsubscribed(b'me'))
     bench.put(a_part(1))
-    assert bench.published_within(0.5) == []
+    assert bench.reports_so_far() == [Collected(3, 1, 0, 0)]
     assert receive(bench.reader(b'me'))[-1] == b'1'
 
 
 def test_a_reader_that_has_unsubscribed_from_one_identity_gets_only_the_other(bench: Bench) -> None:
     raw, other = bench.raw_reader(), bench.reader(b'me')
-    raw.send(b'\1me')
     raw.send(b'\1other')
-    for each in (raw, other):
-        bench.put(Status(b'me', b'0', b'{}'))
-        while not each.poll(50):
-            bench.put(Status(b'me', b'0', b'{}'))
+    raw.send(b'\1me')
+    bench.wait_for(Subscribed(b'other'), Subscribed(b'me'), Subscribed(b'me'))
     raw.send(b'\0me')
-    time.sleep(0.2)
-    while raw.poll(50):
-        raw.recv_multipart()
+    bench.wait_for(Unsubscribed(b'me'))
     bench.put(a_part(1))
     bench.put(a_part(2, identity=b'other'))
     assert receive(raw)[-1] == b'2'
+    assert receive(other)[-1] == b'1'
 
 
-def test_a_reader_that_is_given_up_loses_its_own_answers_with_a_word_and_nobody_elses(
-    impatient: Bench, caplog: pytest.LogCaptureFixture
+def test_a_reader_that_takes_nothing_loses_its_own_answers_with_a_warning_and_nobody_elses(
+    bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sleeper, slow = impatient.reader(b'sleeper', hwm=1), impatient.reader(b'me', hwm=1)
-    body = bytes(1 << 20)
-
-    def put(identity: bytes, first: int, count: int) -> None:
-        for number in range(first, first + count):
-            header = JobHeader(RequestRef(number, identity, b'%d' % number, 1, 1), 0, 0, 0, 1, Lane.URGENT)
-            impatient.put(Part(3, header, Answer('uint8', [1, len(body)], body), 0))
-
-    put(b'sleeper', 1, 100)
-    given_up = [report for report in impatient.published_within(2.5) if not report.answered]
-    assert given_up
+    sleeper, slow = bench.reader(b'sleeper', hwm=1), bench.reader(b'me', hwm=1)
+    for number in range(1, 101):
+        bench.put(a_part(number, b'sleeper', LARGE))
+    bench.wait_until_blocked(b'sleeper')
+    bench.clock.advance(bench.decider.publisher.limits.unread_s)
+    while bench.report() != Published(100, False):
+        pass
     assert 'its replies may be dropped' in caplog.text
-    put(b'me', 1001, 100)
     for number in range(1001, 1101):
-        assert receive(slow)[-1] == b'%d' % number
-        time.sleep(0.002)
+        bench.put(a_part(number, b'me', LARGE))
+    bench.wait_until_blocked(b'me')
+    assert [receive(slow)[-1] for _ in range(100)] == [b'%d' % number for number in range(1001, 1101)]
     assert receive(sleeper)[-1] == b'1'

@@ -55,7 +55,7 @@ from .events import (
     Tick,
     Unsubscribed,
 )
-from .limits import DEFAULT_LIMITS, SinkLimits
+from .limits import SinkLimits
 
 logger = logging.getLogger(__name__)
 
@@ -87,16 +87,25 @@ class Sink:
         feedback: str,
         port_out: int,
         linger_ms: int,
-        limits: SinkLimits = DEFAULT_LIMITS,
+        decider: SinkDecider,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`intake` is the endpoint of parts and of the ventilator's messages, `feedback` that of the reports to it."""
+        """Nothing happens before `run`.
+
+        Args:
+            intake: the endpoint where parts and the ventilator's messages come in.
+            feedback: the endpoint of the ventilator, for reports.
+            port_out: the port for clients; 0 for any that is free.
+            linger_ms: milliseconds in which the last replies still go out after `Stop`.
+            decider: decides what follows from each event.
+            clock: the time in seconds; it never goes back.
+        """
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
         self._linger_ms = linger_ms
         self._clock = clock
-        self._decider = SinkDecider(limits)
+        self._decider = decider
         self._stopped = False
         self._awake_since: float | None = None
 
@@ -219,14 +228,9 @@ class Sink:
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
-    """Be the sink. `config` has the arguments of `Sink`; of `limits` only those that differ from the default."""
-    sink = Sink(
-        config['intake'],
-        config['feedback'],
-        config['port_out'],
-        config['linger_ms'],
-        SinkLimits(**config['limits']),
-    )
+    """Be the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the default."""
+    decider = SinkDecider(SinkLimits(**config['limits']))
+    sink = Sink(config['intake'], config['feedback'], config['port_out'], config['linger_ms'], decider)
     context = zmq.Context()
     sink.run(context, report_ready)
     context.term()
