@@ -22,8 +22,13 @@ def fake_server(*words: str, **environment: str) -> ServerProcess:
 
 def children_of(server: ServerProcess, word: str = '') -> list[int]:
     """The children of a server, those that run a module in whose name `word` stands."""
+    return children_of_process(server.process.pid, word)
+
+
+def children_of_process(pid: int, word: str = '') -> list[int]:
+    """The same of the process `pid`."""
     found = []
-    for child in psutil.Process(server.process.pid).children():
+    for child in psutil.Process(pid).children():
         with contextlib.suppress(psutil.Error):  # it has just gone
             if child.status() != psutil.STATUS_ZOMBIE and any(word in part for part in child.cmdline()[-1:]):
                 found.append(child.pid)

@@ -11,7 +11,7 @@ from bert_serving.server.console import terminal
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
-        return True
+        return not super().isatty()  # raises ValueError if it is closed
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,13 @@ def test_a_terminal_has_colors_and_bold_type() -> None:
 def test_a_pipe_or_a_file_has_none() -> None:
     assert terminal.color('x', 'red', io.StringIO()) == 'x'
     assert terminal.bold('x', io.StringIO()) == 'x'
+
+
+def test_no_stream_a_closed_one_and_one_that_only_writes_have_none() -> None:
+    closed = Terminal()
+    closed.close()
+    for stream in (None, closed, object()):
+        assert terminal.color('x', 'red', stream) == 'x'  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 from types import FrameType
 
 from .console import logs
+from .console.streams import replace_missing, say
 from .console.terminal import color
 from .errors import ServingError, UsageError
 from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
@@ -22,10 +23,11 @@ from .transport import is_loopback
 
 def main(server_class: type[BertServer] = BertServer) -> None:
     """Run `bert-serving-start`; a test passes a double as `server_class`."""
+    replace_missing()
     args = get_args_parser().parse_args()
     try:
         settings = Settings.from_args(args)
-        print(settings.to_table(), flush=True)
+        say(settings.to_table(), sys.stdout)
         sys.exit(serve(server_class(settings)))
     except ServingError as error:
         fail('bert-serving-start', error)
@@ -56,14 +58,16 @@ def serve(server: BertServer) -> int:
 
 def terminate_main() -> None:
     """Run `bert-serving-terminate`."""
+    replace_missing()
     args = get_shutdown_parser().parse_args()
     try:
         terminate(args.ip, args.port, args.timeout)
     except ServingError as error:
         fail('bert-serving-terminate', error)
-    print('shutdown signal sent to %s:%d' % (args.ip, args.port))
+    say('shutdown signal sent to %s:%d' % (args.ip, args.port), sys.stdout)
     if args.ip != 'localhost' and not is_loopback(args.ip):
-        print('The server ignores it unless started with -allow_remote_terminate. It does not reply; check its log.')
+        advice = 'The server ignores it unless started with -allow_remote_terminate. It does not reply; check its log.'
+        say(advice, sys.stdout)
 
 
 def http_main() -> None:
@@ -71,6 +75,7 @@ def http_main() -> None:
 
     The first SIGINT or SIGTERM starts a graceful shutdown, the second one stops the proxy immediately.
     """
+    replace_missing()
     args = get_http_parser().parse_args()
     logs.set_up('PROXY', args.verbose)
     try:
@@ -84,6 +89,7 @@ def http_main() -> None:
 
 def benchmark_main() -> None:
     """Run `bert-serving-benchmark`; the exit code is 0 if every cell of every table was measured."""
+    replace_missing()
     args = get_benchmark_parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once: servers and folders are to be removed
     try:
@@ -103,7 +109,7 @@ def benchmark_main() -> None:
 
 def fail(command: str, error: ServingError) -> None:
     """Print the error to standard error and exit with its code."""
-    sys.stderr.write('%s: error: %s\n' % (color(command, 'red', sys.stderr), error))
+    say('%s: error: %s' % (color(command, 'red', sys.stderr), error), sys.stderr)
     sys.exit(error.exit_code)
 
 

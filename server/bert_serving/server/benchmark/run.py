@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ..console.streams import say
 from ..errors import ServingError, StartError, UsageError
 from ..model.config import EncoderConfig
 from ..model.folder import find_model
@@ -84,7 +85,7 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
     if args.model_dir is not None:
         raise UsageError('-random_model and -model_dir are mutually exclusive')
     with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
-        print('write random weights of the shape %s...' % args.random_model, file=sys.stderr)
+        say('write random weights of the shape %s...' % args.random_model, sys.stderr)
         write_model(folder, SHAPES[args.random_model])
         yield replace(settings, model_dir=folder), [folder]
 
@@ -207,7 +208,7 @@ class _ProgressBar:
         )
         words = '%s, %s: %s' % (cell.row, cell.column, text)
         if self._bar is None:
-            print('%d/%d %s' % (self._done, self._total, words), file=sys.stderr)
+            say('%d/%d %s' % (self._done, self._total, words), sys.stderr)
         else:
             self._bar.set_postfix_str(words, refresh=False)
             self._bar.update()
@@ -229,11 +230,11 @@ def _report(
         file.write(report)
     with open(os.path.join(args.output_dir, 'results.json'), 'w', encoding='utf-8') as file:
         json.dump(make_json(experiments, results, facts, other), file, indent=1)
-    print(report)
+    say(report, sys.stdout)
     try:
         plots.draw_all(args.output_dir, experiments, results)
     except ImportError:
-        print('no pictures: matplotlib is not installed (%s)' % plots.REQUIREMENT, file=sys.stderr)
+        say('no pictures: matplotlib is not installed (%s)' % plots.REQUIREMENT, sys.stderr)
 
 
 def _describe_machine() -> str:

@@ -84,6 +84,10 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     def format(self, record: logging.LogRecord) -> str:
         return (ERASE_LINE if self.erases_line else '') + super().format(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
+        with contextlib.suppress(Exception):  # standard error is closed, and the report of that goes there, too
+            super().handleError(record)
+
 
 class RateLimit(logging.Filter):
     """Passes `LINES_PER_SECOND` warnings and errors of each call site, and counts the others."""

@@ -15,12 +15,16 @@ NARROWEST, WIDEST = 40, 120
 """The limits of the width of a text, in columns; wider texts are hard to read."""
 
 
-def takes_escapes(stream: TextIO) -> bool:
+def takes_escapes(stream: TextIO | None) -> bool:
     """Whether `stream` is a terminal that takes escape sequences, and NO_COLOR is not set."""
-    return stream.isatty() and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
+    try:
+        is_terminal = stream is not None and stream.isatty()
+    except (AttributeError, ValueError, OSError):  # some object that only has `write`, or a stream that is closed
+        return False
+    return is_terminal and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
 
 
-def color(text: str, name: str, stream: TextIO) -> str:
+def color(text: str, name: str, stream: TextIO | None) -> str:
     """`text` in the color `name`, if `stream` takes escape sequences."""
     return colored(text, name, force_color=True) if takes_escapes(stream) else text
 

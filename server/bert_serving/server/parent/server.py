@@ -21,7 +21,7 @@ from typing import Any
 
 import zmq
 
-from ..console import logs
+from ..console import logs, streams
 from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
 from ..errors import ServingError, StartError
@@ -123,6 +123,7 @@ class BertServer(threading.Thread):
         Raises:
             UsageError, ModelError: the server cannot work with these options or this model; no process was started.
         """
+        streams.reserve_descriptors()
         logs.set_up('VENTILATOR', self.settings.verbose)
         self._plan = make_plan(self.settings)
         logger.info('model: %s', self._plan.describe())

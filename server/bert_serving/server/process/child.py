@@ -22,6 +22,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..console import streams
 from .reports import ChildConfig, ChildReport, Exited, Ready, decode_report
 from .states import ChildEvent, ChildState, advance_child
 
@@ -73,12 +74,15 @@ class Child:
         Raises:
             OSError: the operating system cannot start a process.
         """
+        streams.reserve_descriptors()  # or a pipe could get the number of a standard stream of the child
+        output = streams.output_of_children()
         self._reports, writer = os.pipe()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, '-P', '-m', CHILD_MAIN, self.module],
                 stdin=subprocess.PIPE,
-                stdout=2,  # standard output belongs to the parent's own answers
+                stdout=output,  # standard output belongs to the parent's own answers
+                stderr=output,
                 pass_fds=(writer,),
                 start_new_session=True,
                 env=self._make_environment(),

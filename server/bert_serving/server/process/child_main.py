@@ -110,7 +110,8 @@ def _hold_lifeline(temp_dirs: list[str]) -> None:
 def _exit(code: int) -> NoReturn:
     """Exit without the interpreter's cleanup, in which TensorFlow's threads may hang or crash."""
     logging.shutdown()
-    sys.stderr.flush()
+    with suppress(OSError):  # a pipe that nobody reads any more
+        sys.stderr.flush()
     os._exit(code)
 
 
