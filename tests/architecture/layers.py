@@ -27,7 +27,7 @@ PURE_FOLDERS = ['protocol', 'model', 'options', 'ventilator', 'worker', 'sink']
 
 ALSO_PURE = [
     'errors', 'release', 'stats', 'console.formatting', 'console.suggestions', 'console.terminal', 'process.reports', 'process.restarts', 'process.states',
-    'parent.devices', 'benchmark.plan', 'benchmark.results',
+    'parent.counters', 'parent.devices', 'parent.endpoints', 'benchmark.plan', 'benchmark.results',
     'http.errors', 'http.health', 'http.openapi', 'http.requests', 'http.responses', 'http.routes',
 ]  # fmt: skip
 
