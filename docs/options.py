@@ -13,12 +13,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bert_serving.client import BertClient
-from bert_serving.server.helper import get_http_parser, get_shutdown_parser
-from bert_serving.server.model.pooling import PoolingStrategy
-from bert_serving.server.options.settings import GROUPS, OPTIONS, Option, Settings
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / 'client'), str(ROOT / 'server')]  # the tables are of this tree, not of what is installed
+
+from bert_serving.client import BertClient  # noqa: E402
+from bert_serving.server.helper import get_http_parser, get_shutdown_parser  # noqa: E402
+from bert_serving.server.model.pooling import PoolingStrategy  # noqa: E402
+from bert_serving.server.options.settings import GROUPS, OPTIONS, Option, Settings  # noqa: E402
+
 METHODS = (
     'encode', 'encode_async', 'fetch', 'fetch_all', 'listen', 'encode_with_details', 'tokenize', 'close', 'status',
     'server_config', 'server_status', 'is_connected',

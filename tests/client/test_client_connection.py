@@ -147,7 +147,7 @@ def test_a_server_that_is_there_and_silent_is_on_the_log(server, client, monkeyp
     with caplog.at_level(logging.WARNING, 'bert_serving.client'):
         with pytest.raises(bert_serving.client.TimeoutError):
             client.encode(['a'])
-    assert 'with 1 request(s) not answered: connected to tcp://127.0.0.1' in caplog.records[0].getMessage()
+    assert ' pending_requests=1: connected to tcp://127.0.0.1' in caplog.records[0].getMessage()
 
 
 def test_the_log_is_seen_where_no_logging_is_set_up():
@@ -160,7 +160,7 @@ def test_the_log_is_seen_where_no_logging_is_set_up():
         child = subprocess.Popen([sys.executable, '-c', code % (port, port)], stderr=subprocess.PIPE)
         error = child.communicate()[1].decode('utf-8')
     assert child.returncode == 0
-    assert 'waiting for the server for 0 s now' in error
+    assert 'waiting for the server seconds=0 ' in error
     assert 'No handlers could be found' not in error or sys.version_info[0] == 2
 
 

@@ -1,6 +1,8 @@
 # -*- coding: utf-8 -*-
 """What goes in and comes out of ``encode``: inputs, checks, warnings, results, and the client's own status."""
 
+from __future__ import unicode_literals  # ruff format drops the u of a literal
+
 import inspect
 import json
 import sys

@@ -1,6 +1,8 @@
 # -*- coding: utf-8 -*-
 """One test for each fault of the client 1.10, named after it, showing that it is gone."""
 
+from __future__ import unicode_literals  # ruff format drops the u of a literal
+
 import threading
 
 import numpy as np

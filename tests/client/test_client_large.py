@@ -118,7 +118,7 @@ def test_an_error_for_a_part_is_one_for_all(server, client):
 
 def test_a_server_that_changes_in_between(server, client):
     server.script = lambda request: [server.result(request, vectors(request.texts)[:, : len(server.requests) + 1])]
-    with pytest.raises(ProtocolError, match='other options'):
+    with pytest.raises(ProtocolError, match='different options'):
         client.encode(texts_of(40))
 
 

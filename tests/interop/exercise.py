@@ -7,7 +7,7 @@
 The server must have been started with -show_tokens_to_client. Exits with 1 at the first thing that is wrong, and says what.
 """
 
-from __future__ import print_function
+from __future__ import print_function, unicode_literals  # ruff format drops the u of a literal
 
 import argparse
 import sys

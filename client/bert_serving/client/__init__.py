@@ -1,22 +1,21 @@
 # -*- coding: utf-8 -*-
 """The client of bert-as-service: sentences in, vectors out, over two ZeroMQ sockets.
 
-One module that needs numpy and pyzmq alone, for Python 2.7 and 3.7 to 3.13, so that it may be copied into another
+It is one module that needs only numpy and pyzmq, for Python 2.7 and 3.7 to 3.13, so you can copy it into another
 project. Its types are in ``__init__.pyi``.
 
 The life of a request::
 
-    encode ──▶ pending ──▶ PUSH ──▶ server ──▶ SUB ──▶ mailbox ──▶ the caller
+    encode ──▶ pending ──▶ PUSH ──▶ server ──▶ SUB ──▶ inbox ──▶ the caller
                   ▲                    │
-                  └── connection lost ─┘   everything pending is sent again, with the same ids
+                  └── connection lost ─┘   every pending request is sent again, with the same id
 
-* A request is *pending* until its answer has come. It is handed to ZeroMQ once per connection: when the server was
-  away, whatever is pending goes out again (the server drops those that it has already).
-* A *mailbox* belongs to who waits: one to each blocking call, one to each ``encode_async``, one to ``fetch``. So an
-  answer that comes while somebody else waits is kept for its owner, and one that has no owner any more is dropped.
-* All sockets are used by the thread that calls, under a lock that is never waited for: a second thread gets an error.
-  There is no thread of ours but the one that pulls the batches of ``encode_async``, and it touches no socket to the
-  server.
+* A request is *pending* until its reply arrives. ZeroMQ gets it once per connection: after a reconnect all pending
+  requests go out again (the server drops those that it already has).
+* Each waiting call has an *inbox*: each blocking call, each ``encode_async``, and ``fetch``. So a reply that arrives
+  during another call is kept for its owner, and a reply without an owner is dropped.
+* The calling thread uses the sockets, under a lock that nobody waits for: a second thread gets an error. The only
+  thread of the client itself pulls the batches of ``encode_async``, and does not touch the sockets to the server.
 """
 
 from __future__ import division, print_function
@@ -55,7 +54,7 @@ __all__ = [
 
 __version__ = '2.0.0'
 
-# The protocol that is spoken with the server, not a release: 1.10.0 clients and servers refuse any other.
+# The version of the protocol, not a release: 1.10.0 clients and servers refuse any other.
 PROTOCOL_VERSION = '1.10.0'
 
 _PY2 = sys.version_info[0] == 2
@@ -64,34 +63,34 @@ if _PY2:
     _INTEGER_TYPES = (int, long, np.integer)  # noqa: F821
 
     class TimeoutError(OSError):
-        """No response within ``timeout``; Python 2.7 has none of its own."""
+        """No response within ``timeout``; Python 2.7 has no such built-in class."""
 else:
     _STRING_TYPES = (str,)
     _INTEGER_TYPES = (int, np.integer)
-    TimeoutError = TimeoutError  # the built-in one, so that the name can be imported from here on every Python
+    TimeoutError = TimeoutError  # the built-in class, which can so be imported from here on every Python
 
 _log = logging.getLogger('bert_serving.client')
-_now = getattr(time, 'monotonic', time.time)  # 2.7 has only the clock on the wall
+_now = getattr(time, 'monotonic', time.time)  # 2.7 has only the wall clock
 
-# A blocking `encode` sends up to this much as one request, and more as several, so many at a time.
+# A blocking `encode` sends up to this much as one request, and a larger input as several, so many at a time.
 _CHUNK_ROWS = 4096
 _CHUNK_BYTES = 8 << 20
 _CHUNK_ANSWER_BYTES = 32 << 20
 _CHUNKS_IN_FLIGHT = 8
-_BATCHES_IN_FLIGHT = 16  # of `encode_async`, whether they wait to be sent, to be answered, or to be taken
+_BATCHES_IN_FLIGHT = 16  # of `encode_async`: waiting to be sent, to be answered, or to be taken
 
-_MOST_DEADLINE_MS = 24 * 60 * 60 * 1000  # what the server takes
-_MESSAGES_A_ROUND = 256  # read before the deadline is looked at again: a clone may be busier than this client
+_MOST_DEADLINE_MS = 24 * 60 * 60 * 1000  # the server's limit
+_MESSAGES_A_ROUND = 256  # read before the deadline is checked again: a clone can be busier than this client
 _TICK_S = 1.0  # the longest poll: Ctrl-C does not end a poll on Windows
-_FIRST_CONNECTION_S = 1.0  # how long `encode(blocking=False)` may wait for a connection that is being made
-_QUIET_AWAY_S, _QUIET_THERE_S = 3.0, 60.0  # how long a wait without, and with, a connection is silent at first
+_FIRST_CONNECTION_S = 1.0  # how long `encode(blocking=False)` waits for the first connection
+_QUIET_AWAY_S, _QUIET_THERE_S = 3.0, 60.0  # before the log reports a wait without, and with, a connection
 _CLOSE_LINGER_MS = 1000
 
-# So that a restarted server is found within a second, and one that is down for a night is not asked ten times a second.
+# The client finds a restarted server within a second, but does not ask ten times a second while it is down all night.
 _RECONNECT_OPTIONS = [(zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000), (zmq.CONNECT_TIMEOUT, 5000)]
 
-# Keepalive finds a peer that has vanished, and keeps a firewall from forgetting the connection. The kernel answers
-# it, so it says nothing about a server that is alive and slow.
+# Keepalive detects a peer that has vanished, and keeps a firewall from forgetting the connection. The kernel answers
+# it, so a slow server passes too.
 _KEEPALIVE_OPTIONS = [
     (zmq.TCP_KEEPALIVE, 1),
     (zmq.TCP_KEEPALIVE_IDLE, 30),
@@ -99,16 +98,16 @@ _KEEPALIVE_OPTIONS = [
     (zmq.TCP_KEEPALIVE_CNT, 3),
 ]
 
-# IMMEDIATE: ZeroMQ takes a request only when there is a connection, and forgets what it holds when that is lost. What
-# has not been answered is kept here, so nothing is lost and no queue grows out of sight. No heartbeat: a server that
-# holds back reads no pings, and hanging up on it, to send everything again, would make that worse. SNDHWM 0: what was
-# asked without waiting goes out though this client may not be called again for long.
+# IMMEDIATE: ZeroMQ takes a request only when there is a connection, and forgets its queue when the connection is lost.
+# The client keeps unanswered requests itself, so nothing is lost and no queue grows out of sight. No heartbeat: a busy
+# server reads no pings, and a disconnect, which sends everything again, would make that worse. SNDHWM 0: requests with
+# blocking=False go out even if this client is not called again for a long time.
 _SENDER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [(zmq.IMMEDIATE, 1), (zmq.SNDHWM, 0)]
 
-# RCVHWM 0: what arrives was asked for, here or by a clone, and is kept until it is read. A bound would drop nothing at
-# this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the heartbeat, no
-# longer read either, would end the connection. The time of the heartbeat must exceed that of the slowest frame: a
-# large answer is one frame, and a ping is not seen before its end.
+# RCVHWM 0: this client or a clone asked for every reply, so all are kept until they are read. A limit would not drop
+# anything at this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the
+# heartbeat, no longer read either, would end the connection. The heartbeat's timeout must exceed the time of the
+# slowest frame: a large reply is one frame, and a ping is not seen before its end.
 _RECEIVER_OPTIONS = (
     _RECONNECT_OPTIONS
     + _KEEPALIVE_OPTIONS
@@ -117,16 +116,24 @@ _RECEIVER_OPTIONS = (
 
 
 def _native(text):
-    """Text as ``str``, which on 2.7 is bytes: its exceptions cannot be printed otherwise."""
+    """Convert text to ``str``, which on 2.7 is bytes: its exceptions cannot be printed otherwise."""
     return text.encode('utf-8') if _PY2 and not isinstance(text, str) else text
+
+
+def _buffer(frame):
+    # old releases of numpy read no memoryview on 2.7
+    return frame.bytes if _PY2 else frame.buffer
+
+
+# --- public types -----------------------------------------------------------------------------------------------------
 
 
 class ServerError(RuntimeError):
     """The server answered a request with an error.
 
-    :ivar type: the kind of error, as the server names it
-    :ivar message: what the server says about it
-    :ivar request_id: the request that failed
+    :ivar type: the kind of error, by the server's name for it
+    :ivar message: the server's description of the error
+    :ivar request_id: the id of the request that failed
     """
 
     def __init__(self, type, message, request_id=None):
@@ -137,26 +144,26 @@ class ServerError(RuntimeError):
 
 
 class ProtocolError(RuntimeError):
-    """An answer that cannot be read, or that does not fit the request."""
+    """A reply cannot be read, or does not fit the request."""
 
 
 class SharedClientError(RuntimeError):
-    """One client object is used by two threads at once, or in a process forked from the one that made it."""
+    """Two threads use one client at once, or a process uses it that was forked from the one that made it."""
 
 
 class UnsupportedError(RuntimeError):
-    """The server does not advertise the extension of the protocol that a call needs; a server of 1.10 has none."""
+    """The server does not advertise the protocol extension that a call needs; a 1.10 server advertises none."""
 
 
 class CancelledError(RuntimeError):
-    """A call was ended by its own ``cancelled``."""
+    """The ``cancelled`` function of a call ended it."""
 
 
 class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])):
-    """What ``fetch``, ``encode_async`` and ``listen`` give for one request.
+    """Result of one request, from ``fetch``, ``encode_async`` and ``listen``.
 
     :ivar id: the id of the request, an int; ids grow in the order of sending
-    :ivar embedding: an array [rows, ...], or a list, as ``output_fmt`` says
+    :ivar embedding: an array [rows, ...], or nested lists with ``output_fmt="list"``
     :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
     """
 
@@ -174,21 +181,21 @@ class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])
 
 
 class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_counts'])):
-    """What ``encode_with_details`` and ``tokenize`` return.
+    """Result of ``encode_with_details`` and ``tokenize``.
 
-    :ivar array: the embedding; of ``tokenize`` the ids, int32 [rows, tokens], zero behind a row's last
+    :ivar array: the embedding; of ``tokenize`` the token ids, int32 [rows, tokens], zero after the last of a row
     :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
-    :ivar token_counts: a list of ints, how many tokens of each row the model is fed, [CLS] and [SEP] among them
+    :ivar token_counts: a list of ints, the number of tokens of each row for the model, [CLS] and [SEP] included
     """
 
     __slots__ = ()
 
 
-# ---------------------------------------------------------------------------------------------------- connection
+# --- connection -------------------------------------------------------------------------------------------------------
 
 
 class _Channel(object):
-    """One socket towards one port of the server, and what its monitor tells about the connection."""
+    """A socket to one port of the server, and the state of its connection, by the socket's monitor."""
 
     def __init__(self, context, kind, address, options):
         self.address = address
@@ -198,8 +205,9 @@ class _Channel(object):
         self.socket = context.socket(kind)
         for option, value in options:
             self.socket.setsockopt(option, value)
-        # Not get_monitor_socket(): an idle client does not read, and at its high-water mark a monitor stops ZeroMQ's I/O
-        # thread, and with it everything. A peer that accepts and hangs up, a proxy say, makes ten events a second.
+        # Not get_monitor_socket(): an idle client does not read, and a monitor at its high-water mark stops ZeroMQ's I/O
+        # thread, and with it everything. A peer that accepts and disconnects, such as a proxy, makes ten
+        # events a second.
         events = 'inproc://monitor-%s' % uuid.uuid4().hex
         self.socket.monitor(events, zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self.monitor = context.socket(zmq.PAIR)
@@ -208,14 +216,14 @@ class _Channel(object):
         try:
             self.socket.connect(address)
         except zmq.ZMQError as reason:
-            self.close(0)  # or the context would wait for these sockets for ever
-            raise ValueError('%s is no address that can be connected to: %s' % (address, reason))
+            self.close(0)  # or the context would wait for these sockets forever
+            raise ValueError('invalid address %s: %s' % (address, reason))
         except BaseException:
             self.close(0)
             raise
 
     def watch(self):
-        """Take in what happened to the connection since the last look."""
+        """Process the events of the connection since the last call."""
         while self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
             is_up = recv_monitor_message(self.monitor)['event'] == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self.times_up += is_up
@@ -231,10 +239,10 @@ class _Channel(object):
 
 
 class _Doorbell(object):
-    """Wakes the thread that polls ``socket``. Any thread may ring, also when it is too late."""
+    """A way to wake the thread that polls ``socket``. Any thread can ring, even after the doorbell is closed."""
 
     def __init__(self, context):
-        self._lock = threading.RLock()  # a signal handler may ring while its own thread does
+        self._lock = threading.RLock()  # a signal handler can ring while its own thread does
         self.socket = context.socket(zmq.PAIR)
         self.socket.bind('inproc://doorbell')
         self._button = context.socket(zmq.PAIR)
@@ -259,7 +267,7 @@ class _Doorbell(object):
 
 
 class _Link(object):
-    """Both connections to one server. It moves frames and never blocks, but in ``wait``."""
+    """Both connections to one server. It moves frames and blocks only in ``wait``."""
 
     def __init__(self, ip, port, port_out, identity):
         self._context = zmq.Context()
@@ -286,7 +294,7 @@ class _Link(object):
 
     @property
     def session(self):
-        """Another value after each new connection of either socket: what was sent before may be lost."""
+        """An id that changes with each new connection of either socket: earlier messages can be lost."""
         return self._sender.times_up, self._receiver.times_up
 
     @property
@@ -294,7 +302,7 @@ class _Link(object):
         return max(self._sender.changed_at, self._receiver.changed_at)
 
     def describe(self):
-        """Say which connections stand, for a log line or an error."""
+        """Describe the state of the connections, for a log line or an error."""
         missing = [
             '%s (%s)' % (channel.address, use)
             for channel, use in ((self._sender, 'requests'), (self._receiver, 'results'))
@@ -314,7 +322,7 @@ class _Link(object):
         self._receiver.watch()
 
     def send(self, frames):
-        """Send a message, or answer False when that has to wait."""
+        """Send a message; return False if that has to wait."""
         is_begun = False
         try:
             for frame in frames[:-1]:
@@ -325,13 +333,13 @@ class _Link(object):
             if is_begun:
                 self._renew_sender()
             return False
-        except BaseException:  # Ctrl-C: what went out of this message must not become the head of the next
+        except BaseException:  # Ctrl-C: the frames that went out must not become the head of the next message
             self._renew_sender()
             raise
         return True
 
     def _renew_sender(self):
-        """Give up a socket in the middle of a message. The connection of the new one is a new session."""
+        """Replace a socket that stopped in the middle of a message. The connection of the new one is a new session."""
         old = self._sender
         self._idle_poller.unregister(old.monitor)
         self._full_poller.unregister(old.monitor)
@@ -344,14 +352,14 @@ class _Link(object):
         self._full_poller.register(self._sender.socket, zmq.POLLOUT)
 
     def receive(self):
-        """The frames of the next message, or None."""
+        """Return the frames of the next message, or None."""
         try:
             return self._receiver.socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
 
     def wait(self, seconds, to_send):
-        """Wait until something may have changed; ``to_send``: also for room to send."""
+        """Wait until something may have changed; ``to_send``: also for space to send."""
         poller = self._full_poller if to_send and self.is_up else self._idle_poller
         poller.poll(int(math.ceil(1000 * max(0, min(seconds, _TICK_S)))))
         self._doorbell.quiet()
@@ -364,7 +372,7 @@ class _Link(object):
         if self._receiver is not None:
             self._receiver.close(0)
         if self._sender is not None:
-            self._sender.close(_CLOSE_LINGER_MS)  # what was asked without waiting still goes out
+            self._sender.close(_CLOSE_LINGER_MS)  # requests with blocking=False still go out
         self._context.term()
 
 
@@ -372,60 +380,21 @@ def _address(ip, port):
     return 'tcp://%s:%d' % (ip, port)
 
 
-class _Patience(object):
-    """Says on the log what a long wait waits for: after a few seconds, then at growing intervals."""
-
-    def __init__(self, link):
-        self._link = link
-        self._since = _now()
-        self._quiet_s = _QUIET_AWAY_S
-
-    def tick(self, number):
-        now = _now()
-        waited_s = now - self._since
-        if self._link.is_up:
-            is_due = number and waited_s >= max(self._quiet_s, _QUIET_THERE_S)
-        else:  # a connection that is being made anew is no news
-            is_due = waited_s >= self._quiet_s and now - self._link.changed_at >= _QUIET_AWAY_S
-        if is_due:
-            self._quiet_s = 2 * waited_s
-            _warn(
-                'waiting for the server for %d s now, with %d request(s) not answered: %s',
-                waited_s,
-                number,
-                self._link.describe(),
-            )
-
-
-def _warn(message, *arguments):
-    _log.warning(message, *arguments)
-    if _PY2 and not _has_handler(_log):  # Python 3 has logging.lastResort for this
-        sys.stderr.write('%s\n' % (message % arguments))
-
-
-def _has_handler(logger):
-    while logger:
-        if logger.handlers:
-            return True
-        logger = logger.parent if logger.propagate else None
-    return False
-
-
-# ------------------------------------------------------------------------------------------------------ messages
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 
 class _Request(object):
-    """What is kept of a request until its answer has come, so that it can be sent again."""
+    """A request, kept until its reply arrives so that it can be sent again."""
 
-    __slots__ = ('id', 'payload', 'rows', 'mailbox', 'since', 'options')
+    __slots__ = ('id', 'payload', 'rows', 'inbox', 'since', 'options')
 
-    def __init__(self, request_id, payload, rows, mailbox, options=None):
+    def __init__(self, request_id, payload, rows, inbox, options=None):
         self.id = request_id
         self.payload = payload
         self.rows = rows
-        self.mailbox = mailbox
+        self.inbox = inbox
         self.since = _now()
-        self.options = options  # of the extensions, a dict; None: a request that every server of the protocol reads
+        self.options = options  # of the extensions, a dict; None: a request that every server can read
 
     def frames(self, identity):
         frames = [identity, self.payload, b'%d' % self.id, b'%d' % self.rows]
@@ -433,7 +402,7 @@ class _Request(object):
 
 
 class _Reply(object):
-    """An answer: ``header`` is its JSON object, ``data`` the frame of the array, ``error`` what to raise instead."""
+    """A reply: ``header`` is its JSON object, ``data`` the frame of its array, ``error`` an exception to raise."""
 
     __slots__ = ('id', 'header', 'data', 'error')
 
@@ -457,8 +426,8 @@ class _Reply(object):
         return self.header.get('token_counts')
 
 
-class _Mailbox(object):
-    """What one caller waits for: requests ``waiting``, by id in the order of sending, and replies ``arrived``."""
+class _Inbox(object):
+    """Requests ``waiting`` for a reply, by id in the order of sending, and replies that ``arrived``, of one call."""
 
     def __init__(self):
         self.waiting = collections.OrderedDict()
@@ -469,15 +438,15 @@ class _Mailbox(object):
         return len(self.waiting) + len(self.arrived)
 
     def put(self, reply):
-        if reply.error:  # whoever looks next shall learn of it first
+        if reply.error:  # the next caller gets it first
             self.arrived.appendleft(reply)
             self.failed = True
         else:
             self.arrived.append(reply)
-        self.waiting.pop(reply.id, None)  # last, and it may have been given up: no interrupt between loses the reply
+        self.waiting.pop(reply.id, None)  # last, so that no interrupt loses the reply; it may have been given up
 
     def take(self):
-        """The next reply; raises what it says if it is an error."""
+        """Return the next reply, or raise its error."""
         reply = self.arrived.popleft()
         self.failed = bool(self.arrived) and self.arrived[0].error is not None
         if reply.error:
@@ -485,13 +454,8 @@ class _Mailbox(object):
         return reply
 
 
-def _buffer(frame):
-    # numpy of the days of 2.7 reads no memoryview there
-    return frame.bytes if _PY2 else frame.buffer
-
-
 def _read_reply(frames, request_id, rows):
-    """Make a reply of what came for a request of so many rows (0: of the config; None: of a clone)."""
+    """Make a reply of the frames for a request of ``rows`` rows (0: of the config; None: of a clone)."""
     try:
         header = json.loads(frames[1].bytes.decode('utf-8'))
         error = header.get('error')
@@ -509,26 +473,24 @@ def _read_reply(frames, request_id, rows):
                 if values and len(values) != came:
                     raise ValueError('%s of %d rows for %d' % (name, len(values), came))
         return reply
-    except Exception as reason:  # whatever is wrong with it: who waits for it must be told
+    except Exception as reason:  # any fault of the frames: the waiting call must get it
         return _Reply(
             request_id,
             None,
             None,
             ProtocolError(
-                _native('the answer to request %d cannot be used: %s: %s' % (request_id, type(reason).__name__, reason))
+                _native('cannot use the reply to request %d: %s: %s' % (request_id, type(reason).__name__, reason))
             ),
         )
 
 
 def _is_shutting_down(reply):
-    """Whether the server refuses a request because it is about to end: the next one, which the connection leads to
-    as soon as it is there, will take it.
-    """
+    """Whether the server refused a request because it is shutting down: the next server will take it."""
     return isinstance(reply.error, ServerError) and reply.error.type == 'ShuttingDown'
 
 
 def _dump(rows):
-    """A JSON list in bytes."""
+    """Encode a JSON list or object as bytes."""
     if not _PY2:
         try:
             return json.dumps(rows, ensure_ascii=False, separators=(',', ':')).encode('utf-8')
@@ -537,13 +499,13 @@ def _dump(rows):
     return json.dumps(rows, separators=(',', ':')).encode('ascii')
 
 
-# --------------------------------------------------------------------------------------------------------- input
+# --- texts ------------------------------------------------------------------------------------------------------------
 
 
 class _Texts(object):
-    """The rows of one ``encode``, checked, and cut into native lists only piece by piece.
+    """The rows of one ``encode``, checked, and converted to native lists only chunk by chunk.
 
-    :raises TypeError: not a list, tuple, array or Series of strings (of lists of strings if tokenised)
+    :raises TypeError: not a list, tuple, array or Series of strings (of lists of strings if tokenized)
     :raises ValueError: it is empty, or one of its elements is empty or blank
     """
 
@@ -561,14 +523,14 @@ class _Texts(object):
         return len(self._rows)
 
     def has_longer_than(self, words):
-        """Whether an element has more tokens, or words between white space, than that."""
+        """Whether an element has more than ``words`` tokens, or words between white space."""
         if self._is_tokenized:
             return any(len(row) > words for row in self._rows)
         # a text of n words has at least 2n - 1 characters, so most need not be split
         return any(len(text) > 2 * words and len(text.split()) > words for text in self._rows)
 
     def dump(self, start, stop):
-        """The JSON of the rows from ``start`` to ``stop``."""
+        """Encode the rows from ``start`` to ``stop`` as JSON."""
         rows = self._rows[start:stop]
         rows = rows.tolist() if isinstance(rows, np.ndarray) else rows
         if self._is_tokenized:
@@ -577,7 +539,7 @@ class _Texts(object):
 
 
 class _TokenIds(object):
-    """Rows of ids of the vocabulary, checked; the same to its users as ``_Texts``."""
+    """Rows of token ids, checked; with the interface of ``_Texts``."""
 
     def __init__(self, rows):
         self._rows = _sequence(rows, '"texts"')
@@ -597,11 +559,10 @@ class _TokenIds(object):
 
 
 def _sequence(value, name):
-    """A list, tuple or array as it is, a Series as an array."""
+    """Return a list, tuple or array unchanged, a Series as an array."""
     if isinstance(value, _STRING_TYPES + (bytes,)):
         raise TypeError(
-            '%s must be a list of strings, but is one %s: did you mean a list with this one in it?'
-            % (name, type(value).__name__)
+            '%s must be a list of strings: got a single %s; wrap it in a list' % (name, type(value).__name__)
         )
     if not isinstance(value, (list, tuple)):
         if not hasattr(value, '__array__'):
@@ -630,12 +591,15 @@ def _text(value):
     return value.decode('utf-8') if isinstance(value, bytes) else value
 
 
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
 class _Answer(object):
-    """The rows of one ``encode``, put together from the answers to its chunks, in any order."""
+    """The rows of one ``encode``, assembled from the replies to its chunks, in any order."""
 
     def __init__(self, rows, is_ragged=False):
         self._rows = rows
-        self._is_ragged = is_ragged  # whether parts of two dimensions may differ in the second, as ids of tokens do
+        self._is_ragged = is_ragged  # whether parts of two dimensions can differ in the second, as token ids do
         self.missing = rows
         self.array = None
         self._tokens = [''] * rows
@@ -650,7 +614,7 @@ class _Answer(object):
         return '' if '' in self._tokens else self._tokens
 
     def put(self, start, reply):
-        """Take in the rows from ``start`` on; return how many."""
+        """Store the rows of a reply from ``start`` on; return their number."""
         count = self.put_array(start, reply.array)
         if reply.tokens:
             self._tokens[start : start + count] = reply.tokens
@@ -660,14 +624,14 @@ class _Answer(object):
         return count
 
     def put_array(self, start, part):
-        """Take in the rows ``part`` from ``start`` on; return how many."""
+        """Store the rows ``part`` from ``start`` on; return their number."""
         count = len(part)
         if count == self._rows:
-            self.array = part.copy()  # of its own, so that it may be written to
+            self.array = part.copy()  # which the caller can write to
         else:
             self._make_room(part)
-            # The token-level answers of a server without max_seq_len differ in length: the rest stays zero, as it would
-            # in one answer to all.
+            # The token-level replies of a server without max_seq_len differ in length: the rest stays zero, as it would
+            # in a single reply.
             self.array[(slice(start, start + count),) + tuple(slice(size) for size in part.shape[1:])] = part
         return count
 
@@ -682,8 +646,8 @@ class _Answer(object):
             or (len(need) < 2 and have != need and not self._is_ragged)
         ):
             raise ProtocolError(
-                'rows of %s %s and of %s %s cannot be one answer: was the server started anew with '
-                'other options?' % (self.array.dtype, have, part.dtype, need)
+                'cannot join rows of %s %s and of %s %s: was the server restarted with different options?'
+                % (self.array.dtype, have, part.dtype, need)
             )
         if need[:1] > have[:1]:
             wider = np.zeros((self._rows,) + need, dtype=part.dtype)
@@ -691,10 +655,24 @@ class _Answer(object):
             self.array = wider
 
 
-class _Producer(object):
-    """Pulls the batches of ``encode_async`` in a thread of its own, because the user's iterator may take its time.
+def _concatenated(embeddings):
+    """Join the rows of all, in one array or list; zeros pad token-level arrays to the longest, as in ``encode``."""
+    if isinstance(embeddings[0], list):
+        return [row for embedding in embeddings for row in embedding]
+    answer = _Answer(sum(len(embedding) for embedding in embeddings))
+    start = 0
+    for embedding in embeddings:
+        start += answer.put_array(start, embedding)
+    return answer.array
 
-    At most ``_BATCHES_IN_FLIGHT`` are out at once: each ``taken`` makes room for one more.
+
+# --- producer ---------------------------------------------------------------------------------------------------------
+
+
+class _Producer(object):
+    """Pulls the batches of ``encode_async`` in its own thread, because the user's iterator can be slow.
+
+    At most ``_BATCHES_IN_FLIGHT`` are in flight: each ``taken`` makes room for one more.
     """
 
     def __init__(self, iterable, limit, ring):
@@ -709,7 +687,7 @@ class _Producer(object):
 
     def start(self):
         thread = threading.Thread(target=self._run, name='bert-client-producer')
-        thread.daemon = True  # an iterator that never comes back must not hold up the end of the program
+        thread.daemon = True  # an iterator that never returns must not block the end of the program
         thread.start()
 
     def taken(self):
@@ -719,8 +697,8 @@ class _Producer(object):
         self._is_stopped = True
         self._room.release()
 
-    def has_news(self, mailbox):
-        return self.batches or self.has_ended and not mailbox
+    def has_news(self, inbox):
+        return self.batches or self.has_ended and not inbox
 
     @property
     def has_ended(self):
@@ -761,17 +739,17 @@ def _progress_bar(total, stacklevel):
         from tqdm import tqdm
     except ImportError:
         warnings.warn(
-            'no progress can be shown without tqdm: pip install "bert-serving-client[progress]"', stacklevel=stacklevel
+            'cannot show progress without tqdm: pip install "bert-serving-client[progress]"', stacklevel=stacklevel
         )
         return _NoProgress()
     return tqdm(total=total)
 
 
-# ------------------------------------------------------------------------------------------------------- courier
+# --- courier ----------------------------------------------------------------------------------------------------------
 
 
 class _Deadline(object):
-    """The end of a wait for the server, ``timeout_ms`` after it began; never, if that is negative."""
+    """End of a wait for the server, ``timeout_ms`` after its start; never, if that is negative."""
 
     def __init__(self, timeout_ms, since=None):
         self.timeout_ms = timeout_ms
@@ -784,21 +762,21 @@ class _Deadline(object):
 
 
 class _Courier(object):
-    """Carries requests to the server, again after each new connection, and answers to who waits for them."""
+    """Carries requests to the server, again after each new connection, and replies to the inboxes of their calls."""
 
     def __init__(self, link, identity):
         self._link = link
         self._identity = identity
         self._made_at = _now()
-        # Clones that count from the same number would take each other's answers.
+        # Clones that count from the same number would take each other's replies.
         self._next_id = random.SystemRandom().randrange(1 << 32, 1 << 48)
-        self._pending = collections.OrderedDict()  # id -> request that has no answer yet
-        self._unsent = collections.OrderedDict()  # those of them that ZeroMQ has not taken in this session
+        self._pending = collections.OrderedDict()  # id -> request that has no reply yet
+        self._unsent = collections.OrderedDict()  # the pending ones that ZeroMQ has not taken in this session
         self._session = None
         self.num_request = 0
         self.is_closed = False
-        self.extended_session = None  # that in which the server has been found to read requests with options
-        self.cancelling_session = None  # that in which it has been found to read CANCEL
+        self.extended_session = None  # the session whose server is known to read requests with options
+        self.cancelling_session = None  # the session whose server is known to read CANCEL
         self._to_cancel = collections.deque()  # ids of requests that nobody waits for any more
         self.listeners = 0
         self.overheard = collections.deque()  # replies to clones, while there are listeners
@@ -809,41 +787,41 @@ class _Courier(object):
 
     @property
     def session(self):
-        """Which connection this is, None before the first."""
+        """The id of the current connection, None before the first."""
         return self._session
 
     @property
     def is_connected(self):
         return self._link.is_up
 
-    def post(self, payload, rows, mailbox, options=None):
-        """Make a request, which the next ``exchange`` sends; return its id."""
-        request = _Request(self._next_id, payload, rows, mailbox, options)
+    def post(self, payload, rows, inbox, options=None):
+        """Queue a request, which the next ``exchange`` sends; return its id."""
+        request = _Request(self._next_id, payload, rows, inbox, options)
         self._next_id += 1
         self.num_request += 1
-        for place in (self._pending, self._unsent, mailbox.waiting):
+        for place in (self._pending, self._unsent, inbox.waiting):
             place[request.id] = request
         return request.id
 
-    def abandon(self, mailbox):
-        """Nobody waits for these any more: their answers will be dropped, and the server is told where it can be.
+    def abandon(self, inbox):
+        """Give up the requests of an inbox: their replies will be dropped, and a server that can cancel is told.
 
-        It is told by the next ``exchange``, because this may be called by a thread that must not touch the sockets: that
-        of the garbage collector, when a generator is forgotten.
+        The next ``exchange`` tells it, because the thread that calls this must perhaps not touch the sockets: the
+        garbage collector calls it when a generator is forgotten.
         """
-        for request in mailbox.waiting.values():
+        for request in inbox.waiting.values():
             is_out = self._pending.pop(request.id, None) and not self._unsent.pop(request.id, None)
             if is_out and request.rows:
                 self._to_cancel.append((self._session, request.id))
-        mailbox.waiting.clear()
+        inbox.waiting.clear()
 
     def pump(self, done, deadline, cancelled=None):
-        """Exchange messages until ``done()``; raise TimeoutError if that is not before ``deadline``.
+        """Exchange messages until ``done()``; raise TimeoutError if the ``deadline`` comes first.
 
-        Without a deadline it is not the server that is waited for: no limit, and no word on the log. ``cancelled`` is
-        asked once a round, and so about once a second.
+        Without a deadline the call waits for something other than the server: no limit, and no log message.
+        ``cancelled`` is called in each round, about once a second.
         """
-        patience = _Patience(self._link)
+        reporter = _WaitReporter(self._link)
         while True:
             self.exchange()
             if done():
@@ -851,7 +829,7 @@ class _Courier(object):
             if self.is_closed:
                 raise _closed_error()
             if cancelled and cancelled():
-                raise CancelledError('the call was cancelled before the server had answered')
+                raise CancelledError('the call was canceled before the server replied')
             seconds = _TICK_S
             if deadline:
                 seconds = deadline.seconds_left
@@ -861,11 +839,11 @@ class _Courier(object):
                         '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
                         % (deadline.timeout_ms, self._link.describe())
                     )
-                patience.tick(len(self._pending))
+                reporter.tick(len(self._pending))
             self._link.wait(seconds, to_send=bool(self._unsent))
 
     def hand_over(self):
-        """Send what is unsent if that can be done now; the first connection is given a moment to come up."""
+        """Send unsent requests if possible now; wait a moment for the first connection."""
         self.exchange()
         while self._unsent and self._session is None:
             seconds = self._made_at + _FIRST_CONNECTION_S - _now()
@@ -875,11 +853,11 @@ class _Courier(object):
             self.exchange()
 
     def exchange(self):
-        """Send what can be sent, take in what has come; never wait."""
+        """Send requests and process replies, as far as that is possible without waiting."""
         self._link.watch()
         if self._link.is_up and self._session != self._link.session:
             if self._session and self._pending:
-                _log.info('connected to the server again, %d request(s) are sent again', len(self._pending))
+                _log.info('reconnected to the server, retrying requests=%d', len(self._pending))
             self._session = self._link.session
             self._unsent = self._pending.copy()
         self._send_cancels()
@@ -892,7 +870,7 @@ class _Courier(object):
             self._sort_in(frames)
 
     def _is_readable(self, request):
-        """Whether the server of this connection is known to read it: after a restart it may be another."""
+        """Whether the server of this connection can read the request: after a restart it can be another release."""
         return request.options is None or self.extended_session == self._session
 
     def _send_cancels(self):
@@ -901,12 +879,12 @@ class _Courier(object):
             if session == self._session == self.cancelling_session and self._link.is_up:
                 if not self._link.send([self._identity, b'CANCEL', b'%d' % request_id, b'0']):
                     return
-            self._to_cancel.popleft()  # else there is nobody to tell: what that server had is lost with its connection
+            self._to_cancel.popleft()  # of another session: that server dropped its requests with the connection
 
     def _sort_in(self, frames):
-        """Give an answer to who waits for it."""
+        """Put a reply into the inbox of its call."""
         if len(frames) not in (3, 4) or frames[0].bytes != self._identity:
-            return  # a subscription holds for all topics that begin like it: this is for another identity
+            return  # a subscription matches all topics with that prefix: this is for another identity
         try:
             request_id = int(frames[-1].bytes)
         except ValueError:
@@ -915,13 +893,13 @@ class _Courier(object):
         if request:
             try:
                 reply = _read_reply(frames, request_id, request.rows)
-            except BaseException:  # Ctrl-C: the answer is lost, so it is asked for again
+            except BaseException:  # Ctrl-C: the reply is lost, so the request is sent again
                 self._unsent[request_id] = request
                 raise
             if _is_shutting_down(reply) and request.options is None:
-                _log.info('the server is shutting down: request %d is kept for the next one', request_id)
+                _log.info('kept a request for the next server, since this one is shutting down id=%d', request_id)
                 return
-            request.mailbox.put(reply)
+            request.inbox.put(reply)
             self._pending.pop(request_id, None)
             self._unsent.pop(request_id, None)  # answered before it was sent again
         elif self.listeners and len(frames) == 4:
@@ -930,18 +908,115 @@ class _Courier(object):
                 self.overheard.append(reply)
 
     def interrupt(self):
-        """Wake the thread that waits, from any other."""
+        """Wake the waiting thread, from any other thread."""
         self._link.ring()
 
     def close(self):
         self._link.close()
 
 
+class _WaitReporter(object):
+    """Logs the state of a long wait: after a few seconds, then at growing intervals."""
+
+    def __init__(self, link):
+        self._link = link
+        self._since = _now()
+        self._quiet_s = _QUIET_AWAY_S
+
+    def tick(self, number):
+        now = _now()
+        waited_s = now - self._since
+        if self._link.is_up:
+            is_due = number and waited_s >= max(self._quiet_s, _QUIET_THERE_S)
+        else:  # a reconnect is in progress, which usually takes less than that
+            is_due = waited_s >= self._quiet_s and now - self._link.changed_at >= _QUIET_AWAY_S
+        if is_due:
+            self._quiet_s = 2 * waited_s
+            _warn(
+                'waiting for the server seconds=%d pending_requests=%d: %s',
+                waited_s,
+                number,
+                self._link.describe(),
+            )
+
+
+def _warn(message, *arguments):
+    _log.warning(message, *arguments)
+    if _PY2 and not _has_handler(_log):  # Python 3 has logging.lastResort for this
+        sys.stderr.write('%s\n' % (message % arguments))
+
+
+def _has_handler(logger):
+    while logger:
+        if logger.handlers:
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
 def _closed_error():
     return RuntimeError('this client is closed')
 
 
-# -------------------------------------------------------------------------------------------------------- client
+# --- chunks -----------------------------------------------------------------------------------------------------------
+
+
+class _ServerLimits(object):
+    """Limits on the size of a request, from the config of the server; None where it states none."""
+
+    def __init__(self, config):
+        self.batch_rows = max(1, int(config.get('max_batch_size') or 256))
+        self.message_bytes = config.get('max_message_bytes')
+        self.request_rows = config.get('max_request_rows')
+        self.is_token_level = config.get('pooling_strategy') == 0
+        self.extensions = frozenset(config.get('extensions') or ())
+
+
+class _Chunker(object):
+    """Sizes of the requests that a large input is split into. Holds no rows and sends nothing.
+
+    The server computes a request in sub-batches of its ``max_batch_size``, and without a ``max_seq_len`` the length of
+    a reply depends on them. So a chunk is a multiple of that size, unless its message is too large for the server.
+    """
+
+    def __init__(self, limits, is_fine=False):
+        """``is_fine``: chunks of one sub-batch each, so that a progress bar moves often."""
+        self._limits = limits
+        self._most_rows = limits.batch_rows if is_fine else _CHUNK_ROWS
+
+    def next(self, remaining_rows, bytes_per_row=None):
+        """The number of rows of the next chunk, at most ``remaining_rows``.
+
+        ``bytes_per_row`` is the size of a row in the replies, None until the first one has come.
+        """
+        rows = self._most_rows
+        if bytes_per_row is not None:
+            rows = min(rows, _CHUNK_ANSWER_BYTES // bytes_per_row)
+        elif self._limits.is_token_level:
+            rows = self._limits.batch_rows  # the reply is large, but how large is not known yet
+        return min(self._in_batches(rows), remaining_rows, self._limits.request_rows or remaining_rows)
+
+    def is_too_large(self, rows, num_bytes):
+        """Whether a chunk of ``rows`` rows with ``num_bytes`` bytes of JSON has to be halved."""
+        if self._limits.message_bytes and num_bytes > self._limits.message_bytes:
+            return True
+        return num_bytes > _CHUNK_BYTES and rows > self._limits.batch_rows
+
+    def halve(self, rows):
+        """The number of rows to try after ``rows`` were too large: whole sub-batches as long as there are several.
+
+        Later chunks are no larger than that, since their texts are probably as long.
+        """
+        if rows <= self._limits.batch_rows:
+            return rows // 2
+        self._most_rows = self._in_batches(rows // 2)
+        return self._most_rows
+
+    def _in_batches(self, rows):
+        return max(rows // self._limits.batch_rows, 1) * self._limits.batch_rows
+
+
+# --- client -----------------------------------------------------------------------------------------------------------
 
 
 class BertClient(object):
@@ -952,11 +1027,12 @@ class BertClient(object):
         with BertClient() as bc:
             bc.encode(['First do it', 'then do it right', 'then do it better'])
 
-    A client object belongs to one thread at a time and to the process that made it: use one per thread, or a
-    ``ConcurrentBertClient``. ``close`` alone may be called from another thread; it ends what waits.
+    A client belongs to one thread at a time and to the process that made it: use one per thread, or a
+    ``ConcurrentBertClient``. Only ``close`` can be called from another thread; it ends a waiting call.
 
-    When the server is not there, or restarts, a call waits for it as long as ``timeout`` allows, says so on the log
-    ``bert_serving.client`` after a few seconds, and sends what is pending again. Nothing needs to be made anew.
+    If the server is down, or restarts, a call waits for it as long as ``timeout`` allows. After a few seconds it says
+    so on the log ``bert_serving.client``. When the server is back, the client sends pending requests again; you do not
+    need a new client.
 
     :param ip: host name or address of the server
     :param port: port that takes requests, the server's ``-port``
@@ -966,12 +1042,12 @@ class BertClient(object):
     :param identity: bytes or text; clients of one identity are clones and hear each other's results, see ``listen``
     :param check_version: raise AttributeError if the server speaks another protocol
     :param check_length: warn when a text has more words than the server's ``max_seq_len``
-    :param check_token_info: ask whether the server shows its tokens, for ``token_info_available``
-    :param ignore_all_checks: none of the above, so that the server need not be there yet
-    :param timeout: how many milliseconds a call may wait for the server; -1: for ever
+    :param check_token_info: ask the server whether it shows its tokens, for ``token_info_available``
+    :param ignore_all_checks: skip the checks above, so that the server need not be up yet
+    :param timeout: milliseconds that a call waits for the server; -1: forever
 
     :raises AttributeError: a wrong ``output_fmt``, or a server of another protocol
-    :raises TimeoutError: the server did not answer the checks within ``timeout``
+    :raises TimeoutError: no reply to the checks within ``timeout``
     """
 
     def __init__(
@@ -1001,7 +1077,7 @@ class BertClient(object):
 
         self._pid = os.getpid()
         self._busy = threading.Lock()
-        self._fetchable = _Mailbox()
+        self._fetchable = _Inbox()
         self._server_limits = self._limits_session = None
         self._courier = _Courier(_Link(ip, port, port_out, self.identity), self.identity)
 
@@ -1016,7 +1092,7 @@ class BertClient(object):
     def _check_server(self, config, version, length, token_info, show):
         if version and config.get('server_version') != PROTOCOL_VERSION:
             raise AttributeError(
-                'version mismatch: the server speaks protocol %s and this client %s. Install versions that fit with '
+                'version mismatch: the server speaks protocol %s and this client %s. Install matching versions with '
                 '"pip install -U bert-serving-server bert-serving-client", or switch the check off with '
                 '"BertClient(check_version=False)"' % (config.get('server_version'), PROTOCOL_VERSION)
             )
@@ -1030,15 +1106,15 @@ class BertClient(object):
             for key, value in config.items():
                 print('%30s\t=\t%-30s' % (key, value))
 
-    # ------------------------------------------------------------------------------------------------ public
+    # --- public -------------------------------------------------------------------------------------------------------
 
     @property
     def status(self):
-        """What this client is and does, without asking the server.
+        """State of this client, without asking the server.
 
-        :return: a dict with the keys identity (bytes), num_request, num_pending_request, pending_request (the ids,
-            a set, of what has not been fetched), output_fmt, port, port_out, server_ip, client_version (the protocol),
-            client_release and timeout
+        :return: a dict with the keys identity (bytes), num_request, num_pending_request, pending_request (the ids, a
+            set, of requests whose results you have not fetched), output_fmt, port, port_out, server_ip,
+            client_version (the protocol), client_release and timeout
         """
         pending = set(self._courier.pending_ids)
         pending.update(reply.id for reply in list(self._fetchable.arrived))
@@ -1058,7 +1134,7 @@ class BertClient(object):
 
     @property
     def server_config(self):
-        """The options and versions of the server, a dict, asked for anew each time.
+        """Options and versions of the server, a dict; asks the server each time.
 
         :raises TimeoutError: no response within ``timeout``
         """
@@ -1069,7 +1145,7 @@ class BertClient(object):
 
     @property
     def server_status(self):
-        """As ``server_config``, and with ``statistic``: a dict of what the server has done so far.
+        """Like ``server_config``, with ``statistic``: a dict of the counters of the server.
 
         :raises TimeoutError: no response within ``timeout``
         """
@@ -1084,24 +1160,24 @@ class BertClient(object):
             bc.encode(['hello world', 'a question ||| and its answer'])  # float32 [2, 768]
             bc.encode([['hello', 'world']], is_tokenized=True)           # float32 [1, 768]
 
-        Any number of texts will do. More than 4,096, or more than 8 MiB, are sent as several requests, a few at a time,
-        and put together here, so that a million rows need little memory beside the input and the output.
+        The number of texts is not limited. The client sends more than 4,096, or more than 8 MiB, as several requests, a
+        few at a time, and joins the results. So a million rows need little memory in addition to the input and output.
 
         :param texts: a list, tuple, array or pandas Series of strings; of lists of strings with ``is_tokenized``
-        :param blocking: False: return None at once, and leave the result to ``fetch``, ``fetch_all`` or ``listen``. The
-            texts then are one request, whatever their number. If there is no connection yet it is sent by the
-            next call of any method that waits.
-        :param is_tokenized: the texts are lists of tokens already
+        :param blocking: False: return None at once, and leave the result to ``fetch``, ``fetch_all`` or ``listen``. All
+            texts are then a single request. If there is no connection yet, the next call of any method that waits
+            sends it.
+        :param is_tokenized: the texts are lists of tokens
         :param show_tokens: return ``(embedding, tokens)``, if the server shows its tokens
         :param show_progress: show a progress bar; needs tqdm: ``pip install "bert-serving-client[progress]"``
         :return: an array [rows, dimensions], or [rows, tokens, dimensions] if the server does not pool, of float32
-            (float16 with ``-fp16``), which may be written to; lists of that shape with ``output_fmt='list'``.
-            ``tokens`` is a list per row, as the model saw it.
+            (float16 with ``-fp16``), which you can write to; lists of that shape with ``output_fmt='list'``.
+            ``tokens`` is a list per row, as the model received it.
         :raises TypeError: not a list of strings; the message names the element
-        :raises ValueError: nothing in the list, a blank element, or one larger than the server takes
-        :raises ServerError: the server cannot do it, and says why
-        :raises TimeoutError: no answer within ``timeout``, which holds for the call; a late answer is dropped
-        :raises SharedClientError: another thread is using this client, or it is used after a fork
+        :raises ValueError: an empty list, a blank element, or one larger than the server takes
+        :raises ServerError: the server answered with an error
+        :raises TimeoutError: no reply within ``timeout``, which applies to the whole call; a late reply is dropped
+        :raises SharedClientError: another thread is using this client, or this is a forked process
         """
         with self._claimed():
             rows = self._checked(texts, is_tokenized)
@@ -1124,19 +1200,19 @@ class BertClient(object):
         return embedding, tokens
 
     def encode_with_details(self, texts, is_tokenized=False, token_ids=False, cancelled=None):
-        """As a blocking ``encode``, and how many tokens the model was fed; of a server of release 2 or later.
+        """Encode, and also return the number of tokens of each text; needs a server of release 2 or later.
 
-        It is for programs that serve others, as the HTTP proxy does. ``timeout`` goes to the server as well, which drops
-        what it has not begun by then; a call that ends early, by an error or an interrupt, is cancelled there; and a
-        server that is shutting down is not waited for.
+        It is for programs that serve others, such as the HTTP proxy. ``timeout`` goes to the server as well, which
+        drops work that it has not begun by then. If the call ends early, by an error or an interrupt, the server
+        cancels it. The call does not wait for a server that is shutting down.
 
         :param texts: as in ``encode``
         :param is_tokenized: the texts are lists of tokens
-        :param token_ids: the texts are lists of ids of the server's vocabulary, without [CLS] and [SEP]
-        :param cancelled: a function that is asked about once a second whether the call is to end with CancelledError
-        :return: ``Encoded(array, tokens, token_counts)``; the array is numpy's whatever ``output_fmt`` says
+        :param token_ids: the texts are lists of token ids of the server's vocabulary, without [CLS] and [SEP]
+        :param cancelled: a function, called about once a second; if it returns True, the call raises CancelledError
+        :return: ``Encoded(array, tokens, token_counts)``; the array is numpy's with any ``output_fmt``
         :raises UnsupportedError: the server does not advertise what this needs
-        :raises CancelledError: ``cancelled`` said so
+        :raises CancelledError: ``cancelled`` returned True
         """
         with self._claimed():
             rows = _TokenIds(texts) if token_ids else self._checked(texts, is_tokenized)
@@ -1144,7 +1220,7 @@ class BertClient(object):
             return self._ask_for_details(rows, {'token_counts': True}, needs, cancelled)
 
     def tokenize(self, texts, is_tokenized=False, cancelled=None):
-        """The tokens of texts, as the model would be fed them; of a server of release 2 or later.
+        """Return the tokens of texts, as the model would receive them; needs a server of release 2 or later.
 
         ::
 
@@ -1157,119 +1233,122 @@ class BertClient(object):
         :raises UnsupportedError: the server does not advertise what this needs
         """
         with self._claimed():
-            rows = _Texts(texts, is_tokenized)  # no warning about long ones: how they are cut is what is asked here
+            rows = _Texts(texts, is_tokenized)  # no warning about long texts: the result shows where they are cut
             return self._ask_for_details(rows, {'tokenize': True}, set(), cancelled)
 
     @property
     def is_connected(self):
-        """Whether both connections to the server stand, as far as the last call knows."""
+        """Whether both connections to the server were up at the last call."""
         return self._courier.is_connected
 
     def encode_async(
         self, batch_generator, max_num_batch=None, delay=0.1, is_tokenized=False, show_tokens=False, show_progress=False
     ):
-        """Encode batch after batch while they are being made, and yield the results in the order of arrival.
+        """Encode a stream of batches, and yield the results in the order of arrival.
 
         ::
 
             for response in bc.encode_async(batches()):
                 print(response.id, response.embedding.shape)
 
-        The batches are pulled in a thread of their own, as fast as they come but never more than 16 ahead of the
-        results taken: so an endless producer is fine, and a slow one holds up nothing but itself. The producer runs in
-        that thread, and must not use this client. Nothing is pulled before the first result is asked for.
+        A separate thread pulls the batches, at most 16 ahead of the results that you have taken. So the producer can be
+        endless, and a slow one delays only itself. It runs in that thread, and must not use this client. It starts when
+        you ask for the first result.
 
         :param batch_generator: yields what ``encode`` takes as ``texts``
         :param max_num_batch: stop after that many batches
-        :param delay: not needed any more, and ignored
+        :param delay: ignored; 1.10 used it
         :param is_tokenized: as in ``encode``
         :param show_tokens: as in ``encode``; the tokens are in the responses anyway
         :param show_progress: show a progress bar that counts batches; needs tqdm
-        :return: an iterator over ``Response``. Leaving it early gives up the rest.
-        :raises Exception: what the producer raises, or what ``encode`` would raise for a batch, after the results of
-            the batches before it; ServerError and TimeoutError at once
+        :return: an iterator over ``Response``; if you leave it early, the rest is canceled
+        :raises Exception: an exception of the producer, or of ``encode`` for a batch, after the results of the earlier
+            batches; ServerError and TimeoutError at once
         """
         return self._stream(batch_generator, max_num_batch or None, is_tokenized, show_progress)
 
     def fetch(self, delay=0):
         """Yield the results of ``encode(blocking=False)`` in the order of arrival, until none is pending.
 
-        Other calls may come in between. ``timeout`` holds for each result; after a TimeoutError the requests are still
-        pending, and another ``fetch`` waits for them again.
+        You can make other calls in between. ``timeout`` applies to each result; after a TimeoutError the requests are
+        still pending, and another ``fetch`` waits for them again.
 
-        :param delay: not needed any more, and ignored
+        :param delay: ignored; 1.10 used it
         :return: an iterator over ``Response``
         :raises ServerError: for a request that failed; the others stay pending
         :raises TimeoutError: no result within ``timeout``
         """
-        mailbox = self._fetchable
-        while mailbox:
+        inbox = self._fetchable
+        while inbox:
             with self._claimed():
-                self._courier.pump(lambda: mailbox.arrived, self._deadline())
-                response = self._response(mailbox.take())
+                self._courier.pump(lambda: inbox.arrived, self._deadline())
+                response = self._response(inbox.take())
             yield response
 
     def fetch_all(self, sort=True, concat=False):
-        """All results of ``encode(blocking=False)``, in the order of sending.
+        """Return all results of ``encode(blocking=False)``, in the order of sending.
 
         :param sort: False: in the order of arrival
         :param concat: make one array (or one list) of the rows of all
-        :return: a list of embeddings, or their rows in one, or None when nothing is pending
+        :return: a list of embeddings, or their rows in one array or list, or None if no request is pending
         :raises ServerError: a request failed; the results of the others are kept for the next call
-        :raises TimeoutError: not all came within ``timeout``; those that did are kept for the next call
+        :raises TimeoutError: some are missing after ``timeout``; the others are kept for the next call
         """
-        mailbox = self._fetchable
-        if not mailbox:
+        inbox = self._fetchable
+        if not inbox:
             return None
         with self._claimed():
-            self._courier.pump(lambda: mailbox.failed or not mailbox.waiting, self._deadline())
-            if mailbox.failed:
-                mailbox.take()  # raises, before the rest is taken out
-            responses = [self._response(reply) for reply in mailbox.arrived]
+            self._courier.pump(lambda: inbox.failed or not inbox.waiting, self._deadline())
+            if inbox.failed:
+                inbox.take()  # raises, before the rest is taken out
+            responses = [self._response(reply) for reply in inbox.arrived]
             if sort:
                 responses.sort(key=lambda response: response.id)
             embeddings = [response.embedding for response in responses]
             if concat:
                 embeddings = _concatenated(embeddings)
-            mailbox.arrived.clear()  # only now: whatever went wrong before, nothing is lost
+            inbox.arrived.clear()  # only now, so that an earlier error loses nothing
         return embeddings
 
     def listen(self):
-        """Yield every result that arrives for this identity, asked for here with ``blocking=False`` or by a clone.
+        """Yield every result that arrives for this identity, requested with ``blocking=False`` or by a clone.
 
         ::
 
             for response in BertClient(identity=bc.identity).listen():
                 train_on(response.embedding)
 
-        It goes on for ever: until the loop is left, the client is closed, or nothing comes within ``timeout``. What a
-        clone sent in several requests (see ``encode``) arrives in as many results. While the iterator lives, other
-        calls keep for it what they overhear.
+        It continues until you leave the loop, close the client, or nothing arrives within ``timeout``. If a clone
+        encodes a large input in several requests (see ``encode``), as many results arrive. While the iterator exists,
+        other calls keep the results that they overhear for it.
 
         :return: an iterator over ``Response``
-        :raises ServerError: for a request of this object that failed; the errors of clones are theirs
+        :raises ServerError: for a request of this client that failed; errors of clones are not raised
         :raises TimeoutError: nothing arrived within ``timeout``
         """
         return _Listening(self._courier, self._next_heard)
 
     def _next_heard(self):
-        """The next result of this identity, whoever asked for it; None when the client is closed."""
-        courier, mailbox = self._courier, self._fetchable
+        """Return the next result of this identity, of this client or a clone; None if the client is closed."""
+        courier, inbox = self._courier, self._fetchable
         if courier.is_closed:
             return None
         try:
             with self._claimed():
-                courier.pump(lambda: mailbox.arrived or courier.overheard or courier.is_closed, self._deadline())
+                courier.pump(lambda: inbox.arrived or courier.overheard or courier.is_closed, self._deadline())
                 if courier.is_closed:
                     return None
-                return self._response(mailbox.take() if mailbox.arrived else courier.overheard.popleft())
+                return self._response(inbox.take() if inbox.arrived else courier.overheard.popleft())
         except RuntimeError:
             if courier.is_closed:  # between the look and the wait
                 return None
             raise
 
     def close(self):
-        """End both connections, within a second. May be called twice, from another thread, and by a signal handler."""
+        """Close both connections, within a second.
+
+        You can call it twice, from another thread, and in a signal handler.
+        """
         self._courier.is_closed = True
         if os.getpid() == self._pid:  # else the sockets belong to the parent process
             self._courier.interrupt()
@@ -1285,14 +1364,14 @@ class BertClient(object):
         try:
             if '_courier' in self.__dict__:
                 self.close()
-        except Exception:  # the interpreter may be half gone
+        except Exception:  # the interpreter may be shutting down
             pass
 
-    # ----------------------------------------------------------------------------------------------- private
+    # --- private ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _claimed(self):
-        """For the time of one call this client is the caller's alone."""
+        """Reserve this client for one call; a concurrent call raises SharedClientError."""
         if os.getpid() != self._pid:
             raise SharedClientError(
                 'this BertClient was made in process %d and is used in process %d: sockets do not '
@@ -1312,7 +1391,7 @@ class BertClient(object):
                 self._shut()
 
     def _shut(self):
-        """Close the sockets, or leave it to the call that is using them: it does so at its end."""
+        """Close the sockets, or leave that to the end of the call that is using them."""
         if self._busy.acquire(False):
             try:
                 self._courier.close()
@@ -1322,14 +1401,14 @@ class BertClient(object):
     def _deadline(self, since=None):
         return _Deadline(self.timeout, since)
 
-    # What follows is called with the client claimed.
+    # The following methods are called with the client claimed.
 
     def _checked(self, texts, is_tokenized):
         rows = _Texts(texts, is_tokenized)
         if self.length_limit is None:
             warnings.warn(
-                'the server has no "max_seq_len": it takes the longest text of each batch, so restricting '
-                'the length of the texts here makes it faster',
+                'the server has no "max_seq_len": it pads to the longest text of each batch, so shorter texts '
+                'make it faster',
                 stacklevel=3,
             )
         elif self.length_limit and rows.has_longer_than(self.length_limit):
@@ -1345,17 +1424,17 @@ class BertClient(object):
         return Response(reply.id, array.tolist() if self.output_fmt == 'list' else array.copy(), reply.tokens)
 
     def _ask(self, question, deadline=None, cancelled=None):
-        """The server's answer to SHOW_CONFIG or SHOW_STATUS."""
-        mailbox = _Mailbox()
+        """Return the server's reply to SHOW_CONFIG or SHOW_STATUS."""
+        inbox = _Inbox()
         try:
-            self._courier.post(question, 0, mailbox)
-            self._courier.pump(lambda: mailbox.arrived, deadline or self._deadline(), cancelled)
-            return mailbox.take().header
+            self._courier.post(question, 0, inbox)
+            self._courier.pump(lambda: inbox.arrived, deadline or self._deadline(), cancelled)
+            return inbox.take().header
         finally:
-            self._courier.abandon(mailbox)
+            self._courier.abandon(inbox)
 
     def _remember_limits(self, config):
-        limits = self._server_limits = _Limits(config)
+        limits = self._server_limits = _ServerLimits(config)
         session = self._limits_session = self._courier.session
         self._courier.extended_session = session if 'options' in limits.extensions else None
         self._courier.cancelling_session = session if 'cancel' in limits.extensions else None
@@ -1365,7 +1444,7 @@ class BertClient(object):
         return self._server_limits is None or self._limits_session != self._courier.session
 
     def _limits(self, deadline, cancelled=None):
-        """Those of the server that is connected now: after a restart it may have others."""
+        """Return the limits of the server that is connected now: after a restart it can have others."""
         if self._are_limits_old:
             self._remember_limits(self._ask(b'SHOW_CONFIG', deadline, cancelled))
         return self._server_limits
@@ -1378,25 +1457,25 @@ class BertClient(object):
     def _known_request_rows(self):
         return self._server_limits and self._server_limits.request_rows
 
-    def _post_whole(self, rows, mailbox):
-        """Make one request of all rows."""
+    def _post_whole(self, rows, inbox):
+        """Send all rows as one request."""
         payload = rows.dump(0, len(rows))
         limit = self._known_message_bytes
         if limit and len(payload) > limit:
             raise ValueError(
                 'these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
-                'at a time, or let a blocking "encode" divide them' % (len(rows), len(payload), limit)
+                'at a time, or let a blocking "encode" split them' % (len(rows), len(payload), limit)
             )
-        self._courier.post(payload, len(rows), mailbox)
+        self._courier.post(payload, len(rows), inbox)
 
     def _ask_for_details(self, rows, options, needs, cancelled):
-        """``encode`` by a request with ``options``; ``needs`` are the extensions without which it cannot be asked."""
+        """Encode by requests with ``options``; ``needs`` are the extensions that they require."""
         needs = {'options'} | needs
         answer = self._encode_in_chunks(rows, False, options, needs, cancelled)
         return Encoded(answer.array, answer.tokens, answer.token_counts)
 
     def _require(self, needs, deadline, cancelled=None):
-        """See to it that the server of this connection has these extensions."""
+        """Raise UnsupportedError unless the server of this connection has these extensions."""
         missing = needs - self._limits(deadline, cancelled).extensions
         if missing:
             raise UnsupportedError(
@@ -1405,7 +1484,7 @@ class BertClient(object):
             )
 
     def _encode_in_chunks(self, rows, show_progress, options=None, needs=frozenset(), cancelled=None):
-        mailbox = _Mailbox()
+        inbox = _Inbox()
         answer = _Answer(len(rows), is_ragged=bool(options and options.get('tokenize')))
         first_rows = {}  # id of the request -> its first row
         deadline = self._deadline()
@@ -1415,27 +1494,23 @@ class BertClient(object):
             while answer.missing:
                 if needs:
                     self._require(needs, deadline, cancelled)
-                for start, count, payload in itertools.islice(chunks, _CHUNKS_IN_FLIGHT - len(mailbox)):
-                    first_rows[self._courier.post(payload, count, mailbox, _until(options, deadline))] = start
-                    self._courier.exchange()  # it is on its way while the next one is made
-                self._courier.pump(lambda: mailbox.arrived or needs and self._are_limits_old, deadline, cancelled)
-                if mailbox.arrived:
-                    reply = mailbox.take()
+                for start, count, payload in itertools.islice(chunks, _CHUNKS_IN_FLIGHT - len(inbox)):
+                    first_rows[self._courier.post(payload, count, inbox, _until(options, deadline))] = start
+                    self._courier.exchange()  # send it while the next one is made
+                self._courier.pump(lambda: inbox.arrived or needs and self._are_limits_old, deadline, cancelled)
+                if inbox.arrived:
+                    reply = inbox.take()
                     progress.update(answer.put(first_rows.pop(reply.id), reply))
             return answer
         finally:
-            if mailbox.waiting:
-                self._courier.abandon(mailbox)
+            if inbox.waiting:
+                self._courier.abandon(inbox)
                 if not self._courier.is_closed:
-                    self._courier.exchange()  # so that the server is told at once
+                    self._courier.exchange()  # cancel it at the server at once
             progress.close()
 
     def _chunks(self, rows, answer, is_fine, deadline):
-        """Yield (first row, number of rows, JSON) per request: one if that is little enough, else several.
-
-        The server works in sub-batches of its ``max_batch_size``, and without a ``max_seq_len`` the length of an answer
-        depends on them. So a chunk is a multiple of that, unless a message would become too large for the server.
-        """
+        """Yield (first row, number of rows, JSON) for each request: one if the input is small, else several."""
         total = len(rows)
         if total <= min(_CHUNK_ROWS, self._known_request_rows or _CHUNK_ROWS) and not is_fine:
             payload = rows.dump(0, total)
@@ -1443,58 +1518,49 @@ class BertClient(object):
                 yield 0, total, payload
                 return
         limits = self._limits(deadline)
-        batch = limits.batch_rows
-        most = batch if is_fine else _CHUNK_ROWS
+        chunker = _Chunker(limits, is_fine)
         start = 0
         while start < total:
-            count = most
-            if answer.array is not None:
-                count = min(count, _CHUNK_ANSWER_BYTES // answer.bytes_per_row)
-            elif limits.is_token_level:
-                count = batch  # large, but how large is not known yet
-            count = min(max(count // batch, 1) * batch, total - start, limits.request_rows or total)
+            count = chunker.next(total - start, answer.bytes_per_row)
             payload = rows.dump(start, start + count)
-            while len(payload) > _CHUNK_BYTES and count > batch:
-                most = count = max(count // 2 // batch, 1) * batch
-                payload = rows.dump(start, start + count)
-            while limits.message_bytes and len(payload) > limits.message_bytes:
+            while chunker.is_too_large(count, len(payload)):
                 if count == 1:
                     raise ValueError(
-                        'element %d of "texts" makes a request of %d bytes, but the server takes at most '
-                        '%d' % (start, len(payload), limits.message_bytes)
+                        'element %d of "texts" makes a request of %d bytes, but the server takes at most %d'
+                        % (start, len(payload), limits.message_bytes)
                     )
-                count //= 2
+                count = chunker.halve(count)
                 payload = rows.dump(start, start + count)
             yield start, count, payload
             start += count
 
     def _stream(self, batches, limit, is_tokenized, show_progress):
-        """The generator of ``encode_async``. The client is claimed only while it runs, not while the caller does."""
-        mailbox = _Mailbox()
+        """The generator of ``encode_async``. It claims the client only while it runs, not while the caller does."""
+        inbox = _Inbox()
         producer = _Producer(batches, limit, self._courier.interrupt)
-        error = None  # of a batch, or of the producer: raised when the results of what went before are out
+        error = None  # of a batch: raised after the results of the earlier batches
         progress = _progress_bar(limit, stacklevel=3) if show_progress else _NoProgress()
         producer.start()
         try:
             while True:
                 resumed_at = _now()
                 with self._claimed():
-                    while not mailbox.arrived:
+                    while not inbox.arrived:
                         while producer.batches and not error:
                             try:
-                                self._post_whole(self._checked(producer.batches.popleft(), is_tokenized), mailbox)
+                                self._post_whole(self._checked(producer.batches.popleft(), is_tokenized), inbox)
                             except (TypeError, ValueError) as reason:
                                 error = reason
-                        if not mailbox and (error or producer.has_ended):
+                        if not inbox and (error or producer.has_ended):
                             break
-                        oldest = next(iter(mailbox.waiting.values()), None)
+                        oldest = next(iter(inbox.waiting.values()), None)
                         self._courier.pump(
-                            lambda: mailbox.arrived or not error and producer.has_news(mailbox),
+                            lambda: inbox.arrived or not error and producer.has_news(inbox),
                             self._deadline(max(resumed_at, oldest.since)) if oldest else None,
                         )
-                    if not mailbox.arrived:
+                    if not inbox.arrived:
                         break
-                    response = self._response(mailbox.take())
+                    response = self._response(inbox.take())
                 producer.taken()
                 progress.update(1)
                 yield response
@@ -1502,19 +1568,26 @@ class BertClient(object):
                 raise error or producer.error
         finally:
             producer.stop()
-            self._courier.abandon(mailbox)
+            self._courier.abandon(inbox)
             progress.close()
 
 
 def _until(options, deadline):
-    """The options of a request, with what is left until the deadline in milliseconds, if there is one."""
+    """Add the milliseconds until the deadline, if there is one, to the options of a request."""
     if options is None or deadline.seconds_left == float('inf'):
         return options
     return dict(options, deadline_ms=int(min(max(1000 * deadline.seconds_left, 1), _MOST_DEADLINE_MS)))
 
 
+def _identity(identity):
+    """Return the identity as bytes, a random one if none is given."""
+    if not identity:
+        return str(uuid.uuid4()).encode('ascii')
+    return identity if isinstance(identity, bytes) else identity.encode('utf-8')
+
+
 class _Listening(object):
-    """The iterator of ``listen``. From when it is made until it is closed, what is overheard is kept for it."""
+    """The iterator of ``listen``. From its creation until it is closed, overheard results are kept for it."""
 
     def __init__(self, courier, next_heard):
         self._courier = courier
@@ -1544,28 +1617,21 @@ class _Listening(object):
     __del__ = close
 
 
-class _Limits(object):
-    """What the config says about the size of a request."""
-
-    def __init__(self, config):
-        self.batch_rows = max(1, int(config.get('max_batch_size') or 256))
-        self.message_bytes = config.get('max_message_bytes')
-        self.request_rows = config.get('max_request_rows')
-        self.is_token_level = config.get('pooling_strategy') == 0
-        self.extensions = frozenset(config.get('extensions') or ())
+# --- pool -------------------------------------------------------------------------------------------------------------
 
 
 _OF_A_CONNECTION = ('ip', 'port', 'port_out', 'identity', 'output_fmt', 'length_limit', 'token_info_available')
 
 
 class ConcurrentBertClient(BertClient):
-    """A client that any number of threads may use at once: a pool of ``BertClient``, made as they are needed.
+    """A client that any number of threads can use at once: a pool of ``BertClient``, which connects on demand.
 
-    A caller for whom there is no free connection waits for one, at most ``timeout`` milliseconds. ``encode``,
-    ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``; what asks now and
-    fetches later raises NotImplementedError, since one thread could not tell its results from another's.
+    If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``,
+    ``encode_with_details``, ``tokenize``, ``server_config``, ``server_status``, ``status`` and ``close`` are those of
+    ``BertClient``. The methods that collect results later raise NotImplementedError, since a thread could not
+    distinguish its results from those of others.
 
-    :param max_concurrency: how many connections there may be
+    :param max_concurrency: maximum number of connections
     :param kwargs: the arguments of ``BertClient``
     """
 
@@ -1576,17 +1642,17 @@ class ConcurrentBertClient(BertClient):
         self.timeout = kwargs.get('timeout', -1)
         self._pid = os.getpid()
         self._arguments = kwargs
-        self._changed = threading.Condition()  # guards what follows
+        self._changed = threading.Condition()  # guards the attributes below
         self._is_closed = False
-        self._num_made = 0  # connections there are, and those that are being made
+        self._num_made = 0  # connections, including those that are being made
         self._clients = []
         self._idle = []
         with self._connection():
-            pass  # the first one is made now, so that a server that does not fit is known at once
+            pass  # connect now, so that the caller learns at once of a server that does not fit
 
     @property
     def status(self):
-        """The ``status`` of one connection, with the numbers of requests of all."""
+        """The ``status`` of one connection, with the request counts of all."""
         with self._changed:
             parts = [client.status for client in self._clients]
         status = parts[0]
@@ -1637,7 +1703,7 @@ class ConcurrentBertClient(BertClient):
         raise _not_concurrent('listen')
 
     def close(self):
-        """Close all connections; calls that wait in other threads end with an error."""
+        """Close all connections; waiting calls in other threads end with an error."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -1645,24 +1711,24 @@ class ConcurrentBertClient(BertClient):
             client.close()
 
     def __del__(self):
-        pass  # each connection looks after itself
+        pass  # each connection closes itself
 
     def __getattr__(self, name):
-        """What describes a connection: that of the first, since all are made alike."""
+        """Attributes of a connection: those of the first, since all are made alike."""
         if name in _OF_A_CONNECTION and self.__dict__.get('_clients'):
             return getattr(self._clients[0], name)
         raise AttributeError('%r has no attribute %r' % (type(self).__name__, name))
 
     @contextlib.contextmanager
     def _connection(self):
-        """An idle connection, or a new one, or the next that becomes idle."""
+        """Lend an idle connection, or a new one, or the next that becomes idle."""
         if os.getpid() != self._pid:
             raise SharedClientError(
                 'this ConcurrentBertClient was made in process %d and is used in process %d: make '
                 'one in each process' % (self._pid, os.getpid())
             )
         client = self._idle_one() or self._new_one()
-        client.timeout = self.timeout  # which may have been set since
+        client.timeout = self.timeout  # which the user may have set since
         try:
             yield client
         finally:
@@ -1671,14 +1737,14 @@ class ConcurrentBertClient(BertClient):
                 self._changed.notify()
 
     def _idle_one(self):
-        """Wait for an idle connection; None if another one may be made, which then is the caller's to make."""
+        """Wait for an idle connection; return None if the caller has to make another one."""
         deadline = _Deadline(self.timeout)
         with self._changed:
             while True:
                 if self._is_closed:
                     raise _closed_error()
                 if self._idle:
-                    return self._idle.pop(0)  # in turn, so that none is left unread while clones of it are busy
+                    return self._idle.pop(0)  # in turn, so that none stays unread while its clones are busy
                 if self._num_made < self.max_concurrency:
                     self._num_made += 1
                     return None
@@ -1705,23 +1771,5 @@ class ConcurrentBertClient(BertClient):
         return client
 
 
-def _concatenated(embeddings):
-    """The rows of all, in one array or list; token-level arrays are padded with zeros to the longest, as in ``encode``."""
-    if isinstance(embeddings[0], list):
-        return [row for embedding in embeddings for row in embedding]
-    answer = _Answer(sum(len(embedding) for embedding in embeddings))
-    start = 0
-    for embedding in embeddings:
-        start += answer.put_array(start, embedding)
-    return answer.array
-
-
 def _not_concurrent(method):
     return NotImplementedError('"%s" is not implemented for ConcurrentBertClient: use a BertClient per thread' % method)
-
-
-def _identity(identity):
-    """An identity as bytes, of its own if none is given."""
-    if not identity:
-        return str(uuid.uuid4()).encode('ascii')
-    return identity if isinstance(identity, bytes) else identity.encode('utf-8')
