@@ -135,7 +135,7 @@ class Bench:
         return socket
 
     def raw_reader(self) -> Any:
-        """A reader that says itself what it subscribes to, and shows whatever it is sent."""
+        """A reader that sends its subscriptions itself, and shows all that it receives."""
         socket = self.context.socket(zmq.XSUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect('tcp://127.0.0.1:%d' % self.port)

@@ -72,10 +72,19 @@ class SinkDouble:
 
 
 def a_part(
-    part: int = 0, parts: int = 1, first_row: int = 0, rows: int = 2, total: int = 2, number: int = 1,
-    identity: bytes = ME, array: np.ndarray | None = None, width: int = 0, tokens: list[list[str]] | None = None,
-    attempt: int = 0, token_counts: list[int] | None = None,
-) -> Part:  # fmt: skip
+    part: int = 0,
+    parts: int = 1,
+    first_row: int = 0,
+    rows: int = 2,
+    total: int = 2,
+    number: int = 1,
+    identity: bytes = ME,
+    array: np.ndarray | None = None,
+    width: int = 0,
+    tokens: list[list[str]] | None = None,
+    attempt: int = 0,
+    token_counts: list[int] | None = None,
+) -> Part:
     if array is None:
         array = np.arange(first_row * 3, (first_row + rows) * 3, dtype=np.float32).reshape(rows, 3)
     header = JobHeader(

@@ -1,1 +1,1 @@
-"""Assemble and publish answers. `sink` owns the sockets; its siblings own none."""
+"""Assemble and publish replies. `sink` owns the sockets; its siblings own none."""

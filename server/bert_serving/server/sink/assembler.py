@@ -78,7 +78,7 @@ class Assembler:
         return Reply.error(request, error)
 
     def refuse(self, refuse: Refuse) -> Reply | None:
-        """Answer a request with the ventilator's error. Return the reply, or None if the request is finished already."""
+        """Answer a request with an error of the ventilator. Return the reply, or None if the request is finished."""
         if refuse.number in self._finished:
             return None
         if refuse.number:

@@ -85,5 +85,5 @@ class SinkDecider:
 
 
 def _give_credit(worker: int, header: JobHeader) -> Action:
-    """The worker's credit for a job goes back at once, whatever becomes of the part."""
+    """The worker gets its credit for a job back at once, even if the part is a duplicate."""
     return SendFeedback(Collected(worker, header.request.number, header.part, header.attempt))

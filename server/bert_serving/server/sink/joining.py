@@ -1,4 +1,4 @@
-"""How the parts of a request become one array."""
+"""Join the parts of a request into one array."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..protocol.wire import Answer
 
 
 def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
-    """The parts of a request in the order of their rows, as one array of `total_rows` rows in C order.
+    """Return the rows of all parts, in order, as one array of `total_rows` rows in C order.
 
-    Token-level parts, [rows, t, D], or [rows, t] of token ids, are padded with zeros on axis 1 to the largest `width` of
-    any part, which is what 1.10 answered. A single part that needs no padding is passed on without a copy.
+    Token-level parts, [rows, t, D], and token ids, [rows, t], are padded with zeros on axis 1 to the largest `width` of
+    any part, as in 1.10. A single part that needs no padding is returned without a copy.
 
     Raises:
         ValueError: rows are missing, or the dtypes or shapes of the parts differ.
@@ -42,8 +42,12 @@ def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
     if filled != total_rows:
         raise ValueError('%d rows for a request of %d' % (filled, total_rows))
     in_order = [part.answer for part in sorted(parts, key=lambda part: part.header.first_row)]
+    tokens = [row for answer in in_order for row in answer.tokens or []]
+    counts = [count for answer in in_order for count in answer.token_counts or []]
     return Answer(
-        first.dtype, shape, joined.reshape(-1).view(np.uint8).data,
-        tokens=None if first.tokens is None else [row for answer in in_order for row in answer.tokens or []],
-        token_counts=None if first.token_counts is None else [n for answer in in_order for n in answer.token_counts or []],
-    )  # fmt: skip
+        dtype=first.dtype,
+        shape=shape,
+        body=joined.reshape(-1).view(np.uint8).data,
+        tokens=None if first.tokens is None else tokens,
+        token_counts=None if first.token_counts is None else counts,
+    )

@@ -12,8 +12,8 @@ class SinkLimits:
     Attributes:
         unread_s: seconds that a reply waits for a subscriber, or for a subscriber's full queue to move.
         unread_s_at_the_end: seconds that a reply waits for a subscriber once the server drains.
-        unread_replies: replies that wait; beyond it the oldest are discarded. An error is small, but takes some kilobytes
-            of memory.
+        unread_replies: replies that wait; beyond it the oldest are discarded. An error is small, but still takes some
+            kilobytes of memory.
         unread_bytes: bytes of all replies that wait; beyond it the oldest are discarded.
         identities_without_subscriber: identities that have replies and no subscriber; beyond it the oldest are
             discarded. Errors to invented identities are small, but can be many.

@@ -1,12 +1,12 @@
-"""The sink: the process that assembles the answers of the workers and publishes them to the clients.
+"""The sink: the process that assembles the parts of each request and publishes the reply to the client.
 
-Its loop receives, lets `decider.SinkDecider` decide, and performs the actions. It receives from the ventilator and the workers,
-and sends to the ventilator and the clients, never to a worker.
+Its loop receives, lets `decider.SinkDecider` decide, and performs the actions. It receives from the ventilator and the
+workers, and sends to the ventilator and the clients, never to a worker.
 
-The clients' socket is an XPUB whose subscriptions the sink accepts itself (XPUB_MANUAL). So each one is reported, also
-those of clones and lost connections: a reply can wait for its reader, and an empty subscription, which would match
-every identity, is refused. With XPUB_NODROP, a subscriber with a full queue is an EAGAIN for its own topic instead of
-a loss.
+The clients' socket is an XPUB whose subscriptions the sink accepts one by one (XPUB_MANUAL). ZeroMQ then reports every
+subscription and its end, those of clones and lost connections included, so a reply can wait for its reader. The sink
+refuses an empty subscription, which would match every identity. With XPUB_NODROP, a subscriber with a full queue causes
+EAGAIN for its own topic instead of a loss.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ READER_HWM = 32
 
 
 class Sink:
-    """The sink's loop. Sockets are used by the one thread that calls `run`."""
+    """The sink's loop. One thread calls `run` and uses the sockets."""
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ class Sink:
                     assert_never(message)
 
     def _handle(self, event: Event) -> None:
-        """Perform what the deciders say of `event`, and of the outcome of each `Publish` that comes of it."""
+        """Perform the actions that follow from `event`, and from the outcome of each `Publish` among them."""
         now = self._clock()
         actions = deque(self._decider.handle(event, now))
         while actions:
