@@ -17,7 +17,7 @@ LIMITS = BatchLimits(rows=8, tokens=100)
 
 
 def a_row(length: int, first_id: int = 100, max_len: int = 25, masked: bool = False) -> Row:
-    return Row([first_id, *range(1, length)], length, masked, max_len)
+    return Row([first_id, *range(1, length)], length, (0, length - 1) if masked else (), max_len)
 
 
 def a_job(number: int, lengths: list[int], lane: Lane = Lane.URGENT, max_len: int = 25) -> ReadyJob:
@@ -129,7 +129,7 @@ def test_equal_rows_are_computed_once_and_answered_everywhere() -> None:
 
 def test_rows_that_differ_only_in_their_segments_or_mask_are_two() -> None:
     header = JobHeader(RequestRef(1, b'client', b'1', 1, 3), 0, 0, 0, 3, Lane.URGENT)
-    rows = [Row([1, 2, 3], 3, False, 25), Row([1, 2, 3], 2, False, 25), Row([1, 2, 3], 3, True, 25)]
+    rows = [Row([1, 2, 3], 3, (), 25), Row([1, 2, 3], 2, (), 25), Row([1, 2, 3], 3, (0, 2), 25)]
     assert len(a_batcher(ReadyJob(header, rows, 25))) == 3
 
 

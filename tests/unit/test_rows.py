@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bert_serving.server.errors import RequestError
 from bert_serving.server.protocol.texts import parse_texts
-from bert_serving.server.worker.rows import JobRows, Row, RowEncoder, fit_pair, pack
+from bert_serving.server.worker.rows import JobRows, Row, RowEncoder, pack
 from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
 
 RECORDED_JOBS = json.loads((Path(__file__).parent / 'data' / 'rows_1_10.json').read_text('ascii'))['jobs']
@@ -206,7 +206,7 @@ def test_without_a_maximal_length_the_longest_row_of_the_job_sets_it(texts, max_
 
 def test_with_a_maximal_length_it_is_that():
     job = encoder(7).encode(['a', 'a b c d e f g'])
-    assert job == JobRows([Row([CLS, 4, SEP], 3, False, 7), Row([CLS, 4, 5, 6, 7, 8, SEP], 7, False, 7)], 7)
+    assert job == JobRows([Row([CLS, 4, SEP], 3, (), 7), Row([CLS, 4, 5, 6, 7, 8, SEP], 7, (), 7)], 7)
 
 
 @given(st.integers(0, 41), st.integers(0, 41), st.integers(0, 41))
@@ -217,7 +217,7 @@ def test_cutting_a_pair_is_dropping_the_last_token_of_the_longer_side(a, b, room
             kept_a -= 1
         else:
             kept_b -= 1
-    assert fit_pair(a, b, room) == (kept_a, kept_b)
+    assert LETTERS.fit_pair(a, b, room) == (kept_a, kept_b)
 
 
 TEXTS = st.text('abx |\n\u200b') | st.lists(st.sampled_from('abx')) | st.lists(st.sampled_from(['a', 'x', '|||']))
@@ -252,8 +252,8 @@ def test_rows_keep_their_promises(texts, max_seq_len, max_positions, mask_cls_se
 
 
 def test_rows_are_packed_with_padding_on_the_right():
-    single, pair = Row([2, 4, 3], 3, False, 7), Row([2, 5, 6, 3, 7, 3], 4, True, 7)
-    arrays = pack([single, pair, Row([], 0, False, 7)], 7)
+    single, pair = Row([2, 4, 3], 3, (), 7), Row([2, 5, 6, 3, 7, 3], 4, (0, 3, 5), 7)
+    arrays = pack([single, pair, Row([], 0, (), 7)], 7)
     ids, mask, type_ids = arrays
     assert ids.tolist() == [[2, 4, 3, 0, 0, 0, 0], [2, 5, 6, 3, 7, 3, 0], [0] * 7]
     assert mask.tolist() == [[1, 1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 1, 0, 0], [0] * 7]
@@ -262,7 +262,7 @@ def test_rows_are_packed_with_padding_on_the_right():
 
 
 def test_a_run_may_be_wider_than_the_job_and_as_narrow_as_its_rows():
-    row = Row([2, 4, 3], 3, False, 7)
+    row = Row([2, 4, 3], 3, (), 7)
     assert [array.shape for array in pack([row] * 5, 3)] == [(5, 3)] * 3
     assert [array.shape for array in pack([row] * 5, 13)] == [(5, 13)] * 3
 
@@ -274,9 +274,9 @@ def test_no_rows_make_empty_arrays():
 @pytest.mark.parametrize(
     ('row', 'needed'),
     [
-        (Row([2, 4, 5, 3], 4, False, 7), 4),
-        (Row([2, 3], 2, True, 7), 7),  # all of it is masked, so the padding counts
-        (Row([], 0, False, 7), 7),
+        (Row([2, 4, 5, 3], 4, (), 7), 4),
+        (Row([2, 3], 2, (0, 1), 7), 7),  # all of it is masked, so the padding counts
+        (Row([], 0, (), 7), 7),
     ],
 )
 def test_a_run_that_is_too_narrow_for_a_row_is_refused(row, needed):

@@ -20,6 +20,7 @@ from .files import check_file, read_json_object
 from .hub_cache import published_name, snapshot_of
 from .pipeline import Pipeline
 from .published import is_published, read_max_seq_len, read_published
+from .tokenizer_file import TokenizerFiles
 
 GOOGLE_CONFIG = 'bert_config.json'
 GOOGLE_CHECKPOINT = 'bert_model.ckpt'
@@ -43,8 +44,7 @@ class Model:
     """A model whose files are all there: what the tokenizer and the exporter need to know of the folder.
 
     `weights` is the prefix of a TensorFlow checkpoint (`kind` google), or the path of a safetensors file or of the index of
-    several (huggingface). A row is tokenized as `tokenizer`, a tokenizer.json, says, or else by 1.10's WordPiece over the
-    words of `vocab`; one of the two is there. `pipeline` is None if the folder does not say how it is to be used.
+    several (huggingface). `pipeline` is None if the folder does not say how it is to be used.
     """
 
     kind: Literal['google', 'huggingface']
@@ -54,12 +54,24 @@ class Model:
     vocab: str | None
     lower_case: bool = True
     tuned: bool = False
+    cased: bool = False
+    """Whether the user wants case and accents kept."""
     tokenizer: str | None = None
+    """The tokenizer.json, if there is one; then a vocab.txt is not needed."""
+    tokenizer_config: str | None = None
     pipeline: Pipeline | None = None
     folder: str = ''
     """The folder that was named, where it really is."""
     name: str = ''
     """How the model is called in APIs and in the log."""
+
+    @property
+    def tokenizer_files(self) -> TokenizerFiles | None:
+        """What the tokenizer is made of; None for 1.10's WordPiece over the words of a plain vocab.txt."""
+        if self.tokenizer is None and self.tokenizer_config is None:
+            return None
+        lowers = self.pipeline is not None and self.pipeline.lower_case
+        return TokenizerFiles(self.tokenizer, self.vocab, self.tokenizer_config, lowers, self.cased)
 
     def describe(self) -> str:
         """In a line for the log: where it is, and its size."""
@@ -125,6 +137,7 @@ def find_model(
     return replace(
         model,
         lower_case=model.lower_case and not cased_tokenization,
+        cased=bool(cased_tokenization),
         tuned=tuned_folder is not None,
         folder=os.path.realpath(folder),
         name=EMBEDDED_NAME if model_dir is None else published_name(given),
@@ -232,6 +245,7 @@ def _huggingface_model(names: _Names) -> Model:
         weights += INDEX
     check_file(weights, 'the weights')
     tokenizer, vocab = os.path.join(names.folder, TOKENIZER), names.vocabulary
+    settings = os.path.join(names.folder, TOKENIZER_CONFIG)
     has_tokenizer = os.path.lexists(tokenizer)
     if has_tokenizer:
         check_file(tokenizer, 'the tokenizer')
@@ -246,8 +260,9 @@ def _huggingface_model(names: _Names) -> Model:
         names.huggingface_config,
         weights,
         vocab if os.path.lexists(vocab) else None,
-        lower_case=_tokenizer_lowers(os.path.join(names.folder, TOKENIZER_CONFIG)),
+        lower_case=_tokenizer_lowers(settings),
         tokenizer=tokenizer if has_tokenizer else None,
+        tokenizer_config=settings if os.path.lexists(settings) else None,
     )
 
 

@@ -33,7 +33,7 @@ WINDOW_BATCHES = 4
 """The window holds as many rows as this number of the largest batches: enough rows of one length to fill a batch, while
 the rows of a job are still computed close together in time."""
 
-Key = tuple[tuple[int, ...], int, bool, int]
+Key = tuple[tuple[int, ...], int, tuple[int, ...], int, int]
 """Rows with the same key are equal, and so are their answers."""
 
 
@@ -136,7 +136,7 @@ class Batcher:
         lane = self._lanes[job.header.lane]
         pending = _PendingJob(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
-            key = (tuple(row.ids), row.first_segment, row.specials_masked, row.compute_length)
+            key = (tuple(row.ids), row.first_segment, row.masked, row.compute_length, row.prompt_length)
             entry = lane.get(key)
             if entry is None:
                 entry = lane[key] = _Entry(key, row)

@@ -3,8 +3,8 @@
 Pure. The intake thread of a worker calls `RowEncoder.encode`, its compute thread `pack`. A job corresponds to a
 sub-batch of 1.10: when `-max_seq_len` is NONE, L, the length that rows are truncated to, is computed for each job.
 
-A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair. Dimensions: B rows of a batch, T positions of a batch,
-L positions that 1.10 would have fed for the job of a row.
+A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair, or as the template of another tokenizer has it.
+Dimensions: B rows of a batch, T positions of a batch, L positions that 1.10 would have fed for the job of a row.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RequestError
-from .wordpiece import WordPiece
+from .tokenizer import Tokenizer
 
 Text: TypeAlias = 'str | list[str] | list[int]'
 """The source of one row: a text, the tokens of a text, or the ids of its tokens."""
+
+Ids: TypeAlias = 'list[int]'
 
 PAIR_MARKER = '|||'
 PAD_ID = 0
@@ -32,17 +34,18 @@ class Row:
     """One row of the input of the model, without padding.
 
     `ids` has the ids of all tokens. The first `first_segment` of them have type id 0; the rest, which are the second text
-    of a pair, have type id 1. With `specials_masked`, [CLS] and [SEP] have mask 0; all other tokens have mask 1.
-    `job_length` is L.
+    of a pair, have type id 1. The tokens at the positions `masked` have mask 0; all others have mask 1. The first
+    `prompt_length` tokens belong to a prompt that does not take part in pooling. `job_length` is L.
     """
 
     ids: list[int]
     first_segment: int
-    specials_masked: bool
+    masked: tuple[int, ...]
     job_length: int
+    prompt_length: int = 0
 
     def __len__(self) -> int:
-        """The number of tokens, [CLS] and [SEP] included."""
+        """The number of tokens, special tokens included."""
         return len(self.ids)
 
     @property
@@ -52,7 +55,7 @@ class Row:
         The vector of such a row depends on T: it equals that of 1.10 only in a batch where T is its `compute_length`.
         Any other row has the same vector in every batch that it fits in.
         """
-        return not self.ids or (self.specials_masked and len(self.ids) == 2)
+        return len(self.masked) == len(self.ids)
 
     @property
     def compute_length(self) -> int:
@@ -68,98 +71,143 @@ class JobRows:
     max_len: int
 
 
+@dataclass(slots=True)
+class _Source:
+    """What one row is made of: the ids of its text, or of both texts of a pair, truncated to what a row can hold."""
+
+    first: Ids
+    second: Ids | None = None
+    is_tokenized: bool = False
+    prompt_length: int = 0
+
+
 class RowEncoder:
     """Encodes the texts of a job as rows, truncated and masked as the options say."""
 
     def __init__(
         self,
-        wordpiece: WordPiece,
+        tokenizer: Tokenizer,
         max_seq_len: int | None,
         max_position_embeddings: int,
         mask_cls_sep: bool,
         no_special_token: bool,
+        prompt: str = '',
+        pools_prompt: bool = True,
     ) -> None:
-        """Take the options of the same names; `max_seq_len` is None for `NONE`. Both lengths are at least 4."""
-        self._wordpiece = wordpiece
+        """Take the options of the same names; `max_seq_len` is None for `NONE`. Both lengths are at least 4.
+
+        `prompt` is put before every text. Unless `pools_prompt`, its tokens do not take part in pooling.
+        """
+        self._tokenizer = tokenizer
+        self._template = tokenizer.template
         self._max_seq_len = max_seq_len
         self._max_position_embeddings = max_position_embeddings
         self._mask_cls_sep = mask_cls_sep
         self._no_special_token = no_special_token
+        self._prompt = prompt
+        self._pools_prompt = pools_prompt
         self._most = max_seq_len or max_position_embeddings  # no row keeps more ids of a text, however it is truncated
 
     def encode(self, texts: Sequence[Text], first_row: int = 0) -> JobRows:
         """Encode the texts of a job, at least one, as one row each; errors count the texts from `first_row`.
 
-        A list of ids is a single text, without [CLS] and [SEP]. A text is a pair if it contains `' ||| '` and no newline;
+        A list of ids is a single text, without special tokens. A text is a pair if it contains `' ||| '` and no newline;
         the last `' ||| '` divides it. A list of tokens is a pair if it contains `'|||'`; the first one divides it. A pair
         without a token in its second text is a single text.
 
         Raises:
             RequestError: the vocabulary has no such id.
         """
-        segments = [self._segments(text, index) for index, text in enumerate(texts, first_row)]
-        max_len = self._job_length(segments) if self._max_seq_len is None else self._max_seq_len
-        rows = [self._row(a, b, isinstance(text, list), max_len) for text, (a, b) in zip(texts, segments, strict=True)]
-        return JobRows(rows, max_len)
+        whole = iter(self._of_texts([text for text in texts if isinstance(text, str)]))
+        sources = [
+            next(whole) if isinstance(text, str) else self._of_list(text, index)
+            for index, text in enumerate(texts, first_row)
+        ]
+        max_len = self._job_length(sources) if self._max_seq_len is None else self._max_seq_len
+        return JobRows([self._row(source, max_len) for source in sources], max_len)
 
     def tokens(self, row: Row) -> list[str]:
-        """The tokens of a row, including [CLS] and [SEP] if it has them."""
-        return self._wordpiece.tokens_of(row.ids)
+        """The tokens of a row, including the special tokens that it has."""
+        return self._tokenizer.tokens_of(row.ids)
 
-    def _segments(self, text: Text, index: int) -> tuple[list[int], list[int]]:
-        """The ids of both texts of a pair, or of a single text and [], truncated to what a row can hold at most."""
-        if isinstance(text, list):
-            if text and isinstance(text[0], int):
-                return self._check_ids(text, index)[: self._most], []
-            text = cast('list[str]', text)
-            at = text.index(PAIR_MARKER) if PAIR_MARKER in text else len(text)
-            halves = text[:at][: self._most], text[at + 1 :][: self._most]
-            return self._wordpiece.tokens_to_ids(halves[0]), self._wordpiece.tokens_to_ids(halves[1])
-        text = text.strip()
-        first, marker, second = text.rpartition(' %s ' % PAIR_MARKER)
-        if not marker or '\n' in text:
-            return self._wordpiece.encode(text, self._most), []
-        return self._wordpiece.encode(first, self._most), self._wordpiece.encode(second, self._most)
+    def prompt_length(self, prompt: str) -> int:
+        """How many tokens at the beginning of a row belong to `prompt`, the special ones before it included."""
+        (ids,) = self._tokenizer.encode_texts([prompt], self._most)
+        return len(self._template.before) + len(ids) + max(0, len(self._template.after) - 1)
 
-    def _check_ids(self, ids: list[int], index: int) -> list[int]:
+    def _of_texts(self, texts: Sequence[str]) -> list[_Source]:
+        """The sources of texts, all of which are tokenized in one call."""
+        halves: list[str] = []
+        is_pair: list[bool] = []
+        for text in texts:
+            whole = text.strip() if self._tokenizer.strips else text
+            first, marker, second = whole.rpartition(' %s ' % PAIR_MARKER)
+            divides = bool(marker) and '\n' not in whole
+            is_pair.append(divides)
+            halves += [self._prompt + first, second] if divides else [self._prompt + whole]
+        ids = iter(self._tokenizer.encode_texts(halves, self._most))
+        left_out = self.prompt_length(self._prompt) if self._prompt and not self._pools_prompt else 0
+        return [
+            _Source(
+                next(ids)[: self._most], (next(ids)[: self._most] or None) if pair else None, prompt_length=left_out
+            )
+            for pair in is_pair
+        ]
+
+    def _of_list(self, text: list[str] | list[int], index: int) -> _Source:
+        """The source of a list of tokens or of ids."""
+        if text and isinstance(text[0], int):
+            return _Source(self._check_ids(cast('Ids', text), index)[: self._most], is_tokenized=True)
+        tokens = cast('list[str]', text)
+        at = tokens.index(PAIR_MARKER) if PAIR_MARKER in tokens else len(tokens)
+        first = self._tokenizer.tokens_to_ids(tokens[:at][: self._most])
+        second = self._tokenizer.tokens_to_ids(tokens[at + 1 :][: self._most])
+        return _Source(first, second or None, is_tokenized=True)
+
+    def _check_ids(self, ids: Ids, index: int) -> Ids:
         for id_ in ids:
-            if not self._wordpiece.has_id(id_):
+            if not self._tokenizer.has_id(id_):
                 raise RequestError('element %d has the id %d, and the vocabulary has no such token' % (index, id_))
         return ids
 
-    def _job_length(self, segments: Iterable[tuple[list[int], list[int]]]) -> int:
-        """L if no option sets it: that of the longest row, with three special tokens if any row of the job is a pair."""
-        longest = max(len(a) + len(b) for a, b in segments)
-        specials = 3 if any(b for _, b in segments) else 2
+    def _job_length(self, sources: Iterable[_Source]) -> int:
+        """L if no option sets it: that of the longest row, with the special tokens of a pair if any row is a pair."""
+        sources = list(sources)
+        longest = max(len(source.first) + len(source.second or ()) for source in sources)
+        is_pair = any(source.second is not None for source in sources)
+        specials = self._template.pair_specials if is_pair else self._template.single_specials
         return min(longest + specials, self._max_position_embeddings)
 
-    def _row(self, a: list[int], b: list[int], is_tokenized: bool, max_len: int) -> Row:
-        if b:
-            kept_a, kept_b = fit_pair(len(a), len(b), max_len - 3)
-            a, b = a[:kept_a], b[:kept_b]
-        classify, separate = self._wordpiece.classify_id, self._wordpiece.separate_id
-        if b:
-            ids = [classify, *a, separate, *b, separate]
-            return Row(ids, len(a) + 2, self._mask_cls_sep, max_len)
-        if is_tokenized and self._no_special_token:
-            ids = a[:max_len]
-            return Row(ids, len(ids), False, max_len)
-        ids = [classify, *a[: max_len - 2], separate]
-        return Row(ids, len(ids), self._mask_cls_sep, max_len)
+    def _row(self, source: _Source, max_len: int) -> Row:
+        template, first, second = self._template, source.first, source.second
+        if second is not None:
+            room = max(0, max_len - template.pair_specials)
+            kept, kept_second = self._tokenizer.fit_pair(len(first), len(second), room)
+            first, second = first[:kept], second[:kept_second]
+        if second:
+            start = len(template.before_first) + len(first)
+            ids = [*template.before_first, *first, *template.between, *second, *template.after_second]
+            segment = start + template.first_of_between if template.has_types else len(ids)
+            end = start + len(template.between) + len(second)
+            specials = chain(
+                range(len(template.before_first)), range(start, start + len(template.between)), range(end, len(ids))
+            )
+        elif source.is_tokenized and self._no_special_token:
+            ids = first[:max_len]
+            return Row(ids, len(ids), (), max_len)
+        else:
+            first = first[: max(0, max_len - template.single_specials)]
+            ids = [*template.before, *first, *template.after]
+            segment = len(ids)
+            specials = chain(range(len(template.before)), range(len(template.before) + len(first), len(ids)))
+        masked = tuple(specials) if self._mask_cls_sep else ()
+        return Row(ids, segment, masked, max_len, min(source.prompt_length, len(ids)))
 
 
-def fit_pair(a: int, b: int, room: int) -> tuple[int, int]:
-    """How many of the `a` and `b` tokens of a pair are kept, from the left, if `room` are allowed in total.
-
-    The result is that of dropping the last token of the longer text, or of the second if both are equally long, until the
-    pair fits.
-    """
-    half = room // 2
-    return min(a, max(room - half, room - b)), min(b, max(half, room - a))
-
-
-def pack(rows: Sequence[Row], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+def pack(rows: Sequence[Row], width: int, *, pooling_mask: bool = False) -> tuple[NDArray[np.int32], ...]:
     """Make `input_ids`, `input_mask` and `input_type_ids`, each int32 [B, T] with T = `width`, and 0 for padding.
+
+    With `pooling_mask` there is a fourth, the mask without the tokens of prompts.
 
     Raises:
         ValueError: a row needs more than `width` positions.
@@ -177,8 +225,12 @@ def pack(rows: Sequence[Row], width: int) -> tuple[NDArray[np.int32], NDArray[np
 
     input_type_ids = is_token & (positions >= firsts[:, np.newaxis])  # [B, T]
 
-    masked = np.flatnonzero([row.specials_masked for row in rows])  # [rows whose [CLS] and [SEP] have mask 0]
     input_mask = is_token.astype(np.int32)  # [B, T]
-    for special in (0, firsts[masked] - 1, lengths[masked] - 1):
-        input_mask[masked, special] = 0
-    return input_ids, input_mask, input_type_ids.astype(np.int32)
+    for index, row in enumerate(rows):
+        if row.masked:
+            input_mask[index, row.masked] = 0
+    arrays = input_ids, input_mask, input_type_ids.astype(np.int32)
+    if not pooling_mask:
+        return arrays
+    prompts = np.fromiter((row.prompt_length for row in rows), np.intp, len(rows))  # [B]
+    return *arrays, np.where(positions < prompts[:, np.newaxis], 0, input_mask).astype(np.int32)

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
 from string import punctuation as ascii_punctuation
 
 from ..errors import ModelError
+from .tokenizer import Template
 
 UNKNOWN = '[UNK]'
 CLASSIFY = '[CLS]'
@@ -98,6 +99,24 @@ class WordPiece:
         }
         self._max_piece_chars = max(map(len, vocab))
         self._spell_remembered = lru_cache(REMEMBERED_WORDS)(self._spell)
+
+    @property
+    def template(self) -> Template:
+        """[CLS] text [SEP], and [CLS] first [SEP] second [SEP]."""
+        classify, separate = (self.classify_id,), (self.separate_id,)
+        return Template(classify, separate, classify, separate, separate, first_of_between=1)
+
+    @property
+    def strips(self) -> bool:
+        return True
+
+    def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        return [self.encode(text, most) for text in texts]
+
+    def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
+        """As 1.10 did: the last token of the longer half is dropped, of the second if both are equally long, until they fit."""
+        half = room // 2
+        return min(first, max(room - half, room - second)), min(second, max(half, room - first))
 
     def has_id(self, index: int) -> bool:
         """Whether the vocabulary has a token with this id."""
