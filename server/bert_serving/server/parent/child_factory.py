@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..model.pipeline import Pipeline
 from ..process.child import Child
 from .endpoints import Endpoints, Ports
 from .plan import Plan
@@ -73,8 +74,7 @@ class ChildFactory:
             'device': device,
             'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
             'graph': graph,
-            'vocab': plan.model.vocab,
-            'lower_case': plan.model.lower_case,
+            **_tokenization(plan),
             'max_position_embeddings': plan.model.config.max_position_embeddings,
             'intake': self._endpoints.workers[worker],
             'sink': self._endpoints.sink,
@@ -100,6 +100,22 @@ class ChildFactory:
         common = {'context': name, 'verbose': verbose, 'temp_dirs': self._temp_dirs}
         tensorflow_log = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
         return Child(module, name, {**common, **config}, {**tensorflow_log, **(environment or {})})
+
+
+def _tokenization(plan: Plan) -> dict[str, Any]:
+    """What a worker needs to know to make rows of texts, and vectors of what the graph answers."""
+    model = plan.model
+    files, pipeline = model.tokenizer_files, model.pipeline or Pipeline()
+    prompt = pipeline.prompts.get(pipeline.default_prompt_name or '', '')
+    return {
+        'vocab': model.vocab,
+        'lower_case': model.lower_case,
+        'tokenizer': None if files is None else asdict(files),
+        'vocab_size': model.config.vocab_size,
+        'prompt': prompt,
+        'pools_prompt': pipeline.pooling is None or pipeline.pooling.include_prompt,
+        'normalizes': pipeline.normalizes,
+    }
 
 
 def _memory_bytes() -> int:

@@ -123,6 +123,8 @@ def make_plan(settings: Settings) -> Plan:
     )
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
+    if model.tokenizer_files is not None:
+        model.tokenizer_files.load(model.config.vocab_size)  # each worker does; what is wrong with it is said here
     check_strategy(settings.pooling_strategy, model.config)
     check_position_embeddings(not settings.no_position_embeddings, model.config)
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)

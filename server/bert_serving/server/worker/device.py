@@ -26,8 +26,10 @@ Int32 = NDArray[np.int32]
 class Encoder(Protocol):
     """A model on a device; `graph.runtime.GraphEncoder` is the real one."""
 
-    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
-        """Compute a batch: from three arrays [B, T], return [B, D] or [B, T, D]. Called by one thread only."""
+    def encode(
+        self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
+    ) -> NDArray[np.generic]:
+        """Compute a batch: from the arrays [B, T] of `rows.pack`, return [B, D] or [B, T, D]. Called by one thread only."""
 
     def will_compile(self, rows: int, width: int) -> bool:
         """Whether a batch of this size is compiled first, which can take minutes; the next of its size is not."""

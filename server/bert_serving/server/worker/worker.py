@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..console.logs import timed
 from ..errors import InternalError, RequestError, WireError
+from ..model.tokenizer_file import TokenizerFiles
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
@@ -45,7 +46,9 @@ from ..transport import Context, Socket, make_socket
 from .batcher import Batch, Batcher, BatchLimits, ReadyJob
 from .cpu_flags import read_flags, recommendation
 from .device import Encoder, batch_limits, is_out_of_memory
+from .postprocess import normalize
 from .rows import RowEncoder, pack
+from .tokenizer import Tokenizer
 from .wordpiece import WordPiece, load_vocab
 
 logger = logging.getLogger(__name__)
@@ -89,10 +92,12 @@ class Worker:
         limits: BatchLimits,
         show_tokens: bool,
         embed_length: int | None,
+        normalizes: bool = False,
     ) -> None:
         """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go; `limits` are a batch's.
 
-        `embed_length` is the T to which every token-level answer is padded, None for the L of its job.
+        `embed_length` is the T to which every token-level answer is padded, None for the L of its job. With `normalizes`,
+        vectors get length 1.
         """
         self._number = number
         self._intake_endpoint = intake
@@ -100,6 +105,7 @@ class Worker:
         self._rows = rows
         self._encoder = encoder
         self._show_tokens = show_tokens
+        self._normalizes = normalizes
         self._embed_length = embed_length
         self._batcher = Batcher(limits)
         self._changed = threading.Condition()
@@ -263,7 +269,7 @@ class Worker:
         self._compiling = self._encoder.will_compile(len(rows), batch.width)
         started = time.monotonic()
         with self._computing:
-            output = self._encoder.encode(*pack(rows, batch.width))
+            output = self._encoder.encode(*pack(rows, batch.width, pooling_mask=any(row.prompt_length for row in rows)))
         self._tally.count_batch(len(rows), batch.tokens, len(rows) * batch.width, time.monotonic() - started)
         return output
 
@@ -273,6 +279,8 @@ class Worker:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
         counts = [len(row) for row in job.rows] if job.header.token_counts else None
         width = 0 if array.ndim == 2 else self._embed_length or job.max_len
+        if self._normalizes and array.ndim == 2:
+            array = normalize(array)
         body = array.reshape(-1).view(np.uint8).data  # works for an empty array, too: rows without a token
         answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts)
         return Part(self._number, job.header, answer, width)
@@ -314,6 +322,15 @@ def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
     return encoder
 
 
+def load_tokenizer(config: ChildConfig) -> Tokenizer:
+    """Load the tokenizer of the model: 1.10's WordPiece, or the model's own."""
+    if config['tokenizer'] is None:
+        return WordPiece(load_vocab(config['vocab']), lower_case=config['lower_case'])
+    from .published_tokenizer import PublishedTokenizer
+
+    return PublishedTokenizer(TokenizerFiles(**config['tokenizer']).load(config['vocab_size']))
+
+
 def main(
     config: ChildConfig,
     report_ready: ReportReady,
@@ -334,16 +351,19 @@ def main(
         intake=config['intake'],
         sink=config['sink'],
         rows=RowEncoder(
-            WordPiece(load_vocab(config['vocab']), lower_case=config['lower_case']),
+            load_tokenizer(config),
             max_seq_len=settings.max_seq_len,
             max_position_embeddings=max_position_embeddings,
             mask_cls_sep=settings.mask_cls_sep,
             no_special_token=settings.no_special_token,
+            prompt=config['prompt'],
+            pools_prompt=config['pools_prompt'],
         ),
         encoder=load_encoder(config, settings),
         limits=batch_limits(settings, device),
         show_tokens=settings.show_tokens_to_client,
         embed_length=max_position_embeddings if fixed else None,
+        normalizes=config['normalizes'],
     )
     context = zmq.Context()
     worker.run(context, report_ready)
