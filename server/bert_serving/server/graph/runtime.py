@@ -112,7 +112,9 @@ class GraphEncoder:
             self.encode(ones, ones, np.zeros_like(ones))
         _give_memory_back()
 
-    def encode(self, input_ids: Array, input_mask: Array, input_type_ids: Array) -> Array:
+    def encode(
+        self, input_ids: Array, input_mask: Array, input_type_ids: Array, pooling_mask: Array | None = None
+    ) -> Array:
         """Compute the vectors of a batch, [B, D] or [B, T, D], from int32 arrays [B, T]."""
         if self._run is None or self._traits is None:
             raise RuntimeError('the graph is not loaded')

@@ -157,7 +157,7 @@ class RowEncoder:
     def _of_list(self, text: list[str] | list[int], index: int) -> _Source:
         """The source of a list of tokens or of ids."""
         if text and isinstance(text[0], int):
-            return _Source(self._check_ids(cast('Ids', text), index)[: self._most], is_tokenized=True)
+            return _Source(self._check_ids(text, index)[: self._most], is_tokenized=True)
         tokens = cast('list[str]', text)
         at = tokens.index(PAIR_MARKER) if PAIR_MARKER in tokens else len(tokens)
         first = self._tokenizer.tokens_to_ids(tokens[:at][: self._most])
