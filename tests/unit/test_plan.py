@@ -66,6 +66,18 @@ def test_whoever_says_how_to_pool_gets_the_vectors_as_pooled(words: tuple[str, .
     assert ours.model.pipeline.prompts != {}
 
 
+@pytest.mark.parametrize('words', [('-pooling_strategy', 'REDUCE_MEAN'), ('-pooling_layer', '-2')])
+def test_whoever_says_how_to_pool_gets_the_tokens_of_1_10_where_the_folder_has_its_vocabulary(
+    words: tuple[str, ...],
+) -> None:
+    """The golden answers of 1.10 to the embedded model, with `[SEP]` in a text, are its tokens."""
+    settings = Settings.from_args(get_args_parser().parse_args(list(words)))
+    embedded = find_model(None)
+    assert embedded.tokenizer_files is not None
+    assert agree(settings, embedded)[1].tokenizer_files is None
+    assert plan('bert-mean-norm', *words).model.tokenizer_files is not None
+
+
 def test_a_layer_alone_keeps_the_pooling_of_the_folder() -> None:
     ours = plan('bert-weightedmean', '-pooling_layer', '-2', '-1')
     assert ours.pooling == 'weightedmean'

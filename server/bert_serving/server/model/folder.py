@@ -59,11 +59,20 @@ class Model:
     tokenizer: str | None = None
     """The tokenizer.json, if there is one; then a vocab.txt is not needed."""
     tokenizer_config: str | None = None
+    has_plain_vocabulary: bool = False
+    """Whether there is a vocab.txt of a BERT without settings that 1.10 does not know."""
     pipeline: Pipeline | None = None
     folder: str = ''
     """The folder that was named, where it really is."""
     name: str = ''
     """How the model is called in APIs and in the log."""
+
+    def tokenized_as_by_1_10(self) -> Model:
+        """Return the model with 1.10's WordPiece for a tokenizer, if its vocab.txt and settings are made for that.
+
+        It differs from the model's own in texts that spell special tokens: for 1.10, `[SEP]` in a text is a text.
+        """
+        return replace(self, tokenizer=None, tokenizer_config=None) if self.has_plain_vocabulary else self
 
     @property
     def tokenizer_files(self) -> TokenizerFiles | None:
@@ -261,6 +270,7 @@ def _huggingface_model(names: _Names) -> Model:
         weights,
         vocab if os.path.lexists(vocab) else None,
         lower_case=_tokenizer_lowers(settings),
+        has_plain_vocabulary=os.path.lexists(vocab) and config.model_type == 'bert' and _is_plain(settings),
         tokenizer=tokenizer if has_tokenizer else None,
         tokenizer_config=settings if os.path.lexists(settings) else None,
     )
@@ -274,6 +284,20 @@ def _tokenizer_lowers(path: str) -> bool:
     if not isinstance(lower_case, bool):
         raise ModelError('%s: %r must be true or false, not %r' % (path, 'do_lower_case', lower_case))
     return lower_case
+
+
+def _is_plain(path: str) -> bool:
+    """Whether `tokenizer_config.json` says nothing of words but whether they are lower-cased."""
+    if not os.path.lexists(path):
+        return True
+    values = read_json_object(path)
+    name = str(values.get('tokenizer_class') or 'BertTokenizer').removesuffix('Fast')
+    return (
+        name == 'BertTokenizer'
+        and values.get('strip_accents') is None
+        and values.get('tokenize_chinese_chars') in (None, True)
+        and not values.get('added_tokens_decoder')
+    )
 
 
 def _check_vocabulary(model: Model) -> None:

@@ -139,14 +139,16 @@ def make_plan(settings: Settings) -> Plan:
 def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
     """Return the options and the model with what each says of the other's questions; the user's word counts most.
 
-    A published folder names the length, the layer and the pooling. Whoever names a layer or a strategy instead pools as in
-    1.10: what comes after pooling was not trained for that, and does not apply. A strategy makes an encoder of a
-    classifier, too.
+    A published folder names the length, the layer and the pooling. If the user names a layer or a strategy instead, the
+    model is used as in 1.10: the modules after pooling, which were not trained for that, do not apply, and texts are
+    tokenized as by 1.10 where the folder allows it (docs/adr/0014). A strategy makes an encoder of a classifier, too.
     """
     pipeline, left = model.pipeline, settings.left_to_model
     if pipeline is None:
         return replace(settings, left_to_model=frozenset()), model
     config = model.config
+    if not {'pooling_strategy', 'pooling_layer'} <= left:
+        model = model.tokenized_as_by_1_10()
     if 'pooling_strategy' not in left:
         config = replace(config, head=None)
         pipeline = replace(pipeline, pooling=None, modules=())
