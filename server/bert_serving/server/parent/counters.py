@@ -9,7 +9,7 @@ from ..stats import WorkerTally
 
 
 class ChildCounters:
-    """What the children of a server have done, living and dead. Used by the server's thread alone."""
+    """Counts the work of all children of a server, living and dead. Used by the server's thread alone."""
 
     def __init__(self) -> None:
         self._workers: dict[int, WorkerTally] = {}

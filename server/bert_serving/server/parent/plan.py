@@ -36,7 +36,7 @@ STRATEGIES: Mapping[PoolingMode, PoolingStrategy] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is served, and on which devices.
+    """The options, the model and the devices of a server.
 
     `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what the
     user chose instead is gone from the model's pipeline and head.
@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def task(self) -> Literal['embed', 'rerank', 'classify']:
-        """What the answers are: vectors, scores of one label, or of several."""
+        """The kind of the answers: vectors, scores of one label, or scores of several labels."""
         head = self.model.config.head
         return 'embed' if head is None else 'rerank' if len(head.labels) == 1 else 'classify'
 

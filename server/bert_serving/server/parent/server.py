@@ -2,7 +2,7 @@
 
 The server checks the options against the model, binds its port, lets a process export the graph, starts the sink and the
 workers, and serves. Then it drains, stops the workers, stops the sink, and leaves nothing behind. The ventilator decides
-about requests, the supervisor about processes, and `children.py` what the one has to do with the other.
+about requests, the supervisor about processes; `children.py` joins the two.
 """
 
 from __future__ import annotations

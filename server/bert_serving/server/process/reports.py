@@ -15,10 +15,10 @@ from typing import Any, Protocol, assert_never
 from ..console.progress import Progress
 
 Payload = dict[str, Any]
-"""What a child has to say beyond the kind of its report; anything that JSON can carry."""
+"""The data of a report; anything that JSON can carry."""
 
 ChildConfig = dict[str, Any]
-"""What a child's `main` needs to know; anything that JSON can carry."""
+"""The data that a child gets at its start; anything that JSON can carry."""
 
 StatusCallback = Callable[[], Payload]
 """Returns the payload of the next heartbeat: what the child works on, and what it has done. Any thread may call it."""

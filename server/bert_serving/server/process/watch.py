@@ -76,7 +76,7 @@ def ignore(_report: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ChildCallbacks:
-    """What the supervisor calls in the reactor's rounds when a child reports.
+    """The functions that are called in the reactor's rounds when a child reports.
 
     `on_exit(how, error)` is called only for a child that exits without having been told to; `error` is set if the child
     reported that it could not start.
@@ -100,7 +100,7 @@ class _Watched:
     """For how long the child was suspended during its current piece of work."""
     was_ready: bool = False
     error: Failed | None = None
-    """What the child reported before it exited."""
+    """The error that the child reported before it exited."""
     kill_reason: KillReason | None = None
 
 
