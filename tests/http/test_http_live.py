@@ -50,7 +50,7 @@ def statistic(proxy: ProxyProcess) -> dict[str, float]:
 
 
 def test_what_the_extensions_of_the_protocol_are_for() -> None:
-    with pair('-show_tokens_to_client') as (_server, proxy):
+    with pair('-show_tokens_to_client', proxy_words=('-http_token_ids',)) as (_server, proxy):
         status, answer = post(proxy, '/v1/embeddings', {'input': ['hello', 'hello there world']})
         assert status == 200
         counted = answer['usage']

@@ -19,7 +19,7 @@ Connect = Callable[..., openai.OpenAI]
 
 @pytest.fixture
 def connect(start_frontend: StartFrontend) -> Iterator[Connect]:
-    frontend = start_frontend(api_keys=(KEY,), max_connect=2)
+    frontend = start_frontend(api_keys=(KEY,), max_connect=2, token_ids=True)
     clients = []
 
     def make(**options: object) -> openai.OpenAI:

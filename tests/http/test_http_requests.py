@@ -114,6 +114,19 @@ def test_a_request_of_1_10() -> None:
     assert (query.id, query.rows, query.show_tokens) == (None, Rows([['hello', 'world']], 'tokens'), True)
 
 
+def test_token_ids_are_read_by_encode_but_not_by_tokenize() -> None:
+    data = {'id': 1, 'texts': [[7592, 2088], [7592]], 'is_tokenized': True}
+    assert read_encode(data).rows == Rows([[7592, 2088], [7592]], 'ids')
+    with pytest.raises(HTTPError, match='token 0 of element 0 of "texts" must be a string'):
+        read_tokenize(data)
+    with pytest.raises(
+        HTTPError, match='token 1 of element 0 of "texts" must be an id of the vocabulary, but is a str'
+    ):
+        read_encode({'id': 1, 'texts': [[7592, SECRET]], 'is_tokenized': True})
+    with pytest.raises(HTTPError, match='token 1 of element 0 of "texts" must be a string, but is 2088'):
+        read_encode({'id': 1, 'texts': [[SECRET, 2088]], 'is_tokenized': True})
+
+
 @pytest.mark.parametrize('word', [False, None, 0, 'false', 'False', '', '0', 'no', 'off'])
 def test_what_is_false(word: object) -> None:
     assert read_encode({'id': 1, 'texts': ['a'], 'is_tokenized': word}).rows.form == 'texts'

@@ -18,6 +18,7 @@ from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.errors import KINDS, HTTPError
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.openai import model_names
+from bert_serving.server.http.requests import Rows
 from bert_serving.server.http.routes import OTHER, ROUTES, encodes, is_open, label_of, speaks_openai
 from support.fake_backend import STATUS, FakeBackend
 
@@ -199,9 +200,38 @@ def test_embeddings_in_base64_and_with_fewer_dimensions(http: FlaskClient) -> No
 @pytest.mark.parametrize(
     ('value', 'form', 'rows'), [('hi', 'texts', 1), ([5, 6], 'ids', 1), ([[5], [6], [7]], 'ids', 3)]
 )
-def test_each_kind_of_input(http: FlaskClient, backend: FakeBackend, value: object, form: str, rows: int) -> None:
+def test_each_kind_of_input(backend: FakeBackend, value: object, form: str, rows: int) -> None:
+    http = create_app(backend, HttpConfig(token_ids=True)).test_client()
     assert http.post('/v1/embeddings', json={'input': value}).status_code == 200
     assert (backend.asked[-1].form, len(backend.asked[-1].items)) == (form, rows)
+
+
+@pytest.mark.parametrize(
+    ('path', 'query', 'param'),
+    [
+        ('/v1/embeddings', {'input': [15339, 1917]}, 'input'),
+        ('/v1/embeddings', {'input': [[15339, 1917]], 'encoding_format': 'base64'}, 'input'),
+        ('/encode', {'id': 1, 'texts': [[15339, 1917]], 'is_tokenized': True}, 'texts'),
+    ],
+)
+def test_token_ids_of_langchain_are_refused_with_the_setting_that_sends_texts(
+    http: FlaskClient, backend: FakeBackend, path: str, query: dict[str, object], param: str
+) -> None:
+    answer = http.post(path, json=query)
+    assert answer.status_code == 400
+    for word in ('"%s" has token ids' % param, 'check_embedding_ctx_length=False', '-http_token_ids'):
+        assert word in answer.text.replace('\\"', '"')
+    assert not backend.asked
+
+
+def test_token_ids_are_taken_where_the_server_is_told_so(backend: FakeBackend) -> None:
+    http = create_app(backend, HttpConfig(token_ids=True)).test_client()
+    for path, query in (
+        ('/v1/embeddings', {'input': [[7592, 2088]]}),
+        ('/encode', {'id': 1, 'texts': [[7592, 2088]], 'is_tokenized': True}),
+    ):
+        assert http.post(path, json=query).status_code == 200
+        assert backend.asked.pop() == Rows([[7592, 2088]], 'ids')
 
 
 def test_errors_of_openai(http: FlaskClient, backend: FakeBackend) -> None:

@@ -42,6 +42,7 @@ class HttpConfig:
     api_keys: Sequence[str] = field(default=(), repr=False)
     origins: Sequence[str] = ('*',)
     model_names: tuple[str, ...] = ()
+    token_ids: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpConfig:
@@ -65,6 +66,7 @@ class HttpConfig:
             api_keys=tuple(keys),
             origins=read_origins(settings.cors),
             model_names=split(settings.http_model_name or ''),
+            token_ids=settings.http_token_ids,
         )
 
     @property

@@ -14,6 +14,7 @@ from .errors import HTTPError
 from .requests import (
     EncodeQuery,
     check_fields,
+    check_form,
     check_values,
     read_encode,
     read_encode_form,
@@ -26,13 +27,14 @@ from .responses import encode_body, tokenize_body
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 
 
-def make_blueprint(backend: Backend) -> Blueprint:
+def make_blueprint(backend: Backend, token_ids: bool) -> Blueprint:
     """The routes, which call `backend`."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')
     def encode() -> Response:
         query = _read_encode_query()
+        check_form(query.rows, token_ids, 'texts')
         with BackendCall.for_request() as call:
             encoding = backend.encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
         call.record(encoding)

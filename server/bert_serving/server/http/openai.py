@@ -11,14 +11,14 @@ from flask import Blueprint, Response, request
 from .backend import Backend, Encoding
 from .backend_call import BackendCall
 from .errors import HTTPError
-from .requests import read_embeddings, read_object
+from .requests import check_form, read_embeddings, read_object
 from .responses import dump, embeddings_body
 
 KNOWN_AGE_S = 5.0
 """Age in seconds of a status that may still tell the name of the model; under steady load it is one second old."""
 
 
-def make_blueprint(backend: Backend, given_names: tuple[str, ...]) -> Blueprint:
+def make_blueprint(backend: Backend, given_names: tuple[str, ...], token_ids: bool) -> Blueprint:
     """The routes, which call `backend`; `given_names` are the names of the model, () for the name of its folder."""
     routes = Blueprint('openai', __name__)
 
@@ -34,6 +34,7 @@ def make_blueprint(backend: Backend, given_names: tuple[str, ...]) -> Blueprint:
     @routes.post('/v1/embeddings')
     def embeddings() -> Response:
         query = read_embeddings(read_object(request.get_data()))
+        check_form(query.rows, token_ids, 'input')
         known = given_names or served(query.model)[1]
         model = check_model(query.model, known)
         with BackendCall.for_request() as call:

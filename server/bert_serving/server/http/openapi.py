@@ -74,7 +74,8 @@ _SCHEMAS: dict[str, Schema] = {
                     {'type': 'array', 'minItems': 1, 'maxItems': MAX_INPUTS, 'items': _TEXT},
                     _IDS,
                     {'type': 'array', 'minItems': 1, 'maxItems': MAX_INPUTS, 'items': _IDS},
-                ]
+                ],
+                'description': "Texts; or ids of the model's own vocabulary if the server has -http_token_ids",
             },
             'model': {'type': 'string', 'description': 'A name of /v1/models; the default is the model that is served'},
             'encoding_format': {'type': 'string', 'enum': ['float', 'base64'], 'default': 'float'},

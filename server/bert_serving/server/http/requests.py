@@ -153,7 +153,7 @@ def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
         if name not in data:
             raise _missing(name)
     is_tokenized = _flag(data, 'is_tokenized')
-    rows = _read_rows(data['texts'], 'texts', is_tokenized)
+    rows = _read_rows(data['texts'], 'texts', is_tokenized, takes_ids=True)
     return EncodeQuery(data['id'], rows, _flag(data, 'show_tokens'))
 
 
@@ -233,12 +233,29 @@ def _flag(data: Mapping[str, Any], name: str) -> bool:
     raise HTTPError('BadRequest', '"%s" must be true or false, but is %s' % (name, _name(value)), name, 'TypeError')
 
 
-def _read_rows(value: Any, name: str, is_tokenized: bool) -> Rows:
+def check_form(rows: Rows, token_ids: bool, name: str) -> None:
+    """Refuse token ids, unless the server was told to accept them by `token_ids`.
+
+    OpenAI's API takes ids of OpenAI's vocabularies, and LangChain sends them by default: a vocabulary of BERT has the same
+    numbers for other tokens, so the vectors would be wrong and nothing would show it.
+    """
+    if rows.form == 'ids' and not token_ids:
+        message = (
+            '"%s" has token ids, which are rejected because ids of another vocabulary would get wrong vectors: send texts, '
+            'in LangChain by OpenAIEmbeddings(check_embedding_ctx_length=False); or start the server with '
+            "-http_token_ids to send ids of the model's own vocabulary"
+        )
+        raise HTTPError('BadRequest', message % name, name, 'TypeError')
+
+
+def _read_rows(value: Any, name: str, is_tokenized: bool, takes_ids: bool = False) -> Rows:
     rows = _list(value, '"%s"' % name, name)
     if len(rows) > MAX_ROWS:
         raise HTTPError(
             'TooLarge', '"%s" has %d elements, but a request may have %d at most' % (name, len(rows), MAX_ROWS), name
         )
+    if takes_ids and is_tokenized and isinstance(rows[0], list) and rows[0] and _is_integer(rows[0][0]):
+        return _read_ids(rows, name)
     for index, row in enumerate(rows):
         where = 'element %d of "%s"' % (index, name)
         if is_tokenized:
@@ -247,6 +264,16 @@ def _read_rows(value: Any, name: str, is_tokenized: bool) -> Rows:
         else:
             _check_text(row, where, name)
     return Rows(rows, 'tokens' if is_tokenized else 'texts')
+
+
+def _read_ids(rows: list[Any], name: str) -> Rows:
+    for index, row in enumerate(rows):
+        where = 'element %d of "%s"' % (index, name)
+        for position, value in enumerate(_list(row, where, name)):
+            if not _is_integer(value) or not 0 <= value < 1 << 31:
+                message = 'token %d of %s must be an id of the vocabulary, but is %s'
+                raise HTTPError('BadRequest', message % (position, where, _name(value)), name, 'TypeError')
+    return Rows(rows, 'ids')
 
 
 def _list(value: Any, where: str, name: str) -> list[Any]:
@@ -296,13 +323,7 @@ def _read_input(value: Any) -> Rows:
         message = '"input" has %d elements, but a request may have %d at most' % (len(rows), MAX_INPUTS)
         raise HTTPError('TooLarge', message, 'input')
     if isinstance(rows[0], list):
-        for index, row in enumerate(rows):
-            where = 'element %d of "input"' % index
-            for position, value in enumerate(_list(row, where, 'input')):
-                if not _is_integer(value) or not 0 <= value < 1 << 31:
-                    message = 'token %d of %s must be an id of the vocabulary, but is %s'
-                    raise HTTPError('BadRequest', message % (position, where, _name(value)), 'input')
-        return Rows(rows, 'ids')
+        return _read_ids(rows, 'input')
     return _read_rows(rows, 'input', is_tokenized=False)
 
 

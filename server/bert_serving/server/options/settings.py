@@ -412,6 +412,11 @@ class Settings:
         help='comma-separated model names for the OpenAI API (default: name of the model folder)',
         metavar='NAME',
     )
+    http_token_ids: bool = _flag(
+        group=HTTP,
+        help="accept token ids instead of texts, as ids of the model's own vocabulary; by default they are rejected, "
+        'because LangChain sends ids of another vocabulary',
+    )
     cors: str = _option(
         default='*',
         group=HTTP,
