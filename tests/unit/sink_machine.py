@@ -142,7 +142,7 @@ class SinkMachine(RuleBasedStateMachine):
         for topic, room in readers:
             self.connect(topic, room)
 
-    # The sink's loop -----------------------------------------------------------------------------------------------
+    # ---- the sink's loop
 
     def tell(self, event: Event) -> list[Reply]:
         """Perform what follows from `event`; return the replies that the assembler made of it."""
@@ -236,7 +236,7 @@ class SinkMachine(RuleBasedStateMachine):
         assert self.credit == self.credit_due
         assert self.publisher.discarded == self.discarded
 
-    # Requests ------------------------------------------------------------------------------------------------------
+    # ---- requests
 
     @rule(identity=st.sampled_from(IDENTITIES), sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4))
     def send_request(self, identity: bytes, sizes: list[int]) -> None:
@@ -349,7 +349,7 @@ class SinkMachine(RuleBasedStateMachine):
             posted = self.tell(Status(identity, b'0', b'{}') if is_status else refusal)
             assert [reply.number for reply in posted] == [None]
 
-    # Clients -------------------------------------------------------------------------------------------------------
+    # ---- clients
 
     @rule(topic=st.sampled_from(TOPICS), room=st.sampled_from([0, 0, 1, 3]))
     def connect(self, topic: bytes, room: int) -> None:
@@ -382,7 +382,7 @@ class SinkMachine(RuleBasedStateMachine):
         if connection.topic in IDENTITIES:  # replies that come before the sink has tried those that wait
             self.answer_what_is_no_request(connection.topic, True, count)
 
-    # Time ----------------------------------------------------------------------------------------------------------
+    # ---- time
 
     @rule(seconds=st.sampled_from([10.0, 21.0]))
     def pass_much_time(self, seconds: float) -> None:
@@ -409,7 +409,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.unread_since = dict.fromkeys(IDENTITIES, self.now)
         self.tell(Drain())
 
-    # The end -------------------------------------------------------------------------------------------------------
+    # ---- the end
 
     def teardown(self) -> None:
         if not hasattr(self, 'decider'):

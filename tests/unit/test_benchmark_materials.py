@@ -76,8 +76,12 @@ def test_options() -> None:
         '-cpu -test_num_client 1 2 -experiments targets -test_max_seq_len 20 -random_model mini'.split()
     )
     assert (args.cpu, args.test_num_client, args.experiments, args.test_max_seq_len, args.random_model) == (
-        True, [1, 2], ['targets'], [20], 'mini',
-    )  # fmt: skip
+        True,
+        [1, 2],
+        ['targets'],
+        [20],
+        'mini',
+    )
     assert args.max_seq_len == 40
 
 

@@ -34,8 +34,14 @@ def cells_of(name: str):
 
 def test_the_experiments_are_those_of_the_readme_and_the_targets() -> None:
     assert EXPERIMENTS == (
-        'max_seq_len', 'client_batch_size', 'num_client', 'max_batch_size', 'pooling_layer', 'precision', 'targets',
-    )  # fmt: skip
+        'max_seq_len',
+        'client_batch_size',
+        'num_client',
+        'max_batch_size',
+        'pooling_layer',
+        'precision',
+        'targets',
+    )
 
 
 def test_experiments_come_in_one_order_whatever_the_order_of_the_names() -> None:
@@ -45,9 +51,16 @@ def test_experiments_come_in_one_order_whatever_the_order_of_the_names() -> None
 
 def test_an_experiment_without_values_is_left_out() -> None:
     empty = Grid(
-        max_seq_len=[], client_batch_size=[], num_client=[1], max_batch_size=[], pooling_layer=[], num_worker=[1],
-        precision=['fp32'], precision_flags=[], rows=1,
-    )  # fmt: skip
+        max_seq_len=[],
+        client_batch_size=[],
+        num_client=[1],
+        max_batch_size=[],
+        pooling_layer=[],
+        num_worker=[1],
+        precision=['fp32'],
+        precision_flags=[],
+        rows=1,
+    )
     assert [e.name for e in plan_experiments(EXPERIMENTS, empty)] == ['num_client', 'precision', 'targets']
 
 

@@ -89,13 +89,25 @@ def test_json_has_every_value() -> None:
     assert (experiment['name'], experiment['about']) == ('size', 'By size.')
     assert experiment['cells'] == [
         {
-            'row': '8', 'column': '1 worker', 'options': {'num_worker': 1}, 'unit': 'rows/s', 'values': [],
-            'load': {'num_client': 2, 'batch_rows': 3, 'num_request': 4, 'words': None}, 'against': [], 'ratio': None,
+            'row': '8',
+            'column': '1 worker',
+            'options': {'num_worker': 1},
+            'unit': 'rows/s',
+            'values': [],
+            'load': {'num_client': 2, 'batch_rows': 3, 'num_request': 4, 'words': None},
+            'against': [],
+            'ratio': None,
             'failure': 'no memory',
         },
         {
-            'row': '16', 'column': '1 worker', 'options': {'num_worker': 1}, 'unit': 'rows/s', 'values': [30],
-            'load': {'num_client': 2, 'batch_rows': 3, 'num_request': 4, 'words': None}, 'against': [10], 'ratio': 3,
+            'row': '16',
+            'column': '1 worker',
+            'options': {'num_worker': 1},
+            'unit': 'rows/s',
+            'values': [30],
+            'load': {'num_client': 2, 'batch_rows': 3, 'num_request': 4, 'words': None},
+            'against': [10],
+            'ratio': 3,
             'failure': None,
         },
-    ]  # fmt: skip
+    ]

@@ -83,7 +83,7 @@ def test_a_tokenizer_of_another_form(huggingface: Path) -> None:  # noqa: F811
     assert 'Convert spiece.model with `python -c "from transformers import AutoTokenizer; ' in refusal(str(huggingface))
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
+# ---- names
 
 
 def hub_cache(tmp_path: Path, *commits: str, main: str | None = COMMIT) -> Path:

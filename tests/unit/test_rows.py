@@ -49,7 +49,7 @@ def uncased() -> WordPiece:
     return WordPiece(load_vocab(UNCASED), lower_case=True)
 
 
-# --- what 1.10 did ---------------------------------------------------------------------------------------------------
+# ---- what 1.10 did
 
 
 @pytest.mark.parametrize('job', RECORDED_JOBS)
@@ -101,7 +101,7 @@ def test_tokens_are_those_of_the_golden_cases(path):
             assert max(job.max_len for job in jobs) == request['shape'][1]
 
 
-# --- one row ---------------------------------------------------------------------------------------------------------
+# ---- one row
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_id_that_the_vocabulary_has_not_is_refused_with_the_element_of_the_wh
         encoder().encode([[4], [4, id_]], first_row=8)
 
 
-# --- L ---------------------------------------------------------------------------------------------------------------
+# ---- L, the length of a job
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_rows_keep_their_promises(texts, max_seq_len, max_positions, mask_cls_se
         assert len(rows.tokens(row)) == len(row)
 
 
-# --- pack ------------------------------------------------------------------------------------------------------------
+# ---- pack
 
 
 def test_rows_are_packed_with_padding_on_the_right():
@@ -261,7 +261,7 @@ def test_rows_are_packed_with_padding_on_the_right():
     assert {array.dtype for array in arrays} == {np.dtype('int32')}
 
 
-def test_a_run_may_be_wider_than_the_job_and_as_narrow_as_its_rows():
+def test_a_batch_may_be_wider_than_the_job_and_as_narrow_as_its_rows():
     row = Row([2, 4, 3], 3, (), 7)
     assert [array.shape for array in pack([row] * 5, 3)] == [(5, 3)] * 3
     assert [array.shape for array in pack([row] * 5, 13)] == [(5, 13)] * 3
@@ -279,46 +279,13 @@ def test_no_rows_make_empty_arrays():
         (Row([], 0, (), 7), 7),
     ],
 )
-def test_a_run_that_is_too_narrow_for_a_row_is_refused(row, needed):
+def test_a_batch_that_is_too_narrow_for_a_row_is_refused(row, needed):
     assert row.compute_length == needed
     with pytest.raises(ValueError, match=f'a row needs {needed} positions, the batch has {needed - 1}'):
         pack([row], needed - 1)
 
 
-# --- parse_texts -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize('value', [['a'], ['', ' ', 'b'], [[]], [['a', ''], []], [[], [7, 0]], ['[SEP]', '\ud800']])
-def test_texts_and_lists_of_tokens_are_passed_on(value):
-    assert parse_texts(value, len(value)) is value
-
-
-@pytest.mark.parametrize(
-    ('value', 'rows', 'message'),
-    [
-        ('secret', 1, 'expected a list of texts or of lists of tokens, got str'),
-        ({'secret': 1}, 1, 'expected a list of texts or of lists of tokens, got dict'),
-        (None, 1, 'expected a list of texts or of lists of tokens, got NoneType'),
-        ([], 0, 'expected at least one text, got an empty list'),
-        ([], 3, 'expected at least one text, got an empty list'),
-        (['secret'], 2, 'the request announces 2 rows, but its list has 1 elements'),
-        ([7, 'secret'], 2, 'expected a text or a list of tokens as element 0, got int'),
-        (['secret', 'b', None], 3, 'expected a text, like element 0, as element 2, got NoneType'),
-        (['secret', ['b']], 2, 'expected a text, like element 0, as element 1, got list'),
-        ([['secret'], 'b'], 2, 'expected a list of tokens, like element 0, as element 1, got str'),
-        ([['secret'], ['b', 7.5]], 2, 'expected a string in element 1 as token 1, got float'),
-        ([[7], ['secret']], 2, 'expected an id in element 1 as token 0, got str'),
-        ([[], [7, 8.5]], 2, 'expected an id in element 1 as token 1, got float'),
-        ([[7, True]], 1, 'expected an id in element 0 as token 1, got bool'),
-        ([[True]], 1, 'expected a string in element 0 as token 0, got bool'),
-        ([['secret', 7]], 1, 'expected a string in element 0 as token 1, got int'),
-        ([[['secret']]], 1, 'expected a string in element 0 as token 0, got list'),
-    ],
-)
-def test_what_is_wrong_with_a_request_is_said_without_quoting_it(value, rows, message):
-    with pytest.raises(RequestError) as caught:
-        parse_texts(value, rows)
-    assert caught.value.message == message
+# ---- any JSON
 
 
 @pytest.mark.slow

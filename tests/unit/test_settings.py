@@ -23,20 +23,49 @@ def parse(*words: str, **environ: str) -> Settings:
 def test_the_defaults_are_those_of_1_10() -> None:
     status = parse().to_status()
     expected = {
-        'ckpt_name': 'bert_model.ckpt', 'config_name': 'bert_config.json', 'cors': '*', 'cpu': False, 'device_map': [],
-        'do_lower_case': True, 'fixed_embed_length': False, 'fp16': False, 'gpu_memory_fraction': 0.5,
-        'graph_tmp_dir': None, 'http_max_connect': 10, 'http_port': None, 'mask_cls_sep': False, 'max_batch_size': 256,
-        'max_seq_len': 25, 'model_dir': None, 'no_position_embeddings': False, 'no_special_token': False,
-        'num_labels': 2, 'num_worker': 1, 'pooling_layer': [-2], 'pooling_strategy': 2, 'port': 5555, 'port_out': 5556,
-        'prefetch_size': 10, 'priority_batch_size': 16, 'show_tokens_to_client': False, 'tuned_model_dir': None,
-        'verbose': False, 'xla': False,
-    }  # fmt: skip
+        'ckpt_name': 'bert_model.ckpt',
+        'config_name': 'bert_config.json',
+        'cors': '*',
+        'cpu': False,
+        'device_map': [],
+        'do_lower_case': True,
+        'fixed_embed_length': False,
+        'fp16': False,
+        'gpu_memory_fraction': 0.5,
+        'graph_tmp_dir': None,
+        'http_max_connect': 10,
+        'http_port': None,
+        'mask_cls_sep': False,
+        'max_batch_size': 256,
+        'max_seq_len': 25,
+        'model_dir': None,
+        'no_position_embeddings': False,
+        'no_special_token': False,
+        'num_labels': 2,
+        'num_worker': 1,
+        'pooling_layer': [-2],
+        'pooling_strategy': 2,
+        'port': 5555,
+        'port_out': 5556,
+        'prefetch_size': 10,
+        'priority_batch_size': 16,
+        'show_tokens_to_client': False,
+        'tuned_model_dir': None,
+        'verbose': False,
+        'xla': False,
+    }
     assert {key: status[key] for key in expected} == expected
     ours = {name for name in set(status) - set(expected) if not name.startswith('http_')}
     assert ours == {
-        'allow_remote_terminate', 'bf16', 'max_batch_tokens', 'max_message_bytes', 'max_queue_rows', 'max_request_rows',
-        'shutdown_timeout', 'worker_timeout',
-    }, 'options of our own'  # fmt: skip
+        'allow_remote_terminate',
+        'bf16',
+        'max_batch_tokens',
+        'max_message_bytes',
+        'max_queue_rows',
+        'max_request_rows',
+        'shutdown_timeout',
+        'worker_timeout',
+    }, 'options of our own'
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,13 @@ from bert_serving.server import stats
 from bert_serving.server.stats import BUCKETS_S, Histogram, Outcomes, RequestStatistic, WorkerTally, summarize
 
 COUNTS = {
-    'num_data_request', 'num_total_seq', 'num_sys_request', 'num_total_request', 'num_total_client',
+    'num_data_request',
+    'num_total_seq',
+    'num_sys_request',
+    'num_total_request',
+    'num_total_client',
     'num_active_client',
-}  # fmt: skip
+}
 
 
 def test_before_the_first_request_only_the_counts_are_there_at_zero() -> None:
@@ -30,17 +34,33 @@ def test_every_group_of_1_10_is_there_after_two_requests() -> None:
     statistic.count_data_request(b'b', 6, now=1.5)
     statistic.count_data_request(b'b', 6, now=1.75)
     assert statistic.to_dict(now=2.0) == {
-        'num_data_request': 3, 'num_total_seq': 14, 'num_sys_request': 1, 'num_total_request': 4,
-        'num_total_client': 2, 'num_active_client': 2,
-        'avg_request_per_client': 2, 'min_request_per_client': 2, 'max_request_per_client': 2,
-        'num_min_request_per_client': 2, 'num_max_request_per_client': 2,
-        'avg_size_per_request': pytest.approx(14 / 3), 'min_size_per_request': 2, 'max_size_per_request': 6,
-        'num_min_size_per_request': 1, 'num_max_size_per_request': 2,
-        'avg_last_two_interval': 0.375, 'min_last_two_interval': 0.25, 'max_last_two_interval': 0.5,
-        'num_min_last_two_interval': 1, 'num_max_last_two_interval': 1,
-        'avg_request_per_second': 3.0, 'min_request_per_second': 2.0, 'max_request_per_second': 4.0,
-        'num_min_request_per_second': 1, 'num_max_request_per_second': 1,
-    }  # fmt: skip
+        'num_data_request': 3,
+        'num_total_seq': 14,
+        'num_sys_request': 1,
+        'num_total_request': 4,
+        'num_total_client': 2,
+        'num_active_client': 2,
+        'avg_request_per_client': 2,
+        'min_request_per_client': 2,
+        'max_request_per_client': 2,
+        'num_min_request_per_client': 2,
+        'num_max_request_per_client': 2,
+        'avg_size_per_request': pytest.approx(14 / 3),
+        'min_size_per_request': 2,
+        'max_size_per_request': 6,
+        'num_min_size_per_request': 1,
+        'num_max_size_per_request': 2,
+        'avg_last_two_interval': 0.375,
+        'min_last_two_interval': 0.25,
+        'max_last_two_interval': 0.5,
+        'num_min_last_two_interval': 1,
+        'num_max_last_two_interval': 1,
+        'avg_request_per_second': 3.0,
+        'min_request_per_second': 2.0,
+        'max_request_per_second': 4.0,
+        'num_min_request_per_second': 1,
+        'num_max_request_per_second': 1,
+    }
 
 
 def test_two_requests_at_one_instant_have_no_rate() -> None:
@@ -126,8 +146,12 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
     times = both.pop('compute_time')
     assert (times['count'], times['sum_s']) == (3, 4.0)
     assert both == {
-        'num_run': 3, 'num_computed_row': 4, 'num_tokens_done': 12, 'num_computed_tokens': 16, 'padding_share': 0.25,
-    }  # fmt: skip
+        'num_run': 3,
+        'num_computed_row': 4,
+        'num_tokens_done': 12,
+        'num_computed_tokens': 16,
+        'padding_share': 0.25,
+    }
 
 
 def test_before_the_first_run_no_padding_was_computed() -> None:

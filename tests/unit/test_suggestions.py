@@ -14,10 +14,14 @@ FLAGS = ['-' + option.name for option in OPTIONS.values()]
 @pytest.mark.parametrize(
     ('word', 'meant'),
     [
-        ('-http_prt', '-http_port'), ('--max-seq-len', '-max_seq_len'), ('-MODEL_DIR', '-model_dir'), ('-prot', '-port'),
-        ('-num_workers', '-num_worker'), ('-seq_len', '-max_seq_len'),
+        ('-http_prt', '-http_port'),
+        ('--max-seq-len', '-max_seq_len'),
+        ('-MODEL_DIR', '-model_dir'),
+        ('-prot', '-port'),
+        ('-num_workers', '-num_worker'),
+        ('-seq_len', '-max_seq_len'),
     ],
-)  # fmt: skip
+)
 def test_a_misspelt_option_leads_to_the_right_one(word: str, meant: str) -> None:
     assert did_you_mean(word, FLAGS) == ': did you mean %s?' % meant
 

@@ -49,7 +49,7 @@ def tokens(wordpiece: WordPiece, text: str) -> list[str]:
     return wordpiece.tokens_of(wordpiece.encode(text))
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# ---- words
 
 
 def words_of_character(char: str, fate: str, change: str) -> list[str]:
@@ -157,7 +157,7 @@ def test_a_character_table_remembers_what_is_common_and_does_not_grow_by_the_res
     assert len(table) == 3
 
 
-# --- pieces ----------------------------------------------------------------------------------------------------------
+# ---- pieces
 
 
 @pytest.mark.parametrize(
@@ -242,15 +242,22 @@ def test_special_ids_come_from_the_vocabulary(wordpiece):
     assert (wordpiece.unknown_id, wordpiece.classify_id, wordpiece.separate_id) == (1, 2, 3)
 
 
-# --- the vocabulary --------------------------------------------------------------------------------------------------
+# ---- the vocabulary
 
 
 def test_a_vocabulary_has_one_token_a_line(tmp_path):
     path = tmp_path / 'vocab.txt'
     path.write_bytes('[PAD]\n[UNK] \r\n[CLS]\n[SEP]\n\n我\u2028\nte\u2028xt\nlast'.encode())
     assert load_vocab(path) == {
-        '[PAD]': 0, '[UNK]': 1, '[CLS]': 2, '[SEP]': 3, '': 4, '我': 5, 'te\u2028xt': 6, 'last': 7,
-    }  # fmt: skip
+        '[PAD]': 0,
+        '[UNK]': 1,
+        '[CLS]': 2,
+        '[SEP]': 3,
+        '': 4,
+        '我': 5,
+        'te\u2028xt': 6,
+        'last': 7,
+    }
     assert load_vocab(str(path)) == load_vocab(path)
 
 

@@ -233,8 +233,8 @@ _BENCHMARK_OPTIONS = [
     ),
     _benchmark_option(
         'against',
-        help='another running server of the same protocol; it is measured in turn with ours where both do the same work, '
-        'and the ratio is printed',
+        help='another running server of the same protocol; it is measured in turn with ours where both do the same '
+        'work, and the ratio is printed',
         metavar='HOST:PORT,PORT_OUT',
     ),
     _benchmark_option(

@@ -127,7 +127,7 @@ class RequestStatistic:
 BUCKETS_S = tuple(
     float('%g' % (factor * scale)) for scale in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0) for factor in (1, 2, 3, 5, 7)
 )
-"""The upper bounds of the buckets in seconds: five for each power of ten, from a millisecond to more than ten minutes."""
+"""The upper bounds of the buckets in seconds: five for each power of ten, from a millisecond to 700 s."""
 
 
 class Histogram:
@@ -158,7 +158,7 @@ class Histogram:
         return Histogram(counts, self._total_s + other._total_s)
 
     def quantile(self, share: float) -> float:
-        """The duration in seconds that `share` of all do not exceed, interpolated within a bucket; 0 if there are none."""
+        """The duration in seconds that `share` of all do not exceed, interpolated linearly; 0 if there are none."""
         wanted = share * sum(self._counts)
         below, lower = 0, 0.0
         for count, upper in zip(self._counts, BUCKETS_S, strict=False):
@@ -179,7 +179,7 @@ class Histogram:
 
 @dataclass
 class WorkerTally:
-    """What one worker, or all together, have computed so far."""
+    """Counts the work of one worker, or of all together."""
 
     batches: int = 0
     rows: int = 0
@@ -267,7 +267,7 @@ class Outcomes:
 
 
 def summarize(outcomes: Outcomes, restarts: int, seconds: float) -> str:
-    """The last line of the log: what a server has done. Errors, dropped requests and restarts appear if there were any."""
+    """The counts in the last line of the log; those of errors, dropped requests and restarts only if not 0."""
     facts = {
         'rows': outcomes.rows_done,
         'requests': outcomes.published,

@@ -3,8 +3,8 @@
 Pure; called by `run.py`, and by `helper.py` for the names of the experiments.
 
 An experiment is a table. Each of its cells is one load (numbers of clients, requests and rows) on one server, which has
-the options of the command line except for those that the experiment varies. The experiments are the six of the benchmark
-in the README, and `targets`, the cells by which a release is judged.
+the options of the command line except for those that the experiment varies. The experiments are the six of the
+benchmark in the README, and `targets`, the cells by which a release is judged.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ def make_vocabulary(size: int) -> list[str]:
 def make_weights(config: EncoderConfig, seed: int) -> Weights:
     """Make every variable of BERT under its Hugging Face name: normal around 0, the gammas of LayerNorms around 1.
 
-    Biases are not 0 as before training: TensorFlow would optimize their addition away, and with it the kernels that fuse
-    product, bias and activation, which a trained model uses.
+    Biases are not 0 as before training: TensorFlow would optimize their addition away, and with it the kernels that
+    fuse product, bias and activation, which a trained model uses.
     """
     dice = np.random.default_rng(seed)
     weights: Weights = {}

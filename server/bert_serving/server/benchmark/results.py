@@ -51,7 +51,7 @@ class Result:
 
     @property
     def ratio(self) -> Spread | None:
-        """Our value divided by that of the other server, per repeat, so that a slow moment of the machine affects both."""
+        """Our value divided by that of the other server, per repeat: a slow moment of the machine affects both."""
         return spread([mine / its for mine, its in zip(self.values, self.other)]) if self.other else None
 
 

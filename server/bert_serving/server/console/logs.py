@@ -1,7 +1,7 @@
 """The log of every process: the logger `bert_serving.server`, with lines as in 1.10 and a colored context per process.
 
-Warnings and errors are rate-limited per call site, so that a misbehaving client cannot fill the disk. The next line of a
-call site says how many were left out.
+Warnings and errors are rate-limited per call site, so that a misbehaving client cannot fill the disk. The next line of
+a call site says how many were left out.
 
 Modules log through `logging.getLogger(__name__)`; only the entry point of a process calls `set_up`.
 """

@@ -1,7 +1,7 @@
 """The progress of long work: the report of a child, and its display in the parent.
 
-The display shows the reported bytes, done and total, and the elapsed time; it estimates nothing. On a terminal it is one
-line that is redrawn, elsewhere a log line every few seconds. Work that takes little time shows nothing.
+The display shows the reported bytes, done and total, and the elapsed time; it estimates nothing. On a terminal it is
+one line that is redrawn, elsewhere a log line every few seconds. Work that takes little time shows nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ProgressDisplay:
     def __init__(
         self, log: Callable[[str], None], stream: TextIO | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`log` is called with a line every few seconds; if `stream`, a terminal, is given, a line is drawn there instead."""
+        """Call `log` with a line every few seconds; with `stream`, a terminal, draw a line there instead."""
         self._log = log
         self._stream = stream
         self._clock = clock

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MIN_SIMILARITY = 0.7
-"""The minimum similarity of two words, as `difflib` measures it. Below, as for gpu and cpu, a suggestion would mislead."""
+"""The minimum similarity of two words, by `difflib`. Below, as for gpu and cpu, a suggestion would mislead."""
 
 MAX_SUGGESTIONS = 2
 

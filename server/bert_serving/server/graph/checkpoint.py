@@ -127,12 +127,12 @@ def load_variables(
 ) -> dict[str, Array]:
     """Read the variables with these canonical names and shapes as float32.
 
-    Variables that a safetensors file stores as float32 are views of it, perhaps transposed. `on_read` is called with the size
-    of each variable in bytes, after it is read and checked.
+    Variables that a safetensors file stores as float32 are views of it, perhaps transposed. `on_read` is called with
+    the size of each variable in bytes, after it is read and checked.
 
     Raises:
-        ModelError: a file is damaged, a value is not finite, or variables are missing or have other shapes; the message names
-            them all.
+        ModelError: a file is damaged, a value is not finite, or variables are missing or have other shapes; the message
+            names them all.
     """
     source = _open(model)
     found = {name: source.find(name) for name in shapes}
@@ -218,7 +218,7 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def _check_finite(model: Model, place: Place, values: Array) -> None:
-    """Reject a weight that would make every answer NaN. A table can have a gigabyte, so this looks at some rows at a time."""
+    """Reject a weight that would make every answer NaN. It checks some rows at a time: a table can have a gigabyte."""
     if values.ndim > 1 and not values.flags.c_contiguous:
         values = values.T
     rows = max(1, _CHECK_BYTES // max(1, values[:1].nbytes))

@@ -6,8 +6,8 @@ weights reveal (a missing head, a wrong shape) are thus found before any worker 
 The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output `final_encodes`.
 For the CPU it has two encoders over the same weights, one for batches of few tokens and one for all others; each batch
 takes the one that fits. The weights are constants from the start, so building the graph also freezes it. Only the ops
-that the answer needs are built, and the constants are prepared in NumPy, so pruning and folding have nothing left to do.
-The session that runs the graph (`runtime.py`) fuses the ops: TensorFlow has no public function that runs only its
+that the answer needs are built, and the constants are prepared in NumPy, so pruning and folding have nothing left to
+do. The session that runs the graph (`runtime.py`) fuses the ops: TensorFlow has no public function that runs only its
 optimizer, and the device of the worker, not of the exporter, decides which kernels can be fused.
 """
 
@@ -35,10 +35,10 @@ from .modeling import BOUND_NAME, FLOAT16_MAX, OUTPUT_NAME, Bert, Constants, Inp
 from .pooling_ops import only_position, pool
 from .tf import tf
 
-# The most tokens, B*T, of a batch that counts as small. A float32 product keeps one blocked layout of its weights, that of
-# the first batch it sees, and reorders all weights for every batch that needs another: 9 ms instead of 4.5 for 12 tokens
-# of MiniLM-L6. oneDNN 3.7 with AVX-512 uses one layout from 7 to 80 tokens and another above (and below: the runtime
-# pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
+# The most tokens, B*T, of a batch that counts as small. A float32 product keeps one blocked layout of its weights, that
+# of the first batch it sees, and reorders all weights for every batch that needs another: 9 ms instead of 4.5 for 12
+# tokens of MiniLM-L6. oneDNN 3.7 with AVX-512 uses one layout from 7 to 80 tokens and another above (and below: the
+# runtime pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
 SMALL_BATCH = 80
 
 # The maximum size of a protobuf message, and so of a graph. The ops need some of it in addition to the weights.
@@ -156,7 +156,7 @@ class _Meter:
 def build(
     spec: GraphSpec, variables: Variables, on_made: Callable[[int], None] = lambda _: None
 ) -> tuple[Any, int, str]:
-    """Build the graph; return it, the width of its answer and the type of that. `on_made` gets the bytes of each constant."""
+    """Build the graph; return it, and the width and type of its answer. `on_made` gets the bytes of each constant."""
     graph = tf.Graph()
     with graph.as_default():
         inputs, constants = Inputs.placeholders(), Constants(variables, on_made)

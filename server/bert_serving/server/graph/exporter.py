@@ -1,8 +1,8 @@
 """The exporter: build the graph of the model, write it to a file, and end.
 
 It is a separate process, which the server starts before any other: the parent never imports TensorFlow, and the memory
-of the checkpoint is released before a worker starts. Problems that only the checkpoint reveals (missing variables, wrong
-shapes, a missing head) stop the startup here.
+of the checkpoint is released before a worker starts. Problems that only the checkpoint reveals (missing variables,
+wrong shapes, a missing head) stop the startup here.
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
 
 
 def _may_mix_devices(settings: Settings) -> bool:
-    """Whether GPUs and CPUs might share the graph. If no GPU is found it still runs, though without the ops of oneDNN."""
+    """Whether GPUs and CPUs might share the graph. Without a GPU it still runs, though with plain ops only."""
     return not settings.cpu and any(device >= 0 for device in settings.device_map[: settings.num_worker])

@@ -4,9 +4,9 @@ Runs in the exporter. There are no variables, training ops or dropout: every wei
 graph is served exactly as built, and freezing it means serializing it. The encoder can be built several times over the
 same constants, once for each size class of batches.
 
-Between the layers all tensors are flat, [B*T, H], because the graph optimizer fuses MatMul + BiasAdd + GELU and MatMul +
-BiasAdd + residual Add only where these ops follow each other on matrices. The constants are prepared in NumPy (query,
-key and value side by side in one kernel), so that the optimizer has nothing to fold.
+Between the layers all tensors are flat, [B*T, H]: the graph optimizer fuses MatMul + BiasAdd + GELU, and
+MatMul + BiasAdd + residual Add, only where these ops follow each other on matrices. The constants are prepared in NumPy
+(query, key and value side by side in one kernel), so that the optimizer has nothing to fold.
 
 Dimensions, as in the comments at the ends of lines:
 
@@ -130,9 +130,9 @@ class Bert:
     (LayerNorm, softmax, the residual stream) stay float32, and the operands and results of products are clipped to the
     range of float16. Thus no infinity or NaN arises, however large the weights are.
 
-    With `dtype` bfloat16, which has the range of float32, the residual stream is bfloat16 too. Its sums can then be fused
-    into the preceding products, and nothing is cast between the layers. LayerNorm and softmax are computed in float32, by
-    explicit casts or inside the kernels of oneDNN.
+    With `dtype` bfloat16, which has the range of float32, the residual stream is bfloat16 too. Its sums can then be
+    fused into the preceding products, and nothing is cast between the layers. LayerNorm and softmax are computed in
+    float32, by explicit casts or inside the kernels of oneDNN.
 
     `onednn` is for large batches on a CPU: it uses kernels that only oneDNN has.
     """
@@ -192,8 +192,8 @@ class Bert:
         config = self._config
         words = self._constants.get('embeddings/word_embeddings', self._dtype)  # [V, H]
         words = tf.cast(tf.gather(words, inputs.ids), tf.float32)  # [B, T, H]
-        # As in the original, a product with one-hot rows: it is faster than a gather from so small a table, and a type that
-        # the model lacks (the second text of a pair, with only one type) adds nothing instead of failing the batch.
+        # As in the original, a product with one-hot rows: it is faster than a gather from so small a table, and a type
+        # that the model lacks (for the second text of a pair) adds nothing instead of failing the batch.
         types = tf.one_hot(inputs.type_ids, config.type_vocab_size)  # [B, T, S]
         types = tf.reshape(types, [-1, config.type_vocab_size])  # [B*T, S]
         segments = tf.matmul(types, self._constants.get('embeddings/token_type_embeddings'))  # [B*T, H]

@@ -1,7 +1,7 @@
 """The pooling strategies as TensorFlow ops: from the states of a row's tokens to the vector that is answered.
 
-Runs in the exporter, in float32 whatever the rest of the graph computes in. Dimensions: B rows, T tokens, D the
-width of the chosen layers side by side; x [B, T, D] are their states, m [B, T] is the mask (0 for padding, and with
+Runs in the exporter, in float32, also where the rest of the graph uses another type. Dimensions: B rows, T tokens, D
+the width of the chosen layers side by side. x [B, T, D] has their states, m [B, T] is the mask (0 for padding, and with
 `-mask_cls_sep` for [CLS] and [SEP]).
 """
 

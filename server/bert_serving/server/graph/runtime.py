@@ -106,7 +106,8 @@ class GraphEncoder:
         self._session = tf1.Session(graph=graph, config=self._session_config())
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in INPUT_NAMES])
         small_batch = self._traits.small_batch
-        # The batch of the large class has fewer rows than tokens: rows have their own layout where one position is needed.
+        # The batch of the large class has fewer rows than tokens: where one position is needed, rows have their own
+        # layout.
         for shape in ((1, 1),) if small_batch is None else ((1, 1), (small_batch // 3 + 1, 3)):
             ones = np.ones(shape, np.int32)
             self.encode(ones, ones, np.zeros_like(ones))

@@ -73,7 +73,7 @@ class TokenizeQuery:
     rows: Rows
 
 
-# JSON ----------------------------------------------------------------------------------------------------------------
+# ---- JSON
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MA
         raise HTTPError('BadRequest', message, type_name='ValueError')
 
 
-# 1.10's routes -------------------------------------------------------------------------------------------------------
+# ---- 1.10's routes
 
 
 def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
@@ -291,7 +291,7 @@ def _check_text(value: Any, where: str, name: str) -> None:
         raise HTTPError('BadRequest', '%s must not be blank' % where, name, 'ValueError')
 
 
-# OpenAI's route ------------------------------------------------------------------------------------------------------
+# ---- OpenAI's route
 
 
 def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:

@@ -34,7 +34,7 @@ class EnvironmentParser(argparse.ArgumentParser):
         guide: str = 'docs/server.md',
         **kwargs: Any,
     ) -> None:
-        """Take the arguments of `argparse`, and those of the end of the help: example command lines and a page of docs/."""
+        """Take those of `argparse`, and for the end of the help `examples`, command lines, and `guide`, a page."""
         super().__init__(*args, **{'add_help': False, **kwargs})
         self.environ = os.environ if environ is None else environ
         self.examples = examples
@@ -42,7 +42,7 @@ class EnvironmentParser(argparse.ArgumentParser):
         self.options: dict[str, Option] = {}
         self._groups: dict[str, argparse._ArgumentGroup] = {}
 
-    # Arguments -------------------------------------------------------------------------------------------------------
+    # ---- arguments
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
@@ -83,7 +83,7 @@ class EnvironmentParser(argparse.ArgumentParser):
                 hint = ' (Kubernetes sets it for a Service of that name: give the pod enableServiceLinks: false)'
             self.error('environment variable %s: %s%s' % (option.variable, error, hint))
 
-    # Errors ----------------------------------------------------------------------------------------------------------
+    # ---- errors
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2: the usage of forty options would hide the message."""
@@ -109,7 +109,7 @@ class EnvironmentParser(argparse.ArgumentParser):
                 return '%s takes no value, got %r: giving it turns it on' % (before, word)
         return 'expected options, which begin with a dash, got %r' % word
 
-    # Options ---------------------------------------------------------------------------------------------------------
+    # ---- options
 
     def group(self, title: str, about: str | None = None) -> argparse._ArgumentGroup:
         """The group with that title, created on first use."""
@@ -135,7 +135,7 @@ class EnvironmentParser(argparse.ArgumentParser):
             nargs='+' if option.many else None,
         )
 
-    # Help ------------------------------------------------------------------------------------------------------------
+    # ---- help
 
     def format_usage(self) -> str:
         return layout_usage(self) + '\n'

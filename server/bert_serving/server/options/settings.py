@@ -168,8 +168,9 @@ class Settings:
     model_dir: str | None = _option(
         default=None,
         group=MODEL,
-        help='folder of the pre-trained model, in the layout of Google (bert_config.json, bert_model.ckpt.*, vocab.txt) '
-        'or Hugging Face (config.json, model.safetensors, vocab.txt); without it, the embedded default model is served',
+        help='folder of the pre-trained model, in the layout of Google (bert_config.json, bert_model.ckpt.*, '
+        'vocab.txt) or Hugging Face (config.json, model.safetensors, vocab.txt); without it, the embedded default '
+        'model is served',
         metavar='DIR',
     )
     tuned_model_dir: str | None = _option(
@@ -290,8 +291,8 @@ class Settings:
     max_batch_tokens: int | None = _option(
         default=None,
         group=SERVING,
-        help='maximum tokens per batch, padding included (default: -max_batch_size × -max_seq_len; at most 1024 on a CPU, '
-        'to keep urgent requests from waiting)',
+        help='maximum tokens per batch, padding included (default: -max_batch_size × -max_seq_len; at most 1024 on a '
+        'CPU, to keep urgent requests from waiting)',
         parse=whole_number(1),
         metavar='TOKENS',
     )
@@ -334,8 +335,8 @@ class Settings:
     worker_timeout: int = _option(
         default=120,
         group=SERVING,
-        help='seconds without a heartbeat, or on one piece of work such as a batch, after which a worker or the sink is '
-        'killed and restarted',
+        help='seconds without a heartbeat, or on one piece of work such as a batch, after which a worker or the sink '
+        'is killed and restarted',
         parse=whole_number(3),
         metavar='SECONDS',
     )

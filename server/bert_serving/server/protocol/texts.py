@@ -22,8 +22,8 @@ MAX_SECOND_TRY_BYTES = 16 << 20
 def decode_texts(payload: Buffer) -> Any:
     """Decode the JSON of a request; `parse_texts` checks its shape.
 
-    If orjson rejects a message, `json` gets a second try: it is slower, but accepts lone surrogates and NaN, as 1.10 did,
-    a byte order mark, UTF-16 and UTF-32.
+    If orjson rejects a message, `json` gets a second try: it is slower, but accepts lone surrogates and NaN, as 1.10
+    did, a byte order mark, UTF-16 and UTF-32.
 
     Raises:
         RequestError: the message is not JSON, not Unicode, or nested too deeply.

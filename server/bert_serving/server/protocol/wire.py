@@ -39,7 +39,7 @@ Buffer = bytes | memoryview
 Frames = Sequence[Buffer]
 
 
-# --- client -> server, port 5555 -------------------------------------------------------------------------------------
+# ---- client -> server, port 5555
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def format_identity(identity: bytes) -> str:
     return ''.join(c if c.isprintable() else '\\x%02x' % ord(c) for c in text) + '...' * (len(identity) > 64)
 
 
-# --- server -> client, port 5556 -------------------------------------------------------------------------------------
+# ---- server -> client, port 5556
 
 
 def encode_result(identity: bytes, request_id: bytes, array: Answer) -> list[Buffer]:

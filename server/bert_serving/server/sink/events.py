@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..protocol.ring import Drain, Drop, DroppedPart, FailedPart, Part, Refuse, Register, SinkReport, Status
 from .replies import Reply
 
-# --- events ----------------------------------------------------------------------------------------------------------
+# ---- events
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Tick:
 RingEvent = Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain
 Event = RingEvent | Subscribed | Unsubscribed | Sent | Blocked | Tick
 
-# --- actions ---------------------------------------------------------------------------------------------------------
+# ---- actions
 
 
 @dataclass(frozen=True, slots=True)

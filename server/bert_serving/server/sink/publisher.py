@@ -184,7 +184,7 @@ class Publisher:
             check(times == sorted(times), 'the replies of an identity are out of order')
             check(all(reply.identity == identity for _since, reply in outbox.waiting), 'a reply is in a wrong outbox')
 
-    # Subscriptions -------------------------------------------------------------------------------------------------
+    # ---- subscriptions
 
     def _refusal(self, topic: bytes) -> str | None:
         """Why a subscription is refused, None if it is accepted."""
@@ -216,7 +216,7 @@ class Publisher:
             actions.append(SendFeedback(ClientGone(identity, now - since)))
         return actions
 
-    # Replies -------------------------------------------------------------------------------------------------------
+    # ---- replies
 
     def _publish_head(self, identity: bytes, outbox: _Outbox) -> list[Action]:
         if outbox.subscribers and outbox.waiting and identity not in self._blocked:
@@ -235,7 +235,7 @@ class Publisher:
             actions.append(Publish(outbox.head, force=outbox.lossy))
         return actions
 
-    # Replies that are discarded ------------------------------------------------------------------------------------
+    # ---- replies that are discarded
 
     def _discard_expired(self, now: float) -> list[Action]:
         """Discard the replies that have waited too long for a subscriber."""

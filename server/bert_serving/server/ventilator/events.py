@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 
-# --- events ----------------------------------------------------------------------------------------------------------
+# ---- events
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ Event = (
     | ClientGone
 )
 
-# --- actions ---------------------------------------------------------------------------------------------------------
+# ---- actions
 
 
 @dataclass(frozen=True, slots=True)

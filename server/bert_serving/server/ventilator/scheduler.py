@@ -156,7 +156,7 @@ class Scheduler:
         actions += self._dispatch(now)
         return actions
 
-    # Requests come and go ----------------------------------------------------------------------------------------------
+    # ---- requests come and go
 
     def _accept(self, request: EncodeRequest, now: float) -> Iterator[Action]:
         try:
@@ -275,7 +275,7 @@ class Scheduler:
         for name in self._workers.holders_of(number):
             yield SendToWorker(name, Drop(number))
 
-    # Jobs go out -------------------------------------------------------------------------------------------------------
+    # ---- jobs go out
 
     def _dispatch(self, now: float) -> Iterator[Action]:
         if self._quarantine or self._workers.reserved is not None:
@@ -331,7 +331,7 @@ class Scheduler:
                 self._quarantine.remove(job)
                 break
 
-    # A process is lost -------------------------------------------------------------------------------------------------
+    # ---- a process is lost
 
     def _requeue(self, name: int, now: float) -> Iterator[Action]:
         """Quarantine every job that a dead worker held. A job that it ran alone gets a strike instead."""
@@ -394,7 +394,7 @@ class Scheduler:
                 if place not in quarantined:
                     self._turns.add(job if place in untouched else self._next_attempt(job))
 
-    # Invariants --------------------------------------------------------------------------------------------------------
+    # ---- invariants
 
     def check_invariants(self) -> None:
         """Raise InvariantError where the state contradicts itself, with the story of the request that shows it.

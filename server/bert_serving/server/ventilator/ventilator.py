@@ -120,7 +120,7 @@ class Ventilator:
         self._terminating = False
         self._draining = False
 
-    # Sockets ---------------------------------------------------------------------------------------------------------
+    # ---- sockets
 
     def bind(self, context: Context, feedback: str, sink: str) -> int:
         """Open the sockets. `feedback` is the endpoint of the sink's reports, `sink` that of its intake.
@@ -162,7 +162,7 @@ class Ventilator:
         self._reactor.remove(self._requests)
         self._requests.close()
 
-    # Commands of the server ------------------------------------------------------------------------------------------
+    # ---- commands of the server
 
     def add_worker(self, worker: int, endpoint: str) -> None:
         """Hand jobs to a worker at `endpoint` from now on."""
@@ -241,7 +241,7 @@ class Ventilator:
         """How the requests have ended so far."""
         return self._scheduler.outcomes
 
-    # The loop --------------------------------------------------------------------------------------------------------
+    # ---- the loop
 
     def _on_feedback(self) -> None:
         while self._feedback.poll(0):

@@ -1,6 +1,6 @@
 """Recommend `-bf16` or advise against it, by the flags of the processor.
 
-Pure, except that `read_flags` reads a file; imports no TensorFlow. A worker on the CPU asks after it has loaded its graph.
+Pure, except that `read_flags` reads a file; imports no TensorFlow. A worker on the CPU asks when its graph is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker knows about its device: what it can ask of it, how large a batch may be, what a failure means.
+"""The device of a worker: its interface, the batch limits, and the meaning of a failure.
 
 Pure; imports no TensorFlow. The real device is `graph/runtime.py`.
 """

@@ -33,8 +33,8 @@ PAD_ID = 0
 class Row:
     """One row of the input of the model, without padding.
 
-    `ids` has the ids of all tokens. The first `first_segment` of them have type id 0; the rest, which are the second text
-    of a pair, have type id 1. The tokens at the positions `masked` have mask 0; all others have mask 1. The first
+    `ids` has the ids of all tokens. The first `first_segment` of them have type id 0; the rest, which are the second
+    text of a pair, have type id 1. The tokens at the positions `masked` have mask 0; all others have mask 1. The first
     `prompt_length` tokens belong to a prompt that does not take part in pooling. `job_length` is L.
     """
 
@@ -111,9 +111,9 @@ class RowEncoder:
     def encode(self, texts: Sequence[Text], first_row: int = 0) -> JobRows:
         """Encode the texts of a job, at least one, as one row each; errors count the texts from `first_row`.
 
-        A list of ids is a single text, without special tokens. A text is a pair if it contains `' ||| '` and no newline;
-        the last `' ||| '` divides it. A list of tokens is a pair if it contains `'|||'`; the first one divides it. A pair
-        without a token in its second text is a single text.
+        A list of ids is a single text, without special tokens. A text is a pair if it contains `' ||| '` and no
+        newline; the last `' ||| '` divides it. A list of tokens is a pair if it contains `'|||'`; the first one divides
+        it. A pair without a token in its second text is a single text.
 
         Raises:
             RequestError: the vocabulary has no such id.

@@ -8,7 +8,7 @@ A text is divided into words, and words into pieces:
    end or a space of any width becomes ' '. An ideograph becomes its own word.
 2. *Fold*, unless cased: lowercase, decompose (NFD) and drop non-spacing marks, so that 'É' becomes 'e'.
 3. *Split*: white space separates words, and a punctuation mark is its own word.
-4. *Spell*: take the longest prefix of the word that is in the vocabulary, then the longest '##' continuation, and so on.
+4. *Spell*: take the longest prefix of the word that is in the vocabulary, then the longest '##' continuation, etc.
    A word that cannot be spelled this way, or that has more than 100 characters, is [UNK].
 
 Special tokens in a text are ordinary text: '[SEP]' becomes '[', 'sep', ']'.
@@ -77,8 +77,8 @@ def load_vocab(path: str | PathLike[str]) -> dict[str, int]:
     missing = [token for token in (UNKNOWN, CLASSIFY, SEPARATE) if token not in vocab]
     if missing:
         raise ModelError(
-            'the vocabulary %s has no %s among its %d tokens; it must be the vocab.txt of a BERT model, one token per line'
-            % (path, ' '.join(missing), len(vocab))
+            'the vocabulary %s has no %s among its %d tokens; it must be the vocab.txt of a BERT model, '
+            'one token per line' % (path, ' '.join(missing), len(vocab))
         )
     return vocab
 

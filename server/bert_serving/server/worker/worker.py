@@ -1,6 +1,6 @@
 """A worker: turn the texts of jobs into vectors, on one device.
 
-A worker is a process of its own, started by the supervisor. Two threads share a `batcher.Batcher`: the intake thread
+A worker is a separate process, started by the supervisor. Two threads share a `batcher.Batcher`: the intake thread
 receives jobs, decodes and tokenizes them; the compute thread takes batches, computes them and sends the parts to the
 sink. Tokenizing, computing and sending thus overlap. A worker never talks to the ventilator: if a job fails, it sends a
 `FailedPart` to the sink, which passes the error on to the client.
@@ -57,8 +57,8 @@ POLL_MS = 500
 """How long the intake thread waits for a message before it checks whether the compute thread has crashed."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""How soon the intake thread, which tokenizes in Python, must yield the GIL to the compute thread. With Python's default
-of 5 ms, the device idles that long after each batch."""
+"""How soon the intake thread, which tokenizes in Python, must yield the GIL to the compute thread. With Python's
+default of 5 ms, the device idles that long after each batch."""
 
 
 class Stopwatch:
@@ -133,7 +133,7 @@ class Worker:
         if self._crash is not None:
             raise self._crash
 
-    # The intake thread -----------------------------------------------------------------------------------------------
+    # ---- the intake thread
 
     def _status(self) -> dict[str, Any]:
         """The status that each heartbeat carries; called by the thread that reports to the supervisor."""
@@ -213,7 +213,7 @@ class Worker:
             self._batcher.add(ready)
             self._changed.notify()
 
-    # The compute thread ----------------------------------------------------------------------------------------------
+    # ---- the compute thread
 
     def _compute_until_stopped(self, context: Context) -> None:
         endpoint, sink = self._sink_endpoint, self._connect_to_sink(context, self._sink_endpoint)
@@ -273,7 +273,7 @@ class Worker:
         self._tally.count_batch(len(rows), batch.tokens, len(rows) * batch.width, time.monotonic() - started)
         return output
 
-    # Messages to the sink --------------------------------------------------------------------------------------------
+    # ---- messages to the sink
 
     def _make_part(self, job: ReadyJob, array: NDArray[np.generic]) -> Part:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
