@@ -13,7 +13,7 @@ from options import make_parser
 
 
 def endless(sentences, rows):
-    """Batch after batch, for ever; the next is made when the server can take it."""
+    """Batch after batch, forever; the next is made when the server can take it."""
     stream = itertools.cycle(sentences)
     while True:
         yield list(itertools.islice(stream, rows))

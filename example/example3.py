@@ -34,7 +34,7 @@ def main():
     clones = [BertClient(args.ip, args.port, args.port_out, identity=bc.identity) for _ in range(args.clones)]
     threads = []
     for number, clone in enumerate(clones):
-        # `listen` goes on for ever, and keeps what comes from now on.
+        # `listen` goes on forever, and keeps what comes from now on.
         responses = itertools.islice(clone.listen(), args.batches)
         threads.append(Thread(target=hear, args=('clone %d' % number, responses)))
         threads[-1].start()

@@ -1,4 +1,4 @@
-"""What the layers and the pooling strategies see: pictures of the labelled sentences, by PCA in two dimensions.
+"""What the layers and the pooling strategies see: pictures of the labeled sentences, by PCA in two dimensions.
 
     python example/example7.py -cpu
     python example/example7.py -cpu -model_dir uncased_L-12_H-768_A-12 -pooling_layer -1 -2 -4 -8 -12
@@ -21,7 +21,7 @@ from bert_serving.server import BertServer
 from bert_serving.server.helper import get_args_parser
 
 STRATEGIES = ['REDUCE_MEAN', 'REDUCE_MAX', 'CLS_TOKEN', 'SEP_TOKEN']  # those that make one vector of each layer
-COLOURS = ['#009e73', '#e69f00', '#0072b2', '#cc79a7']  # of the topics; told apart by most eyes
+COLORS = ['#009e73', '#e69f00', '#0072b2', '#cc79a7']  # of the topics; told apart by most eyes
 COLUMNS = 3
 
 
@@ -34,12 +34,12 @@ def encode_by_layer(args, strategy, sentences):
 
 
 def share_right(train, train_labels, test, test_labels):
-    """How many test vectors lie nearest to the centre of the training vectors of their own topic."""
+    """How many test vectors lie nearest to the center of the training vectors of their own topic."""
     return NearestCentroid().fit(train, train_labels).score(test, test_labels)
 
 
 def draw(path, strategy, layers, vectors, labels, shares):
-    """A picture with a panel for each layer, in which each sentence is a point of its topic's colour."""
+    """A picture with a panel for each layer, in which each sentence is a point of its topic's color."""
     rows = -(-len(layers) // COLUMNS)
     figure = Figure(figsize=(3.4 * COLUMNS, 3.4 * rows + 0.8), layout='constrained')
     figure.suptitle('%s: %d sentences by PCA' % (strategy, len(labels)))
@@ -49,8 +49,8 @@ def draw(path, strategy, layers, vectors, labels, shares):
     for panel, layer, of_layer, share in zip(panels, layers, vectors, shares):
         pca = PCA(2)
         points = pca.fit_transform(of_layer)
-        for number, (topic, colour) in enumerate(zip(topics.TOPICS, COLOURS)):
-            panel.scatter(*points[labels == number].T, s=9, c=colour, alpha=0.8, linewidths=0, label=topic)
+        for number, (topic, color) in enumerate(zip(topics.TOPICS, COLORS)):
+            panel.scatter(*points[labels == number].T, s=9, c=color, alpha=0.8, linewidths=0, label=topic)
         panel.set_axis_on()
         panel.set(xticks=[], yticks=[])
         panel.set_title('layer %d' % layer)
@@ -82,7 +82,7 @@ def main():
         draw(path, strategy, args.pooling_layer, vectors, labels, shares)
         print('wrote %s' % path)
         table.append('%-16s' % strategy + ''.join('%7.3f' % share for share in shares))
-    print('share of the %d test sentences nearest to the centre of their topic:' % len(test))
+    print('share of the %d test sentences nearest to the center of their topic:' % len(test))
     print('\n'.join(table))
 
 

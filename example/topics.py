@@ -1,4 +1,4 @@
-"""The labelled sentences of data/: each is about the garden, the kitchen, music or sport."""
+"""The labeled sentences of data/: each is about the garden, the kitchen, music or sport."""
 
 from pathlib import Path
 

@@ -31,7 +31,7 @@ def server(make_server):
 
 @pytest.fixture
 def connect():
-    """Make a client of a server, which is closed at the end; 20 s are for ever."""
+    """Make a client of a server, which is closed at the end; 20 s are forever."""
     clients = []
 
     def make(server, kind=BertClient, **arguments):

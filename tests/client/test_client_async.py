@@ -133,13 +133,13 @@ def test_a_producer_that_waits_for_the_result_of_its_last_batch_gets_it(client):
     answers = []
     answered = threading.Semaphore(0)
 
-    def dialogue():
+    def dialog():
         for number in range(5):
             yield ['question %d' % number]
             answered.acquire()
             assert len(answers) == number + 1
 
-    for response in client.encode_async(dialogue()):
+    for response in client.encode_async(dialog()):
         answers.append(response)
         answered.release()
     assert len(answers) == 5

@@ -76,7 +76,7 @@ def test_what_are_no_ids_is_refused_here(server, client, rows, error):
     assert not server.requests
 
 
-def test_texts_are_tokenised_only(server, client):
+def test_texts_are_tokenized_only(server, client):
     encoded = client.tokenize(['a b', 'c'])
     assert encoded.tokens == [['[CLS]', 'a', 'b', '[SEP]'], ['[CLS]', 'c', '[SEP]']]
     assert encoded.array.tolist() == [[1, 2, 3, 4], [1, 2, 3, 0]]

@@ -58,7 +58,7 @@ def send_bulk(server: ServerProcess, end: threading.Event) -> None:
 
 
 def take(browser: Browser, path: Path) -> None:
-    """The window as a picture with 256 colours, a third of the bytes; this way to choose them keeps those of the lines."""
+    """The window as a picture with 256 colors, a third of the bytes; this way to choose them keeps those of the lines."""
     data = browser.driver.execute_cdp_cmd('Page.captureScreenshot', {'format': 'png'})['data']
     image = Image.open(io.BytesIO(b64decode(data))).convert('RGB')
     image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -298,8 +298,8 @@ def test_a_link_that_names_a_server_elsewhere_does_not_have_the_page_ask_for_a_k
 
 def test_it_is_light_or_dark_as_the_system_is_or_as_it_is_told(browser: Browser) -> None:
     def brightness() -> int:
-        colour = browser.driver.execute_script('return getComputedStyle(document.body).backgroundColor')
-        return sum(int(part) for part in colour.strip('rgb()').split(',')) // 3
+        color = browser.driver.execute_script('return getComputedStyle(document.body).backgroundColor')
+        return sum(int(part) for part in color.strip('rgb()').split(',')) // 3
 
     browser.prefer('light')
     with frontend_to(FakeBackend()) as url:

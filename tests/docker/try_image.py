@@ -495,7 +495,7 @@ def try_plain_run(image: Image) -> None:
     ports = free_ports()
     with BuildahContainer(image, '1', '-show_tokens_to_client', environment=ports) as container:
         container.wait_until_healthy()
-        check('\x1b' not in container.log, 'the log has no colours, as it is no terminal')
+        check('\x1b' not in container.log, 'the log has no colors, as it is no terminal')
         for line in container.log.splitlines():
             if line.startswith(('I:', 'W:', 'E:')):
                 fact('| %s', line)

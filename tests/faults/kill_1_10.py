@@ -129,7 +129,7 @@ def kill_under_load(
 
 
 def ask(args: argparse.Namespace, port: int, port_out: int, begun: threading.Barrier, counts: Counter[str]) -> None:
-    """A client; it ends with the first request that is not answered in time, because it would wait for ever."""
+    """A client; it ends with the first request that is not answered in time, because it would wait forever."""
     with connect(port, port_out, args.patience) as client:
         begun.wait(60)
         for _ in range(args.requests):

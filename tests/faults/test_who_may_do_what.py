@@ -30,8 +30,8 @@ def test_who_may_do_what_a_termination_from_another_address_is_not_obeyed() -> N
             stranger.send(b'0', b'TERMINATION', b'0', b'0')
             stranger.assert_served()
         assert 'ignored a shutdown request from %s' % ip in server.log
-        with raw_client(server) as neighbour:
-            neighbour.send(b'0', b'TERMINATION', b'0', b'0')
+        with raw_client(server) as neighbor:
+            neighbor.send(b'0', b'TERMINATION', b'0', b'0')
             assert server.wait() == 0
 
 

@@ -85,7 +85,7 @@ def test_other_floats_are_cast(tmp_path, variables, dtype):
     assert_same(load_variables(google, ALL), expected)
 
 
-def test_quantised_weights_are_refused(tmp_path, variables):
+def test_quantized_weights_are_refused(tmp_path, variables):
     stored = reference.huggingface_names(variables)
     stored['pooler.dense.weight'] = np.zeros((21, 21), np.int8)
     with pytest.raises(ModelError, match=r'pooler\.dense\.weight holds int8, not floating-point weights'):

@@ -44,7 +44,7 @@ def test_nothing_is_fused_where_the_op_is_not_there(dtype, monkeypatch):
     assert not can_fuse_layer_norm(dtype)
 
 
-def test_nothing_is_fused_where_the_epsilon_is_not_honoured(monkeypatch, caplog):
+def test_nothing_is_fused_where_the_epsilon_is_not_honored(monkeypatch, caplog):
     monkeypatch.setattr(layer_norm, 'fused_layer_norm', lambda x, g, b, epsilon: plain_layer_norm(x, g, b, 0.001))
     assert not can_fuse_layer_norm(tf.float32)
     assert 'is inaccurate for float32' in caplog.text

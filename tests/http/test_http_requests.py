@@ -201,7 +201,7 @@ def test_a_form_without_texts() -> None:
         read_encode_form({'id': ['7'], 'texts': []})
 
 
-def test_a_request_to_tokenise() -> None:
+def test_a_request_to_tokenize() -> None:
     assert read_tokenize({'texts': ['a']}).rows == Rows(['a'], 'texts')
     with pytest.raises(HTTPError, match='"texts" is missing'):
         read_tokenize({})

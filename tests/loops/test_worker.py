@@ -128,7 +128,7 @@ def test_a_job_becomes_a_part_with_a_row_for_each_text(bench: Bench) -> None:
     np.testing.assert_array_equal(array_of(part), [[2 + 4 + 5 + 3, 4, 0], [2 + 6 + 3 + 4 + 3, 5, 2]])
 
 
-def test_tokenised_rows_are_looked_up_as_they_are(bench: Bench) -> None:
+def test_tokenized_rows_are_looked_up_as_they_are(bench: Bench) -> None:
     bench.put(1, [['a', 'A']])
     np.testing.assert_array_equal(array_of(bench.take()), [[2 + 4 + 1 + 3, 4, 0]])
 

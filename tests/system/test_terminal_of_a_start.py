@@ -88,7 +88,7 @@ def at_a_terminal(module: str, *words: str, **environment: str) -> Iterator[Term
         terminal.close()
 
 
-def test_a_terminal_has_colours_a_line_that_moves_and_ctrl_c_ends_with_a_summary() -> None:
+def test_a_terminal_has_colors_a_line_that_moves_and_ctrl_c_ends_with_a_summary() -> None:
     with at_a_terminal('support.fake_cli', *START, FAKE_EXPORTER_SECONDS='2') as terminal:
         terminal.wait_for('all set, ready to serve request!')
         terminal.press_ctrl_c()

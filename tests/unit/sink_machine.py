@@ -394,7 +394,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.lossy |= {who for who, since in self.blocked_since.items() if self.now - since >= self.limits.unread_s}
         self.tell(Tick())
         assert all(self.now - since < self.limits.gone_s for since in self.departed.values()), 'nobody was told'
-        assert all(self.now - since < self.limits.unread_s for since in self.blocked_since.values()), 'blocked for ever'
+        assert all(self.now - since < self.limits.unread_s for since in self.blocked_since.values()), 'blocked forever'
         for index, reply in enumerate(self.publisher.posted):
             if reply in self.waiting() and not self.subscribers_of(reply.identity):
                 since = max(self.post_times[index], self.unread_since[reply.identity])

@@ -22,7 +22,7 @@ FLAGS = ['-' + option.name for option in OPTIONS.values()]
         ('-seq_len', '-max_seq_len'),
     ],
 )
-def test_a_misspelt_option_leads_to_the_right_one(word: str, meant: str) -> None:
+def test_a_misspelled_option_leads_to_the_right_one(word: str, meant: str) -> None:
     assert did_you_mean(word, FLAGS) == ': did you mean %s?' % meant
 
 

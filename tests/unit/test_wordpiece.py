@@ -204,20 +204,20 @@ def spell_by_trying_everything(word: str) -> list[str]:
     """Greedy longest match in so many words."""
     if not word:
         return []
-    spelt: list[str] = []
+    spelled: list[str] = []
     rest = word
     while rest:
-        mark = '##' if spelt else ''
+        mark = '##' if spelled else ''
         fits = [rest[:end] for end in range(1, len(rest) + 1) if mark + rest[:end] in VOCAB]
         if not fits:
             return ['[UNK]']
-        spelt.append(mark + max(fits, key=len))
+        spelled.append(mark + max(fits, key=len))
         rest = rest[len(max(fits, key=len)) :]
-    return spelt
+    return spelled
 
 
 @given(st.text('abxufle', max_size=23))
-def test_a_word_is_spelt_by_greedy_longest_match(word):
+def test_a_word_is_spelled_by_greedy_longest_match(word):
     assert tokens(WordPiece(VOCAB, lower_case=True), word) == spell_by_trying_everything(word)
 
 

@@ -1,4 +1,4 @@
-"""Suggest known names close to a misspelt one."""
+"""Suggest known names close to a misspelled one."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _max_connections() -> int:
-    """As many connections as this process may have files; raises the soft limit towards the hard one first."""
+    """As many connections as this process may have files; raises the soft limit toward the hard one first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
     if soft < wanted:

@@ -283,7 +283,7 @@ class Scheduler:
         for lane in LANES:
             while (job := self._turns.next_job(lane)) is not None:
                 worker = self._workers.choose(lane, job.header.rows)
-                if worker is None:  # nobody steps past the head of a lane: the largest job would wait for ever
+                if worker is None:  # nobody steps past the head of a lane: the largest job would wait forever
                     break
                 yield self._hand_over(worker, self._turns.take(lane), now)
 
