@@ -25,15 +25,20 @@ from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
 from ..console.progress import OnProgress, ignore_progress
 from ..errors import ModelError
-from ..model.folder import Model
-from ..model.pooling import PoolingStrategy
 from . import checkpoint
-from .checkpoint import Shape, Variables
+from .answers import answer, only_position
+from .checkpoint import Shape
+from .constants import FLOAT16_MAX, Constants
+from .encoder import Encoder
 from .files import write_graph
+from .freezing import freeze
+from .inputs import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, Inputs, Tensor
 from .layer_norm import can_fuse_layer_norm
-from .modeling import BOUND_NAME, FLOAT16_MAX, OUTPUT_NAME, Bert, Constants, Inputs, Tensor
-from .pooling_ops import only_position, pool
+from .modules import load_modules
+from .spec import GraphSpec
 from .tf import tf
+
+__all__ = ['GraphInfo', 'GraphSpec', 'build', 'export']
 
 # The most tokens, B*T, of a batch that counts as small. A float32 product keeps one blocked layout of its weights, that
 # of the first batch it sees, and reorders all weights for every batch that needs another: 9 ms instead of 4.5 for 12
@@ -46,56 +51,6 @@ _LARGEST_GRAPH = 2**31 - 1
 _ROOM_FOR_OPS = 2**24
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class GraphSpec:
-    """Everything that determines a graph."""
-
-    model: Model
-    layers: tuple[int, ...]
-    """The encoder layers to pool, from `resolve_layers`; strategies that use the pooler ignore them."""
-    strategy: PoolingStrategy = PoolingStrategy.REDUCE_MEAN
-    position_embeddings: bool = True
-    num_labels: int = 2
-    fp16: bool = False
-    """Whether the answers are float16."""
-    bf16: bool = False
-    """Whether weights, products and the states between layers are bfloat16; pooling and answers are float32."""
-    on_gpu: bool = False
-    """Whether only GPUs run it. `fp16` then also computes in float16, which would be slower on a CPU."""
-    on_cpu: bool = False
-    """Whether only CPUs run it, without XLA. It can then contain ops that only oneDNN runs.
-
-    A graph for GPUs and CPUs has neither flag: it consists of plain ops, which run on both."""
-
-    @property
-    def depth(self) -> int:
-        """The number of layers to build."""
-        return self.model.config.num_hidden_layers if self.strategy.uses_pooler else max(self.layers) + 1
-
-    @property
-    def labels(self) -> int:
-        """The width of the head, 0 without one; the head of a regression always has width 1."""
-        if not self.strategy.uses_head:
-            return 0
-        return 1 if self.strategy is PoolingStrategy.REGRESSION else self.num_labels
-
-    @property
-    def dtype(self) -> Any:
-        """The type of weights and products."""
-        if self.bf16:
-            return tf.bfloat16
-        return tf.float16 if self.fp16 and self.on_gpu else tf.float32
-
-    def variable_shapes(self) -> dict[str, Shape]:
-        return checkpoint.variable_shapes(
-            self.model.config,
-            depth=self.depth,
-            position_embeddings=self.position_embeddings,
-            pooler=self.strategy.uses_pooler,
-            num_labels=self.labels,
-        )
 
 
 @dataclass(frozen=True)
@@ -123,21 +78,24 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
     logger.info('checkpoint%s: %s', ' (override by the fine-tuned model)' if model.tuned else '', model.weights)
     shapes = spec.variable_shapes()
     _check_size(spec, shapes)
-    parameters = sum(map(math.prod, shapes.values()))
+    parameters = checkpoint.count_parameters(shapes)
     with timed(logger, 'load checkpoint', variables=len(shapes), parameters=format_count(parameters)):
         on_read = partial(on_progress, 'read the weights')
         variables = checkpoint.load_variables(model, shapes, _Meter(on_read, 4 * parameters).count)
+        variables.update(load_modules(spec.modules, spec.pooled_width))
     with timed(logger, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
         on_made = partial(on_progress, 'build the graph')
-        graph, width, dtype = build(spec, variables, _Meter(on_made, spec.dtype.size * parameters).count)
+        constants = Constants(variables, _Meter(on_made, spec.dtype.size * parameters).count, apart=True)
+        graph, width, dtype = build(spec, constants)
     del variables
     with timed(logger, 'freeze') as facts:
         on_progress('freeze the graph', 0, 0)
-        frozen = graph.as_graph_def().SerializeToString(deterministic=True)
-        facts['size'] = format_bytes(len(frozen))
-    with timed(logger, 'write graph to: %s' % path, bytes=len(frozen)):
+        frozen = freeze(graph, constants.arrays)
+        size = sum(map(len, frozen))
+        facts['size'] = format_bytes(size)
+    with timed(logger, 'write graph to: %s' % path, bytes=size):
         write_graph(path, frozen, partial(on_progress, 'write the graph'))
-    return GraphInfo(path, len(frozen), width, dtype, time.monotonic() - started)
+    return GraphInfo(path, size, width, dtype, time.monotonic() - started)
 
 
 class _Meter:
@@ -153,17 +111,16 @@ class _Meter:
         self._on_progress(self._done, self._total)
 
 
-def build(
-    spec: GraphSpec, variables: Variables, on_made: Callable[[int], None] = lambda _: None
-) -> tuple[Any, int, str]:
-    """Build the graph; return it, and the width and type of its answer. `on_made` gets the bytes of each constant."""
+def build(spec: GraphSpec, constants: Constants) -> tuple[Any, int, str]:
+    """Build the graph; return it, and the width and type of its answer."""
     graph = tf.Graph()
     with graph.as_default():
-        inputs, constants = Inputs.placeholders(), Constants(variables, on_made)
+        inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask)
+        tf.constant(spec.most_tokens, name=MOST_TOKENS_NAME)
         if spec.on_cpu:
             answer, width = _answer_by_size(spec, constants, inputs)
         else:
-            answer = _answer(spec, Bert(spec.model.config, constants, spec.dtype), inputs)
+            answer = _answer(spec, Encoder(spec.model.config, constants, spec.dtype), inputs)
             width = int(answer.shape[-1])
         answer = tf.identity(answer, OUTPUT_NAME)
     return graph, width, str(answer.dtype.name)
@@ -179,21 +136,21 @@ def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tu
     small, large = inputs.by_size(bound)
     config, dtype = spec.model.config, spec.dtype
     with tf.name_scope('small'):
-        few = _answer(spec, Bert(config, constants, dtype), small, is_small=True)
+        few = _answer(spec, Encoder(config, constants, dtype), small, is_small=True)
     with tf.name_scope('large'):
-        many = _answer(spec, Bert(config, constants, dtype, onednn=can_fuse_layer_norm(dtype)), large)
+        many = _answer(spec, Encoder(config, constants, dtype, onednn=can_fuse_layer_norm(dtype)), large)
     return tf.raw_ops.Merge(inputs=[few, many]).output, int(many.shape[-1])
 
 
-def _answer(spec: GraphSpec, bert: Bert, inputs: Inputs, *, is_small: bool = False) -> Tensor:
+def _answer(spec: GraphSpec, encoder: Encoder, inputs: Inputs, *, is_small: bool = False) -> Tensor:
     # With few tokens the time goes into the weights, which one position needs as much as all.
-    position = None if is_small else only_position(spec.strategy, inputs.mask)  # [B]
-    layers = bert.encode(inputs, spec.depth, spec.position_embeddings, position)
+    position = None if is_small else only_position(spec, inputs)  # [B]
+    layers = encoder.encode(inputs, spec.depth, spec.position_embeddings, position, is_small=is_small)
     with tf.name_scope('pooling'):
-        answer = pool(spec.strategy, layers, spec.layers, inputs, bert, position)
+        x = answer(spec, encoder, layers, inputs, position)
         if spec.fp16:
-            answer = tf.cast(tf.clip_by_value(answer, -FLOAT16_MAX, FLOAT16_MAX), tf.float16)
-    return answer
+            x = tf.cast(tf.clip_by_value(x, -FLOAT16_MAX, FLOAT16_MAX), tf.float16)
+    return x
 
 
 def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:

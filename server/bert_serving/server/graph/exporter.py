@@ -36,6 +36,8 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
         bf16=settings.bf16,
         on_gpu=config['on_gpu'],
         on_cpu=not config['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
+        pipeline=model.pipeline,
+        head=model.config.head,
     )
     info = export(spec, config['path'], on_progress=report_ready.progress)
     report_ready({'bytes': info.bytes})

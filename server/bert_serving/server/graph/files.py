@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ..errors import StartError
@@ -22,21 +22,22 @@ def new_graph_path(folder: str) -> str:
     return os.path.join(folder, 'graph-%s.pb' % uuid.uuid4().hex[:8])
 
 
-def write_graph(path: str, data: bytes, on_written: Callable[[int, int], None]) -> None:
-    """Write all of `data` to `path`, or nothing; no reader ever sees half a graph.
+def write_graph(path: str, parts: Sequence[bytes], on_written: Callable[[int, int], None]) -> None:
+    """Write all `parts` to `path`, one after another, or nothing; no reader ever sees half a graph.
 
     `on_written` is called with the bytes written so far and all of them.
 
     Raises:
         StartError: the file cannot be written.
     """
-    unfinished = '%s.%d.part' % (path, os.getpid())
+    unfinished, total = '%s.%d.part' % (path, os.getpid()), sum(map(len, parts))
     try:
         try:
             with open(unfinished, 'wb') as file:
-                for start in range(0, len(data), WRITE_BYTES):
-                    file.write(memoryview(data)[start : start + WRITE_BYTES])
-                    on_written(file.tell(), len(data))
+                for part in parts:
+                    for start in range(0, len(part), WRITE_BYTES):
+                        file.write(memoryview(part)[start : start + WRITE_BYTES])
+                        on_written(file.tell(), total)
             os.replace(unfinished, path)
         finally:
             with suppress(FileNotFoundError):

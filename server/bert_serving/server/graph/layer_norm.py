@@ -22,15 +22,16 @@ FUSED_LAYER_NORM = '_MklLayerNorm'
 logger = logging.getLogger(__name__)
 
 
-def plain_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    """Normalize each row of [R, H] to mean beta and standard deviation gamma.
+def plain_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor | None, epsilon: float) -> Tensor:
+    """Normalize each row of [R, H] to mean beta (0 without one) and standard deviation gamma.
 
     The formula avoids the order of TensorFlow's batch_normalization, x * scale + (beta - mean * scale): on x86 the
     optimizer of release 2.21 replaces that with the fused kernel but drops the epsilon and uses 0.001 instead.
     """
     mean = tf.reduce_mean(x, -1, keepdims=True)  # [R, 1]
     variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)  # [R, 1]
-    return (x - mean) * tf.math.rsqrt(variance + epsilon) * gamma + beta  # [R, H]
+    scaled = (x - mean) * tf.math.rsqrt(variance + epsilon) * gamma  # [R, H]
+    return scaled if beta is None else scaled + beta  # [R, H]
 
 
 def fused_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The pooling strategies as TensorFlow ops: from the states of a row's tokens to the vector that is answered.
+"""Pooling as TensorFlow ops: from the states of a row's tokens to one vector, by 1.10's strategies or published modes.
 
 Runs in the exporter, in float32, also where the rest of the graph uses another type. Dimensions: B rows, T tokens, D
 the width of the chosen layers side by side. x [B, T, D] has their states, m [B, T] is the mask (0 for padding, and with
@@ -9,45 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..model.pipeline import PoolingMode
 from ..model.pooling import PoolingStrategy
-from .modeling import Bert, Inputs, Tensor
+from .inputs import Tensor
 from .tf import tf
 
 # The numbers of 1.10. The first prevents a division by zero for a row without tokens, the second moves masked positions
 # below every state. Neither fits into a float16.
 _NO_TOKENS = 1e-10
 _BELOW_ALL = 1e30
-
-
-def only_position(strategy: PoolingStrategy, mask: Tensor) -> Tensor | None:
-    """The position of each row, [B], whose state is all that `strategy` needs; None if it needs more than one."""
-    if strategy is PoolingStrategy.LAST_TOKEN:
-        return _last(mask)
-    if strategy is PoolingStrategy.FIRST_TOKEN or strategy.uses_pooler:
-        return tf.zeros_like(mask[:, 0])
-    return None
-
-
-def pool(
-    strategy: PoolingStrategy,
-    layers: list[Tensor],
-    chosen: tuple[int, ...],
-    inputs: Inputs,
-    bert: Bert,
-    position: Tensor | None = None,
-) -> Tensor:
-    """The answer of `strategy`, [B, D], or [B, T, D] for NONE. `layers` are flat, [B*T, H], the lowest first.
-
-    With `position`, from `only_position`, the highest layer has the state of that position only and is [B, H].
-    """
-    if strategy.uses_pooler:
-        first = layers[-1] if position is not None else bert.unflatten(layers[-1], inputs)[:, 0]  # [B, H]
-        return _from_pooler(strategy, bert.pool(first), bert)
-    if position is not None:
-        states = [bert.at(position, layer, inputs) for layer in layers[:-1]] + layers[-1:]  # each [B, H]
-        return tf.concat([states[index] for index in chosen], -1)  # [B, D]
-    x = bert.unflatten(tf.concat([layers[index] for index in chosen], -1), inputs)  # [B, T, D]
-    return POOLING[strategy](x, inputs.mask)
 
 
 def no_pooling(x: Tensor, mask: Tensor) -> Tensor:
@@ -80,11 +50,12 @@ def last_token(x: Tensor, mask: Tensor) -> Tensor:
     With `-mask_cls_sep` the position is before the true end, as in 1.10. For a row without unmasked tokens it is 0; in
     1.10 such a row killed the worker.
     """
-    return tf.gather(x, _last(mask), axis=1, batch_dims=1)  # [B, D]
+    return tf.gather(x, last_counted(mask), axis=1, batch_dims=1)  # [B, D]
 
 
-def _last(mask: Tensor) -> Tensor:
-    return tf.maximum(tf.reduce_sum(mask, 1) - 1, 0)  # [B]
+def last_counted(mask: Tensor) -> Tensor:
+    """The position of LAST_TOKEN in each row, [B]."""
+    return tf.maximum(tf.reduce_sum(mask, 1) - 1, 0)
 
 
 POOLING: Mapping[PoolingStrategy, Callable[[Tensor, Tensor], Tensor]] = {
@@ -97,12 +68,47 @@ POOLING: Mapping[PoolingStrategy, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _from_pooler(strategy: PoolingStrategy, pooled: Tensor, bert: Bert) -> Tensor:
-    if strategy is PoolingStrategy.CLASSIFICATION:
-        return tf.nn.softmax(bert.logits(pooled))  # [B, labels]
-    if strategy is PoolingStrategy.REGRESSION:
-        return tf.sigmoid(bert.logits(pooled))  # [B, 1]
-    return pooled  # [B, H]
+def mean_sqrt_len_tokens(x: Tensor, mask: Tensor) -> Tensor:
+    """The sum divided by the root of the number of tokens."""
+    weight = _weight(mask)  # [B, T, 1]
+    return tf.reduce_sum(x * weight, 1) / tf.sqrt(tf.reduce_sum(weight, 1) + _NO_TOKENS)  # [B, D] / [B, 1]
+
+
+def weighted_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """The mean weighted by position, counted from 1."""
+    places = tf.range(1, tf.shape(mask)[1] + 1)  # [T]
+    weight = _weight(mask * places)  # [B, T, 1]
+    return tf.reduce_sum(x * weight, 1) / (tf.reduce_sum(weight, 1) + _NO_TOKENS)  # [B, D] / [B, 1]
+
+
+def first_unmasked(mask: Tensor) -> Tensor:
+    """The first unmasked position of each row, [B]; 0 if all are masked."""
+    return tf.argmax(mask, 1, output_type=tf.int32)
+
+
+def last_unmasked(mask: Tensor) -> Tensor:
+    """The last unmasked position of each row, [B]; 0 if all are masked."""
+    places = tf.range(tf.shape(mask)[1])  # [T]
+    return tf.reduce_max(mask * places, 1)
+
+
+def first_unmasked_token(x: Tensor, mask: Tensor) -> Tensor:
+    return tf.gather(x, first_unmasked(mask), axis=1, batch_dims=1)  # [B, D]
+
+
+def last_unmasked_token(x: Tensor, mask: Tensor) -> Tensor:
+    return tf.gather(x, last_unmasked(mask), axis=1, batch_dims=1)  # [B, D]
+
+
+MODES: Mapping[PoolingMode, Callable[[Tensor, Tensor], Tensor]] = {
+    'cls': first_unmasked_token,
+    'max': reduce_max,
+    'mean': reduce_mean,
+    'mean_sqrt_len_tokens': mean_sqrt_len_tokens,
+    'weightedmean': weighted_mean,
+    'lasttoken': last_unmasked_token,
+}
+"""The modes of sentence-transformers."""
 
 
 def _weight(mask: Tensor) -> Tensor:

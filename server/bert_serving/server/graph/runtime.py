@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Any
 
@@ -22,8 +23,8 @@ from ..console.formatting import format_bytes
 from ..console.logs import timed
 from ..errors import StartError
 from ..options.settings import Settings
+from .inputs import BOUND_NAME, INPUT_NAMES, MOST_TOKENS_NAME, OUTPUT_NAME, POOLING_MASK_NAME
 from .layer_norm import FUSED_LAYER_NORM
-from .modeling import BOUND_NAME, INPUT_NAMES, OUTPUT_NAME, POSITIONS
 from .tf import tf, tf1
 
 logger = logging.getLogger(__name__)
@@ -44,24 +45,28 @@ _FEWEST_TOKENS = 8
 class _Traits:
     """The properties of a graph, read from the graph itself."""
 
-    positions: int | None
-    """The number of position embeddings; None if it has none."""
+    most_tokens: int | None
+    """The maximum length of a row in tokens; None if it is not bounded."""
     small_batch: int | None
     """The most tokens of a batch in the small size class; None if there is only one class."""
     dtype: str
     """The type in which its products are computed."""
     fuses_layer_norm: bool
+    has_pooling_mask: bool
+    """Whether the graph has an input for the tokens that take part in pooling."""
 
     @classmethod
     def of(cls, graph_def: Any) -> _Traits:
         constants = {node.name: node.attr['value'].tensor for node in graph_def.node if node.op == 'Const'}
-        positions, bound = constants.get(POSITIONS), constants.get(BOUND_NAME)
-        product = next(node for node in graph_def.node if node.op == 'BatchMatMulV2')
+        most_tokens, bound = constants.get(MOST_TOKENS_NAME), constants.get(BOUND_NAME)
+        bodies = (node for function in graph_def.library.function for node in function.node_def)
+        product = next(node for node in chain(graph_def.node, bodies) if node.op == 'BatchMatMulV2')
         return cls(
-            positions=None if positions is None else int(positions.tensor_shape.dim[0].size),
+            most_tokens=int(most_tokens.int_val[0]) or None if most_tokens else None,
             small_batch=None if bound is None else int(bound.int_val[0]),
             dtype=tf.as_dtype(product.attr['T'].type).name,
             fuses_layer_norm=any(node.op == FUSED_LAYER_NORM for node in graph_def.node),
+            has_pooling_mask=any(node.name == POOLING_MASK_NAME for node in graph_def.node),
         )
 
 
@@ -93,7 +98,7 @@ class GraphEncoder:
         self._traits: _Traits | None = None
         self._session: Any = None
         self._compiled: set[tuple[int, int]] = set()
-        self._run: Callable[[Array, Array, Array], Array] | None = None
+        self._run: Callable[..., Array] | None = None
 
     def load(self) -> None:
         """Read the graph and run it once in every size class, so that it is optimized and on its device."""
@@ -104,7 +109,8 @@ class GraphEncoder:
             tf.import_graph_def(graph_def, name='')
         del graph_def
         self._session = tf1.Session(graph=graph, config=self._session_config())
-        self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in INPUT_NAMES])
+        names = [*INPUT_NAMES, POOLING_MASK_NAME] if self._traits.has_pooling_mask else INPUT_NAMES
+        self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in names])
         small_batch = self._traits.small_batch
         # The batch of the large class has fewer rows than tokens: where one position is needed, rows have their own
         # layout.
@@ -116,18 +122,24 @@ class GraphEncoder:
     def encode(
         self, input_ids: Array, input_mask: Array, input_type_ids: Array, pooling_mask: Array | None = None
     ) -> Array:
-        """Compute the vectors of a batch, [B, D] or [B, T, D], from int32 arrays [B, T]."""
+        """Compute the vectors of a batch, [B, D] or [B, T, D], from int32 arrays [B, T].
+
+        `pooling_mask` is 0 for tokens that take no part in pooling; only some graphs use it.
+        """
         if self._run is None or self._traits is None:
             raise RuntimeError('the graph is not loaded')
+        arrays = [input_ids, input_mask, input_type_ids]
+        if self._traits.has_pooling_mask:
+            arrays.append(np.ones_like(input_mask) if pooling_mask is None else pooling_mask)
         rows, tokens = input_ids.shape
         padded_rows, padded_tokens = self._padded(self._traits, rows, tokens)
         if padded_tokens > tokens and not input_mask.any(axis=1).all():
             padded_tokens = tokens  # a fully masked row attends to padding: its answer depends on T
         self._compiled.add((padded_rows, padded_tokens))
         if (padded_rows, padded_tokens) == (rows, tokens):
-            return self._run(input_ids, input_mask, input_type_ids)
+            return self._run(*arrays)
         pad = ((0, padded_rows - rows), (0, padded_tokens - tokens))
-        answer = self._run(np.pad(input_ids, pad), np.pad(input_mask, pad), np.pad(input_type_ids, pad))
+        answer = self._run(*(np.pad(array, pad) for array in arrays))
         return answer[:rows, :tokens] if answer.ndim == 3 else answer[:rows]
 
     def will_compile(self, rows: int, width: int) -> bool:
@@ -197,8 +209,8 @@ class GraphEncoder:
     def _padded(self, traits: _Traits, rows: int, tokens: int) -> tuple[int, int]:
         """The shape, (B, T), to which a batch of this shape is padded."""
         if self._xla:
-            # Padding must not exceed the position embeddings of the model.
-            longest = _bucket(tokens) if traits.positions is None else min(_bucket(tokens), traits.positions)
+            # Padding must not exceed the positions of the model.
+            longest = _bucket(tokens) if traits.most_tokens is None else min(_bucket(tokens), traits.most_tokens)
             return _bucket(rows), max(tokens, longest)
         if traits.small_batch is not None and rows * tokens < _FEWEST_TOKENS:
             # Pad with rows, not tokens, because the answers of some rows depend on T.

@@ -1,4 +1,4 @@
-"""All that graph and tokenizer must know of an encoder, and what it lets the options ask for.
+"""The configuration of an encoder, for the graph and the tokenizer, and checks of the options against it.
 
 An `EncoderConfig` is read from the JSON file of a model by `architectures/`. The parent does that before it starts any
 process (`folder.py`) and passes the config to the exporter as JSON. Pure: reads no file, imports no TensorFlow.
@@ -38,10 +38,10 @@ ACTIVATIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Biases:
-    """Which products of a layer, and whether its norms, add a vector."""
+    """Which products of a layer have a bias, and whether its norms do."""
 
     attention_in: bool = True
-    """That of query, key and value."""
+    """The projections to query, key and value."""
     attention_out: bool = True
     feed_forward_in: bool = True
     feed_forward_out: bool = True
@@ -50,9 +50,9 @@ class Biases:
 
 @dataclass(frozen=True)
 class Rotary:
-    """Positions as turns of the halves of queries and keys.
+    """Positions as rotations of queries and keys.
 
-    Unit i of the first half of D units turns against unit i of the second by position / (base ** (2 * i / D) * scale).
+    In a head of D units, units i and D / 2 + i rotate by the angle position / (base ** (2 * i / D) * scale).
     """
 
     base: float
@@ -61,10 +61,10 @@ class Rotary:
 
 @dataclass(frozen=True)
 class RelativeBias:
-    """A number for each head and bucket of distances, added to the scores; the same in every layer (MPNet).
+    """A bias of the attention scores for each head and bucket of distances, the same in every layer (MPNet).
 
-    Half of the `buckets` are for keys before the query. Of each half, the first half has one distance a bucket, the second
-    grows logarithmically up to `max_distance`.
+    Half of the `buckets` are for keys before the query. In each half, the first half of the buckets have one distance
+    each; the others grow logarithmically up to `max_distance`.
     """
 
     buckets: int
@@ -73,10 +73,10 @@ class RelativeBias:
 
 @dataclass(frozen=True)
 class Disentangled:
-    """Scores of contents with relative positions, whose embeddings go through projections too (DeBERTa).
+    """Attention scores of contents with the embeddings of relative positions (DeBERTa).
 
-    A distance q - k becomes a row of a table of 2 * `span` rows, of which the middle is distance 0. Beyond `span` // 2 the
-    distances are in logarithmic buckets up to `max_distance`, if `has_buckets`.
+    A distance q - k is a row of a table with 2 * `span` rows; distance 0 is in the middle. If `has_buckets`, distances
+    beyond `span` // 2 are in logarithmic buckets up to `max_distance`.
     """
 
     span: int
@@ -85,22 +85,22 @@ class Disentangled:
     content_to_position: bool = True
     position_to_content: bool = True
     shares_projections: bool = True
-    """Whether the projections are those of query and key, not ones for positions."""
+    """Whether the embeddings of positions use the projections of query and key, not their own."""
     has_norm: bool = True
-    """Whether the table goes through a LayerNorm first."""
+    """Whether a LayerNorm is applied to the table."""
 
     @property
     def terms(self) -> int:
-        """How many products a score is the sum of."""
+        """The number of products that a score is the sum of."""
         return 1 + self.content_to_position + self.position_to_content
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """The layers between the states of the last layer and the logits, in an encoder fine-tuned for classification.
+    """The layers between the last layer and the logits of an encoder that is fine-tuned for classification.
 
-    A dense layer with `activation` over one state of the row, [H], then an output layer to the labels. `scope` is where the
-    weights of the former stand among the canonical names: those of the pooler of pre-training, or the head's own.
+    A dense layer with `activation` takes one state of the row, [H]; an output layer to the labels follows. `scope` is
+    the canonical scope of the dense layer: the pooler of pre-training, or a layer of the head.
     """
 
     scope: Literal['pooler', 'head'] = 'pooler'
@@ -109,14 +109,15 @@ class Classifier:
     has_norm: bool = False
     """Whether a LayerNorm follows the activation."""
     pooling: Literal['cls', 'mean'] = 'cls'
-    """The state of the row: that of the first token, or the mean of those of all."""
+    """The state of the row: that of the first token, or the mean of all tokens."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a model that is published for classification answers: a number for each of its `labels`.
+    """The scores of a model that is published for classification, one for each of its `labels`.
 
-    `activation` makes scores of the logits: `sigmoid`, `softmax` over the labels, or `linear`, which leaves them.
+    `activation` is the function from logits to scores: `sigmoid`, `softmax` over the labels, or `linear`, which leaves
+    the logits as they are.
     """
 
     labels: tuple[str, ...]
@@ -136,9 +137,9 @@ class EncoderConfig:
     num_attention_heads: int
     intermediate_size: int
     max_position_embeddings: int
-    """The most tokens of a row, special tokens included."""
+    """The maximum length of a row in tokens, including special tokens."""
     type_vocab_size: int
-    """The number of segment types; 0 without such embeddings."""
+    """The number of segment types; 0 if there are no such embeddings."""
     hidden_act: str = 'gelu'
     layer_norm_eps: float = 1e-12
     model_type: str = 'bert'
@@ -148,22 +149,22 @@ class EncoderConfig:
     has_position_embeddings: bool = True
     """Whether there is a table of positions, counted from the start of a row."""
     first_position: int = 0
-    """The row of that table for the first token. If not 0, padding has the row before it and is not counted."""
+    """The row of that table for the first token. If it is not 0, padding has the row before it and is not counted."""
     has_pooler: bool = True
-    """Whether a dense layer with tanh over the first token was trained with the encoder."""
+    """Whether the encoder has a pooler: a dense layer with tanh over the first token."""
     pre_norm: bool = False
-    """Whether each half of a layer norms its input, not its output; then the first half of all has no norm, as the embeddings
-    are normed, and another norm follows the last layer."""
+    """Whether each half of a layer norms its input, not its output. The very first half has no norm then, because the
+    embeddings are normed, and another norm follows the last layer."""
     gated: bool = False
-    """Whether the units of the feed-forward layer are multiplied by as many that no activation was applied to."""
+    """Whether a second product, without activation, is multiplied with the units of the feed-forward layer."""
     biases: Biases = Biases()
     layer_groups: int | None = None
-    """How many layers have weights of their own, each for as many layers in a row; None: all of them."""
+    """The number of groups of consecutive layers that share their weights; None if each layer has its own."""
     rotary: Rotary | None = None
     local_rotary: Rotary | None = None
-    """That of the layers with a window."""
+    """The rotary positions of the layers with a window."""
     windows: tuple[int, ...] = ()
-    """For each layer, the greatest distance that its tokens attend over, 0 for all; empty if that is so in all layers."""
+    """The greatest distance of attention in each layer, 0 for no limit; empty if no layer has a limit."""
     relative_bias: RelativeBias | None = None
     disentangled: Disentangled | None = None
     classifier: Classifier = Classifier()
@@ -184,11 +185,11 @@ class EncoderConfig:
         return self.first_position + self.max_position_embeddings
 
     def group(self, layer: int) -> int:
-        """Which weights a layer has: the number of the layer in whose place they stand among the canonical names."""
+        """The number of the layer under which the weights of this layer are stored."""
         return layer if self.layer_groups is None else layer * self.layer_groups // self.num_hidden_layers
 
     def window(self, layer: int) -> int:
-        """The greatest distance that the tokens of a layer attend over, 0 for all."""
+        """The greatest distance of attention in a layer, 0 for no limit."""
         return self.windows[layer] if self.windows else 0
 
     def rotary_of(self, layer: int) -> Rotary | None:
@@ -251,7 +252,7 @@ def check_max_seq_len(max_seq_len: int | None, config: EncoderConfig, position_e
 
 
 def check_strategy(strategy: PoolingStrategy, config: EncoderConfig) -> None:
-    """Refuse a `-pooling_strategy` that needs a layer which models of this type do not have."""
+    """Reject a `-pooling_strategy` that needs a layer which this model lacks."""
     if strategy is PoolingStrategy.CLS_POOLED and not config.has_pooler:
         raise UsageError(
             '-pooling_strategy CLS_POOLED needs the pooler of pre-training, and a %s has none: use CLS_TOKEN instead'
@@ -260,9 +261,9 @@ def check_strategy(strategy: PoolingStrategy, config: EncoderConfig) -> None:
 
 
 def check_position_embeddings(position_embeddings: bool, config: EncoderConfig) -> None:
-    """Refuse `-no_position_embeddings` for a model whose positions are not only in a table of embeddings."""
+    """Reject `-no_position_embeddings` for a model whose positions are not only a table of embeddings."""
     if not position_embeddings and (config.relative_bias or not config.has_position_embeddings):
         raise UsageError(
-            '-no_position_embeddings: the positions of a %s are part of its attention, and cannot be left out; remove the '
-            'option' % config.model_type
+            '-no_position_embeddings: the positions of a %s are part of its attention and cannot be left out; remove '
+            'the option' % config.model_type
         )

@@ -74,7 +74,7 @@ class Pipeline:
     modules: tuple[Module, ...] = ()
     max_seq_len: int | None = None
     lower_case: bool = False
-    prompts: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict, hash=False)
     default_prompt_name: str | None = None
     similarity: str | None = None
 

@@ -1,8 +1,8 @@
-"""Reads safetensors files through a mapping, so that float32 weights are never copied and others only where they are used.
+"""Read safetensors files through a mapping, so that float32 weights are not copied.
 
-The library of that name needs another one for bfloat16 and copies each tensor; here a table of a gigabyte is read some rows
-at a time. A file can be anything: the header is bounded, and is checked against the size of the file before anything is
-read from it.
+The library of that name needs another one for bfloat16 and copies each tensor; here, a table of a gigabyte can be read
+some rows at a time. The header is bounded and checked against the size of the file before anything is read, because a
+file can be damaged or malicious.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import ModelError
 from .files import check_file, read_json_object
 
 MOST_HEADER_BYTES = 16 << 20
-"""A hundred bytes or so for each tensor; a model of a thousand layers has a tenth of it."""
+"""A header has about a hundred bytes a tensor; even a model of a thousand layers needs a tenth of this."""
 
 ITEM_BYTES: Mapping[str, int] = {
     **dict.fromkeys(('F64', 'I64', 'U64'), 8),
@@ -31,14 +31,14 @@ ITEM_BYTES: Mapping[str, int] = {
 }
 
 _FLOATS: Mapping[str, str] = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': '<u2'}
-"""What weights can be stored as, and the type of NumPy that their bytes are looked at as; NumPy has no bfloat16."""
+"""The types that weights can have, and the NumPy type of their bytes; NumPy has no bfloat16."""
 
 _LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where a tensor lies in a file, from its first byte."""
+    """The place of a tensor in a file; `offset` is its first byte."""
 
     path: str
     name: str
@@ -47,10 +47,10 @@ class Tensor:
     offset: int
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """The elements from `start` to `stop` along the first axis, as float32: a view of the file if they are stored so.
+        """The elements `start` to `stop` along the first axis as float32, a view of the file if it stores them so.
 
         Raises:
-            ModelError: the file has gone, or the tensor is not of floating-point numbers (quantized, say).
+            ModelError: the file is gone, or the tensor does not consist of floating-point numbers (it is quantized).
         """
         if self.dtype not in _FLOATS:
             raise ModelError(
@@ -123,7 +123,7 @@ def _read_header(path: str) -> dict[str, Tensor]:
 
 
 def _entry(path: str, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """The type and shape of a tensor, and from where to where it goes behind the header."""
+    """The type and shape of a tensor, and where it begins and ends after the header."""
     match entry:
         case {'dtype': str(dtype), 'shape': list(shape), 'data_offsets': [int(begin), int(end)]}:
             if all(type(size) is int and size >= 0 for size in shape) and 0 <= begin <= end:

@@ -121,6 +121,8 @@ def make_plan(settings: Settings) -> Plan:
         settings.config_name,
         cased_tokenization=not settings.do_lower_case or None,
     )
+    # As in 1.10, until the workers normalize and make pairs: `agree` takes the place of this line.
+    model = replace(model, config=replace(model.config, head=None), pipeline=None)
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
     if model.tokenizer_files is not None:

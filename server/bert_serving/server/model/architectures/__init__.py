@@ -1,7 +1,7 @@
-"""What each architecture makes of its configuration, and where its weights are stored; one module for each.
+"""The architectures that are served: how each reads its configuration and names its weights, one module for each.
 
-An architecture is data: it builds no ops. Those are made in `graph/` of what its config says. docs/architectures.md shows
-how another one is added. Pure but for reading the one file.
+An architecture is data and builds no ops; `graph/` does that from the `EncoderConfig`. docs/architectures.md shows how
+to add one. Pure, except for reading the configuration.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ ARCHITECTURES: Mapping[str, Architecture] = {name: each for each in _ALL for nam
 
 
 def read_config(path: str) -> EncoderConfig:
-    """The config of the encoder that a `config.json` describes.
+    """Read the config of an encoder from a `config.json`.
 
     Raises:
-        ModelError: the file cannot be read, is of an architecture that is not served, or says something that would change
-            the answers and is not served; the message names the file, the key and the value.
+        ModelError: the file cannot be read, its architecture is not served, or a value that would change the answers
+            is not served; the message names file, key and value.
     """
     file = ConfigFile.read(path)
     return ARCHITECTURES[file.choice('model_type', sorted(ARCHITECTURES))].read(file)
 
 
 def read_google_config(path: str) -> EncoderConfig:
-    """The config of the BERT that a `bert_config.json` describes.
+    """Read the config of a BERT from a `bert_config.json`.
 
     It has no epsilon: Google's code has always used 1e-12.
 
     Raises:
-        ModelError: as of `read_config`.
+        ModelError: as in `read_config`.
     """
     return bert.read_google(ConfigFile.read(path))
 
 
 def places(model_type: str, name: str) -> list[Place]:
-    """Where the weight of the canonical `name` can lie in a safetensors file, the usual place first."""
+    """The places in a safetensors file where the weight of the canonical `name` can be, the usual one first."""
     return ARCHITECTURES[model_type].places(name)
 
 
 def google_places(name: str) -> list[Place]:
-    """The same for a checkpoint of Google's code, whose names are the canonical ones; a head stands beside `bert`."""
+    """The same for a checkpoint of Google's code, whose names are the canonical ones; a head is outside `bert`."""
     return [Place(name)] if name.startswith('output_') else [Place('bert/' + name), Place(name)]

@@ -1,4 +1,4 @@
-"""BERT, whose layers, names and formulas are those that the other architectures differ from."""
+"""BERT, the architecture from which the others differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GOOGLE_LAYER_NORM_EPS = 1e-12
 
 
 def read_shape(file: ConfigFile) -> dict[str, Any]:
-    """The dimensions under the keys that BERT and many of its successors have."""
+    """Read the dimensions, under the keys that BERT shares with many of its successors."""
     return {
         'num_hidden_layers': file.dimension('num_hidden_layers', most=MOST_LAYERS),
         'hidden_act': file.activation('hidden_act'),
@@ -26,7 +26,7 @@ def read_shape(file: ConfigFile) -> dict[str, Any]:
 
 
 def check_encoder(file: ConfigFile) -> None:
-    """Refuse a decoder, and relative positions in place of the table: their weights have the same names."""
+    """Reject a decoder, and relative positions instead of the table: their weights have the same names."""
     file.only('position_embedding_type', 'absolute', default='absolute')
     file.only('is_decoder', False, default=False)
 

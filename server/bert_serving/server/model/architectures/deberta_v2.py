@@ -54,7 +54,7 @@ def _disentangled(file: ConfigFile, positions: int) -> Disentangled:
 
 
 def _or_if_not_positive(file: ConfigFile, key: str, otherwise: int) -> int:
-    """The number under `key`, or `otherwise` where that is left out or below 1, which the published configs write as -1."""
+    """The number under `key`; `otherwise` if it is missing or below 1. Published configs have -1 for that."""
     value = file.dimension(key, default=-1, least=-1)
     return value if value > 0 else otherwise
 

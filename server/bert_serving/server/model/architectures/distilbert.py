@@ -1,4 +1,4 @@
-"""DistilBERT: a BERT without segment types and pooler, whose config and weights have other names."""
+"""DistilBERT: a BERT without segment types and pooler, with its own names for keys and weights."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def read(file: ConfigFile) -> EncoderConfig:
 
 
 def _rotary(file: ConfigFile, head_size: int) -> Rotary:
-    """Positions as they are, or stretched by `ntk`: a greater base, and the turns of all units slowed down a little."""
+    """Rotary positions, or those that `ntk` stretches: a greater base, and all angles a little smaller."""
     parameters = file.section('rope_parameters')
     if parameters is not None:
         parameters.only('rope_type', 'default', default='default')
@@ -49,7 +49,7 @@ def _rotary(file: ConfigFile, head_size: int) -> Rotary:
 
 
 def _either(*tables: dict[str, Spelling]) -> dict[str, list[Spelling]]:
-    """Scopes that are stored in one of several ways."""
+    """Scopes that are stored in one of several forms."""
     return {scope: [table[scope] for table in tables if scope in table] for table in tables for scope in table}
 
 

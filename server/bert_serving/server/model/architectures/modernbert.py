@@ -1,7 +1,7 @@
-"""ModernBERT: norms before each half of a layer, rotary positions, most layers with a window, gated feed-forward layers.
+"""ModernBERT: norms before each half of a layer, rotary positions, windows, and gated feed-forward layers.
 
-Configs of transformers 5 name the kind of each layer and its rotary positions; those on the hub, most of which are older,
-say which layers are global by a number, and the bases under two keys.
+A config of transformers 5 has the kind of each layer and the rotary positions of each kind. Older ones, which most
+models on the hub have, number the global layers and have two keys for the bases.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Nomic BERT: a BERT with rotary positions, gated feed-forward layers, and hardly any biases.
 
-Its configs on the hub have the keys of GPT-2, and say much that could be otherwise; transformers 5 writes BERT's keys.
+Its configs on the hub have the keys of GPT-2 and many options that no published model uses; transformers 5 writes the
+keys of BERT.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ONLY = {
     'scale_attn_weights': True,
     'scale_attn_by_inverse_layer_idx': False,
 }
-"""Keys of the hub that change the answers, and the one value of each that is served."""
+"""Keys of the hub that would change the answers, and the only value of each that is served."""
 
 
 def read(file: ConfigFile) -> EncoderConfig:
@@ -66,7 +67,7 @@ def _read_hub(file: ConfigFile) -> dict[str, Any]:
     hidden_size = file.dimension('n_embd')
     positions = file.dimension('n_positions', default=2048)
     if file.has('rotary_scaling_factor'):
-        # Beyond what it was trained with, the turns would depend on the longest text of the batch.
+        # For longer rows, the angles would depend on the longest row of the batch.
         positions = min(positions, file.dimension('max_trained_positions', default=positions))
     attention_bias = file.flag('qkv_proj_bias', default=True)
     multiple = file.dimension('pad_vocab_size_multiple', default=1)

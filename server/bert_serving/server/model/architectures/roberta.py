@@ -1,4 +1,4 @@
-"""RoBERTa, also under the names XLM-RoBERTa and CamemBERT: a BERT whose positions begin after that of the padding token."""
+"""RoBERTa, XLM-RoBERTa and CamemBERT: a BERT whose positions begin after that of the padding token."""
 
 from __future__ import annotations
 

@@ -7,7 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bert_serving.server.graph.modeling import ACTIVATIONS, Bert, Constants, Inputs, attention_bias
+from bert_serving.server.graph.attention import attention_bias
+from bert_serving.server.graph.constants import Constants
+from bert_serving.server.graph.encoder import Encoder
+from bert_serving.server.graph.heads import logits, pooler
+from bert_serving.server.graph.inputs import Inputs
+from bert_serving.server.graph.ops import ACTIVATIONS
 from bert_serving.server.graph.tf import tf, tf1
 from graph import reference
 from graph.reference import CONFIG
@@ -29,8 +34,8 @@ def encode(config, variables, inputs, depth=None, dtype=tf.float32, onednn=False
     depth = depth or config.num_hidden_layers
 
     def build(placeholders):
-        bert = Bert(config, Constants(variables), dtype, onednn=onednn)
-        return [bert.unflatten(x, placeholders) for x in bert.encode(placeholders, depth, **options)]
+        encoder = Encoder(config, Constants(variables), dtype, onednn=onednn)
+        return [placeholders.unflatten(x) for x in encoder.encode(placeholders, depth, **options)]
 
     return run(build, inputs)
 
@@ -88,9 +93,9 @@ def test_one_position_of_the_highest_layer(depth):
     expected = reference.bert(CONFIG, variables, *inputs)
 
     def build(placeholders):
-        bert = Bert(CONFIG, Constants(variables))
-        *below, highest = bert.encode(placeholders, depth, position=tf.constant(position))
-        return [bert.unflatten(x, placeholders) for x in below], highest
+        encoder = Encoder(CONFIG, Constants(variables))
+        *below, highest = encoder.encode(placeholders, depth, position=tf.constant(position))
+        return [placeholders.unflatten(x) for x in below], highest
 
     below, highest = run(build, inputs)
     np.testing.assert_allclose(highest, expected[depth - 1][np.arange(5), position], **CLOSE)
@@ -135,15 +140,14 @@ def test_pooler_and_head():
     variables, inputs = reference.random_variables(num_labels=5), reference.random_inputs()
 
     def build(placeholders):
-        bert = Bert(CONFIG, Constants(variables))
-        last = bert.unflatten(bert.encode(placeholders, 4)[-1], placeholders)  # [B, T, H]
-        pooled = bert.pool(last[:, 0])
-        return pooled, bert.logits(pooled)
+        encoder = Encoder(CONFIG, Constants(variables))
+        first = placeholders.unflatten(encoder.encode(placeholders, 4)[-1])[:, 0]  # [B, H]
+        return pooler(encoder.ops.constants, first), logits(encoder.ops, first)
 
-    pooled, logits = run(build, inputs)
+    pooled, scores = run(build, inputs)
     expected = reference.pooler(variables, reference.bert(CONFIG, variables, *inputs)[-1])
     np.testing.assert_allclose(pooled, expected, **CLOSE)
-    np.testing.assert_allclose(logits, reference.logits(variables, expected), **CLOSE)
+    np.testing.assert_allclose(scores, reference.logits(variables, expected), **CLOSE)
 
 
 def test_float16_is_close_to_float32():

@@ -1,0 +1,133 @@
+"""The graphs of published models against the answers of sentence-transformers, by the ids that it made.
+
+Only requests without a prompt have ids in the cases; whole servers are asked for the others.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from bert_serving.server.graph.export import GraphSpec, export
+from bert_serving.server.graph.runtime import GraphEncoder
+from bert_serving.server.model.folder import find_model
+from bert_serving.server.model.pooling import PoolingStrategy
+from graph.reference import PUBLISHED
+
+CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
+# The answers of ModernBERT are themselves up to 2.6e-5 from the same in float64, where nothing averages over the
+# tokens.
+CLOSE_MODERNBERT = {'rtol': 1e-4, 'atol': 4e-5}
+CASES = PUBLISHED.parent / 'cases'
+ENCODERS = sorted(path.stem for path in CASES.glob('*.json') if not path.stem.startswith('ce-'))
+CROSS_ENCODERS = sorted(path.stem for path in CASES.glob('ce-*.json'))
+
+
+def close(spec):
+    return CLOSE_MODERNBERT if spec.model.config.model_type == 'modernbert' else CLOSE
+
+
+@cache
+def case(name):
+    return json.loads((CASES / (name + '.json')).read_text()), np.load(CASES / (name + '.npz'))
+
+
+def batch(rows, type_ids=None, pad_id=0):
+    """The arrays of rows of ids; `type_ids` like them, or None."""
+    shape = (len(rows), max(map(len, rows)))
+    ids, mask, types = np.full(shape, pad_id, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+        if type_ids:
+            types[index, : len(row)] = type_ids[index]
+    return ids, mask, types
+
+
+def spec_of(name, **options):
+    model = find_model(str(PUBLISHED / name))
+    config = model.config
+    spec = GraphSpec(model, (config.num_hidden_layers - 1,), pipeline=model.pipeline, head=config.head, on_cpu=True)
+    return replace(spec, **options)
+
+
+def finished(spec, vectors):
+    """The vectors as a worker finishes them."""
+    if spec.pipeline and spec.pipeline.normalizes:
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return vectors
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """A loaded graph of a spec."""
+    opened = []
+
+    def load(spec, **options):
+        path = export(spec, str(tmp_path / ('graph-%d' % len(opened)))).path
+        opened.append(GraphEncoder(path, threads=2, **options))
+        opened[-1].load()
+        return opened[-1]
+
+    yield load
+    for each in opened:
+        each.close()
+
+
+@pytest.mark.parametrize('on_cpu', [True, False])
+@pytest.mark.parametrize('name', ENCODERS)
+def test_vectors(name, on_cpu, encoder):
+    """All rows at once, and the first three alone, which are a batch of the small size class."""
+    spec = spec_of(name, on_cpu=on_cpu)
+    requests, answers = case(name)
+    graph = encoder(spec)
+    compared = 0
+    for number, request in enumerate(requests['requests']):
+        rows, kwargs = request['input_ids'], request['kwargs']
+        if rows is None or set(kwargs) - {'truncate_dim'} or requests_default_prompt(spec):
+            continue
+        expected = answers['e%d' % number]
+        for some in (rows, rows[:3]):
+            vectors = finished(spec, graph.encode(*batch(some, pad_id=spec.model.config.pad_id)))
+            vectors = vectors[:, : kwargs.get('truncate_dim')]
+            np.testing.assert_allclose(vectors, expected[: len(some)], **CLOSE)
+            compared += 1
+    assert compared or requests_default_prompt(spec)
+
+
+def requests_default_prompt(spec):
+    return spec.pipeline.default_prompt_name is not None
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_states_of_tokens(name, encoder):
+    """-pooling_strategy NONE: the states of the last layer, without the modules that come after pooling."""
+    spec = spec_of(name, pipeline=None, strategy=PoolingStrategy.NONE)
+    requests, answers = case(name)
+    for number, request in enumerate(requests['requests']):
+        if request['kwargs'] != {'output_value': 'token_embeddings'}:
+            continue
+        rows = request['input_ids']
+        states = encoder(spec).encode(*batch(rows, pad_id=spec.model.config.pad_id))
+        for index, row in enumerate(rows):
+            expected = answers['e%d_%d' % (number, index)]
+            np.testing.assert_allclose(states[index, : len(row)], expected, **close(spec))
+
+
+@pytest.mark.parametrize('on_cpu', [True, False])
+@pytest.mark.parametrize('is_raw', [False, True])
+@pytest.mark.parametrize('name', CROSS_ENCODERS)
+def test_scores_of_pairs(name, is_raw, on_cpu, encoder):
+    spec = spec_of(name, is_raw=is_raw, on_cpu=on_cpu)
+    about, answers = case(name)
+    graph = encoder(spec)
+    expected = answers['s%d' % is_raw].reshape(len(about['input_ids']), -1)
+    for count in (len(about['input_ids']), 2):
+        types = about['token_type_ids'] and about['token_type_ids'][:count]
+        scores = graph.encode(*batch(about['input_ids'][:count], types, spec.model.config.pad_id))
+        np.testing.assert_allclose(scores, expected[:count], **close(spec))
+    assert spec.labels == len(about['id2label'])
