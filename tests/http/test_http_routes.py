@@ -588,7 +588,8 @@ def test_the_page_of_the_documentation_needs_nothing_from_elsewhere(http: FlaskC
     assert '"validatorUrl": null' in page.text
     for name in ('swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-standalone-preset.js', 'index.css'):
         assert '/docs/' + name in page.text
-        assert http.get('/docs/' + name).status_code == 200
+        with http.get('/docs/' + name) as answer:  # a file, which stays open until the answer is closed
+            assert answer.status_code == 200
 
 
 @pytest.mark.parametrize('path', ['/dashboard', '/dashboard/'])

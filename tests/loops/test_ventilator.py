@@ -38,22 +38,28 @@ class Bench:
 
     def __init__(self, **options: Any) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
+        self._sockets: list[zmq.Socket[Any]] = []
         self.terminations = 0
         settings = Settings(port=0, port_out=0, max_batch_size=4, priority_batch_size=1, prefetch_size=2, **options)
         self.ventilator = Ventilator(
             settings, lambda: {'server_version': '1.10.0'}, lambda: {'num_worker_restart': 0}, self._terminate
         )
-        self.sink = make_socket(self.context, zmq.PULL)
+        self.sink = self.make_socket(zmq.PULL)
         self.sink.bind('inproc://sink')
         port = self.ventilator.bind(self.context, 'inproc://feedback', 'inproc://sink')
-        self.feedback = make_socket(self.context, zmq.PUSH)
+        self.feedback = self.make_socket(zmq.PUSH)
         self.feedback.connect('inproc://feedback')
-        self.client = make_socket(self.context, zmq.PUSH)
+        self.client = self.make_socket(zmq.PUSH)
         self.client.connect('tcp://127.0.0.1:%d' % port)
-        self.worker = make_socket(self.context, zmq.PULL)
+        self.worker = self.make_socket(zmq.PULL)
         self.worker.bind('inproc://worker')
         self.reactor = Reactor()
         self.ventilator.listen(self.reactor)
+
+    def make_socket(self, kind: int) -> zmq.Socket[Any]:
+        """Make a socket that is closed with the bench."""
+        self._sockets.append(make_socket(self.context, kind))
+        return self._sockets[-1]
 
     def _terminate(self) -> None:
         self.terminations += 1
@@ -255,7 +261,7 @@ def test_a_new_sink_is_told_of_what_is_unfinished_and_the_workers_of_the_sink(be
     bench.heard(bench.worker)
     bench.tell(Collected(0, 1, 0, 0))
     bench.feedback.send_multipart(encode_ring_message(Collected(0, 1, 0, 0)))  # its last words
-    next_sink = make_socket(bench.context, zmq.PULL)
+    next_sink = bench.make_socket(zmq.PULL)
     next_sink.bind('inproc://sink-2')
     bench.ventilator.replace_sink('inproc://feedback-2', 'inproc://sink-2')
     bench.ventilator.sink_ready()
@@ -264,7 +270,7 @@ def test_a_new_sink_is_told_of_what_is_unfinished_and_the_workers_of_the_sink(be
     assert moved == SinkMoved('inproc://sink-2')
     assert isinstance(job, Job)
     assert job.header.attempt == 1
-    feedback = make_socket(bench.context, zmq.PUSH)
+    feedback = bench.make_socket(zmq.PUSH)
     feedback.connect('inproc://feedback-2')
     feedback.send_multipart(encode_ring_message(Published(1, True)))
     bench.reactor.run_once(5000)
@@ -298,7 +304,7 @@ def test_while_draining_new_requests_are_refused(bench: Bench) -> None:
 
 def test_what_has_come_when_the_port_is_let_go_is_refused(bench: Bench) -> None:
     bench.ventilator.start_drain()
-    client = make_socket(bench.context, zmq.PUSH)  # over TCP nobody could tell when both have come
+    client = bench.make_socket(zmq.PUSH)  # over TCP nobody could tell when both have come
     bench.ventilator._requests.bind('inproc://requests')
     client.connect('inproc://requests')
     for request_id in (1, 2):
