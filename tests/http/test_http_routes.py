@@ -271,7 +271,8 @@ def test_models(http: FlaskClient, backend: FakeBackend) -> None:
 
 
 def test_the_names_of_the_model() -> None:
-    assert model_names(STATUS, ()) == ('tiny',)
+    assert model_names(STATUS, ()) == ('tiny',), 'not the name of its folder'
+    assert model_names({'model': {'name': 'org/tiny'}}, ()) == ('org/tiny',)
     assert model_names({'model_dir': '/models/tiny/'}, ()) == ('tiny',)
     assert model_names({'model_dir': '/packages/minilm/model'}, ()) == ('minilm',)
     assert model_names({}, ()) == ('bert',)
@@ -282,7 +283,7 @@ def test_the_names_of_the_model() -> None:
 def test_a_model_that_is_not_known_is_asked_for_again(http: FlaskClient, backend: FakeBackend) -> None:
     """The known status can be from a time when the server was away or had another model."""
     now = backend.status
-    for known in (None, {**STATUS, 'model_dir': '/models/other'}):
+    for known in (None, {**STATUS, 'model': {'name': 'other'}}):
         backend.server_status = lambda max_age_s=1.0, known=known: StatusSnapshot(known if max_age_s > 1 else now, True)  # type: ignore[method-assign]
         assert http.get('/v1/models/tiny').status_code == 200
         assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 200

@@ -17,7 +17,8 @@ from bert_serving.server.http.requests import Rows
 STATUS: Mapping[str, Any] = {
     'server_version': '1.10.0',
     'server_release': '2.0.0',
-    'model_dir': '/models/tiny',
+    'model_dir': '/snapshots/0123',
+    'model': {'name': 'tiny'},
     'pooling_strategy': 2,
     'server_start_time': '2026-01-01 00:00:00',
     'server_state': 'serving',

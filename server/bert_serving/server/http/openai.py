@@ -19,7 +19,7 @@ KNOWN_AGE_S = 5.0
 
 
 def make_blueprint(backend: Backend, given_names: tuple[str, ...], token_ids: bool) -> Blueprint:
-    """The routes, which call `backend`; `given_names` are the names of the model, () for the name of its folder."""
+    """The routes, which call `backend`; `given_names` are the names of the model, () for its own."""
     routes = Blueprint('openai', __name__)
 
     def served(model: str | None = None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
@@ -61,12 +61,16 @@ def make_blueprint(backend: Backend, given_names: tuple[str, ...], token_ids: bo
 
 
 def model_names(status: Mapping[str, Any] | None, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the model: those that were `given`, else that of its folder; () if it is not known yet.
+    """The names of the model: those that were `given`, else its own name; () if it is not known yet.
 
-    If the folder is called `model`, as in Python packages, the name is that of its parent.
+    A server of an earlier release tells only the folder. If that is called `model`, as in Python packages, the name is
+    that of its parent.
     """
     if given or status is None:
         return given
+    model = status.get('model')
+    if isinstance(model, Mapping) and model.get('name'):
+        return (str(model['name']),)
     folders = [folder for folder in str(status.get('model_dir') or '').split('/') if folder not in ('', 'model')]
     return (folders[-1] if folders else 'bert',)
 

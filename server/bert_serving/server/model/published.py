@@ -24,7 +24,7 @@ PICKLE = 'pytorch_model.bin'
 MOST_MODULES = 64
 MOST_PROMPTS = 1000
 
-_ENCODER_CONFIGS = tuple(
+ENCODER_CONFIGS = tuple(
     'sentence_%s_config.json' % name
     for name in ('bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet')
 )
@@ -98,6 +98,17 @@ def read_published(folder: str) -> Published:
         if entry.kind != 'Dropout'  # which does nothing but in training
     )
     return Published(folders[0], _read_use(folder, folders[0], pooling, modules))
+
+
+def read_module_paths(path: str) -> list[str]:
+    """The folders of the modules that a `modules.json` lists, relative to its own, with '' for that itself.
+
+    Raises:
+        ModelError: as in `read_published`.
+    """
+    entries = [_Entry.read(path, value) for value in _short_list(path, read_json_list(path))]
+    folders = [_folder_inside('.', path, entry.path) for entry in entries]
+    return ['' if folder == '.' else folder for folder in folders]
 
 
 def read_max_seq_len(encoder: str) -> int | None:
@@ -197,7 +208,7 @@ class _Settings:
 
 
 def _encoder_settings(encoder: str) -> _Settings:
-    paths = [os.path.join(encoder, name) for name in _ENCODER_CONFIGS]
+    paths = [os.path.join(encoder, name) for name in ENCODER_CONFIGS]
     return _Settings.read(next((path for path in paths if os.path.lexists(path)), paths[0]), optional=True)
 
 

@@ -169,8 +169,9 @@ class Settings:
         default=None,
         group=MODEL,
         help='folder of the pre-trained model, in the layout of Google (bert_config.json, bert_model.ckpt.*, '
-        'vocab.txt) or Hugging Face (config.json, model.safetensors, vocab.txt); without it, the embedded default '
-        'model is served',
+        'vocab.txt) or Hugging Face (config.json, model.safetensors, tokenizer.json or vocab.txt), or the name of a '
+        'model on the Hugging Face hub (ORG/NAME or ORG/NAME@REVISION, with the extra [hub]); without it, the embedded '
+        'default model is served',
         metavar='DIR',
     )
     tuned_model_dir: str | None = _option(
@@ -410,7 +411,7 @@ class Settings:
     http_model_name: str | None = _option(
         default=None,
         group=HTTP,
-        help='comma-separated model names for the OpenAI API (default: name of the model folder)',
+        help='comma-separated model names for the OpenAI API (default: name of the model)',
         metavar='NAME',
     )
     http_token_ids: bool = _flag(

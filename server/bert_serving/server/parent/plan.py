@@ -16,11 +16,12 @@ from typing import Any, Literal
 from ..errors import UsageError
 from ..http.config import HttpConfig, check_installed
 from ..model.config import check_max_seq_len, check_position_embeddings, check_strategy, resolve_layers
-from ..model.folder import Model, find_model
+from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, find_model
 from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
 from ..options.settings import Settings
 from .devices import DevicePlan, plan_devices
+from .hub import IsStopped, local_folder, never
 
 logger = logging.getLogger(__name__)
 
@@ -104,18 +105,25 @@ class Plan:
         return '+'.join(pipeline.pooling.modes)
 
 
-def make_plan(settings: Settings) -> Plan:
-    """Make the plan for these options.
+def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
+    """Make the plan for these options; a model of the hub is fetched, until `is_stopped` says otherwise.
 
     Raises:
         UsageError, ModelError: they and the model do not go together; the message says which and what to do.
+        StartError: stopped while the model was being fetched.
     """
     _check_tensorflow()
     if settings.http_port is not None:
         check_installed()
         HttpConfig.from_settings(settings)
-    model = find_model(
+    model_dir = local_folder(
         settings.model_dir,
+        config_name=None if settings.config_name == GOOGLE_CONFIG else settings.config_name,
+        ckpt_name=None if settings.ckpt_name == GOOGLE_CHECKPOINT else settings.ckpt_name,
+        is_stopped=is_stopped,
+    )
+    model = find_model(
+        model_dir,
         settings.tuned_model_dir,
         settings.ckpt_name,
         settings.config_name,

@@ -122,10 +122,11 @@ class BertServer(threading.Thread):
 
         Raises:
             UsageError, ModelError: the server cannot work with these options or this model; no process was started.
+            StartError: it was told to stop while it fetched the model from the hub.
         """
         streams.reserve_descriptors()
         logs.set_up('VENTILATOR', self.settings.verbose)
-        self._plan = make_plan(self.settings)
+        self._plan = make_plan(self.settings, lambda: bool(self._early_commands))
         logger.info('model: %s', self._plan.describe())
         logger.info('files: %s', self._plan.model.describe())
         self._commands = CommandQueue()
