@@ -1,7 +1,7 @@
 """The client's tests on every Python that it supports, its types, old against new; the server's on its bounds.
 
 nox's own environments cannot be of Python 2.7 (its virtualenv is too new), so the sessions make theirs with
-tests/support/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it in CI.
+tests/support/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it where `must_run`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import nox
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / 'tests'))
 
-from support.environments import PythonMissingError, make_environment  # noqa: E402
+from support.environments import PythonMissingError, make_environment, must_run  # noqa: E402
 
 ENVIRONMENTS = HERE / '.nox'
 # For 2.7 the last releases that it can run; pip finds them by itself, as it does numpy's and pyzmq's.
@@ -32,7 +32,7 @@ def environment(session: nox.Session, name: str, version: str, *requirements: st
     try:
         return make_environment(ENVIRONMENTS / name, version, *requirements)
     except PythonMissingError as reason:
-        (session.error if os.environ.get('CI') else session.skip)(str(reason))
+        (session.error if must_run() else session.skip)(str(reason))
         raise
 
 
@@ -41,7 +41,8 @@ def test_client(session: nox.Session, name: str, version: str, *requirements: st
     # The installed package is tested, not the one in the tree: so what is missing in the wheel is missed.
     shutil.rmtree(HERE / 'client' / 'build', ignore_errors=True)  # or a file that was removed stays in the wheel
     environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'))
-    session.run(python, '-m', 'pytest', '--timeout=120', 'tests/client', *session.posargs, external=True)
+    command = (python, '-m', 'pytest', '--timeout=120', 'tests/client', *session.posargs)
+    session.run(*command, external=True, env={'PYTHONDONTWRITEBYTECODE': '1'})  # 2.7 writes it beside the sources
 
 
 @nox.session(name='client-2.7', venv_backend='none')

@@ -8,12 +8,14 @@ import os
 import re
 
 import numpy as np
+import pytest
 
 from support.scripted_server import tokens_of
 
 PAGE = os.path.join(os.path.dirname(__file__), '..', '..', 'docs', 'client.md')
 
 
+@pytest.mark.filterwarnings('ignore:cannot show progress without tqdm:UserWarning')  # which is optional
 def test_the_examples_print_what_the_page_says(make_server):
     with io.open(PAGE, encoding='utf-8') as page:
         code = '\n'.join(re.findall(r'```python\n(.*?)```', page.read(), flags=re.DOTALL))
