@@ -18,8 +18,9 @@ from .architectures import read_config, read_google_config
 from .config import EncoderConfig
 from .files import check_file, read_json_object
 from .hub_cache import published_name, snapshot_of
-from .pipeline import Pipeline
+from .pipeline import Normalize, Pipeline
 from .published import is_published, read_max_seq_len, read_published
+from .safetensors_file import read_tensors
 from .tokenizer_file import TokenizerFiles
 
 GOOGLE_CONFIG = 'bert_config.json'
@@ -138,6 +139,7 @@ def find_model(
     names = _Names(encoder, tuned_folder or encoder, ckpt_name, config_name)
     model = _google_model(names) if names.mean_google() else _huggingface_model(names)
     if published is not None:
+        published.check_widths(model.config.hidden_size)
         model = replace(model, pipeline=published.pipeline)
     elif model.config.head is not None:
         model = replace(model, pipeline=Pipeline(max_seq_len=read_max_seq_len(encoder)))
@@ -151,6 +153,19 @@ def find_model(
         folder=os.path.realpath(folder),
         name=EMBEDDED_NAME if model_dir is None else published_name(given),
     )
+
+
+def check_weights(model: Model) -> None:
+    """Read the headers of all safetensors files of `model`: they are short, and tell of half a download.
+
+    Raises:
+        ModelError: a file is missing or damaged; the message names it.
+    """
+    if model.kind == 'huggingface':
+        read_tensors(model.weights)
+    for module in model.pipeline.modules if model.pipeline is not None else ():
+        if not isinstance(module, Normalize):
+            read_tensors(module.weights)
 
 
 def embedded_model_dir() -> str:
@@ -234,10 +249,13 @@ def _google_model(names: _Names) -> Model:
             'the checkpoint is missing: there is no file %s%s' % (index, hints.of_no_checkpoint(names.checkpoint))
         )
     check_file(index, 'the checkpoint')
-    if not glob(escape(names.checkpoint) + '.data-*'):
+    data = glob(escape(names.checkpoint) + '.data-*')
+    if not data:
         raise ModelError(
             'the checkpoint %s has an index, but no data: %s.data-* is missing' % ((names.checkpoint,) * 2)
         )
+    for path in data:
+        check_file(path, 'the checkpoint')
     return Model('google', config, names.google_config, names.checkpoint, names.vocabulary)
 
 
@@ -307,7 +325,7 @@ def _check_vocabulary(model: Model) -> None:
     if os.path.getsize(path) > MOST_VOCABULARY_BYTES:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_VOCABULARY_BYTES))
     with open(path, encoding='utf-8', errors='replace', newline='\n') as file:
-        tokens = len(file.read().rstrip().split('\n'))
+        tokens = file.read().rstrip().count('\n') + 1
     if tokens > model.config.vocab_size:
         raise ModelError(
             '%s has %d tokens, but vocab_size in %s is %d' % (path, tokens, model.config_path, model.config.vocab_size)

@@ -40,6 +40,9 @@ _MODES_OF_OLD_KEYS: Mapping[str, str] = {
 }
 """In this order the vectors of several modes stand side by side."""
 
+_POOLING_INPUTS = ('embedding_dimension', 'word_embedding_dimension')
+"""How new and old folders call the width of the states that are pooled."""
+
 ACTIVATIONS: Mapping[str, str] = {
     'torch.nn.modules.linear.Identity': 'linear',
     'torch.nn.modules.activation.Tanh': 'tanh',
@@ -61,6 +64,30 @@ class Published:
 
     encoder: str
     pipeline: Pipeline
+    pooling_config: str | None = None
+    pooling_inputs: int | None = None
+    """The width of the states that the file `pooling_config` expects, if it names one."""
+
+    def check_widths(self, hidden_size: int) -> None:
+        """Check that each module takes vectors of the width that it gets, with `hidden_size` units in a state.
+
+        Raises:
+            ModelError: one does not; the message names its file.
+        """
+        if self.pooling_inputs not in (None, hidden_size):
+            raise ModelError(
+                '%s: the pooling is for states of width %d, but hidden_size of the model is %d'
+                % (self.pooling_config, self.pooling_inputs, hidden_size)
+            )
+        width = hidden_size * (len(self.pipeline.pooling.modes) if self.pipeline.pooling else 1)
+        for module in self.pipeline.modules:
+            if isinstance(module, Normalize):
+                continue
+            takes = module.inputs if isinstance(module, Dense) else module.width
+            if takes != width:
+                path = os.path.join(os.path.dirname(module.weights), 'config.json')
+                raise ModelError('%s: the module takes vectors of width %d, but gets %d' % (path, takes, width))
+            width = module.outputs if isinstance(module, Dense) else width
 
 
 def is_published(folder: str) -> bool:
@@ -91,13 +118,17 @@ def read_published(folder: str) -> Published:
     folders = [_folder_inside(folder, path, entry.path) for entry in entries]
     if not os.path.isdir(folders[0]):
         raise ModelError('%s: there is no folder %s' % (path, folders[0]))
-    pooling = _read_pooling(os.path.join(folders[1], 'config.json')) if len(kinds) > 1 else None
+    settings = _Settings.read(os.path.join(folders[1], 'config.json')) if len(kinds) > 1 else None
+    pooling = _read_pooling(settings) if settings is not None else None
     modules = tuple(
         _READERS[entry.kind](where)
         for entry, where in zip(entries[2:], folders[2:], strict=True)
         if entry.kind != 'Dropout'  # which does nothing but in training
     )
-    return Published(folders[0], _read_use(folder, folders[0], pooling, modules))
+    pipeline = _read_use(folder, folders[0], pooling, modules)
+    if settings is None or settings.value(*_POOLING_INPUTS) is None:
+        return Published(folders[0], pipeline)
+    return Published(folders[0], pipeline, settings.path, settings.size(*_POOLING_INPUTS))
 
 
 def read_module_paths(path: str) -> list[str]:
@@ -212,8 +243,7 @@ def _encoder_settings(encoder: str) -> _Settings:
     return _Settings.read(next((path for path in paths if os.path.lexists(path)), paths[0]), optional=True)
 
 
-def _read_pooling(path: str) -> Pooling:
-    settings = _Settings.read(path)
+def _read_pooling(settings: _Settings) -> Pooling:
     given = settings.value('pooling_mode')
     if given is None:
         given = [mode for key, mode in _MODES_OF_OLD_KEYS.items() if settings.flag(key, default=False)] or ['mean']

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ..errors import UsageError
 from ..http.config import HttpConfig, check_installed
 from ..model.config import check_max_seq_len, check_position_embeddings, check_strategy, resolve_layers
-from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, find_model
+from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, check_weights, find_model
 from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
 from ..options.settings import Settings
@@ -129,6 +129,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
         settings.config_name,
         cased_tokenization=not settings.do_lower_case or None,
     )
+    check_weights(model)
     # As in 1.10, until the workers normalize and make pairs: `agree` takes the place of this line.
     model = replace(model, config=replace(model.config, head=None), pipeline=None)
     if not settings.pooling_strategy.uses_pooler:
