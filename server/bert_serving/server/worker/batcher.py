@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ WINDOW_BATCHES = 4
 """The window holds as many rows as this number of the largest batches: enough rows of one length to fill a batch, while
 the rows of a job are still computed close together in time."""
 
-Key = tuple[tuple[int, ...], int, tuple[int, ...], int, int]
+Key = tuple[tuple[int, ...], int, tuple[int, ...], int | None, int]
 """Rows with the same key are equal, and so are their answers."""
 
 
@@ -80,6 +81,10 @@ class _Entry:
 
     key: Key
     row: Row
+    length: int
+    """Tokens of the row. The whole window is sorted by it for every batch, so it is kept."""
+    fixed_width: int | None
+    """The only T at which the row can be computed; None if any T from `length` on is right."""
     places: list[tuple[_PendingJob, int]] = field(default_factory=list)
 
 
@@ -98,7 +103,7 @@ class Batch:
     @property
     def tokens(self) -> int:
         """Positions that hold a token; the remaining ones of the B*T are padding."""
-        return sum(len(entry.row) for entry in self.entries)
+        return sum(entry.length for entry in self.entries)
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two batches with the same rows; the batch must have at least two."""
@@ -136,10 +141,11 @@ class Batcher:
         lane = self._lanes[job.header.lane]
         pending = _PendingJob(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
-            key = (tuple(row.ids), row.first_segment, row.masked, row.compute_length, row.prompt_length)
+            fixed_width = row.compute_length if row.depends_on_padding else None
+            key = (tuple(row.ids), row.first_segment, row.masked, fixed_width, row.prompt_length)
             entry = lane.get(key)
             if entry is None:
-                entry = lane[key] = _Entry(key, row)
+                entry = lane[key] = _Entry(key, row, len(row.ids), fixed_width)
             entry.places.append((pending, index))
 
     def next_batch(self) -> Batch | None:
@@ -167,15 +173,15 @@ class Batcher:
 
     def _batch_with(self, oldest: _Entry, window: list[_Entry]) -> Batch:
         """Cut the rows of `window` into batches and return the one that holds `oldest`."""
-        if oldest.row.depends_on_padding:  # correct only at its own T, so it joins only rows of exactly that T
-            width = oldest.row.compute_length
-            same = (e for e in window if e.row.depends_on_padding and e.row.compute_length == width)
+        if oldest.fixed_width is not None:
+            width = oldest.fixed_width
+            same = (entry for entry in window if entry.fixed_width == width)
             return Batch(list(islice(same, self._rows_that_fit(width))), width)
-        entries = [entry for entry in window if not entry.row.depends_on_padding]
-        entries.sort(key=lambda entry: len(entry.row), reverse=True)
+        entries = [entry for entry in window if entry.fixed_width is None]
+        entries.sort(key=attrgetter('length'), reverse=True)
         start = 0
         while True:
-            width = len(entries[start].row)
+            width = entries[start].length
             chosen = entries[start : start + self._rows_that_fit(width)]
             if oldest in chosen:
                 return Batch(chosen, width)
