@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bert_serving.client
 from bert_serving.server.http import backend as backend_module
 from bert_serving.server.http.backend import ServerBackend
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
+from support.middlebox import Middlebox
 from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
 from support.waiting import wait_until
 
@@ -153,6 +155,23 @@ def test_a_server_that_comes_back_is_found(backend: ServerBackend, server: Scrip
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('dead', [0, 1])
+def test_a_request_on_a_connection_that_a_middlebox_swallows_is_answered(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, dead: int
+) -> None:
+    monkeypatch.setattr(bert_serving.client, '_HEARTBEAT_S', 0.1)
+    monkeypatch.setattr(bert_serving.client, '_HEARTBEAT_TIMEOUT_S', 0.3)
+    boxes = Middlebox(server.port), Middlebox(server.port_out)
+    backend = ServerBackend('127.0.0.1', boxes[0].port, boxes[1].port)
+    assert encode(backend, Rows(['a'])).counts == [3]
+    boxes[dead].swallow()
+    assert encode(backend, Rows(['a b'])).counts == [4]
+    assert backend.server_status(0).is_fresh
+    backend.close()
+    for box in boxes:
+        box.close()
+
+
 def test_a_server_that_was_never_there(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend_module, 'AWAY_S', 0.3)
     monkeypatch.setattr(backend_module, 'STATUS_TIMEOUT_S', 0.3)

@@ -8,9 +8,11 @@ import threading
 
 import pytest
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from bert_serving.server.errors import StartError
 from bert_serving.server.transport import CommandQueue, Reactor, bind_tcp, is_loopback, make_socket
+from support.middlebox import Middlebox
 
 
 def test_port_0_is_any_free_port_and_a_taken_one_is_named() -> None:
@@ -34,6 +36,35 @@ def test_a_port_that_can_not_be_had_says_why() -> None:
 
     with pytest.raises(StartError, match='-port 5: cannot listen on it: Permission denied'):
         bind_tcp(Denied(), 5, 'port')  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(('kind', 'peer_kind'), [(zmq.PULL, zmq.PUSH), (zmq.XPUB, zmq.SUB)])
+def test_a_peer_whose_bytes_a_middlebox_swallows_is_dropped_when_its_heartbeats_stop(kind: int, peer_kind: int) -> None:
+    with zmq.Context() as context, make_socket(context, kind) as listener, make_socket(context, peer_kind) as peer:
+        box = Middlebox(bind_tcp(listener, 0, 'port'))
+        events = listener.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        peer.setsockopt(zmq.HEARTBEAT_IVL, 100)
+        peer.setsockopt(zmq.HEARTBEAT_TTL, 300)
+        peer.setsockopt(zmq.RECONNECT_IVL, -1)
+        peer.connect('tcp://127.0.0.1:%d' % box.port)
+        assert recv_monitor_message(events)['event'] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        assert not events.poll(600)  # alive, it stays
+        box.swallow()
+        assert events.poll(20_000)
+        assert recv_monitor_message(events)['event'] == zmq.EVENT_DISCONNECTED
+        box.close()
+        listener.disable_monitor()
+        events.close()
+
+
+def test_a_peer_that_has_vanished_is_noticed_within_half_a_minute() -> None:
+    with zmq.Context() as context, make_socket(context, zmq.XPUB) as listener:
+        bind_tcp(listener, 0, 'port_out')
+        assert listener.getsockopt(zmq.TCP_KEEPALIVE) == 1
+        names = (zmq.TCP_KEEPALIVE_IDLE, zmq.TCP_KEEPALIVE_INTVL, zmq.TCP_KEEPALIVE_CNT)
+        idle_s, interval_s, count = [int(listener.getsockopt(name)) for name in names]
+        assert idle_s + interval_s * count <= 30
+        assert 0 < int(listener.getsockopt(zmq.TCP_MAXRT)) <= 60_000
 
 
 def test_the_reactor_calls_back_in_the_order_of_adding_and_only_who_is_ready() -> None:

@@ -82,37 +82,51 @@ _BATCHES_IN_FLIGHT = 16  # of `encode_async`: waiting to be sent, to be answered
 _MOST_DEADLINE_MS = 24 * 60 * 60 * 1000  # the server's limit
 _MESSAGES_A_ROUND = 256  # read before the deadline is checked again: a clone can be busier than this client
 _TICK_S = 1.0  # the longest poll: Ctrl-C does not end a poll on Windows
-_FIRST_CONNECTION_S = 1.0  # how long `encode(blocking=False)` waits for the first connection
+_FIRST_CONNECTION_S = 1.0  # how long `encode(blocking=False)` waits for a new connection
 _QUIET_AWAY_S, _QUIET_THERE_S = 3.0, 60.0  # before the log reports a wait without, and with, a connection
 _CLOSE_LINGER_MS = 1000
 
-# The client finds a restarted server within a second, but does not ask ten times a second while it is down all night.
-_RECONNECT_OPTIONS = [(zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000), (zmq.CONNECT_TIMEOUT, 5000)]
-
-# Keepalive detects a peer that has vanished, and keeps a firewall from forgetting the connection. The kernel answers
-# it, so a slow server passes too.
-_KEEPALIVE_OPTIONS = [
-    (zmq.TCP_KEEPALIVE, 1),
-    (zmq.TCP_KEEPALIVE_IDLE, 30),
-    (zmq.TCP_KEEPALIVE_INTVL, 10),
-    (zmq.TCP_KEEPALIVE_CNT, 3),
-]
+# The timeout grows where frames are slow, see `_Courier._ends_in_slow_frames`.
+_HEARTBEAT_S, _HEARTBEAT_TIMEOUT_S, _MOST_HEARTBEAT_TIMEOUT_S = 8.0, 15.0, 3000.0
+_HANDSHAKE_TIMEOUT_S = 10.0
+_PROBE_S = 0.2  # before a new connection is probed again; doubled each time
+_OTHER_FAMILY_S, _MOST_OTHER_FAMILY_S = 0.5, 2.0  # before a name is tried as IPv6 instead of IPv4, or the reverse
 
 # IMMEDIATE: ZeroMQ takes a request only when there is a connection, and forgets its queue when the connection is lost.
-# The client keeps unanswered requests itself, so nothing is lost and no queue grows out of sight. No heartbeat: a busy
-# server reads no pings, and a disconnect, which sends everything again, would make that worse. SNDHWM 0: requests with
-# blocking=False go out even if this client is not called again for a long time.
-_SENDER_OPTIONS = _RECONNECT_OPTIONS + _KEEPALIVE_OPTIONS + [(zmq.IMMEDIATE, 1), (zmq.SNDHWM, 0)]
+# The client keeps unanswered requests itself, so nothing is lost and no queue grows out of sight. SNDHWM 0: requests
+# with blocking=False go out even if this client is not called again for a long time.
+_SENDER_OPTIONS = [(zmq.IMMEDIATE, 1), (zmq.SNDHWM, 0)]
 
 # RCVHWM 0: this client or a clone asked for every reply, so all are kept until they are read. A limit would not drop
 # anything at this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the
-# heartbeat, no longer read either, would end the connection. The heartbeat's timeout must exceed the time of the
-# slowest frame: a large reply is one frame, and a ping is not seen before its end.
-_RECEIVER_OPTIONS = (
-    _RECONNECT_OPTIONS
-    + _KEEPALIVE_OPTIONS
-    + [(zmq.RCVHWM, 0), (zmq.HEARTBEAT_IVL, 30 * 1000), (zmq.HEARTBEAT_TIMEOUT, 120 * 1000)]
-)
+# heartbeat, no longer read either, would end the connection.
+_RECEIVER_OPTIONS = [(zmq.RCVHWM, 0)]
+
+
+def _connection_options(heartbeat_timeout_s):
+    """Return the options of both sockets, by name, because an old pyzmq or libzmq can lack some.
+
+    The client finds a restarted server within a second, but does not ask ten times a second while it is down all night.
+
+    Heartbeats detect a dead connection: ZeroMQ sends a ping every 8 s, in a thread that needs no calls, and gives up the
+    connection if nothing arrives within the timeout. HEARTBEAT_TTL makes the server do the same. The timeout must exceed
+    the time of the slowest frame, because a ping waits for the frame in front of it.
+
+    Keepalive is for servers that answer no pings, and keeps a firewall from forgetting the connection.
+    """
+    return [
+        ('RECONNECT_IVL', 100),
+        ('RECONNECT_IVL_MAX', 1000),
+        ('CONNECT_TIMEOUT', 5000),
+        ('HANDSHAKE_IVL', int(1000 * _HANDSHAKE_TIMEOUT_S)),
+        ('HEARTBEAT_IVL', int(1000 * _HEARTBEAT_S)),
+        ('HEARTBEAT_TIMEOUT', int(1000 * heartbeat_timeout_s)),
+        ('HEARTBEAT_TTL', int(2000 * heartbeat_timeout_s)),
+        ('TCP_KEEPALIVE', 1),
+        ('TCP_KEEPALIVE_IDLE', 10),
+        ('TCP_KEEPALIVE_INTVL', 5),
+        ('TCP_KEEPALIVE_CNT', 3),
+    ]
 
 
 def _native(text):
@@ -197,27 +211,35 @@ class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_count
 class _Channel(object):
     """A socket to one port of the server, and the state of its connection, by the socket's monitor."""
 
-    def __init__(self, context, kind, address, options):
+    def __init__(self, context, kind, options, address, is_ipv6, heartbeat_timeout_s, times_up=0):
+        self.kind = kind
+        self.options = options
         self.address = address
-        self.is_up = False
-        self.times_up = 0
-        self.changed_at = _now()
+        self.is_ipv6 = is_ipv6
+        self.is_up = self.is_reached = False  # reached: there is a TCP connection, which can still lack its handshake
+        self.times_up = times_up
+        self.opened_at = self.changed_at = _now()
         self.socket = context.socket(kind)
         for option, value in options:
             self.socket.setsockopt(option, value)
+        for name, value in _connection_options(heartbeat_timeout_s) + [('IPV6', int(is_ipv6))]:
+            try:
+                self.socket.setsockopt(getattr(zmq, name), value)
+            except (AttributeError, zmq.ZMQError):
+                pass  # pyzmq or libzmq is older than the option
         # Not get_monitor_socket(): an idle client does not read, and a monitor at its high-water mark stops ZeroMQ's I/O
         # thread, and with it everything. A peer that accepts and disconnects, such as a proxy, makes ten
         # events a second.
         events = 'inproc://monitor-%s' % uuid.uuid4().hex
-        self.socket.monitor(events, zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self.socket.monitor(events, zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self.monitor = context.socket(zmq.PAIR)
         self.monitor.setsockopt(zmq.RCVHWM, 0)
         self.monitor.connect(events)
         try:
-            self.socket.connect(address)
+            self.socket.connect(self.address)
         except zmq.ZMQError as reason:
             self.close(0)  # or the context would wait for these sockets forever
-            raise ValueError('invalid address %s: %s' % (address, reason))
+            raise ValueError('invalid address %s: %s' % (self.address, reason))
         except BaseException:
             self.close(0)
             raise
@@ -225,7 +247,9 @@ class _Channel(object):
     def watch(self):
         """Process the events of the connection since the last call."""
         while self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
-            is_up = recv_monitor_message(self.monitor)['event'] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            event = recv_monitor_message(self.monitor)['event']
+            self.is_reached = event != zmq.EVENT_DISCONNECTED
+            is_up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self.times_up += is_up
             if is_up != self.is_up:
                 self.is_up = is_up
@@ -270,23 +294,49 @@ class _Link(object):
     """Both connections to one server. It moves frames and blocks only in ``wait``."""
 
     def __init__(self, ip, port, port_out, identity):
+        self.heartbeat_timeout_s = _HEARTBEAT_TIMEOUT_S
+        self._is_name = not _is_address(ip)
+        self._other_family_s = _OTHER_FAMILY_S
         self._context = zmq.Context()
+        self._idle_poller, self._full_poller = zmq.Poller(), zmq.Poller()
         self._sender = self._receiver = self._doorbell = None
+        host, is_ipv6 = ('[%s]' % ip, True) if ':' in ip else (ip, False)
+        receiver_options = _RECEIVER_OPTIONS + [(zmq.SUBSCRIBE, identity)]
         try:
-            self._sender = _Channel(self._context, zmq.PUSH, _address(ip, port), _SENDER_OPTIONS)
-            self._receiver = _Channel(
-                self._context, zmq.SUB, _address(ip, port_out), _RECEIVER_OPTIONS + [(zmq.SUBSCRIBE, identity)]
-            )
+            self._sender = self._open(zmq.PUSH, _SENDER_OPTIONS, 'tcp://%s:%d' % (host, port), is_ipv6)
+            self._receiver = self._open(zmq.SUB, receiver_options, 'tcp://%s:%d' % (host, port_out), is_ipv6)
             self._doorbell = _Doorbell(self._context)
         except BaseException:
             self.close()
             raise
         self.ring = self._doorbell.ring
-        self._idle_poller, self._full_poller = zmq.Poller(), zmq.Poller()
         for poller in (self._idle_poller, self._full_poller):
-            for socket in (self._receiver.socket, self._receiver.monitor, self._sender.monitor, self._doorbell.socket):
-                poller.register(socket, zmq.POLLIN)
-        self._full_poller.register(self._sender.socket, zmq.POLLOUT)
+            poller.register(self._doorbell.socket, zmq.POLLIN)
+
+    def _open(self, kind, options, address, is_ipv6, times_up=0):
+        """Make a channel and poll it."""
+        channel = _Channel(self._context, kind, options, address, is_ipv6, self.heartbeat_timeout_s, times_up)
+        for poller in (self._idle_poller, self._full_poller):
+            poller.register(channel.monitor, zmq.POLLIN)
+            if kind == zmq.SUB:
+                poller.register(channel.socket, zmq.POLLIN)
+        if kind == zmq.PUSH:
+            self._full_poller.register(channel.socket, zmq.POLLOUT)
+        return channel
+
+    def _reopen(self, old, is_ipv6):
+        """Replace a channel. The connection of the new one is a new session."""
+        for poller in (self._idle_poller, self._full_poller):
+            poller.unregister(old.monitor)
+            if old.kind == zmq.SUB:
+                poller.unregister(old.socket)
+        if old.kind == zmq.PUSH:
+            self._full_poller.unregister(old.socket)
+        old.close(0)
+        new = self._open(old.kind, old.options, old.address, is_ipv6, old.times_up)
+        if not old.is_up:
+            new.changed_at = old.changed_at
+        return new
 
     @property
     def is_up(self):
@@ -318,8 +368,35 @@ class _Link(object):
         )
 
     def watch(self):
+        """Process the events of both connections."""
         self._sender.watch()
         self._receiver.watch()
+        if self._is_name and not self._has_been_up:
+            self._try_other_family()
+
+    def _try_other_family(self):
+        """Reopen channels that reach nobody, for the IPv6 addresses of the name instead of the IPv4 ones, or the reverse.
+
+        libzmq tries the addresses of one family. That of the first connection is kept.
+        """
+        due = _now() - self._other_family_s
+        sender, receiver = self._sender, self._receiver
+        if not sender.is_reached and not sender.times_up and sender.opened_at <= due:
+            self._sender = self._reopen(sender, not sender.is_ipv6)
+        if not receiver.is_reached and not receiver.times_up and receiver.opened_at <= due:
+            self._receiver = self._reopen(receiver, not receiver.is_ipv6)
+        if (self._sender, self._receiver) != (sender, receiver):
+            self._other_family_s = min(2 * self._other_family_s, _MOST_OTHER_FAMILY_S)
+
+    @property
+    def _has_been_up(self):
+        return bool(self._sender.times_up and self._receiver.times_up)
+
+    def expect_slow_frames(self):
+        """Double the heartbeat timeout, and reconnect with it."""
+        self.heartbeat_timeout_s = min(2 * self.heartbeat_timeout_s, _MOST_HEARTBEAT_TIMEOUT_S)
+        self._sender = self._reopen(self._sender, self._sender.is_ipv6)
+        self._receiver = self._reopen(self._receiver, self._receiver.is_ipv6)
 
     def send(self, frames):
         """Send a message; return False if that has to wait."""
@@ -331,25 +408,12 @@ class _Link(object):
             self._sender.socket.send(frames[-1], zmq.NOBLOCK)
         except zmq.Again:
             if is_begun:
-                self._renew_sender()
+                self._sender = self._reopen(self._sender, self._sender.is_ipv6)
             return False
         except BaseException:  # Ctrl-C: the frames that went out must not become the head of the next message
-            self._renew_sender()
+            self._sender = self._reopen(self._sender, self._sender.is_ipv6)
             raise
         return True
-
-    def _renew_sender(self):
-        """Replace a socket that stopped in the middle of a message. The connection of the new one is a new session."""
-        old = self._sender
-        self._idle_poller.unregister(old.monitor)
-        self._full_poller.unregister(old.monitor)
-        self._full_poller.unregister(old.socket)
-        old.close(0)
-        self._sender = _Channel(self._context, zmq.PUSH, old.address, _SENDER_OPTIONS)
-        self._sender.times_up = old.times_up
-        self._idle_poller.register(self._sender.monitor, zmq.POLLIN)
-        self._full_poller.register(self._sender.monitor, zmq.POLLIN)
-        self._full_poller.register(self._sender.socket, zmq.POLLOUT)
 
     def receive(self):
         """Return the frames of the next message, or None."""
@@ -361,7 +425,8 @@ class _Link(object):
     def wait(self, seconds, to_send):
         """Wait until something may have changed; ``to_send``: also for space to send."""
         poller = self._full_poller if to_send and self.is_up else self._idle_poller
-        poller.poll(int(math.ceil(1000 * max(0, min(seconds, _TICK_S)))))
+        longest = _TICK_S if not self._is_name or self._has_been_up else min(_TICK_S, self._other_family_s)
+        poller.poll(int(math.ceil(1000 * max(0, min(seconds, longest)))))
         self._doorbell.quiet()
 
     def close(self):
@@ -376,8 +441,9 @@ class _Link(object):
         self._context.term()
 
 
-def _address(ip, port):
-    return 'tcp://%s:%d' % (ip, port)
+def _is_address(ip):
+    """Whether it is an address, and not a name."""
+    return ':' in ip or ip.replace('.', '').isdigit()
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -764,15 +830,20 @@ class _Deadline(object):
 class _Courier(object):
     """Carries requests to the server, again after each new connection, and replies to the inboxes of their calls."""
 
-    def __init__(self, link, identity):
+    def __init__(self, link, identity, has_clones):
         self._link = link
         self._identity = identity
-        self._made_at = _now()
+        self._has_clones = has_clones
+        self._session_since = _now()
         # Clones that count from the same number would take each other's replies.
         self._next_id = random.SystemRandom().randrange(1 << 32, 1 << 48)
         self._pending = collections.OrderedDict()  # id -> request that has no reply yet
         self._unsent = collections.OrderedDict()  # the pending ones that ZeroMQ has not taken in this session
         self._session = None
+        self._is_heard = False  # whether the server is known to publish to this session
+        self._probes = set()  # ids
+        self._has_progressed = False  # whether a request was answered in this session
+        self._silent_sessions = 0  # in a row
         self.num_request = 0
         self.is_closed = False
         self.extended_session = None  # the session whose server is known to read requests with options
@@ -843,10 +914,10 @@ class _Courier(object):
             self._link.wait(seconds, to_send=bool(self._unsent))
 
     def hand_over(self):
-        """Send unsent requests if possible now; wait a moment for the first connection."""
+        """Send unsent requests if possible now; wait a moment for a new connection."""
         self.exchange()
-        while self._unsent and self._session is None:
-            seconds = self._made_at + _FIRST_CONNECTION_S - _now()
+        while self._unsent and not self._is_heard:
+            seconds = self._session_since + _FIRST_CONNECTION_S - _now()
             if seconds <= 0:
                 break
             self._link.wait(seconds, to_send=True)
@@ -855,19 +926,61 @@ class _Courier(object):
     def exchange(self):
         """Send requests and process replies, as far as that is possible without waiting."""
         self._link.watch()
+        for frames in itertools.islice(iter(self._link.receive, None), _MESSAGES_A_ROUND):
+            self._sort_in(frames)
         if self._link.is_up and self._session != self._link.session:
-            if self._session and self._pending:
-                _log.info('reconnected to the server, retrying requests=%d', len(self._pending))
-            self._session = self._link.session
-            self._unsent = self._pending.copy()
+            self._begin_session()
         self._send_cancels()
-        while self._unsent and self._link.is_up:
+        if self._unsent and self._link.is_up and not self._is_heard:
+            self._probe()
+        while self._unsent and self._link.is_up and self._is_heard:
             request = next((request for request in self._unsent.values() if self._is_readable(request)), None)
             if request is None or not self._link.send(request.frames(self._identity)):
                 break
             self._unsent.pop(request.id, None)
-        for frames in itertools.islice(iter(self._link.receive, None), _MESSAGES_A_ROUND):
-            self._sort_in(frames)
+
+    def _begin_session(self):
+        """Queue the pending requests again, for the new connection."""
+        if self._session and self._pending:
+            if self._ends_in_slow_frames():
+                self._link.expect_slow_frames()
+                return
+            _log.info('reconnected to the server, retrying requests=%d', len(self._pending))
+        self._is_heard = self._session is None and not self._has_clones
+        self._probe_at, self._probe_pause_s = 0, _PROBE_S
+        self._probes = set()
+        self._session = self._link.session
+        self._session_since = _now()
+        self._has_progressed = False
+        self._unsent = self._pending.copy()
+
+    def _probe(self):
+        """Ask for the config, to hear whether the server knows the subscription of this connection already.
+
+        It may publish the reply to a request that comes sooner to a clone alone, or to the connection before this one, in
+        which it can still believe.
+        """
+        if _now() >= self._probe_at and self._link.send([self._identity, b'SHOW_CONFIG', b'%d' % self._next_id, b'0']):
+            self._probes.add(self._next_id)
+            self._next_id += 1
+            self._probe_at = _now() + self._probe_pause_s
+            self._probe_pause_s *= 2
+
+    def _ends_in_slow_frames(self):
+        """Whether heartbeats seem to end connections in the middle of large frames, on a slow network.
+
+        A session without an answer, longer than the heartbeat timeout, may have been on a dead connection. After another
+        one in a row, sending the requests again would be in vain.
+        """
+        lived_s, self._session_since = _now() - self._session_since, _now()
+        if self._has_progressed or not any(request.rows for request in self._pending.values()):
+            self._silent_sessions = 0
+        elif lived_s > self._link.heartbeat_timeout_s:
+            self._silent_sessions += 1
+        if self._silent_sessions < 2:
+            return False
+        self._silent_sessions = 1
+        return True
 
     def _is_readable(self, request):
         """Whether the server of this connection can read the request: after a restart it can be another release."""
@@ -889,6 +1002,7 @@ class _Courier(object):
             request_id = int(frames[-1].bytes)
         except ValueError:
             return
+        self._is_heard |= request_id in self._probes
         request = self._pending.get(request_id)
         if request:
             try:
@@ -899,6 +1013,7 @@ class _Courier(object):
             if _is_shutting_down(reply) and request.options is None:
                 _log.info('kept a request for the next server, since this one is shutting down id=%d', request_id)
                 return
+            self._has_progressed |= request.rows > 0
             request.inbox.put(reply)
             self._pending.pop(request_id, None)
             self._unsent.pop(request_id, None)  # answered before it was sent again
@@ -1079,7 +1194,7 @@ class BertClient(object):
         self._busy = threading.Lock()
         self._fetchable = _Inbox()
         self._server_limits = self._limits_session = None
-        self._courier = _Courier(_Link(ip, port, port_out, self.identity), self.identity)
+        self._courier = _Courier(_Link(ip, port, port_out, self.identity), self.identity, has_clones=bool(identity))
 
         if not ignore_all_checks and (check_version or check_length or check_token_info or show_server_config):
             try:

@@ -17,6 +17,12 @@ import zmq
 
 from .errors import StartError
 
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
+"""TCP probes a connection that is idle for so long, and closes it when so many probes are not answered: 25 s."""
+
+UNACKNOWLEDGED_S = 60
+"""How long sent bytes can stay unacknowledged, which TCP does not probe. As long as a reply waits for a full reader."""
+
 Socket = zmq.Socket[bytes]
 Context = zmq.Context[Socket]
 
@@ -39,10 +45,7 @@ def bind_tcp(listener: Socket, port: int, option: str) -> int:
     Raises:
         StartError: the port is in use or not allowed; the message names the `option` that chose it.
     """
-    listener.setsockopt(zmq.TCP_KEEPALIVE, 1)  # to notice a peer that has vanished, and free what is held for it
-    listener.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 60)
-    listener.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
-    listener.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+    _notice_dead_peers(listener)
     try:
         listener.bind('tcp://*:%d' % port)
     except zmq.ZMQError as error:
@@ -55,6 +58,19 @@ def bind_tcp(listener: Socket, port: int, option: str) -> int:
             reason = str(error)
         raise StartError('-%s %d: cannot listen on it: %s' % (option, port, reason)) from None
     return int(listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
+
+
+def _notice_dead_peers(listener: Socket) -> None:
+    """Let TCP close connections to peers that have vanished, to free what is held for them (docs/adr/0016).
+
+    There are no heartbeats from this side, because old peers do not answer them. A client of this release sends its own,
+    and its HEARTBEAT_TTL makes libzmq close the connection when they stop.
+    """
+    listener.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    listener.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
+    listener.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
+    listener.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
+    listener.setsockopt(zmq.TCP_MAXRT, 1000 * UNACKNOWLEDGED_S)
 
 
 def is_loopback(address: str) -> bool:
