@@ -93,7 +93,7 @@ def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser,
         browser.until(lambda: browser.number('[data-tile="errors"] .detail') > 0, 'errors over HTTP')
         browser.until(lambda: float(browser.legend('errors')['HTTP 4xx']) > 0, 'requests that were not fit')
         for chart, line in (('requests', 'received'), ('rows', 'answered'), ('tokens', 'of texts'), ('latency', 'p99'),
-                            ('stages', 'run p50'), ('padding', 'share'), ('clients', 'active')):  # fmt: skip
+                            ('stages', 'batch p50'), ('padding', 'share'), ('clients', 'active')):  # fmt: skip
             assert browser.legend(chart)[line][0] in '<123456789', (chart, line)
             assert browser.all('[data-chart="%s"] canvas' % chart), chart
     assert browser.text('[data-workers-ready]') == '2 of 2 ready'
@@ -139,14 +139,14 @@ def test_a_server_that_is_stopped_is_said_to_be_away_and_found_again(
     with Load(url):
         browser.until(lambda: browser.tile('rows') > 0, 'rows')
     first.stop()
-    browser.until(lambda: 'has not been reachable for' in browser.text('[data-banner="unreachable"]'), 'away')
-    assert 'The figures below are of' in browser.text('[data-banner="unreachable"]')
+    browser.until(lambda: 'has been unreachable for' in browser.text('[data-banner="unreachable"]'), 'away')
+    assert 'The figures below are from' in browser.text('[data-banner="unreachable"]')
     assert browser.all('.stale [data-tile="rows"]'), 'what is shown is of the past, and looks like it'
     assert 'unreachable' in browser.driver.title
     start_server('-http_port', url.rpartition(':')[2])
     wait_until_serving(browser)
     assert not browser.all('[data-banner], .stale')
-    browser.until(lambda: 'the server was started again' in browser.text('[data-events]'), 'it is another one')
+    browser.until(lambda: 'the server was restarted' in browser.text('[data-events]'), 'it is another one')
     with Load(url):
         browser.until(lambda: browser.tile('rows') > 0, 'rows of the new one')
 
@@ -155,11 +155,11 @@ def test_a_key_is_asked_for_and_kept_for_this_tab_only(browser: Browser, start_s
     _, url = start_server(BERT_SERVING_HTTP_API_KEY='sk-of-a-test')
     browser.open(url + '/dashboard')
     browser.until(lambda: browser.all('dialog[open]'), 'the place to give it is open')
-    assert 'A key is needed' in browser.text('[data-banner="locked"]')
-    assert 'For %s. One of' % url in browser.text('[data-receiver]')
+    assert 'A key is required' in browser.text('[data-banner="locked"]')
+    assert 'For %s. A key from' % url in browser.text('[data-receiver]')
     browser.write('#server-key', 'wrong')
     browser.click('[data-connect]')
-    browser.until(lambda: 'The key is not right' in browser.text('[data-banner="locked"]'), 'it is not right')
+    browser.until(lambda: 'The key is wrong' in browser.text('[data-banner="locked"]'), 'it is wrong')
     browser.click('[data-banner] button')
     browser.write('#server-key', 'sk-of-a-test')
     browser.the('#server-key').send_keys(Keys.ENTER)
@@ -183,7 +183,7 @@ def test_opened_from_a_folder_it_asks_the_server_that_it_is_told(browser: Browse
     browser.click('[data-open-connection]')
     browser.write('#server-address', 'ftp://nowhere')
     browser.click('[data-connect]')
-    assert 'is no address of HTTP' in browser.text('[data-fault]')
+    assert 'is not an HTTP address' in browser.text('[data-fault]')
     browser.write('#server-address', other.removeprefix('http://'))
     browser.click('[data-connect]')
     browser.until(lambda: other in browser.text('.about') and browser.all('[data-state="ready"]'), 'the other one')
@@ -203,7 +203,7 @@ def test_what_was_seen_is_still_there_after_a_reload(browser: Browser, start_ser
     browser.until(lambda: browser.all('[data-banner="unreachable"]'), 'still away')
     for chart in ('rows', 'latency', 'errors'):
         assert browser.all('[data-chart="%s"] canvas' % chart), chart
-    assert 'the server is not reachable' in browser.text('[data-events]')
+    assert 'the server is unreachable' in browser.text('[data-events]')
 
 
 def test_a_server_that_hides_its_answers_from_the_page_is_told_from_one_that_is_not_there(
@@ -223,7 +223,7 @@ def test_a_server_that_hides_its_answers_from_the_page_is_told_from_one_that_is_
 
 def test_a_fault_in_its_own_address_is_said(browser: Browser) -> None:
     browser.open(FILE + '?server=ftp://nowhere')
-    browser.until(lambda: '?server=: "ftp://nowhere" is no address of HTTP' in browser.text('body'), 'the fault')
+    browser.until(lambda: '?server=: "ftp://nowhere" is not an HTTP address' in browser.text('body'), 'the fault')
 
 
 # Of other servers ----------------------------------------------------------------------------------------------------
@@ -234,13 +234,13 @@ def test_what_a_server_of_1_10_does_not_tell_is_not_shown_as_zero(browser: Brows
     backend.status = status_of_1_10(requests=5, rows=50)
     with frontend_to(backend) as url:
         browser.open(url + '/dashboard')
-        browser.until(lambda: 'does not tell of its workers' in browser.text('.workers'), 'no workers')
+        browser.until(lambda: 'does not report its workers' in browser.text('.workers'), 'no workers')
         backend.status = status_of_1_10(requests=9, rows=90)
         browser.until(lambda: browser.tile('rows') > 0, 'rows that came in')
-        assert 'that came in' in browser.text('[data-tile="rows"] .detail')
+        assert 'received' in browser.text('[data-tile="rows"] .detail')
         for name in ('tokens', 'errors', 'queue', 'latency p50', 'padding'):
             assert browser.text('[data-tile="%s"] .value' % name) == '–', name
-        assert 'does not tell' in browser.text('[data-chart="latency"]')
+        assert 'Not reported' in browser.text('[data-chart="latency"]')
 
 
 def status_of_1_10(requests: int, rows: int) -> Mapping[str, Any]:
@@ -268,7 +268,7 @@ def test_no_worker_and_no_server_behind_the_proxy_show(browser: Browser) -> None
         browser.open(url + '/dashboard')
         browser.until(lambda: 'No worker is ready' in browser.text('[data-banner]'), 'no worker')
         backend.is_fresh = False
-        browser.until(lambda: 'The server has been away' in browser.text('[data-banner="away"]'), 'away')
+        browser.until(lambda: 'The server has been down' in browser.text('[data-banner="away"]'), 'away')
         backend.is_fresh = True
         browser.until(lambda: browser.all('[data-banner="reading"]'), 'there again')
 
@@ -277,20 +277,22 @@ def test_no_worker_and_no_server_behind_the_proxy_show(browser: Browser) -> None
 def test_an_error_that_may_pass_is_not_taken_for_a_stranger(browser: Browser, status: int) -> None:
     with stranger_with(status) as url:
         browser.open(FILE + '?server=' + url)
-        browser.until(lambda: 'has not told its status for' in browser.text('[data-banner="unreachable"]'), 'no status')
-        assert 'At %s, it answers /status/server with %d.' % (url, status) in browser.text('[data-banner]')
+        browser.until(
+            lambda: 'has not reported its status for' in browser.text('[data-banner="unreachable"]'), 'no status'
+        )
+        assert 'At %s, it responds to /status/server with %d.' % (url, status) in browser.text('[data-banner]')
 
 
 def test_a_link_that_names_a_server_elsewhere_does_not_have_the_page_ask_for_a_key_by_itself(browser: Browser) -> None:
     with frontend_to(FakeBackend()) as url, stranger_with(401) as other:
         browser.open('%s/dashboard?server=%s' % (url, other))
         browser.until(lambda: browser.all('[data-banner="locked"]'), 'it asks for a key')
-        assert '%s, which is not where this page came from, asks' % other in browser.text('[data-banner]')
+        assert '%s, which is not the server of this page, requires' % other in browser.text('[data-banner]')
         assert not browser.all('dialog[open]')
         browser.click('[data-banner] button')
-        assert 'For %s, which is not where this page came from.' % other in browser.text('[data-receiver]')
+        assert 'For %s, which is not the server of this page.' % other in browser.text('[data-receiver]')
         browser.write('#server-address', url)
-        assert 'For %s. One of' % url in browser.text('[data-receiver]')
+        assert 'For %s. A key from' % url in browser.text('[data-receiver]')
 
 
 # Its looks -----------------------------------------------------------------------------------------------------------
@@ -345,11 +347,11 @@ def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser
 
 
 def test_the_configuration_can_be_searched(browser: Browser, start_server: StartServer) -> None:
-    _, url = start_server('-max_seq_len', '57')
+    _, url = start_server('-prefetch_size', '7')
     browser.open(url + '/dashboard')
     wait_until_serving(browser)
-    browser.write('[data-search]', 'SEQ len')
+    browser.write('[data-search]', 'FETCH size')
     browser.until(lambda: len(browser.all('.configuration dl > div')) == 1, 'one is left')
-    assert browser.text('.configuration dl') == 'max_seq_len 57'
+    assert browser.text('.configuration dl') == 'prefetch_size 7'
     browser.write('[data-search]', 'no such thing')
-    browser.until(lambda: 'Nothing has' in browser.text('.configuration'), 'none is left')
+    browser.until(lambda: 'No key or value' in browser.text('.configuration'), 'none is left')

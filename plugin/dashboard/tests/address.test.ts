@@ -33,7 +33,7 @@ describe('the address of the server', () => {
     expect(serverOf(place('file:///x.html?server=gpu:9000')).server).toBe('http://gpu:9000')
     const { server, fault } = serverOf(place('http://host/dashboard?server=ftp://x'))
     expect(server).toBe('http://host')
-    expect(fault).toMatch(/^\?server=: "ftp:\/\/x" is no address of HTTP/)
+    expect(fault).toMatch(/^\?server=: "ftp:\/\/x" is not an HTTP address/)
   })
 
   it.each([
@@ -46,10 +46,10 @@ describe('the address of the server', () => {
   })
 
   it.each([
-    ['http://', 'no address'],
-    ['a b', 'no address'],
-    ['javascript://x', 'no address of HTTP'],
-    ['http://me:secret@host', 'must not have a user or a password'],
+    ['http://', 'not an address'],
+    ['a b', 'not an address'],
+    ['javascript://x', 'not an HTTP address'],
+    ['http://me:secret@host', 'contains a user or a password'],
     ['http://host/?key=1', 'must end before the ?'],
     ['http://host/#x', 'must end before the #'],
   ])('is not %j', (text, says) => {

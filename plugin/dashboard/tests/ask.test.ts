@@ -90,7 +90,7 @@ describe('a poll', () => {
 
   it('takes no fault that may pass for a stranger: a proxy before a server that is started again, or our own', async () => {
     for (const status of [429, 500, 502, 503, 504]) {
-      const reason = `it answers /status/server with ${status}`
+      const reason = `it responds to /status/server with ${status}`
       for (const answer of [() => new Response('<html>', { status }), () => json({ status }, status)]) {
         expect((await askWith(answer))[0]).toEqual({ kind: 'unreachable', reason, status })
       }
@@ -101,7 +101,7 @@ describe('a poll', () => {
 })
 
 describe('the time of a poll', () => {
-  const LATE: Outcome = { kind: 'unreachable', reason: 'no answer within 8 seconds' }
+  const LATE: Outcome = { kind: 'unreachable', reason: 'no response within 8 seconds' }
   let leave: AbortController
   let added: ReturnType<typeof vi.spyOn>
   let removed: ReturnType<typeof vi.spyOn>

@@ -18,15 +18,13 @@ describe('events', () => {
 
   it('tell of a worker that dies and comes again', () => {
     expect(textsBetween(workers(['ready', 0]), workers(['restarting', 0]))).toEqual(['worker 0 is restarting'])
-    expect(textsBetween(workers(['ready', 0]), workers(['starting', 1]))).toEqual([
-      'worker 0 died and was started again',
-    ])
+    expect(textsBetween(workers(['ready', 0]), workers(['starting', 1]))).toEqual(['worker 0 died and was restarted'])
     expect(textsBetween(workers(['starting', 1]), workers(['ready', 1]))).toEqual(['worker 0 is ready'])
     expect(textsBetween(workers(['ready', 0]), workers(['ready', 3]))).toEqual([
-      'worker 0 died and was started again, 3 times',
+      'worker 0 died and was restarted, 3 times',
     ])
     expect(textsBetween(workers(['restarting', 5]), workers(['gone', 5]))).toEqual([
-      'worker 0 was given up: it died again and again',
+      'worker 0 was given up: it kept crashing',
     ])
   })
 
@@ -34,16 +32,16 @@ describe('events', () => {
     const dead = { num_sink_restart: 1, num_http_restart: 2, num_poisoned_request: 1 }
     const older = readingOf(0, { num_sink_restart: 0, num_http_restart: 0, num_poisoned_request: 0 })
     expect(eventsBetween(older, readingOf(1, dead)).map((event) => event.text)).toEqual([
-      'the sink died and was replaced',
-      'the HTTP proxy died and was replaced, 2 times',
-      'a request killed workers and will not be tried again',
+      'the sink died and was restarted',
+      'the HTTP proxy died and was restarted, 2 times',
+      'a request crashed workers and will not be retried',
     ])
   })
 
   it('tell of a drain, and of a server that is another', () => {
     expect(textsBetween({}, { server_state: 'draining' })).toEqual(['the server is draining'])
     expect(textsBetween({}, { server_start_time: '2026-11-25 11:00:00', ...workers(['starting', 0]) })).toEqual([
-      'the server was started again: its counters began anew',
+      'the server was restarted: its counters start from zero',
     ])
   })
 

@@ -115,7 +115,7 @@ describe('the poller', () => {
     }
     const fault: Outcome = {
       kind: 'stranger',
-      reason: 'what it answers is not understood (TypeError: no such thing)',
+      reason: 'cannot read its response (TypeError: no such thing)',
     }
     expect(told).toEqual([fault, fault, GOOD])
   })

@@ -35,7 +35,7 @@ describe('a watch', () => {
     expect(watch.history.points('hour', 13_000).slots.map((slot) => slot?.to ?? null)).toEqual([3000, null, 13_000])
     expect(watch.events.map((event) => event.text)).toEqual([
       'the server is reachable again',
-      'the server is not reachable',
+      'the server is unreachable',
     ])
   })
 
@@ -46,7 +46,7 @@ describe('a watch', () => {
   })
 
   it('says that the server is reachable again only after it said that it was not, with a key asked for in between', () => {
-    const [gone, back] = ['the server is not reachable', 'the server is reachable again']
+    const [gone, back] = ['the server is unreachable', 'the server is reachable again']
     const cases: [Outcome[], string[], number | null][] = [
       [[reading(1000), LOCKED, reading(5000)], [], null],
       [[reading(1000), LOCKED, AWAY], [gone], 5000],
@@ -79,10 +79,10 @@ describe('a watch', () => {
     watch.take(reading(1000, { num_sink_restart: 0 }), 1000)
     watch.take(AWAY, 3000)
     watch.take(reading(5000, { num_sink_restart: 1 }), 5000)
-    expect(watch.events.map((event) => event.text)).toContain('the sink died and was replaced')
+    expect(watch.events.map((event) => event.text)).toContain('the sink died and was restarted')
     watch.take(AWAY, 7000)
     watch.take(reading(9000, {}, { server_start_time: '2026-11-25 11:00:00' }), 9000)
-    expect(watch.events[0]!.text).toMatch('started again')
+    expect(watch.events[0]!.text).toMatch('restarted')
     expect(watch.history.tiers.hour).toEqual([])
   })
 })
@@ -138,7 +138,7 @@ describe('what is shown', () => {
     watch.take(bare(1000, 10), 1000)
     watch.take(bare(2000, 30), 2000)
     const tiles = Object.fromEntries(tilesOf(watch, 2000).map((tile) => [tile.name, tile]))
-    expect(tiles.Rows).toMatchObject({ value: '20.0', detail: 'that came in' })
+    expect(tiles.Rows).toMatchObject({ value: '20.0', detail: 'received' })
     for (const name of ['Tokens', 'Errors', 'Queue', 'Latency p50', 'Padding']) expect(tiles[name]!.value).toBe('–')
   })
 })

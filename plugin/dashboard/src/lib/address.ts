@@ -33,13 +33,13 @@ export function readServer(text: string): string {
   try {
     url = new URL(whole)
   } catch {
-    throw new Error(`"${text}" is no address: expected one like ${USUAL}`)
+    throw new Error(`"${text}" is not an address: use one like ${USUAL}`)
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new Error(`"${text}" is no address of HTTP: expected one like ${USUAL}`)
+    throw new Error(`"${text}" is not an HTTP address: use one like ${USUAL}`)
   }
   if (url.username || url.password) {
-    throw new Error('an address must not have a user or a password in it: the key has a field of its own')
+    throw new Error('the address contains a user or a password: put the key into its own field')
   }
   if (url.search || url.hash) throw new Error(`"${text}" must end before the ${url.search ? '?' : '#'}`)
   return (url.origin + url.pathname).replace(/\/+$/, '')
@@ -59,7 +59,7 @@ export function isOtherOrigin(place: Place, server: string): boolean {
   return new URL(server).origin !== place.origin
 }
 
-/** Where a key goes that is given while `text` is in the field of the address; null while that is no address. */
+/** Where a key goes that is given while `text` is in the field of the address; null while that is not an address. */
 export function receiverOf(place: Place, text: string): { server: string; isOther: boolean } | null {
   try {
     const server = readServer(text.trim() || defaultServer(place))

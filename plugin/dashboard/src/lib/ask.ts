@@ -44,12 +44,12 @@ export async function ask(question: Question, fetch: Fetch, signal: AbortSignal,
   if (response.status === 503 && isOurs) return { kind: 'away', reason: String(body.description) }
   if (!response.ok) {
     const { status } = response
-    const reason = `it answers /status/server with ${status}`
+    const reason = `it responds to /status/server with ${status}`
     return isPassing(status) ? { kind: 'unreachable', reason, status } : { kind: 'stranger', reason }
   }
   const reading = readStatus(body, at)
   if (reading === null)
-    return { kind: 'stranger', reason: 'what it answers to /status/server is no status of bert-as-service' }
+    return { kind: 'stranger', reason: 'its response to /status/server is not a status of bert-as-service' }
   reading.http = await askMetrics(question, fetch, signal)
   return { kind: 'reading', reading }
 }
@@ -116,7 +116,7 @@ async function inTime<T>(outer: AbortSignal, work: (signal: AbortSignal) => Prom
 /** A browser does not say why it could not ask. Whether the server answers at all can be found out without reading. */
 async function whyNot(error: unknown, question: Question, fetch: Fetch, signal: AbortSignal): Promise<Outcome> {
   if (error instanceof Late) {
-    return { kind: 'unreachable', reason: `no answer within ${TIMEOUT_MS / 1000} seconds` }
+    return { kind: 'unreachable', reason: `no response within ${TIMEOUT_MS / 1000} seconds` }
   }
   if (question.isOtherOrigin && !signal.aborted) {
     try {

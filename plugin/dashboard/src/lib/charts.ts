@@ -12,8 +12,8 @@ export interface Line {
   label: string
   /** What it is, in a sentence. */
   about: string
-  /** Number of the colour in style.css. */
-  colour: number
+  /** Number of the color in style.css. */
+  color: number
   dash?: number[]
   value: (slot: Slot | null, bounds: Bounds) => number | null
 }
@@ -47,11 +47,11 @@ export const CHARTS: Chart[] = [
     format: rate,
     isTold: ({ counters }) => 'num_data_request' in counters,
     lines: [
-      { label: 'received', about: 'Requests to encode that came in', colour: 1, value: perSecond('requests') },
+      { label: 'received', about: 'Requests to encode that were received', color: 1, value: perSecond('requests') },
       {
         label: 'answered',
         about: 'Requests answered with vectors',
-        colour: 3,
+        color: 3,
         dash: DASH,
         value: perSecond('published'),
       },
@@ -64,8 +64,8 @@ export const CHARTS: Chart[] = [
     format: rate,
     isTold: ({ counters }) => 'num_rows_done' in counters || 'num_total_seq' in counters,
     lines: [
-      { label: 'received', about: 'Texts that came in', colour: 1, value: perSecond('rowsReceived') },
-      { label: 'answered', about: 'Texts answered with vectors', colour: 3, dash: DASH, value: perSecond('rows') },
+      { label: 'received', about: 'Texts received', color: 1, value: perSecond('rowsReceived') },
+      { label: 'answered', about: 'Texts answered with vectors', color: 3, dash: DASH, value: perSecond('rows') },
     ],
   },
   {
@@ -75,11 +75,11 @@ export const CHARTS: Chart[] = [
     format: rate,
     isTold: ({ counters }) => 'num_tokens_done' in counters,
     lines: [
-      { label: 'of texts', about: 'Tokens computed, without padding', colour: 1, value: perSecond('tokens') },
+      { label: 'of texts', about: 'Tokens computed, without padding', color: 1, value: perSecond('tokens') },
       {
         label: 'with padding',
         about: 'Tokens computed, padding included',
-        colour: 2,
+        color: 2,
         dash: DASH,
         value: perSecond('computedTokens'),
       },
@@ -94,21 +94,21 @@ export const CHARTS: Chart[] = [
     lines: [
       {
         label: 'p50',
-        about: 'Half of the requests took no longer, from acceptance to answer',
-        colour: 1,
+        about: 'Half of the requests took at most this long, from acceptance to reply',
+        color: 1,
         value: percentile('total_time', 0.5),
       },
       {
         label: 'p90',
-        about: 'Nine of ten requests took no longer',
-        colour: 2,
+        about: '90 % of the requests took at most this long',
+        color: 2,
         dash: DASH,
         value: percentile('total_time', 0.9),
       },
       {
         label: 'p99',
-        about: 'All but one of a hundred requests took no longer',
-        colour: 4,
+        about: '99 % of the requests took at most this long',
+        color: 4,
         dash: DOTS,
         value: percentile('total_time', 0.99),
       },
@@ -123,27 +123,27 @@ export const CHARTS: Chart[] = [
     lines: [
       {
         label: 'queue p50',
-        about: 'From acceptance until a worker takes it: half no longer',
-        colour: 1,
+        about: 'From acceptance until a worker gets the job: half took at most this long',
+        color: 1,
         value: percentile('queue_time', 0.5),
       },
       {
         label: 'queue p99',
-        about: 'From acceptance until a worker takes it: all but one of a hundred no longer',
-        colour: 4,
+        about: 'From acceptance until a worker gets the job: 99 % took at most this long',
+        color: 4,
         dash: DOTS,
         value: percentile('queue_time', 0.99),
       },
       {
-        label: 'run p50',
-        about: 'A run of the graph: half no longer',
-        colour: 3,
+        label: 'batch p50',
+        about: 'One batch: half took at most this long',
+        color: 3,
         value: percentile('compute_time', 0.5),
       },
       {
-        label: 'run p99',
-        about: 'A run of the graph: all but one of a hundred no longer',
-        colour: 5,
+        label: 'batch p99',
+        about: 'One batch: 99 % took at most this long',
+        color: 5,
         dash: DOTS,
         value: percentile('compute_time', 0.99),
       },
@@ -158,14 +158,14 @@ export const CHARTS: Chart[] = [
     lines: [
       {
         label: 'wait',
-        about: 'Texts that wait for a worker: the most that was seen',
-        colour: 4,
+        about: 'Texts that wait for a worker: the maximum',
+        color: 4,
         value: greatest('queueRows'),
       },
       {
-        label: 'with workers',
-        about: 'Texts that are with a worker: the most that was seen',
-        colour: 1,
+        label: 'at workers',
+        about: 'Texts at a worker: the maximum',
+        color: 1,
         dash: DASH,
         value: greatest('inFlightRows'),
       },
@@ -180,43 +180,43 @@ export const CHARTS: Chart[] = [
     lines: [
       {
         label: 'failed',
-        about: 'Answered with an error by a worker or the sink, or because they killed workers',
-        colour: 4,
+        about: 'Answered with an error by a worker or the sink, or because they crashed workers',
+        color: 4,
         value: perSecond('failed', 'poisoned'),
       },
       {
         label: 'refused',
-        about: 'Not fit, too large, or unreadable',
-        colour: 5,
+        about: 'Invalid, too large, or unreadable',
+        color: 5,
         dash: DASH,
         value: perSecond('refused', 'garbage'),
       },
-      { label: 'busy', about: 'Refused because the queue of the server was full', colour: 2, value: perSecond('busy') },
+      { label: 'busy', about: 'Refused because the queue of the server was full', color: 2, value: perSecond('busy') },
       {
         label: 'expired',
         about: 'Not computed before their deadline',
-        colour: 6,
+        color: 6,
         dash: DOTS,
         value: perSecond('expired'),
       },
       {
         label: 'HTTP 4xx',
-        about: 'Answers of 4xx but 429 to requests over HTTP that encode',
-        colour: 1,
+        about: 'Status 4xx except 429, for requests over HTTP that encode',
+        color: 1,
         dash: DASH,
         value: perSecond('httpBad'),
       },
       {
         label: '429',
-        about: 'Requests over HTTP that were turned away because too many were waiting',
-        colour: 3,
+        about: 'Requests over HTTP that were rejected because too many were waiting',
+        color: 3,
         dash: DASH,
         value: perSecond('httpTurnedAway'),
       },
       {
         label: '5xx',
-        about: 'Answers of 5xx to requests over HTTP that encode',
-        colour: 4,
+        about: 'Status 5xx, for requests over HTTP that encode',
+        color: 4,
         dash: DOTS,
         value: perSecond('httpFailures'),
       },
@@ -228,7 +228,7 @@ export const CHARTS: Chart[] = [
     unit: '',
     format: share,
     isTold: ({ counters }) => 'num_computed_tokens' in counters,
-    lines: [{ label: 'share', about: 'Share of the computed tokens that was padding', colour: 2, value: paddingOf }],
+    lines: [{ label: 'share', about: 'Share of padding in the computed tokens', color: 2, value: paddingOf }],
   },
   {
     id: 'clients',
@@ -239,8 +239,8 @@ export const CHARTS: Chart[] = [
     lines: [
       {
         label: 'active',
-        about: 'Clients that asked within 180 seconds; each connection of the HTTP proxy is one',
-        colour: 1,
+        about: 'Clients with a request in the last 180 seconds; each connection of the HTTP proxy counts as one',
+        color: 1,
         value: greatest('clients'),
       },
     ],

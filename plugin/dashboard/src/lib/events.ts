@@ -18,7 +18,7 @@ export const MAX_EVENTS = 100
 export function eventsBetween(older: Reading, newer: Reading): Event[] {
   const at = newer.at
   if (wasStartedAgain(older, newer)) {
-    return [{ at, level: 'bad', text: 'the server was started again: its counters began anew' }]
+    return [{ at, level: 'bad', text: 'the server was restarted: its counters start from zero' }]
   }
   const events: Event[] = []
   const say = (level: Level, text: string): void => void events.push({ at, level, text })
@@ -35,20 +35,20 @@ export function eventsBetween(older: Reading, newer: Reading): Event[] {
     ['num_http_restart', 'the HTTP proxy'],
   ] as const) {
     const times = (newer.counters[name] ?? 0) - (older.counters[name] ?? 0)
-    if (times > 0) say('bad', `${what} died and was replaced${timesOver(times)}`)
+    if (times > 0) say('bad', `${what} died and was restarted${timesOver(times)}`)
   }
   const poisoned = (newer.counters.num_poisoned_request ?? 0) - (older.counters.num_poisoned_request ?? 0)
   if (poisoned > 0)
-    say('bad', `${poisoned === 1 ? 'a request' : `${poisoned} requests`} killed workers and will not be tried again`)
+    say('bad', `${poisoned === 1 ? 'a request' : `${poisoned} requests`} crashed workers and will not be retried`)
   return events
 }
 
 function sayOfWorker(was: Worker, is: Worker, say: (level: Level, text: string) => void): void {
   const restarts = (is.restarts ?? 0) - (was.restarts ?? 0)
   if (is.state === 'gone' && was.state !== 'gone') {
-    say('bad', `worker ${is.number} was given up: it died again and again`)
+    say('bad', `worker ${is.number} was given up: it kept crashing`)
   } else if (restarts > 0) {
-    say('bad', `worker ${is.number} died and was started again${timesOver(restarts)}`)
+    say('bad', `worker ${is.number} died and was restarted${timesOver(restarts)}`)
   } else if (is.state !== 'ready' && was.state === 'ready') {
     say('bad', `worker ${is.number} is ${is.state}`)
   }

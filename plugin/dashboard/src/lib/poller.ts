@@ -61,7 +61,7 @@ export class Poller {
     try {
       return await this.ask(signal)
     } catch (error) {
-      return { kind: 'stranger', reason: `what it answers is not understood (${String(error)})` }
+      return { kind: 'stranger', reason: `cannot read its response (${String(error)})` }
     }
   }
 }

@@ -49,7 +49,7 @@ export function wasStartedAgain(older: Reading, newer: Reading): boolean {
 }
 
 /**
- * What came between two readings; null if that can not be told: the server was started again, a counter went down,
+ * What came between two readings; null if that cannot be told: the server was started again, a counter went down,
  * the pause was too long, or the clock of this machine was set back.
  */
 export function changeBetween(older: Reading, newer: Reading): Change | null {

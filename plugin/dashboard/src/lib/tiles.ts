@@ -56,10 +56,10 @@ export function tilesOf({ history, reading }: Watch, now: number): Tile[] {
       'Rows',
       rate(rateOf(few, isTold ? 'rows' : 'rowsReceived')),
       '/s',
-      isTold ? `${count(counters.num_rows_done)} in all` : 'that came in',
+      isTold ? `${count(counters.num_rows_done)} in total` : 'received',
       isTold
         ? `Texts answered with vectors, mean of the last ${RATE_S} seconds`
-        : 'Texts that came in: this server does not tell which it has answered',
+        : 'Texts received: this server does not report the answered ones',
     ),
     tile(
       'Tokens',
@@ -73,8 +73,8 @@ export function tilesOf({ history, reading }: Watch, now: number): Tile[] {
       rate(errors),
       '/s',
       `over HTTP: ${rate(ofHttp)}\u00a0/s`,
-      'Requests that the server failed, refused or let expire, and messages that it could not read. ' +
-        'Below, what its HTTP proxy answered with an error, which may be the same requests',
+      'Requests that failed, were refused or expired, and messages that the server could not read. ' +
+        'Below: errors of its HTTP proxy, which can be for the same requests',
       { value: (errors ?? 0) > 0, detail: (ofHttp ?? 0) > 0 },
     ),
     tile(
@@ -82,28 +82,28 @@ export function tilesOf({ history, reading }: Watch, now: number): Tile[] {
       count(gauges.queue_rows),
       gauges.queue_rows === 1 ? 'row' : 'rows',
       `${count(http?.waiting)} requests at HTTP`,
-      'Texts that wait for a worker; and requests that wait for a thread of the HTTP proxy',
+      'Texts that wait for a worker, and requests that wait for a thread of the HTTP proxy',
     ),
     tile(
       'Latency p50',
       latency(0.5),
       '',
       `p99 ${latency(0.99)}`,
-      `From acceptance to answer, of the last ${SHARE_S} seconds`,
+      `From acceptance to reply, in the last ${SHARE_S} seconds`,
     ),
     tile(
       'Padding',
       share(paddingOf(many)),
       '',
       'of computed tokens',
-      `Share of the computed tokens that was padding, of the last ${SHARE_S} seconds`,
+      `Share of padding in the computed tokens, in the last ${SHARE_S} seconds`,
     ),
     tile(
       'Clients',
       count(gauges.num_active_client),
       'active',
-      `${count(gauges.num_total_client)} in all`,
-      'Clients that asked within 180 seconds; each connection of the HTTP proxy is one',
+      `${count(gauges.num_total_client)} in total`,
+      'Clients with a request in the last 180 seconds; each connection of the HTTP proxy counts as one',
     ),
   ]
 }

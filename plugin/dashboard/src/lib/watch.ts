@@ -40,7 +40,7 @@ export class Watch {
       if (this.hasBeenThere)
         this.add([
           is
-            ? { at: now, level: 'bad', text: 'the server is not reachable' }
+            ? { at: now, level: 'bad', text: 'the server is unreachable' }
             : { at: now, level: 'good', text: 'the server is reachable again' },
         ])
     }
