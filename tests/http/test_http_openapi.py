@@ -9,7 +9,6 @@ import pytest
 import schemathesis
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
-from openapi_spec_validator import validate
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -26,11 +25,6 @@ from support.fake_backend import FakeBackend
 from support.processes import fake_server
 
 pytestmark = pytest.mark.slow
-
-
-def test_the_document_is_openapi() -> None:
-    for has_keys in (True, False):
-        validate(make_document(has_keys))
 
 
 def test_the_document_has_the_routes_of_the_app_and_no_others(backend: FakeBackend) -> None:

@@ -19,25 +19,10 @@ from bert_serving.server.http.errors import KINDS, HTTPError
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.openai import model_names
 from bert_serving.server.http.requests import Rows
-from bert_serving.server.http.routes import OTHER, ROUTES, encodes, is_open, label_of, speaks_openai
+from bert_serving.server.http.routes import ROUTES
 from support.fake_backend import STATUS, FakeBackend
 
 TEXTS = ['hello world', 'good day!']
-
-
-def test_labels_of_routes() -> None:
-    assert label_of('/encode') == '/encode'
-    assert label_of('/v1/models/<path:model>') == '/v1/models/{id}'
-    assert label_of('/docs/') == label_of('/docs/<path:path>') == '/docs/'
-    assert label_of(None) == label_of('/what') == OTHER
-    assert is_open('/health/live')
-    assert not is_open('/encode')
-    assert not is_open(OTHER)
-    assert encodes('POST', '/encode')
-    assert not encodes('GET', '/encode')
-    assert speaks_openai('/v1')
-    assert speaks_openai('/v1/models')
-    assert not speaks_openai('/v1models')
 
 
 # 1.10's --------------------------------------------------------------------------------------------------------------

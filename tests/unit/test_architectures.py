@@ -94,6 +94,7 @@ def test_nomic_as_transformers_5_writes_it_and_as_on_the_hub(read):
     assert config.vocab_size == 640
     assert config.biases == Biases(False, False, True, False)
     assert config.rotary == Rotary(10)
+    assert read('nomic-bert-mean', rope_parameters=...).rotary == Rotary(1000)
 
 
 def test_nomic_whose_positions_would_depend_on_the_batch_is_bounded(read):

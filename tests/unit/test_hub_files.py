@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bert_serving.server.errors import ModelError
+from bert_serving.server.model import hub_files
 from bert_serving.server.model.hub_files import HubName, Repository, shards
 
 NAME = HubName('org/name')
@@ -103,3 +104,29 @@ def test_shards() -> None:
 def test_an_index_that_is_nonsense(index: object) -> None:
     with pytest.raises(ModelError, match='weight_map'):
         shards('index', index)
+
+
+def test_a_listing_of_absurdly_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_files, 'MOST_FILES', 2)
+    with pytest.raises(ModelError, match='has 3 files on the hub: at most 2 are listed'):
+        Repository.of(NAME, ['a', 'b', 'c'])
+
+
+def test_shards_are_found_by_their_index() -> None:
+    repository = Repository.of(NAME, ['config.json', 'model.safetensors.index.json', 'pytorch_model.bin'])
+    assert repository.weights('') == 'model.safetensors.index.json'
+    assert repository.weights('', 'model.safetensors') == 'model.safetensors.index.json'
+
+
+@pytest.mark.parametrize(
+    ('files', 'word'), [(['modules.json'], 'SentenceTransformer'), (['config.json'], 'AutoTokenizer')]
+)
+def test_an_encoder_with_a_pickle_only_comes_with_the_command_that_converts_it(files: list[str], word: str) -> None:
+    repository = Repository.of(NAME, [*files, 'pytorch_model.bin'])
+    with pytest.raises(ModelError, match=r'has pytorch_model\.bin on the hub, but no safetensors.*' + word):
+        repository.weights('')
+
+
+def test_a_repository_without_weights() -> None:
+    with pytest.raises(ModelError, match=r'has no model\.safetensors on the hub: it is not a model'):
+        Repository.of(NAME, ['config.json', 'README.md']).weights('')

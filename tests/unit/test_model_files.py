@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -78,9 +80,15 @@ def test_a_pointer_of_git_lfs(tmp_path: Path) -> None:
     assert str(caught.value).endswith(str(tmp_path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize('attempt', [1, 2])
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: int) -> None:
+    """At once, or after it was measured; by a stand-in for `open`, since root may read everything."""
     path = tmp_path / 'config.json'
     path.write_text('{}')
-    path.chmod(0)
+    results = [open] * (attempt - 1)
+
+    def refuse(*_arguments: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr('builtins.open', lambda *arguments: (results.pop() if results else refuse)(*arguments))
     assert fault(path) == 'FILE cannot be read: Permission denied'

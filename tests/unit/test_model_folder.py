@@ -213,6 +213,11 @@ def test_huggingface_weights_of_another_form_say_how_to_convert_them(huggingface
     assert '\n' not in message
 
 
+def test_vocabulary_that_is_absurdly_large_is_not_read(google, monkeypatch):
+    monkeypatch.setattr(model_dir, 'MOST_VOCABULARY_BYTES', 10)
+    assert refusal(str(google)) == '%s has 12 bytes: at most 10 are read' % (google / 'vocab.txt')
+
+
 def test_vocabulary_that_the_model_has_no_embeddings_for(google):
     (google / 'vocab.txt').write_text('word\n' * 9505 + '\n\n')
     assert find_model(str(google))

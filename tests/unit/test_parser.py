@@ -90,6 +90,10 @@ def test_every_example_is_a_command_line_that_is_understood(make_parser: MakePar
         parser.parse_args(words)
 
 
+def test_the_usage_is_one_line_without_the_help() -> None:
+    assert get_shutdown_parser().format_usage() == 'usage: bert-serving-terminate -port PORT [options]\n'
+
+
 def test_what_must_be_given_is_in_the_usage_and_no_default_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_of(get_shutdown_parser, 80, monkeypatch)
     assert text.startswith('usage: bert-serving-terminate -port PORT [options]\n')

@@ -28,3 +28,8 @@ def test_only_a_last_normalize_is_the_workers() -> None:
     assert Pipeline(Pooling(('mean',)), (dense, Normalize())).normalizes
     assert not Pipeline(Pooling(('mean',)), (Normalize(), dense)).normalizes
     assert not Pipeline(Pooling(('mean',))).normalizes
+
+
+def test_a_pipeline_without_pooling_survives_the_way_to_a_child() -> None:
+    pipeline = Pipeline(None, max_seq_len=128)
+    assert Pipeline.from_json(json.loads(json.dumps(pipeline.to_json()))) == pipeline

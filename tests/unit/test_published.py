@@ -12,7 +12,14 @@ from bert_serving.server.errors import ModelError
 from bert_serving.server.model.config import ACTIVATIONS as SERVED_ACTIVATIONS
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pipeline import Dense, LayerNorm, Normalize, Pooling
-from bert_serving.server.model.published import ACTIVATIONS, Published, is_published, read_max_seq_len, read_published
+from bert_serving.server.model.published import (
+    ACTIVATIONS,
+    Published,
+    is_published,
+    read_max_seq_len,
+    read_module_paths,
+    read_published,
+)
 
 MODELS = Path(__file__).parents[1] / 'golden' / 'data' / 'published' / 'models'
 CASES = sorted((MODELS.parent / 'cases').glob('*.json'))
@@ -304,3 +311,8 @@ def test_a_module_whose_weights_are_a_pickle_comes_with_the_command_that_convert
     message = folder.fault()
     assert message.startswith('FOLDER/2_Dense/model.safetensors is missing, and pickles are not read: convert ')
     assert "torch.load('FOLDER/2_Dense/pytorch_model.bin', weights_only=True)" in message
+
+
+def test_folders_of_the_modules_that_a_list_names(folder: Folder) -> None:
+    folder.modules(OLD + 'Transformer', OLD + 'Pooling', OLD + 'Normalize')
+    assert read_module_paths(str(folder.path / 'modules.json')) == ['', '1_Pooling', '2_Normalize']

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from bert_serving.server.errors import ModelError, RequestError
+from bert_serving.server.model import tokenizer_file
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.tokenizer_file import MOST_TOKENIZER_BYTES, TokenizerFiles
 from bert_serving.server.worker.published_tokenizer import LONG_TEXT_CHARS, PublishedTokenizer
@@ -298,6 +300,10 @@ def test_a_folder_that_lowers_its_texts_lowers_them_once(files: Files) -> None:
     assert files.tokens('AS Müller', lowers=True) == ['as', 'müller']
     files.tokenizer(simple(lowercase=True))
     assert files.load(lowers=True).normalizer.__class__.__name__ == 'BertNormalizer'
+    backend = simple()
+    backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    files.tokenizer(backend)
+    assert files.load(lowers=True).normalizer.__getstate__() == backend.normalizer.__getstate__()
     bare = Tokenizer(models.WordPiece({word: index for index, word in enumerate(WORDS)}, unk_token='[UNK]'))
     assert files.tokenizer(bare).tokens('AS', lowers=True) == ['as']
 
@@ -382,3 +388,61 @@ def test_a_vocabulary_that_is_no_bert_s(files: Files) -> None:
     assert files.fault() == 'FOLDER/vocab.txt has no [UNK] [CLS] [SEP]: it is not the vocabulary of this model'
     (files.path / 'vocab.txt').write_bytes(b'\xff')
     assert files.fault() == 'FOLDER/vocab.txt is not UTF-8: byte 0 cannot be decoded'
+
+
+def test_added_tokens_that_a_tokenizer_has_already_keep_their_ids(files: Files) -> None:
+    files.settings(added_tokens_decoder={'8': {'content': 'as'}, '9': {'content': 'noted', 'special': False}})
+    assert files.load().token_to_id('as') == 8
+
+
+def test_a_setting_that_is_null_is_left_to_the_tokenizer_but_for_accents(files: Files) -> None:
+    """As transformers does: there null means that accents go with capital letters."""
+    files.tokenizer(simple(lowercase=True, strip_accents=False))
+    assert files.settings(do_lower_case=None).tokens('Müller') == ['müller']
+    assert files.settings(strip_accents=None).tokens('Müller') == ['muller']
+
+
+def test_settings_have_nothing_to_say_to_a_normalizer_that_is_not_of_bert(files: Files) -> None:
+    backend = simple()
+    backend.normalizer = normalizers.Lowercase()
+    files.tokenizer(backend).settings(do_lower_case=False)
+    assert files.tokens('AS Müller') == ['as', 'müller']
+
+
+def test_cased_tokenization_without_any_normalizer(files: Files) -> None:
+    backend = simple()
+    backend.normalizer = None
+    files.tokenizer(backend)
+    assert files.tokens('Müller', cased=True) == ['Müller']
+
+
+def test_an_interrupt_while_a_tokenizer_is_read_is_no_fault_of_the_file(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_path: str) -> None:
+        raise KeyboardInterrupt
+
+    files.tokenizer(simple())
+    monkeypatch.setattr(tokenizer_file, 'Tokenizer', SimpleNamespace(from_file=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        files.load()
+
+
+class PanicException(BaseException):
+    """Stands for that of the package, which cannot be imported."""
+
+
+@pytest.mark.parametrize(
+    ('raised', 'caught'),
+    [(PanicException('index out of bounds'), RuntimeError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_a_panic_of_the_package_fails_the_request_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, raised: BaseException, caught: type[BaseException]
+) -> None:
+    def panic(_texts: Sequence[str], add_special_tokens: bool) -> None:
+        raise raised
+
+    tokenizer = a_simple_one()
+    monkeypatch.setattr(tokenizer, '_backend', SimpleNamespace(encode_batch_fast=panic))
+    with pytest.raises(caught):
+        tokenizer.encode_texts(['as'], 5)

@@ -261,6 +261,14 @@ def test_rows_are_packed_with_padding_on_the_right():
     assert {array.dtype for array in arrays} == {np.dtype('int32')}
 
 
+def test_a_prompt_that_takes_no_part_in_pooling_is_left_out_of_a_mask_of_its_own():
+    plain, prompted = Row([2, 4, 3], 3, (), 7), Row([2, 5, 6, 3], 4, (0,), 7, prompt_length=2)
+    *_, mask, _type_ids, pooling_mask = pack([plain, prompted], 5, pooling_mask=True)
+    assert mask.tolist() == [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0]]
+    assert pooling_mask.tolist() == [[1, 1, 1, 0, 0], [0, 0, 1, 1, 0]]
+    assert pooling_mask.dtype == np.int32
+
+
 def test_a_batch_may_be_wider_than_the_job_and_as_narrow_as_its_rows():
     row = Row([2, 4, 3], 3, (), 7)
     assert [array.shape for array in pack([row] * 5, 3)] == [(5, 3)] * 3

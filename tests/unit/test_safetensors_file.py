@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 import tracemalloc
 
@@ -164,3 +166,14 @@ def test_file_that_went_after_it_was_opened(tmp_path):
     (tmp_path / 'm.safetensors').unlink()
     with pytest.raises(ModelError, match='cannot be read'):
         tensors['a'].read()
+
+
+def test_header_that_may_not_be_read(tmp_path, monkeypatch):
+    save_file({'a': VALUES}, tmp_path / 'm.safetensors')
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os.path, 'getsize', refuse)
+    with pytest.raises(ModelError, match='cannot be read: Permission denied'):
+        read_tensors(str(tmp_path / 'm.safetensors'))

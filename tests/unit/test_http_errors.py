@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bert_serving.server.errors import REQUEST_ERRORS
-from bert_serving.server.http.errors import KINDS, HTTPError, error_from_server, error_from_status
+from bert_serving.server.http.errors import KINDS, HTTPError, error_from_server, error_from_status, make_refusal
 
 
 def test_every_error_that_the_server_sends_has_a_kind_of_its_own_name() -> None:
@@ -46,3 +46,18 @@ def test_both_formats_of_an_error(name: str) -> None:
     body = error.to_openai()['error']
     assert set(body) == {'message', 'type', 'param', 'code'}
     assert (body['message'], body['param']) == ('why', 'input')
+
+
+@pytest.mark.parametrize(
+    ('name', 'status', 'word'),
+    [
+        ('Unauthorized', 401, 'Bearer'),
+        ('Busy', 429, 'retry'),
+        ('TooLarge', 413, 'less'),
+        ('ShuttingDown', 503, 'retry'),
+    ],
+)
+def test_a_request_that_is_refused_before_its_route_is_told_what_to_do(name: str, status: int, word: str) -> None:
+    refusal = make_refusal(name)
+    assert (refusal.name, refusal.status) == (name, status)
+    assert word in refusal.message

@@ -10,8 +10,13 @@ import pytest
 
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.requests import (
+    MAX_FIELDS,
+    MAX_ROWS,
     Rows,
+    check_fields,
+    check_form,
     check_structure,
+    check_values,
     read_embeddings,
     read_encode,
     read_encode_form,
@@ -199,6 +204,44 @@ def test_a_form_has_tokens_as_json() -> None:
 def test_a_form_without_texts() -> None:
     with pytest.raises(HTTPError, match='"texts" is missing'):
         read_encode_form({'id': ['7'], 'texts': []})
+
+
+def test_a_form_has_a_bound_of_fields() -> None:
+    check_fields(b'&'.join([b'texts=a'] * MAX_FIELDS))
+    with pytest.raises(HTTPError, match='more than %d fields' % MAX_FIELDS) as caught:
+        check_fields(b'&'.join([b'texts=a'] * (MAX_FIELDS + 1)))
+    assert caught.value.name == 'TooLarge'
+
+
+def test_a_field_that_is_not_utf_8_is_named_whether_it_is_escaped_or_not() -> None:
+    check_fields('texts=ü&texts=%C3%BC&id=100%'.encode())
+    with pytest.raises(HTTPError, match='the form'):
+        check_fields(b'texts=\xfc')
+    with pytest.raises(HTTPError, match='field "texts" of the form'):
+        check_fields(b'id=1&texts=%FC')
+
+
+def test_a_replacement_character_in_a_multipart_form_is_one_that_was_sent_or_a_byte_that_is_not_utf_8() -> None:
+    check_values({'texts': ['a']}, b'\xfc')  # of another part, a file for example
+    check_values({'texts': ['\ufffd']}, '\ufffd'.encode())
+    with pytest.raises(HTTPError, match='the form'):
+        check_values({'texts': ['\ufffd']}, b'\xfc')
+
+
+def test_token_ids_are_refused_unless_the_server_accepts_them() -> None:
+    check_form(Rows([[1]], 'ids'), token_ids=True, name='input')
+    check_form(Rows(['a'], 'texts'), token_ids=False, name='input')
+    with pytest.raises(HTTPError, match='-http_token_ids') as caught:
+        check_form(Rows([[1]], 'ids'), token_ids=False, name='input')
+    assert (caught.value.status, caught.value.param) == (400, 'input')
+
+
+def test_a_request_has_a_bound_of_rows() -> None:
+    assert len(read_encode({'id': 1, 'texts': ['a'] * MAX_ROWS}).rows.items) == MAX_ROWS
+    with pytest.raises(
+        HTTPError, match='has %d elements, but a request may have %d at most' % (MAX_ROWS + 1, MAX_ROWS)
+    ):
+        read_encode({'id': 1, 'texts': ['a'] * (MAX_ROWS + 1)})
 
 
 def test_a_request_to_tokenize() -> None:

@@ -1,0 +1,50 @@
+"""The table of routes: what each is called in the metrics, who may ask it, and what it can answer."""
+
+from __future__ import annotations
+
+from bert_serving.server.http.errors import KINDS
+from bert_serving.server.http.routes import (
+    CLIENT_GONE,
+    OTHER,
+    ROUTES,
+    encodes,
+    is_open,
+    label_of,
+    speaks_openai,
+)
+
+
+def test_labels_of_routes() -> None:
+    assert label_of('/encode') == '/encode'
+    assert label_of('/v1/models/<path:model>') == '/v1/models/{id}'
+    assert label_of('/docs/') == label_of('/docs/<path:path>') == '/docs/'
+    assert label_of(None) == label_of('/what') == OTHER
+
+
+def test_who_may_ask_without_a_key() -> None:
+    assert is_open('/health/live')
+    assert not is_open('/encode')
+    assert not is_open(OTHER)
+
+
+def test_which_requests_go_to_the_workers() -> None:
+    assert encodes('POST', '/encode')
+    assert not encodes('GET', '/encode')
+    assert not encodes('POST', '/health')
+
+
+def test_which_errors_have_the_format_of_openai() -> None:
+    assert speaks_openai('/v1')
+    assert speaks_openai('/v1/models')
+    assert not speaks_openai('/v1models')
+
+
+def test_a_client_that_has_gone_is_counted_only_where_it_can_be_missed() -> None:
+    for route in ROUTES:
+        assert set(route.statuses) < route.counted
+        assert (CLIENT_GONE in route.counted) == route.encodes
+
+
+def test_a_route_that_encodes_lists_the_statuses_of_all_errors() -> None:
+    listed = {status for route in ROUTES if route.encodes for status in route.counted}
+    assert {kind.status for kind in KINDS.values()} - {405} <= listed  # 405 is of a method without a route
