@@ -1,7 +1,22 @@
-"""Every test starts a server with TensorFlow."""
+"""Every test starts a server with TensorFlow. Some are asked by the real client of 1.10, too, in an environment of its own."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.environments import make_environment
 from support.slow import pytest_itemcollected
 
-__all__ = ['pytest_itemcollected']
+__all__ = ['pytest_itemcollected', 'real_client']
+
+
+@pytest.fixture(scope='session')
+def real_client(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment with `bert-serving-client==1.10.0`; one that lasts if the variable names its folder."""
+    given = os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS')
+    folder = Path(given) if given else tmp_path_factory.mktemp('environments')
+    return make_environment(folder / '1.10', '%d.%d' % sys.version_info[:2], 'bert-serving-client==1.10.0')

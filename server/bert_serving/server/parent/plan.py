@@ -130,8 +130,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
         cased_tokenization=not settings.do_lower_case or None,
     )
     check_weights(model)
-    # As in 1.10, until the workers normalize and make pairs: `agree` takes the place of this line.
-    model = replace(model, config=replace(model.config, head=None), pipeline=None)
+    settings, model = agree(settings, model)
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
     if model.tokenizer_files is not None:

@@ -1,0 +1,101 @@
+"""Every published folder that we have answers of, started with nothing but `-model_dir`, answers as its authors' library.
+
+The judges are our client and, in its own environment, the real `bert-serving-client==1.10.0`. Both ask what 1.10's API
+can say: blank texts are refused, and a pair is written with ` ||| `.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bert_serving.client import BertClient
+from support.serving import DATA, serve
+
+PUBLISHED = DATA / 'published'
+CASES = sorted((PUBLISHED / 'cases').glob('*.json'))
+RTOL, ATOL = 1e-4, 2e-5
+
+assert len(CASES) == 33
+
+SCRIPT = """
+import json, sys
+from bert_serving.client import BertClient
+with open(sys.argv[1], encoding='utf-8') as file:
+    texts = json.load(file)
+client = BertClient(port=int(sys.argv[2]), port_out=int(sys.argv[3]))
+with open(sys.argv[1] + '.answer', 'w') as file:
+    json.dump([client.encode(some).tolist() for some in texts], file)
+"""
+
+
+def questions(case: dict[str, Any]) -> list[tuple[int, list[int], list[str]]]:
+    """Of each request that 1.10's API can say: its number, the rows of its answer that it can ask for, and their texts."""
+    asked = []
+    for number, request in enumerate(case['requests']):
+        if request.get('kwargs'):
+            continue
+        if request['kind'] == 'encode':
+            texts = list(enumerate(request['texts']))
+        elif request['kind'] == 'predict':
+            pairs = enumerate(request['pairs'])
+            texts = [(row, '%s ||| %s' % (a, b)) for row, (a, b) in pairs if '|||' not in b and '\n' not in a + b and b]
+        else:
+            continue
+        chosen = [(row, text) for row, text in texts if text.strip() and not text.startswith(' |||')]
+        asked.append((number, [row for row, _ in chosen], [text for _, text in chosen]))
+    return asked
+
+
+@pytest.mark.parametrize('path', CASES, ids=lambda path: path.stem)
+def test_a_published_folder_answers_as_its_authors_library(path: Path, real_client: str, tmp_path: Path) -> None:
+    case = json.loads(path.read_text('utf-8'))
+    expected = np.load(path.with_suffix('.npz'))
+    asked = questions(case)
+    assert asked
+    with serve('-model_dir', str(PUBLISHED / 'models' / case['model'])) as server:
+        with BertClient(port=server.port, port_out=server.port_out, timeout=60_000) as client:
+            ours = [client.encode(texts) for _, _, texts in asked]
+        (tmp_path / 'texts').write_text(json.dumps([texts for _, _, texts in asked]))
+        subprocess.run(
+            [real_client, '-c', SCRIPT, str(tmp_path / 'texts'), str(server.port), str(server.port_out)],
+            check=True,
+            timeout=120,
+            env={name: value for name, value in os.environ.items() if name != 'PYTHONPATH'},
+        )
+    theirs = json.loads((tmp_path / 'texts.answer').read_text())
+    for (number, rows, texts), answer, other in zip(asked, ours, theirs, strict=True):
+        wanted = expected['%s%d' % ('s' if case['requests'][number]['kind'] == 'predict' else 'e', number)]
+        wanted = wanted.reshape(len(wanted), -1)[rows]
+        np.testing.assert_allclose(answer, wanted, RTOL, ATOL, err_msg=repr(texts))
+        np.testing.assert_allclose(other, answer, 1e-6, 1e-6)
+
+
+TOKEN_CASES = [
+    path
+    for path in CASES
+    if any((r.get('kwargs') or {}).get('output_value') for r in json.loads(path.read_text('utf-8'))['requests'])
+]
+
+
+@pytest.mark.parametrize('path', TOKEN_CASES, ids=lambda path: path.stem)
+def test_without_pooling_the_states_of_the_tokens_are_answered(path: Path) -> None:
+    case = json.loads(path.read_text('utf-8'))
+    expected = np.load(path.with_suffix('.npz'))
+    number = next(n for n, r in enumerate(case['requests']) if (r.get('kwargs') or {}).get('output_value'))
+    rows = [(row, text) for row, text in enumerate(case['requests'][number]['texts']) if text.strip()]
+    with (
+        serve('-model_dir', str(PUBLISHED / 'models' / case['model']), '-pooling_strategy', 'NONE') as server,
+        BertClient(port=server.port, port_out=server.port_out, timeout=60_000) as client,
+    ):
+        answer = client.encode([text for _, text in rows])
+    for (row, text), states in zip(rows, answer, strict=True):
+        wanted = expected['e%d_%d' % (number, row)]
+        np.testing.assert_allclose(states[: len(wanted)], wanted, RTOL, ATOL, err_msg=text)
+        assert not states[len(wanted) :].any()
