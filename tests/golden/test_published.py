@@ -21,6 +21,8 @@ from support.serving import DATA, serve
 PUBLISHED = DATA / 'published'
 CASES = sorted((PUBLISHED / 'cases').glob('*.json'))
 RTOL, ATOL = 1e-4, 2e-5
+ATOL_OF_STATES = {'modernbert': 4e-5}
+"""Its published states are themselves up to 2.6e-5 from the same in float64."""
 
 assert len(CASES) == 33
 
@@ -97,5 +99,6 @@ def test_without_pooling_the_states_of_the_tokens_are_answered(path: Path) -> No
         answer = client.encode([text for _, text in rows])
     for (row, text), states in zip(rows, answer, strict=True):
         wanted = expected['e%d_%d' % (number, row)]
-        np.testing.assert_allclose(states[: len(wanted)], wanted, RTOL, ATOL, err_msg=text)
+        atol = ATOL_OF_STATES.get(case['model'].partition('-')[0], ATOL)
+        np.testing.assert_allclose(states[: len(wanted)], wanted, RTOL, atol, err_msg=text)
         assert not states[len(wanted) :].any()
