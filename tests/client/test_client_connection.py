@@ -150,6 +150,22 @@ def test_a_server_that_is_there_and_silent_is_on_the_log(server, client, monkeyp
     assert ' pending_requests=1: connected to tcp://127.0.0.1' in caplog.records[0].getMessage()
 
 
+@pytest.mark.parametrize('is_closed', [False, True])
+def test_a_program_without_standard_error_waits_and_shows_no_progress(is_closed, server, client, monkeypatch):
+    for name in ('_QUIET_AWAY_S', '_QUIET_THERE_S', '_TICK_S'):
+        monkeypatch.setattr(bert_serving.client, name, 0.01)
+    stream = None
+    if is_closed:
+        stream = open(os.devnull, 'w')
+        stream.close()
+    monkeypatch.setattr(sys, 'stderr', stream)
+    np.testing.assert_array_equal(client.encode(['a'], show_progress=True), vectors(['a']))
+    server.hold()
+    client.timeout = 100
+    with pytest.raises(bert_serving.client.TimeoutError):
+        client.encode(['a'])
+
+
 def test_the_log_is_seen_where_no_logging_is_set_up():
     code = (
         'import bert_serving.client as c; c._QUIET_AWAY_S = c._TICK_S = 0.05\n'

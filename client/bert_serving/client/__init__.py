@@ -139,6 +139,11 @@ def _buffer(frame):
     return frame.bytes if _PY2 else frame.buffer
 
 
+def _can_write(stream):
+    """Whether a standard stream is there: a daemon can lack it."""
+    return stream is not None and not getattr(stream, 'closed', False)
+
+
 # --- public types -----------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +160,9 @@ class ServerError(RuntimeError):
         self.type = type
         self.message = message
         self.request_id = request_id
+
+    def __reduce__(self):  # or a pool of processes could not pass it on, and would wait forever
+        return ServerError, (self.type, self.message, self.request_id)
 
 
 class ProtocolError(RuntimeError):
@@ -203,6 +211,92 @@ class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_count
     """
 
     __slots__ = ()
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+# They can come from the environment or a file, and so be text.
+
+_TRUE_WORDS, _FALSE_WORDS = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
+_MOST_IDENTITY_BYTES = 1024  # the server ignores a request with a longer one
+
+
+def _read_host(value):
+    """Return a host name or an address, without the brackets of an IPv6 address in a URL."""
+    if not isinstance(value, _STRING_TYPES):
+        raise TypeError('"ip" must be a host name or an address, but is a %s' % type(value).__name__)
+    host = value.strip()
+    if host[:1] == '[' and host[-1:] == ']':
+        host = host[1:-1]
+    if not host:
+        raise ValueError('"ip" must be a host name or an address, but is empty')
+    if '/' in host:
+        raise ValueError(
+            '"ip" must be a host name or an address, but is %r: leave out the protocol and the path' % value
+        )
+    if host.count(':') == 1 or ']' in host:
+        raise ValueError('"ip" must be a host name or an address, but is %r: pass the port as "port"' % value)
+    if any(character.isspace() or ord(character) > 126 for character in host):
+        raise ValueError(
+            '"ip" must be ASCII without spaces, but is %r: a name in other letters begins with xn--' % value
+        )
+    return host
+
+
+def _read_number(value, name, least, most=None):
+    """Return a whole number, which can be text."""
+    wanted = 'a whole number ' + ('of at least %d' % least if most is None else 'from %d to %d' % (least, most))
+    if isinstance(value, _STRING_TYPES):
+        if not value.strip().isdigit():
+            raise ValueError('"%s" must be %s, but is %r' % (name, wanted, value))
+        value = int(value)
+    if not isinstance(value, _INTEGER_TYPES) or isinstance(value, bool):
+        raise TypeError('"%s" must be %s, but is a %s' % (name, wanted, type(value).__name__))
+    if value < least or (most is not None and value > most):
+        raise ValueError('"%s" must be %s, but is %d' % (name, wanted, value))
+    return int(value)
+
+
+def _read_timeout(value):
+    """Return milliseconds, negative for a wait without a limit."""
+    if value is None:
+        return -1
+    if isinstance(value, bool) or not isinstance(value, _STRING_TYPES + _INTEGER_TYPES + (float, np.floating)):
+        raise TypeError('"timeout" must be a number of milliseconds, but is a %s' % type(value).__name__)
+    try:
+        number = float(value)
+    except ValueError:
+        number = float('nan')
+    if number != number:
+        raise ValueError('"timeout" must be a number of milliseconds, or -1 for no limit, but is %r' % (value,))
+    return int(number) if number == number // 1 and abs(number) != float('inf') else number
+
+
+def _read_flag(value, name):
+    """Return a boolean, which can be a number or a word."""
+    if value is None or isinstance(value, _INTEGER_TYPES + (np.bool_,)):
+        return bool(value)
+    if not isinstance(value, _STRING_TYPES):
+        raise TypeError('"%s" must be True or False, but is a %s' % (name, type(value).__name__))
+    word = value.strip().lower()
+    if word not in _TRUE_WORDS + _FALSE_WORDS:
+        raise ValueError('"%s" must be True or False, or one of their words, but is %r' % (name, value))
+    return word in _TRUE_WORDS
+
+
+def _read_identity(value):
+    """Return an identity as bytes, a random one if none is given."""
+    if value is None or isinstance(value, _STRING_TYPES + (bytes,)) and not value:
+        return str(uuid.uuid4()).encode('ascii')
+    if not isinstance(value, _STRING_TYPES + (bytes,)):
+        raise TypeError('"identity" must be bytes or text, but is a %s' % type(value).__name__)
+    try:
+        identity = value if isinstance(value, bytes) else value.encode('utf-8')
+    except UnicodeEncodeError:
+        raise ValueError('"identity" must be bytes or text that has UTF-8, but is %r' % value)
+    if len(identity) > _MOST_IDENTITY_BYTES:
+        raise ValueError('"identity" must have at most %d bytes, but has %d' % (_MOST_IDENTITY_BYTES, len(identity)))
+    return identity
 
 
 # --- connection -------------------------------------------------------------------------------------------------------
@@ -801,6 +895,8 @@ class _NoProgress(object):
 
 
 def _progress_bar(total, stacklevel):
+    if not _can_write(sys.stderr):
+        return _NoProgress()
     try:
         from tqdm import tqdm
     except ImportError:
@@ -1057,7 +1153,7 @@ class _WaitReporter(object):
 
 def _warn(message, *arguments):
     _log.warning(message, *arguments)
-    if _PY2 and not _has_handler(_log):  # Python 3 has logging.lastResort for this
+    if _PY2 and not _has_handler(_log) and _can_write(sys.stderr):  # Python 3 has logging.lastResort for this
         sys.stderr.write('%s\n' % (message % arguments))
 
 
@@ -1161,7 +1257,11 @@ class BertClient(object):
     :param ignore_all_checks: skip the checks above, so that the server need not be up yet
     :param timeout: milliseconds that a call waits for the server; -1: forever
 
+    Arguments that come from the environment can be text: ``'5555'``, ``'false'``.
+
     :raises AttributeError: a wrong ``output_fmt``, or a server of another protocol
+    :raises TypeError: an argument of another type
+    :raises ValueError: a value that an argument cannot have
     :raises TimeoutError: no reply to the checks within ``timeout``
     """
 
@@ -1181,12 +1281,17 @@ class BertClient(object):
     ):
         if output_fmt not in ('ndarray', 'list'):
             raise AttributeError('"output_fmt" must be "ndarray" or "list", but is %r' % (output_fmt,))
-        self.ip = ip
-        self.port = port
-        self.port_out = port_out
+        self.ip = _read_host(ip)
+        self.port = _read_number(port, 'port', 1, 65535)
+        self.port_out = _read_number(port_out, 'port_out', 1, 65535)
         self.output_fmt = output_fmt
         self.timeout = timeout
-        self.identity = _identity(identity)
+        self.identity = _read_identity(identity)
+        show_server_config = _read_flag(show_server_config, 'show_server_config')
+        check_version = _read_flag(check_version, 'check_version')
+        check_length = _read_flag(check_length, 'check_length')
+        check_token_info = _read_flag(check_token_info, 'check_token_info')
+        ignore_all_checks = _read_flag(ignore_all_checks, 'ignore_all_checks')
         self.length_limit = 0
         self.token_info_available = False
 
@@ -1194,7 +1299,8 @@ class BertClient(object):
         self._busy = threading.Lock()
         self._fetchable = _Inbox()
         self._server_limits = self._limits_session = None
-        self._courier = _Courier(_Link(ip, port, port_out, self.identity), self.identity, has_clones=bool(identity))
+        link = _Link(self.ip, self.port, self.port_out, self.identity)
+        self._courier = _Courier(link, self.identity, has_clones=bool(identity))
 
         if not ignore_all_checks and (check_version or check_length or check_token_info or show_server_config):
             try:
@@ -1222,6 +1328,15 @@ class BertClient(object):
                 print('%30s\t=\t%-30s' % (key, value))
 
     # --- public -------------------------------------------------------------------------------------------------------
+
+    @property
+    def timeout(self):
+        """Milliseconds that a call waits for the server; negative: forever. Can be set between calls."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value):
+        self._timeout = _read_timeout(value)
 
     @property
     def status(self):
@@ -1475,6 +1590,13 @@ class BertClient(object):
     def __exit__(self, exc_type, exc_value, traceback):
         self.close()
 
+    def __reduce_ex__(self, protocol):
+        """Refuse to be pickled or copied, by multiprocessing, joblib and copy."""
+        raise TypeError(
+            'a %s cannot be pickled or copied, because its connections belong to this process: make one in each process, '
+            'such as in the initializer of a pool' % type(self).__name__
+        )
+
     def __del__(self):
         try:
             if '_courier' in self.__dict__:
@@ -1694,13 +1816,6 @@ def _until(options, deadline):
     return dict(options, deadline_ms=int(min(max(1000 * deadline.seconds_left, 1), _MOST_DEADLINE_MS)))
 
 
-def _identity(identity):
-    """Return the identity as bytes, a random one if none is given."""
-    if not identity:
-        return str(uuid.uuid4()).encode('ascii')
-    return identity if isinstance(identity, bytes) else identity.encode('utf-8')
-
-
 class _Listening(object):
     """The iterator of ``listen``. From its creation until it is closed, overheard results are kept for it."""
 
@@ -1751,9 +1866,7 @@ class ConcurrentBertClient(BertClient):
     """
 
     def __init__(self, max_concurrency=10, **kwargs):
-        if max_concurrency < 1:
-            raise ValueError('"max_concurrency" must be at least 1, but is %r' % (max_concurrency,))
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = _read_number(max_concurrency, 'max_concurrency', 1)
         self.timeout = kwargs.get('timeout', -1)
         self._pid = os.getpid()
         self._arguments = kwargs

@@ -70,24 +70,27 @@ class BertClient:
     port: int
     port_out: int
     output_fmt: Literal['ndarray', 'list']
-    timeout: float
     identity: bytes
     length_limit: int | None
     token_info_available: bool
     def __init__(
         self,
         ip: str = 'localhost',
-        port: int = 5555,
-        port_out: int = 5556,
+        port: int | str = 5555,
+        port_out: int | str = 5556,
         output_fmt: Literal['ndarray', 'list'] = 'ndarray',
-        show_server_config: bool = False,
+        show_server_config: bool | str = False,
         identity: bytes | str | None = None,
-        check_version: bool = True,
-        check_length: bool = True,
-        check_token_info: bool = True,
-        ignore_all_checks: bool = False,
-        timeout: float = -1,
+        check_version: bool | str = True,
+        check_length: bool | str = True,
+        check_token_info: bool | str = True,
+        ignore_all_checks: bool | str = False,
+        timeout: float | str | None = -1,
     ) -> None: ...
+    @property
+    def timeout(self) -> float: ...
+    @timeout.setter
+    def timeout(self, value: float | str | None) -> None: ...
     @property
     def status(self) -> dict[str, Any]: ...
     @property
@@ -159,7 +162,7 @@ class BertClient:
 
 class ConcurrentBertClient(BertClient):
     max_concurrency: int
-    def __init__(self, max_concurrency: int = 10, **kwargs: Any) -> None: ...
+    def __init__(self, max_concurrency: int | str = 10, **kwargs: Any) -> None: ...
     def encode_async(self, *args: Any, **kwargs: Any) -> Any: ...
     def fetch(self, *args: Any, **kwargs: Any) -> Any: ...
     def fetch_all(self, *args: Any, **kwargs: Any) -> Any: ...
