@@ -31,7 +31,7 @@ def test_it_measures_its_own_server_beside_another_and_writes_files(tmp_path: Pa
         )
         against = '127.0.0.1:%d,%d' % (other.port, other.port_out)
         with start(tmp_path, '-model_dir', SMALL_MODEL, *words.split(), '-against', against) as process:
-            output, errors = process.communicate(timeout=120)
+            output, errors = process.communicate(timeout=240)
     assert process.returncode == 1, errors  # of the one cell that cannot work
     report = (tmp_path / 'report.md').read_text('utf-8')
     assert report in output
