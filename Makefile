@@ -78,7 +78,7 @@ coverage: $(VENV)/.tools ## the tests of the pure modules, and that they cover a
 
 .PHONY: test-server
 test-server: coverage ## the server's tests, old and new clients against it, and the coverage of its pure modules
-	$(BIN)/python -m pytest --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
 
 .PHONY: examples
 examples: $(VENV)/.tools ## run every example, short, on servers of its own
