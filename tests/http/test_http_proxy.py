@@ -137,7 +137,7 @@ def test_keys_and_texts_are_in_no_log_and_on_no_command_line(start: Start, tmp_p
         (('-http_port', 'TAKEN'), 1, 'cannot listen on'),
         (('-http_api_key_file', '/no/such/file'), 2, 'cannot read'),
         (('-cors', 'example.org'), 2, 'is not a valid origin'),
-        (('-ip', 'a b'), 2, 'no address that can be connected to'),
+        (('-ip', 'a b'), 2, 'must be ASCII without spaces'),
         (('-port', '0'), 2, 'expected the ports of a running server'),
     ],
 )
