@@ -49,6 +49,8 @@ def test_numbers_of_numpy_are_taken(server):
         ('ip', 'tcp://localhost', ValueError, 'leave out the protocol'),
         ('ip', 'localhost:5555', ValueError, 'pass the port as "port"'),
         ('ip', '[::1]:5555', ValueError, 'pass the port as "port"'),
+        ('ip', 'no::host', ValueError, 'that is no IPv6 address'),
+        ('ip', '[1:2:3]', ValueError, 'that is no IPv6 address'),
         ('ip', 'local host', ValueError, 'ASCII without spaces'),
         ('ip', 'm\xfcnchen', ValueError, 'ASCII without spaces'),
         ('port', '', ValueError, 'a whole number from 1 to 65535'),

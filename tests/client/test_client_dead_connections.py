@@ -144,3 +144,12 @@ def test_a_clone_whose_subscription_is_late_gets_its_reply(server, boxes, connec
     connect(server, identity='clone')
     boxes.results.bytes_per_s = 500
     np.testing.assert_array_equal(connect(boxes, identity='clone').encode(['a']), vectors(['a']))
+
+
+def test_a_first_request_after_an_unseen_reconnection_gets_its_reply(soon, boxes, connect):
+    client = connect(boxes, ignore_all_checks=True)
+    boxes.results.wait_until(lambda: boxes.results.num_bytes > 200)  # the handshake is over
+    boxes.results.bytes_per_s = 500  # so that the next subscription is late
+    boxes.results.swallow()
+    boxes.results.wait_until(lambda: boxes.results.num_accepted == 2)
+    np.testing.assert_array_equal(client.encode(['a']), vectors(['a']))

@@ -54,6 +54,8 @@ def proxy():
 def test_an_address_that_is_none_is_told_at_once():
     with pytest.raises(ValueError, match='"ip" must be ASCII without spaces, but is '):
         BertClient(ip='no host', timeout=500)
+    with pytest.raises(ValueError, match=r'invalid address tcp://no\$host:5555'):
+        BertClient(ip='no$host', timeout=500)
 
 
 def test_an_idle_client_of_a_peer_that_hangs_up_can_be_closed(proxy, monkeypatch):

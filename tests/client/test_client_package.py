@@ -50,6 +50,7 @@ def test_it_imports_numpy_pyzmq_and_the_standard_library_alone():
         'math',
         'os',
         'random',
+        'socket',
         'sys',
         'threading',
         'time',

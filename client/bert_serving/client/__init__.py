@@ -28,6 +28,7 @@ import logging
 import math
 import os
 import random
+import socket
 import sys
 import threading
 import time
@@ -240,6 +241,11 @@ def _read_host(value):
         raise ValueError(
             '"ip" must be ASCII without spaces, but is %r: a name in other letters begins with xn--' % value
         )
+    if ':' in host and hasattr(socket, 'inet_pton'):  # 2.7 lacks it on Windows
+        try:
+            socket.inet_pton(socket.AF_INET6, host.partition('%')[0])  # without the zone
+        except socket.error:
+            raise ValueError('"ip" must be a host name or an address, but is %r: that is no IPv6 address' % value)
     return host
 
 
@@ -440,6 +446,11 @@ class _Link(object):
     def session(self):
         """An id that changes with each new connection of either socket: earlier messages can be lost."""
         return self._sender.times_up, self._receiver.times_up
+
+    @property
+    def is_first(self):
+        """Whether neither connection has been lost yet."""
+        return self.session == (1, 1)
 
     @property
     def changed_at(self):
@@ -1042,7 +1053,7 @@ class _Courier(object):
                 self._link.expect_slow_frames()
                 return
             _log.info('reconnected to the server, retrying requests=%d', len(self._pending))
-        self._is_heard = self._session is None and not self._has_clones
+        self._is_heard = self._link.is_first and not self._has_clones
         self._probe_at, self._probe_pause_s = 0, _PROBE_S
         self._probes = set()
         self._session = self._link.session
