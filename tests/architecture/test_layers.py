@@ -6,6 +6,7 @@ Read from the source with `ast`, imports inside functions included.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -102,3 +103,9 @@ def test_the_server_imports_the_client_in_two_places_and_the_client_nothing_of_t
 def test_both_distributions_ship_the_same_namespace_file() -> None:
     files = [ROOT / side / 'bert_serving' / '__init__.py' for side in ('server', 'client')]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """The folders of tests are no packages, so pytest refuses to collect the second."""
+    counts = Counter(path.name for path in (ROOT / 'tests').rglob('test_*.py'))
+    assert [name for name, count in counts.items() if count > 1] == []
