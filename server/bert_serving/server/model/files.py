@@ -61,7 +61,7 @@ def read_json(path: str, most_bytes: int = MOST_JSON_BYTES) -> Any:
 
 
 def check_file(path: str, what: str) -> None:
-    """Check that `path` is a readable file with contents of its own; `what` it is stands in the error.
+    """Check that `path` is a readable file and not empty; the error calls it `what`.
 
     Raises:
         ModelError: it is missing, empty, a folder, a broken link, or the pointer that Git LFS left in its place.

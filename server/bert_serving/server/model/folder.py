@@ -77,7 +77,7 @@ class Model:
 
     @property
     def tokenizer_files(self) -> TokenizerFiles | None:
-        """What the tokenizer is made of; None for 1.10's WordPiece over the words of a plain vocab.txt."""
+        """The files of the tokenizer; None for 1.10's WordPiece over the words of a plain vocab.txt."""
         if self.tokenizer is None and self.tokenizer_config is None:
             return None
         lowers = self.pipeline is not None and self.pipeline.lower_case
@@ -123,7 +123,7 @@ def find_model(
     """Find the model that the five options of the same names mean.
 
     With `tuned_model_dir`, only the weights come from there; config and vocabulary stay in `model_dir`, and the
-    weights are of the kind of `model_dir`: whoever tuned a model kept its format. `cased_tokenization` None or False
+    weights have the format of `model_dir`, because tuning a model keeps its format. `cased_tokenization` None or False
     means that the option was not given, and the model's own files decide, if they say anything.
 
     Raises:
@@ -241,7 +241,7 @@ class _Names:
 
 
 def _google_model(names: _Names) -> Model:
-    """Google's folder says nothing of casing, and 1.10 lowered whatever it was not told to leave."""
+    """Google's folder says nothing of casing, and 1.10 lowered all texts unless it was told otherwise."""
     config = read_google_config(names.google_config)
     index = names.checkpoint + '.index'
     if not os.path.lexists(index):
@@ -295,7 +295,7 @@ def _huggingface_model(names: _Names) -> Model:
 
 
 def _tokenizer_lowers(path: str) -> bool:
-    """What `tokenizer_config.json` says of casing; a folder without one has a tokenizer with the usual settings."""
+    """Whether `tokenizer_config.json` asks for lowercase; it does so by default, and if the file is missing."""
     if not os.path.lexists(path):
         return True
     lower_case = read_json_object(path).get('do_lower_case', True)

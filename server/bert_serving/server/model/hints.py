@@ -1,4 +1,4 @@
-"""What to say of a folder that is nearly right: what lies there instead, and the one command that helps.
+"""Hints for a folder that is nearly right: the files that it has instead, and the one command that helps.
 
 Each function returns the end of an error message, which begins with `: ` or is empty.
 """

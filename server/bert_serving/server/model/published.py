@@ -1,7 +1,7 @@
-"""Reads what a published folder says of its own use: the files that sentence-transformers writes beside the encoder.
+"""Reads what a published folder says of its own use: the files that sentence-transformers writes next to the encoder.
 
-`modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has a
-folder of its own with a `config.json`. Folders of all releases are read; a module that is not served is an error that
+`modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has its
+own folder with a `config.json`. Folders of all releases are read; a module that is not served is an error that
 names it, because without it the answers would be others than those of the model's authors.
 """
 
@@ -300,7 +300,7 @@ def _weights(folder: str) -> str:
 
 
 def convert_module(folder: str) -> str:
-    """A command that writes the safetensors file of a module beside its pickle."""
+    """A command that writes the safetensors file of a module next to its pickle."""
     return (
         'python -c "import torch; from safetensors.torch import save_file; '
         "save_file(torch.load('%s/pytorch_model.bin', weights_only=True), '%s/model.safetensors')\"" % (folder, folder)

@@ -78,7 +78,7 @@ class TokenizerFiles:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What tokenizer_config.json says."""
+    """The values of a tokenizer_config.json, checked one by one."""
 
     path: str
     values: Mapping[str, Any]
@@ -165,7 +165,7 @@ def _from_vocab(path: str, settings: _Settings) -> Tokenizer:
     name = settings.tokenizer_class
     if name is not None and name not in BERT_CLASSES:
         raise ModelError(
-            '%s: a %s needs a tokenizer.json, which is missing beside it: write one with `%s`'
+            '%s: a %s needs a tokenizer.json, which is missing next to it: write one with `%s`'
             % (settings.path, name, write_tokenizer(os.path.dirname(path)))
         )
     if settings.values.get('never_split'):
@@ -217,7 +217,7 @@ def _lower(tokenizer: Tokenizer) -> None:
 
 
 def _keep_case(tokenizer: Tokenizer) -> None:
-    """Leave case and accents as they are, whatever else the normalizer does."""
+    """Leave case and accents as they are; the other steps of the normalizer stay."""
     spec = _normalizer_of(tokenizer)
     if spec is None:
         return

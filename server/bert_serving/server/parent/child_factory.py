@@ -103,7 +103,7 @@ class ChildFactory:
 
 
 def _tokenization(plan: Plan) -> dict[str, Any]:
-    """What a worker needs to know to make rows of texts, and vectors of what the graph answers."""
+    """Return the part of a worker's config that describes the tokenizer, the prompt and the scaling of vectors."""
     model = plan.model
     files, pipeline = model.tokenizer_files, model.pipeline or Pipeline()
     prompt = pipeline.prompts.get(pipeline.default_prompt_name or '', '')

@@ -1,4 +1,4 @@
-"""What happens to the vectors of a job after the graph: scaling. Pure NumPy, once a job."""
+"""Scale the vectors of a job after the graph has computed them. Pure NumPy, called once a job."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class JobRows:
 
 @dataclass(slots=True)
 class _Source:
-    """What one row is made of: the ids of its text, or of both texts of a pair, truncated to what a row can hold."""
+    """The source of one row: the ids of its text, or of both texts of a pair, truncated to the most that a row can hold."""
 
     first: Ids
     second: Ids | None = None
