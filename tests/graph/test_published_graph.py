@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from bert_serving.server.graph import attention
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.model.folder import find_model
@@ -131,3 +132,42 @@ def test_scores_of_pairs(name, is_raw, on_cpu, encoder):
         scores = graph.encode(*batch(about['input_ids'][:count], types, spec.model.config.pad_id))
         np.testing.assert_allclose(scores, expected[:count], **close(spec))
     assert spec.labels == len(about['id2label'])
+
+
+@pytest.mark.parametrize('on_cpu', [True, False])
+@pytest.mark.parametrize(
+    'name', ['bert-max', 'gte-ntk', 'modernbert-cls', 'modernbert-mean-prompts', 'nomic-bert-mean']
+)
+def test_rows_whose_attention_is_computed_in_chunks_have_the_same_vectors(name, on_cpu, encoder, monkeypatch):
+    """Chunks shorter than the window, longer than it, and the last one shorter than the others."""
+    for chunk in (3, 10):
+        monkeypatch.setattr(attention, 'LONG', 8)
+        monkeypatch.setattr(attention, 'CHUNK', chunk)
+        spec = spec_of(name, on_cpu=on_cpu)
+        requests, answers = case(name)
+        graph = encoder(spec)
+        rows = requests['requests'][0]['input_ids']
+        assert max(map(len, rows)) > 2 * chunk
+        for some in (rows, rows[10:11], rows[-2:-1]):
+            start = rows.index(some[0])
+            vectors = finished(spec, graph.encode(*batch(some, pad_id=spec.model.config.pad_id)))
+            np.testing.assert_allclose(vectors, answers['e0'][start : start + len(some)], **CLOSE)
+
+
+def test_states_of_tokens_of_rows_whose_attention_is_computed_in_chunks(encoder, monkeypatch):
+    monkeypatch.setattr(attention, 'LONG', 8)
+    monkeypatch.setattr(attention, 'CHUNK', 5)
+    test_states_of_tokens('modernbert-hub', encoder)
+
+
+@pytest.mark.parametrize('name', ['mpnet-mean-norm', 'ce-deberta-v2', 'albert-mean'])
+def test_bfloat16_is_close_to_float32(name, encoder):
+    """On every processor; where it has no units for bfloat16, TensorFlow computes it in software."""
+    spec = spec_of(name, is_raw=True)
+    rows = case(name)[0].get('input_ids') or case(name)[0]['requests'][0]['input_ids']
+    arrays = batch(rows, pad_id=spec.model.config.pad_id)
+    exact, close = (encoder(replace(spec, bf16=bf16)).encode(*arrays) for bf16 in (False, True))
+    if exact.shape[1] == 1:  # scores, whose direction says nothing
+        exact, close = exact.T, close.T
+    cosines = (exact * close).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(close, axis=1)
+    assert cosines.min() >= 0.999, cosines

@@ -168,11 +168,14 @@ class Attention:
         return tf.cast(is_far, self._ops.softmax_dtype) * _MASKED
 
     def _rotated(self, x: Tensor, rotary: Rotary, position: Tensor | None = None) -> Tensor:
-        """Rotate queries or keys, [B, N, T, D], by their positions; with one `position` a row, [B, N, 1, D]."""
+        """Rotate queries or keys, [B, N, T, D], by their positions; with one `position` a row, [B, N, 1, D].
+
+        In float32, also where the products are not: in bfloat16, a cosine has three digits, and near positions are alike.
+        """
         size = self._config.head_size
         tables = self._ops.constants.get(
             'rotary/%s' % ('global' if rotary == self._config.rotary else 'local'),
-            self._ops.dtype,
+            tf.float32,
             lambda _: rotary_tables(rotary, self._config.max_position_embeddings, size),
         )  # [2, P, D]
         if position is not None:
@@ -183,8 +186,9 @@ class Attention:
             if rotary not in self._rotations:
                 self._rotations[rotary] = tf.unstack(tables[:, : self._inputs.tokens])  # 2 * [T, D]
             cosines, sines = self._rotations[rotary]
-        first, second = tf.split(x, 2, -1)  # 2 * [B, N, T, D / 2]
-        return x * cosines + tf.concat([second, first], -1) * sines
+        wide = tf.cast(x, tf.float32)  # [B, N, T, D]
+        first, second = tf.split(wide, 2, -1)  # 2 * [B, N, T, D / 2]
+        return tf.cast(wide * cosines + tf.concat([second, first], -1) * sines, x.dtype)
 
 
 def attention_bias(mask: Tensor, dtype: object = tf.float32) -> Tensor:
