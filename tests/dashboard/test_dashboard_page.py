@@ -87,7 +87,7 @@ def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser,
     wait_until_serving(browser)
     with Load(url):
         for name in MOVING:
-            browser.until(lambda name=name: browser.tile(name) > 0, name)
+            browser.until(lambda name=name: browser.tile(name) > 0, name)  # type: ignore[misc]
         answered = browser.number('[data-counter="num_published_request"]')
         browser.until(lambda: browser.number('[data-counter="num_published_request"]') > answered > 0, 'answered')
         browser.until(lambda: browser.number('[data-tile="errors"] .detail') > 0, 'errors over HTTP')

@@ -69,8 +69,8 @@ def test_the_embedded_model_is_the_one_of_the_server() -> None:
 
 
 def test_the_two_files_differ_only_in_the_device() -> None:
-    lines = [dockerfile(name).splitlines() for name in DEVICES.values()]
-    changes = [line for line in difflib.ndiff(*lines) if line[0] in '-+']
+    cpu, gpu = (dockerfile(name).splitlines() for name in DEVICES.values())
+    changes = [line for line in difflib.ndiff(cpu, gpu) if line[0] in '-+']
     assert [re.sub(r'bert-as-service.*', '', line) for line in changes] == [
         '- ARG DEVICE=cpu', '+ ARG DEVICE=gpu',
         '- ENV BERT_SERVING_CPU=1', '+ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility',

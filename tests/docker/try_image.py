@@ -181,7 +181,7 @@ def way_to_pypi() -> list[str]:
 def build(dockerfile: str, image: str) -> None:
     started = time.monotonic()
     fact('$ buildah build --isolation chroot --format docker -f docker/%s -t %s .', dockerfile, image)
-    words = ['build', '--isolation', 'chroot', '--format', 'docker', '--pull-never', '--file', ROOT / 'docker' / dockerfile,
+    words: list[str | Path] = ['build', '--isolation', 'chroot', '--format', 'docker', '--pull-never', '--file', ROOT / 'docker' / dockerfile,
              '--tag', image, *way_to_pypi(), ROOT]  # fmt: skip
     output = buildah(*words)
     check('WARN' not in output, 'built in %.0f s, without a warning', time.monotonic() - started)

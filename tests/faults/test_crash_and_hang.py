@@ -8,6 +8,7 @@ import signal
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,15 @@ def test_crash_clients_that_wait_do_not_notice_that_every_child_is_killed_in_tur
                 while not over.is_set():
                     np.testing.assert_array_equal(client.encode(TEXTS), expected)
 
+        def is_replaced(pid: int) -> bool:
+            return not is_running(pid) and len(children_of(server)) == 3
+
         with ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(ask_until_over) for _ in range(4)]
             begun.wait(30)
             for pid in children_of(server):
                 send(pid, signal.SIGKILL)
-                wait_until(lambda pid=pid: not is_running(pid) and len(children_of(server)) == 3)
+                wait_until(partial(is_replaced, pid))
             with connect(server) as client:
                 wait_until(lambda: all(worker['state'] == 'ready' for worker in client.server_status['workers']))
             over.set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def random_inputs(rows: int = ROWS, tokens: int = TOKENS, config: EncoderConfig 
     return ids, mask, type_ids * mask
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'gelu': lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
     'gelu_tanh': lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     'relu': lambda x: np.where(x > 0, x, 0),
@@ -69,7 +70,7 @@ ACTIVATIONS = {
 }
 
 
-def bert(config, variables, ids, mask, type_ids, position_embeddings=True):
+def bert(config, variables, ids, mask, type_ids, *, position_embeddings=True):
     """The output of every layer, [B, T, H] each, in float64, one row, one head, one position after another."""
     v = {name: values.astype(np.float64) for name, values in variables.items()}
     per_row = [_one_row(config, v, *row, position_embeddings) for row in zip(ids, mask, type_ids, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from bert_serving.server.graph.tf import tf, tf1
 from graph import reference
 from graph.reference import CONFIG
 
-CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
+CLOSE: dict[str, Any] = {'rtol': 1e-4, 'atol': 2e-5}
 
 
 def run(build, inputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from bert_serving.server.model.pooling import PoolingStrategy
 from graph import reference
 from graph.reference import CONFIG
 
-CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
+CLOSE: dict[str, Any] = {'rtol': 1e-4, 'atol': 2e-5}
 HIDDEN = CONFIG.hidden_size
 LOGGER = 'bert_serving.server.graph.export'
 

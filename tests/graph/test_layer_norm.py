@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from graph import reference
 ROWS, HIDDEN = 13, 37
 
 DTYPES = [tf.float32, tf.bfloat16]
-CLOSE = {tf.float32: {'rtol': 1e-4, 'atol': 2e-5}, tf.bfloat16: {'rtol': 0.03, 'atol': 0.03}}
+CLOSE: dict[Any, Any] = {tf.float32: {'rtol': 1e-4, 'atol': 2e-5}, tf.bfloat16: {'rtol': 0.03, 'atol': 0.03}}
 
 
 @pytest.fixture
@@ -32,10 +34,11 @@ def test_like_numpy(kind, dtype, epsilon, arrays):
         pytest.skip('this processor, or this TensorFlow, has no fused LayerNorm for %s' % dtype.name)
     with tf.Graph().as_default(), tf1.Session() as session:
         # Rounded to the type under test first, or the rounding of the inputs would be measured.
-        inputs = [session.run(tf.cast(tf.constant(values, dtype), tf.float32)) for values in arrays]
+        x, gamma, beta = (session.run(tf.cast(tf.constant(values, dtype), tf.float32)) for values in arrays)
+        inputs = [x, gamma, beta]
         tensors = inputs if kind is plain_layer_norm else [tf.constant(values, dtype) for values in inputs]
         answer = session.run(tf.cast(kind(*map(tf.convert_to_tensor, tensors), epsilon), tf.float32))
-    np.testing.assert_allclose(answer, reference.layer_norm(*inputs, epsilon), **CLOSE[dtype])
+    np.testing.assert_allclose(answer, reference.layer_norm(x, gamma, beta, epsilon), **CLOSE[dtype])
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=lambda dtype: dtype.name)

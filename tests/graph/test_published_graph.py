@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pooling import PoolingStrategy
 from graph.reference import PUBLISHED
 
-CLOSE = {'rtol': 1e-4, 'atol': 2e-5}
+CLOSE: dict[str, Any] = {'rtol': 1e-4, 'atol': 2e-5}
 # The answers of ModernBERT are themselves up to 2.6e-5 from the same in float64, where nothing averages over the
 # tokens.
-CLOSE_MODERNBERT = {'rtol': 1e-4, 'atol': 4e-5}
+CLOSE_MODERNBERT: dict[str, Any] = {'rtol': 1e-4, 'atol': 4e-5}
 CASES = PUBLISHED.parent / 'cases'
 ENCODERS = sorted(path.stem for path in CASES.glob('*.json') if not path.stem.startswith('ce-'))
 CROSS_ENCODERS = sorted(path.stem for path in CASES.glob('ce-*.json'))

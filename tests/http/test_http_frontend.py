@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 
@@ -158,9 +159,12 @@ def test_the_main_loop_tells_how_long_it_has_been_stuck(
     start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frontend = start_frontend()
+
+    def goes_round(since: float) -> bool:
+        return frontend._round_at > since
+
     for _ in range(2):
-        began_at = frontend._round_at
-        wait_until(lambda began_at=began_at: frontend._round_at > began_at)  # it goes round though nothing happens
+        wait_until(partial(goes_round, frontend._round_at))  # though nothing happens
     assert frontend.round_age_s() < frontend_module.POLL_S + 0.4
     is_stuck, goes_on = threading.Event(), threading.Event()
     monkeypatch.setattr(frontend._server, 'poll', lambda _timeout_s: is_stuck.set() or goes_on.wait(PATIENCE_S))

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -40,7 +41,7 @@ def pair(*server_words: str, proxy_words: tuple[str, ...] = (), **environment: s
             yield server, proxy
 
 
-def post(proxy: ProxyProcess, path: str, query: object) -> tuple[int, dict[str, object]]:
+def post(proxy: ProxyProcess, path: str, query: object) -> tuple[int, dict[str, Any]]:
     return proxy.curl(path, '-d', json.dumps(query), '-H', 'content-type: application/json')
 
 

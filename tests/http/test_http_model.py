@@ -54,7 +54,10 @@ def requests_of(name: str) -> list[tuple[dict[str, Any], np.ndarray]]:
 
 def test_the_numbers_of_1_10_through_encode(url_of_1_10: str) -> None:
     for request, expected in requests_of('minilm-mean'):
-        query = {'id': 1, **{key: request[key] for key in ('texts', 'is_tokenized', 'show_tokens') if key in request}}
+        query: dict[str, Any] = {
+            'id': 1,
+            **{key: request[key] for key in ('texts', 'is_tokenized', 'show_tokens') if key in request},
+        }
         status, answer = curl(url_of_1_10 + '/encode', '-d', json.dumps(query))
         assert status == 200
         compare(np.array(answer['result'], np.float32), expected, 'result')
@@ -93,7 +96,7 @@ EXAMPLES = re.findall(r'```bash\n(curl .*?)```\n```(json|text)\n(.*?)```', PAGE.
 
 
 def test_the_page_has_an_example_of_every_route(url: str) -> None:
-    asked = {re.search(r'localhost:8125(\S*)', command)[1] for command, _, _ in EXAMPLES}  # type: ignore[index]
+    asked = {re.search(r'localhost:8125(\S*)', command)[1] for command, _, _ in EXAMPLES}
     document = curl(url + '/openapi.json')[1]
     assert asked == {path.replace('{id}', 'all-MiniLM-L6-v2') for path in document['paths']}
 

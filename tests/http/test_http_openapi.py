@@ -87,7 +87,7 @@ def live_document() -> Iterator[schemathesis.BaseSchema]:
 def test_a_whole_server_answers_them_likewise(live_document: schemathesis.BaseSchema) -> None:
     for operation in live_document.get_all_operations():
 
-        @given(case=operation.ok().as_strategy())
+        @given(case=operation.ok().as_strategy())  # type: ignore[union-attr]
         @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
         def check(case: schemathesis.Case) -> None:
             case.call_and_validate(checks=_CHECKS)

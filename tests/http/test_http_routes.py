@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,7 +235,7 @@ def test_errors_of_openai(http: FlaskClient, backend: FakeBackend) -> None:
     assert error_of(404, input='a', model='gpt')['code'] == 'model_not_found'
     assert error_of(413, input=['a'] * 2049)['code'] == 'request_too_large'
     backend.counts = False
-    assert http.post('/v1/embeddings', json={'input': TEXTS}).json['usage']['total_tokens'] == 8  # type: ignore[index]
+    assert http.post('/v1/embeddings', json={'input': TEXTS}).json['usage']['total_tokens'] == 8
     backend.shows_tokens = False
     assert error_of(501, input='a')['type'] == 'server_error'
 
@@ -248,9 +249,9 @@ def test_models(http: FlaskClient, backend: FakeBackend) -> None:
     assert answer == {'object': 'list', 'data': [{**model, 'created': created}]}
     assert http.get('/v1/models/tiny').json == {**model, 'created': created}
     assert http.get('/v1/models/other').status_code == 404
-    assert http.get('/v1/models/a/b').json['error']['code'] == 'model_not_found'  # type: ignore[index]
+    assert http.get('/v1/models/a/b').json['error']['code'] == 'model_not_found'
     backend.status = {**(backend.status or {}), 'server_start_time': None}
-    assert http.get('/v1/models/tiny').json['created'] == 0  # type: ignore[index]
+    assert http.get('/v1/models/tiny').json['created'] == 0
     backend.status = None
     assert http.get('/v1/models').status_code == 503
 
@@ -269,7 +270,11 @@ def test_a_model_that_is_not_known_is_asked_for_again(http: FlaskClient, backend
     """The known status can be from a time when the server was away or had another model."""
     now = backend.status
     for known in (None, {**STATUS, 'model': {'name': 'other'}}):
-        backend.server_status = lambda max_age_s=1.0, known=known: StatusSnapshot(known if max_age_s > 1 else now, True)  # type: ignore[method-assign]
+
+        def server_status(max_age_s: float = 1.0, known: Any = known) -> StatusSnapshot:
+            return StatusSnapshot(known if max_age_s > 1 else now, True)
+
+        backend.server_status = server_status  # type: ignore[method-assign]
         assert http.get('/v1/models/tiny').status_code == 200
         assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 200
         assert http.get('/v1/models/nobody').status_code == 404
@@ -278,8 +283,8 @@ def test_a_model_that_is_not_known_is_asked_for_again(http: FlaskClient, backend
 def test_names_that_were_given(backend: FakeBackend) -> None:
     http = create_app(backend, HttpConfig(model_names=('text-embedding-3-small', 'org/tiny'))).test_client()
     assert http.get('/v1/models/org/tiny').status_code == 200
-    assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'org/tiny'}).json['model'] == 'org/tiny'  # type: ignore[index]
-    assert http.post('/v1/embeddings', json={'input': 'a'}).json['model'] == 'text-embedding-3-small'  # type: ignore[index]
+    assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'org/tiny'}).json['model'] == 'org/tiny'
+    assert http.post('/v1/embeddings', json={'input': 'a'}).json['model'] == 'text-embedding-3-small'
     assert http.post('/v1/embeddings', json={'input': 'a', 'model': 'tiny'}).status_code == 404
 
 
@@ -495,7 +500,7 @@ def test_health(http: FlaskClient, backend: FakeBackend) -> None:
     assert codes() == (200, 200, 200)
     backend.status = {**(backend.status or {}), 'workers': [{'state': 'restarting'}]}
     assert codes() == (503, 200, 503)
-    assert http.get('/health').json['reason'] == 'no worker is ready'  # type: ignore[index]
+    assert http.get('/health').json['reason'] == 'no worker is ready'
     backend.is_fresh = False
     assert codes() == (503, 503, 503)
 

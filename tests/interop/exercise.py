@@ -19,7 +19,6 @@ import bert_serving.client
 from bert_serving.client import BertClient, ConcurrentBertClient
 
 TEXTS = ['hello world', 'the quick brown fox', 'na\u00efve \u4f60\u597d', 'a ||| b']
-TOLERANCE = {'rtol': 1e-4, 'atol': 2e-5}
 PATIENCE_MS = 60000
 
 
@@ -34,7 +33,7 @@ def check(condition, complaint):
 
 def same(got, expected, what):
     check(got.shape == expected.shape, '%s: shape %s instead of %s' % (what, got.shape, expected.shape))
-    check(np.allclose(got, expected, **TOLERANCE), '%s: wrong values' % what)
+    check(np.allclose(got, expected, rtol=1e-4, atol=2e-5), '%s: wrong values' % what)
 
 
 def encoding(bc, alone):

@@ -375,7 +375,7 @@ def test_the_status_says_how_long_a_batch_has_taken_and_what_has_been_computed(
 
 
 def test_the_first_batch_of_a_size_may_take_as_long_as_it_takes(bench: Bench, encoder: FakeEncoder) -> None:
-    encoder.will_compile = lambda _rows, _width: True  # type: ignore[method-assign]
+    encoder.will_compile = lambda rows, width: True  # type: ignore[method-assign]
     encoder.gate.clear()
     bench.put(1, ['a'])
     assert encoder.entered.wait(10)

@@ -159,9 +159,11 @@ def bulk_over_both(is_fake: bool, seconds: float) -> None:
     spent: dict[str, float] = {'HTTP': 0, 'ZeroMQ': 0}
     with server(is_fake) as (port, port_out, http_port):
         for turn in range(3):
-            tally = load(
-                http_port, BULK_IN_FLIGHT, seconds / 6, lambda number, turn=turn: bulk(number + 1_000_000 * turn)
-            )
+
+            def bulk_of_turn(number: int, first: int = 1_000_000 * turn) -> bytes:
+                return bulk(first + number)
+
+            tally = load(http_port, BULK_IN_FLIGHT, seconds / 6, bulk_of_turn)
             rows['HTTP'] += BULK_ROWS * len(tally.latencies.get(200, ()))
             spent['HTTP'] += tally.seconds
             print('HTTP\n%s' % tally)

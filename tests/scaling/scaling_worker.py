@@ -35,7 +35,9 @@ class Clock:
     def will_compile(self, rows: int, width: int) -> bool:
         return False
 
-    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+    def encode(
+        self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
+    ) -> NDArray[np.generic]:
         started = time.perf_counter()
         due = self.seconds - self._overslept
         time.sleep(max(0, due))

@@ -85,7 +85,7 @@ class Swarm:
                 frames = receiver.recv_multipart(copy=False)
                 self._ask(receiver)
                 if len(frames) != 4 or not len(frames[2]):
-                    raise RuntimeError('not an answer: %s' % bytes(frames[1]))
+                    raise RuntimeError('not an answer: %r' % bytes(frames[1]))
                 tally.requests += 1
                 tally.rows += self._rows
                 tally.bytes += len(frames[2])

@@ -30,7 +30,9 @@ class FakeEncoder:
     def will_compile(self, rows: int, width: int) -> bool:
         return False
 
-    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+    def encode(
+        self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
+    ) -> NDArray[np.generic]:
         self.entered.set()
         self.gate.wait()
         time.sleep(self.seconds)
@@ -50,7 +52,9 @@ class SpellboundEncoder(FakeEncoder):
         super().__init__(seconds)
         self.spells = spells
 
-    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+    def encode(
+        self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
+    ) -> NDArray[np.generic]:
         for token_id, spell in self.spells.items():
             rows = int((input_ids == token_id).any(axis=1).sum())
             if rows:
@@ -61,6 +65,8 @@ class SpellboundEncoder(FakeEncoder):
 class TokenLevelFakeEncoder(FakeEncoder):
     """Answers [B, T, 2] float32: each position's id and mask."""
 
-    def encode(self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32) -> NDArray[np.generic]:
+    def encode(
+        self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
+    ) -> NDArray[np.generic]:
         super().encode(input_ids, input_mask, input_type_ids)
         return np.stack([input_ids, input_mask], axis=2).astype(np.float32)

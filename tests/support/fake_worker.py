@@ -74,7 +74,7 @@ def load_fake(config: ChildConfig, settings: Settings) -> FakeEncoder:
         encoder.gate.clear()
         threading.Thread(target=_open_when_there, args=(encoder, gate), daemon=True).start()
     if os.environ.get('FAKE_WORKER_CRASHES') == number:
-        encoder.encode = _crash  # type: ignore[method-assign]
+        encoder.encode = _crash  # type: ignore[method-assign, assignment]
     room_mb = os.environ.get('FAKE_WORKER_ROOM_MB')
     if room_mb is not None:
         _limit_memory(int(room_mb) << 20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import Any
+from typing import Any, Self
 
 from support.serving import ServerProcess, fake_path
 
@@ -25,7 +25,7 @@ class ProxyProcess(ServerProcess):
         )
         self.http_port = 0
 
-    def wait_until_ready(self) -> ProxyProcess:
+    def wait_until_ready(self) -> Self:
         self.http_port = int(self.wait_for_log(HTTP_READY)[1])
         return self
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
@@ -112,7 +112,7 @@ class ServerProcess:
                 self._line.wait(0.2)
         return match
 
-    def wait_until_ready(self) -> ServerProcess:
+    def wait_until_ready(self) -> Self:
         match = self.wait_for_log(READY)
         self.port, self.port_out, self.http_port = int(match[1]), int(match[2]), int(match[3] or 0)
         return self
@@ -128,7 +128,7 @@ class ServerProcess:
         self._reader.join(within_s)
         return code
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bert_serving.client import BertClient
 from support.processes import fake_server
 from support.serving import ServerProcess, connect
 
@@ -35,10 +34,9 @@ def test_a_server_killed_and_started_again_in_the_middle_of_a_call_answers_it() 
     texts = ['text %d' % i for i in range(40)]
     with fake_server('-max_batch_size', '2', FAKE_WORKER_SECONDS='0.1') as first:
         first.wait_until_ready()
-        ports = {'port': first.port, 'port_out': first.port_out}
-        with BertClient(timeout=60_000, **ports) as client, ThreadPoolExecutor(1) as pool:
+        with connect(first) as client, ThreadPoolExecutor(1) as pool:
             call = pool.submit(client.encode, texts)
-            with BertClient(timeout=60_000, **ports) as watching:
+            with connect(first) as watching:
                 while watching.server_status['statistic']['num_data_request'] < 1:
                     time.sleep(0.01)
             first.process.kill()
@@ -71,11 +69,10 @@ def test_two_clones_that_ask_different_things_at_once_get_each_its_own_answer() 
 def test_clones_hear_each_other_and_a_prefix_of_an_identity_hears_nothing() -> None:
     with fake_server() as server:
         server.wait_until_ready()
-        ports = {'port': server.port, 'port_out': server.port_out}
         with (
-            BertClient(identity='family', timeout=30_000, **ports) as asking,
-            BertClient(identity='family', timeout=3_000, **ports) as listening,
-            BertClient(identity='fam', timeout=500, **ports) as prefix,
+            connect(server, identity='family') as asking,
+            connect(server, identity='family', timeout=3_000) as listening,
+            connect(server, identity='fam', timeout=500) as prefix,
         ):
             heard = listening.listen()
             answer = asking.encode(['one', 'two'])

@@ -49,7 +49,9 @@ def started_without(
     """Start a module, with these descriptors closed, and the others at /dev/null or as `streams` say."""
     process = subprocess.Popen(
         [sys.executable, '-m', module, *words],
-        **dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.DEVNULL) | streams,
+        stdin=streams.get('stdin', subprocess.DEVNULL),
+        stdout=streams.get('stdout', subprocess.DEVNULL),
+        stderr=streams.get('stderr', subprocess.DEVNULL),
         preexec_fn=lambda: _close(numbers),
         env={**os.environ, 'PYTHONPATH': fake_path()},
     )
@@ -166,8 +168,8 @@ def test_a_server_whose_output_cannot_be_written_serves(stream: str, kind: str) 
     with started_without((), 'support.fake_cli', *SERVE, **{stream: output}) as process:
         os.close(output)
         (sink,) = wait_until(lambda: children_of_process(process.pid, 'sink'))
-        ports = {'port': listening_port(process.pid), 'port_out': listening_port(sink)}
-        with BertClient(**ports, timeout=60_000) as client:
+        port, port_out = listening_port(process.pid), listening_port(sink)
+        with BertClient(port=port, port_out=port_out, timeout=60_000) as client:
             assert client.encode(['hello']).shape == (1, 3)
         process.terminate()
         assert process.wait(60) == 0

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from sink_double import a_part, array_of
 
 from bert_serving.server.errors import DeadlineExceeded, RequestError
 from bert_serving.server.protocol.ring import (
@@ -44,6 +43,7 @@ from bert_serving.server.sink.events import (
 from bert_serving.server.sink.limits import SinkLimits
 from bert_serving.server.sink.publisher import Publisher
 from bert_serving.server.sink.replies import Reply
+from unit.sink_double import a_part, array_of
 
 IDENTITIES = [b'a', b'ab', b'b']
 """A connection that subscribes to the first reads the replies of the second, too."""

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sink_double import ME, SinkDouble, a_part, array_of
 
 from bert_serving.server.errors import DeadlineExceeded, RequestError
 from bert_serving.server.protocol.ring import (
@@ -30,6 +29,7 @@ from bert_serving.server.sink.events import (
     Subscribed,
 )
 from bert_serving.server.sink.limits import SinkLimits
+from unit.sink_double import ME, SinkDouble, a_part, array_of
 
 
 def test_a_part_before_its_registration_opens_the_request() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bert_serving.server.parent.devices import find_free_gpus, plan_devices
 
 
-def finding(*gpus: int):  # type: ignore[no-untyped-def]
+def finding(*gpus: int):
     return lambda most: list(gpus[:most])
 
 

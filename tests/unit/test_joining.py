@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sink_double import a_part
 
 from bert_serving.server.sink.joining import join_parts
+from unit.sink_double import a_part
 
 
 def test_token_level_parts_are_padded_with_zeros_to_the_widest() -> None:

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import IO
 
 import pytest
 
@@ -85,10 +85,12 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """At once, or after it was measured; by a stand-in for `open`, since root may read everything."""
     path = tmp_path / 'config.json'
     path.write_text('{}')
-    results = [open] * (attempt - 1)
+    attempts = iter([open] * (attempt - 1))
 
-    def refuse(*_arguments: object) -> NoReturn:
+    def open_sometimes(path: str, mode: str) -> IO[bytes]:
+        for real_open in attempts:
+            return real_open(path, mode)
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr('builtins.open', lambda *arguments: (results.pop() if results else refuse)(*arguments))
+    monkeypatch.setattr('builtins.open', open_sometimes)
     assert fault(path) == 'FILE cannot be read: Permission denied'

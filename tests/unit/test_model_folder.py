@@ -6,11 +6,11 @@ import json
 import sys
 
 import pytest
-from test_model_config import GOOGLE, HUGGINGFACE
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.model import folder as model_dir
 from bert_serving.server.model.folder import Model, check_weights, embedded_model_dir, find_model
+from unit.test_model_config import GOOGLE, HUGGINGFACE
 
 GOOGLE_FILES = ('bert_model.ckpt.index', 'bert_model.ckpt.data-00000-of-00001')
 

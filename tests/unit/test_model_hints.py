@@ -9,7 +9,7 @@ import pytest
 
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.hub_cache import published_name, snapshot_of
-from unit.test_model_folder import HUGGINGFACE, folder, google, huggingface, refusal  # noqa: F401
+from unit.test_model_folder import folder, google, huggingface, refusal  # noqa: F401
 
 COMMIT = '5c38ec7c405ec4b44b94cc5a9bb96e735b38267a'
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sink_double import ME, SinkDouble, a_part
 
 from bert_serving.server.errors import RequestError
 from bert_serving.server.protocol.ring import (
@@ -20,6 +19,7 @@ from bert_serving.server.sink.events import (
     Unsubscribed,
 )
 from bert_serving.server.sink.limits import SinkLimits
+from unit.sink_double import ME, SinkDouble, a_part
 
 
 def test_an_empty_subscription_is_refused() -> None:

@@ -239,8 +239,8 @@ def test_strategies_have_the_numbers_of_1_10() -> None:
         2,
         3,
     ]
-    assert PoolingStrategy.CLS_TOKEN is PoolingStrategy.FIRST_TOKEN
-    assert PoolingStrategy.SEP_TOKEN is PoolingStrategy.LAST_TOKEN
+    assert PoolingStrategy['CLS_TOKEN'] is PoolingStrategy['FIRST_TOKEN']
+    assert PoolingStrategy['SEP_TOKEN'] is PoolingStrategy['LAST_TOKEN']
     assert [s.name for s in PoolingStrategy if s.uses_pooler] == ['CLS_POOLED', 'CLASSIFICATION', 'REGRESSION']
     assert [s.name for s in PoolingStrategy if s.uses_head] == ['CLASSIFICATION', 'REGRESSION']
     assert str(PoolingStrategy.REDUCE_MEAN) == 'REDUCE_MEAN'

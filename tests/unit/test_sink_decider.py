@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 from hypothesis import settings as hypothesis_settings
-from sink_double import ME, SinkDouble, a_part, array_of
-from sink_machine import SinkMachine
 
 from bert_serving.server.errors import RequestError
 from bert_serving.server.protocol.ring import (
@@ -19,6 +17,8 @@ from bert_serving.server.protocol.ring import (
     Status,
 )
 from bert_serving.server.sink.events import Subscribed
+from unit.sink_double import ME, SinkDouble, a_part, array_of
+from unit.sink_machine import SinkMachine
 
 
 def test_an_answer_waits_for_its_reader_and_the_ventilator_is_told_when_it_has_gone() -> None:
