@@ -419,11 +419,11 @@ def test_cased_tokenization_without_any_normalizer(files: Files) -> None:
 def test_an_interrupt_while_a_tokenizer_is_read_is_no_fault_of_the_file(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_path: str) -> None:
+    def interrupt(_data: bytes) -> None:
         raise KeyboardInterrupt
 
     files.tokenizer(simple())
-    monkeypatch.setattr(tokenizer_file, 'Tokenizer', SimpleNamespace(from_file=interrupt))
+    monkeypatch.setattr(tokenizer_file, 'Tokenizer', SimpleNamespace(from_buffer=interrupt))
     with pytest.raises(KeyboardInterrupt):
         files.load()
 

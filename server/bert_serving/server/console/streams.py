@@ -42,9 +42,13 @@ def output_of_children() -> int:
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Print a line on a standard stream; drop it if nobody can read it: a closed pipe, a full disk."""
+    """Print a line on a standard stream; drop it if nobody can read it: a closed pipe, a full disk.
+
+    Characters that the stream cannot encode, such as bytes of a path that is not UTF-8, are escaped.
+    """
+    encoding = getattr(stream, 'encoding', None) or 'utf-8'
     try:
-        print(text, file=stream, flush=True)
+        print(text.encode(encoding, 'backslashreplace').decode(encoding), file=stream, flush=True)
     except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):  # or the flush at exit would fail, with exit code 120
             null = os.open(os.devnull, os.O_WRONLY)

@@ -33,6 +33,7 @@ N heads, R buckets of distances, C labels.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ def _open(model: Model) -> _Source:
 
 def _tensorflow_checkpoint(prefix: str) -> _Source:
     with _readable(prefix):
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.compat.v1.train.NewCheckpointReader(os.fsencode(prefix))  # a `str` would have to be UTF-8
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
 
     def read(name: str) -> npt.NDArray[Any]:

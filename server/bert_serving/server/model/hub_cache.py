@@ -44,10 +44,11 @@ def snapshot_of(folder: str) -> str:
 def published_name(folder: str) -> str:
     """Return what the model in `folder` is called: the name of the folder, links followed.
 
-    A model in the cache is called ORGANIZATION/NAME. A folder whose name says nothing, such as `model`, gives way to the
-    one around it.
+    Bytes that are not UTF-8 become U+FFFD, because APIs could not spell them. A model in the cache is called
+    ORGANIZATION/NAME. A folder whose name says nothing, such as `model`, gives way to the one around it.
     """
-    parts = [part for part in os.path.realpath(folder).split(os.sep) if part]
+    path = os.fsencode(os.path.realpath(folder)).decode('utf-8', 'replace')
+    parts = [part for part in path.split(os.sep) if part]
     while parts:
         name = parts.pop()
         if name.startswith(_PREFIX):

@@ -145,8 +145,8 @@ def _from_file(path: str, settings: _Settings) -> Tokenizer:
     check_file(path, 'the tokenizer')
     if os.path.getsize(path) > MOST_TOKENIZER_BYTES:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_TOKENIZER_BYTES))
-    with _readable(path):
-        tokenizer = Tokenizer.from_file(path)
+    with _readable(path), open(path, 'rb') as file:
+        tokenizer = Tokenizer.from_buffer(file.read())  # `from_file` takes no path that is not UTF-8
     name = settings.tokenizer_class
     said = {ours: settings.switch(theirs) for theirs, ours in _SETTINGS.items() if theirs in settings.values}
     if name in _PLAIN_CLASSES or not said or not isinstance(tokenizer.model, models.WordPiece):
