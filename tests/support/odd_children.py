@@ -24,6 +24,10 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
             raise ModelError('the model is\nnot there')
         case 'crash':
             1 / 0  # noqa: B018
+        case 'tell umask':
+            umask = os.umask(0)
+            os.umask(umask)
+            report_ready({'umask': umask})
         case 'print':
             print('a word', flush=True)
         case 'sleep':

@@ -110,6 +110,15 @@ def test_a_child_that_dies_says_how() -> None:
     assert describe_exit('SINK', -99) == 'SINK was killed by signal 99!'
 
 
+def test_a_child_makes_files_for_its_user_alone_whatever_the_umask_of_its_parent() -> None:
+    umask = os.umask(0)
+    try:
+        ready, _exited = run_to_end(make_child('tell umask'))
+    finally:
+        os.umask(umask)
+    assert ready == Ready({'umask': 0o077})
+
+
 def test_what_a_child_prints_does_not_reach_the_standard_output_of_its_parent(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -133,7 +142,10 @@ def test_a_child_leaves_signals_to_its_parent(number: int) -> None:
     assert exited.code == -signal.SIGKILL
 
 
-def test_an_orphan_removes_what_its_parent_left_and_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize('is_stopped', [False, True])
+def test_an_orphan_removes_what_its_parent_left_and_goes_even_if_it_was_stopped(
+    tmp_path: Path, is_stopped: bool
+) -> None:
     leftover = tmp_path / 'left'
     leftover.mkdir()
     parent = subprocess.Popen(
@@ -143,6 +155,8 @@ def test_an_orphan_removes_what_its_parent_left_and_goes(tmp_path: Path) -> None
     )
     assert parent.stdout is not None
     orphan = int(parent.stdout.readline())
+    if is_stopped:
+        os.kill(orphan, signal.SIGSTOP)
     parent.kill()
     parent.wait()
     parent.stdout.close()

@@ -1,6 +1,7 @@
 """The child's side of a child process: `python -m bert_serving.server.process.child_main MODULE` runs MODULE's `main`.
 
-The child reads its config from standard input, reports to its parent as long as it runs, and exits when its parent dies.
+The child reads its config from standard input, reports to its parent as long as it runs, and exits when its parent dies,
+even if a signal has stopped it.
 A thread reports every second that the child is alive, and how its work goes. So the parent notices a child that is
 stopped or hangs without asking the other processes, which may be the ones at fault (docs/adr/0011).
 
@@ -9,6 +10,7 @@ Nothing imports this module in the child, where its name is `__main__`; MODULE n
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import logging
@@ -37,6 +39,12 @@ EXIT_ORPHANED = 71
 HEARTBEAT_INTERVAL_S = 1.0
 """How often a child reports that it is alive."""
 
+PRIVATE_UMASK = 0o077
+"""Files and folders that a child makes are for its user alone, in any folder and whatever the user's umask says."""
+
+_PR_SET_PDEATHSIG = 1
+"""From <linux/prctl.h>."""
+
 PROGRESS_INTERVAL_S = 0.05
 """How often a child reports its progress at most; the beginning and the end of a stage are always reported."""
 
@@ -49,6 +57,8 @@ def run_child(main: ChildMain) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _continue_when_parent_dies()
+    os.umask(PRIVATE_UMASK)
     with open(0, 'rb', buffering=0, closefd=False) as stdin:
         config = json.loads(stdin.readline())
     logs.set_up(config['context'], config['verbose'])
@@ -66,6 +76,17 @@ def run_child(main: ChildMain) -> NoReturn:
         reporter.send(Failed('%s: %s' % (type(error).__name__, error), exit_code=1))
         _exit(EXIT_CRASHED)
     _exit(0)
+
+
+def _continue_when_parent_dies() -> None:
+    """Let the kernel send SIGCONT when the parent dies, so that a stopped child can see that its lifeline has closed.
+
+    Not SIGKILL, because the child has the parent's folders to remove first. A parent that has died before this call is no
+    race: the lifeline is closed already, and only a running child gets here. The kernel means the thread that started the
+    child, which in the parent is the thread of the server; a SIGCONT at its end does nothing to a child that runs.
+    """
+    with suppress(OSError, AttributeError):  # another C library, or none
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
 class _PipeReporter:
