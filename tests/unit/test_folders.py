@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.parent.folders import server_folders, socket_folder
+from bert_serving.server.parent.folders import remove_leftovers, server_folders, socket_folder
 
 
 def test_the_socket_folder_is_private_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +56,58 @@ def test_the_folder_of_the_user_stays_with_all_in_it_but_an_unfinished_graph(tmp
         Path(folders.graph).touch()
         Path(folders.graph + '.4711.part').touch()
     assert {path.name for path in tmp_path.iterdir()} == {'a file of the user.part', os.path.basename(folders.graph)}
+
+
+def leave_a_folder(parent: Path, name: str) -> Path:
+    """A folder with a lock that nobody holds, as a server leaves it whose processes are all killed at once."""
+    folder = parent / ('bert-serving-' + name)
+    folder.mkdir(mode=0o700)
+    (folder / 'lock').touch()
+    (folder / 'graph-0.pb').touch()
+    return folder
+
+
+def test_the_next_start_removes_what_a_killed_server_has_left_and_not_what_a_living_one_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Path('/tmp') / ('bss%d' % os.getpid())
+    short.mkdir()
+    monkeypatch.setenv('ZEROMQ_SOCK_TMP_DIR', str(short))
+    try:
+        left = leave_a_folder(short, 'left')
+        with socket_folder() as living:
+            assert not left.exists()
+            again = leave_a_folder(short, 'again')
+            with socket_folder() as other:
+                assert not again.exists()
+                assert sorted(map(str, short.iterdir())) == sorted([living, other])
+        assert list(short.iterdir()) == []
+    finally:
+        short.rmdir()
+
+
+def test_only_folders_that_are_ours_for_certain_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_a_folder(tmp_path, 'open').chmod(0o755)
+    (leave_a_folder(tmp_path, 'no-lock') / 'lock').unlink()
+    other = leave_a_folder(tmp_path, 'other')
+    linked = tmp_path / 'linked'
+    leave_a_folder(tmp_path, 'target').rename(linked)
+    (tmp_path / 'bert-serving-link').symlink_to(linked)
+    named = tmp_path / 'another-program'
+    leave_a_folder(tmp_path, 'named').rename(named)
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(os, 'geteuid', lambda: os.getuid() + 1)
+    remove_leftovers(str(tmp_path))
+    assert sorted(tmp_path.iterdir()) == before
+    monkeypatch.undo()
+    remove_leftovers(str(tmp_path))
+    assert [path for path in before if not path.exists()] == [other]
+    remove_leftovers(str(tmp_path / 'no such folder'))
+
+
+def test_a_folder_that_cannot_be_removed_does_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+    folder = leave_a_folder(tmp_path, 'odd')
+    (folder / 'lock').unlink()
+    (folder / 'lock').symlink_to(tmp_path)
+    remove_leftovers(str(tmp_path))
+    assert folder.exists()

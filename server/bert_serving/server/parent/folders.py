@@ -1,16 +1,33 @@
-"""The folders of one server: for the sockets of the ring and for the exported graph."""
+"""The folders of one server: for the sockets of the ring and for the exported graph.
+
+A server holds a lock on a file in each of its temporary folders as long as it lives. If all its processes are killed at
+once, nobody removes the folders; the next server that makes a folder next to them finds that nobody holds their locks, and
+removes them. The kernel releases a lock with the process that holds it, so a folder of a living server is never removed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
+import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import StartError
 from ..graph.files import new_graph_path, remove_unfinished
+
+logger = logging.getLogger(__name__)
+
+PREFIX = 'bert-serving-'
+"""The names of our temporary folders begin like this."""
+
+LOCK_NAME = 'lock'
+"""The file in a temporary folder that its server holds locked."""
 
 LONGEST_SOCKET_PATH = 100
 """The system's limit on the path of a Unix socket is 107 bytes; less our file names."""
@@ -69,13 +86,17 @@ def socket_folder() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _temporary_folder(parent: str, variable: str) -> Iterator[str]:
-    """Make a folder in `parent` that only this user can enter; remove it at the end.
+    """Make a folder in `parent` that only this user can enter, and lock it; remove it at the end.
+
+    Folders there that a killed server has left are removed first.
 
     Raises:
         StartError: the folder cannot be made; the message names the environment `variable` that chooses `parent`.
     """
+    remove_leftovers(parent)
     try:
-        folder = tempfile.mkdtemp(prefix='bert-serving-', dir=parent)
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        lock = _make_lock(folder)
     except OSError as error:
         raise StartError(
             'cannot make a folder in %s (%s): set %s to a writable folder' % (parent, error.strerror, variable)
@@ -84,3 +105,47 @@ def _temporary_folder(parent: str, variable: str) -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _make_lock(folder: str) -> int:
+    """Make the lock of `folder`, locked before it has its name; return the descriptor that holds it."""
+    path = os.path.join(folder, LOCK_NAME)
+    lock = os.open(path + '.new', os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(path + '.new', path)
+    return lock
+
+
+def remove_leftovers(parent: str) -> None:
+    """Remove the temporary folders in `parent` that this user's servers have left and that no living server holds.
+
+    A folder that cannot be read or removed stays, and so does one without a lock or of another user.
+    """
+    for folder in glob.glob(os.path.join(glob.escape(parent), PREFIX + '*')):
+        with contextlib.suppress(OSError):
+            if _is_private(folder) and _is_abandoned(os.path.join(folder, LOCK_NAME)):
+                shutil.rmtree(folder, ignore_errors=True)
+                logger.info('removed a folder that a killed server had left: %s', folder)
+
+
+def _is_private(folder: str) -> bool:
+    """Whether the path is a real folder of this user that nobody else can change."""
+    status = os.lstat(folder)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
+
+
+def _is_abandoned(lock: str) -> bool:
+    """Whether nobody holds the lock at this path.
+
+    Raises:
+        OSError: there is none, or it cannot be opened.
+    """
+    descriptor = os.open(lock, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
