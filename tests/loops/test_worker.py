@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 from bert_serving.server.process.reports import StatusCallback
+from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.ring import (
     Drop,
     DroppedPart,
@@ -77,11 +78,17 @@ class Bench:
         self.jobs.send_multipart(encode_ring_message(message))
 
     def put(
-        self, number: int, texts: Any, rows: int | None = None, lane: Lane = Lane.URGENT, **flags: bool
+        self,
+        number: int,
+        texts: Any,
+        rows: int | None = None,
+        lane: Lane = Lane.URGENT,
+        options: EncodingOptions | None = None,
+        **flags: bool,
     ) -> JobHeader:
         rows = len(texts) if rows is None else rows
         header = JobHeader(RequestRef(number, b'me', b'1', 1, len(texts)), 0, 0, 0, rows, lane, **flags)
-        self.tell(Job(header, texts if isinstance(texts, bytes) else json.dumps(texts).encode()))
+        self.tell(Job(header, texts if isinstance(texts, bytes) else json.dumps(texts).encode(), options))
         return header
 
     def take(self) -> Part | FailedPart | DroppedPart:
@@ -131,6 +138,52 @@ def test_a_job_becomes_a_part_with_a_row_for_each_text(bench: Bench) -> None:
 def test_tokenized_rows_are_looked_up_as_they_are(bench: Bench) -> None:
     bench.put(1, [['a', 'A']])
     np.testing.assert_array_equal(array_of(bench.take()), [[2 + 4 + 1 + 3, 4, 0]])
+
+
+def test_a_job_has_the_options_of_its_request(bench: Bench) -> None:
+    bench.put(1, ['c ||| a'], options=EncodingOptions(prompt='b '))
+    bench.put(2, [['c', 'a']], options=EncodingOptions(prompt='b ', pairs=True))
+    bench.put(3, ['a b'], options=EncodingOptions(dimensions=1, dtype='ubinary'))
+    row = [2 + 5 + 6 + 3 + 4 + 3, 6, 2]
+    np.testing.assert_array_equal(array_of(bench.take()), [row])
+    np.testing.assert_array_equal(array_of(bench.take()), [row])
+    last = array_of(bench.take())
+    assert last.dtype == np.uint8
+    np.testing.assert_array_equal(last, [[0b1000_0000]])
+
+
+def test_rows_that_differ_in_what_happens_after_the_graph_are_computed_once(encoder: FakeEncoder, bench: Bench) -> None:
+    encoder.gate.clear()
+    bench.put(1, ['c'])
+    assert encoder.entered.wait(10)
+    bench.put(2, ['a b'])
+    bench.put(3, ['a b'], options=EncodingOptions(normalize=True))
+    bench.put(4, ['a b'], options=EncodingOptions(dimensions=2, dtype='float16'))
+    bench.put(5, [['c']], options=EncodingOptions(prompt='b '))
+    assert isinstance(bench.take(), FailedPart)  # so the others have been taken in
+    encoder.gate.set()
+    answers = [array_of(bench.take()) for _ in range(4)][1:]
+    assert [rows for rows, _ in encoder.batches] == [1, 1]
+    np.testing.assert_allclose(answers[1], answers[0] / np.linalg.norm(answers[0]), rtol=1e-5)
+    np.testing.assert_array_equal(answers[2], answers[0][:, :2])
+
+
+@pytest.mark.parametrize(
+    ('payload', 'options', 'says'),
+    [
+        (b'["a"]', EncodingOptions(pairs=True), 'a list of two texts as element 0'),
+        (b'[["a"]]', EncodingOptions(prompt='b '), 'prompt: expected texts'),
+        (b'["a a a a a a a"]', EncodingOptions(truncate='error'), 'element 0 has 9 tokens'),
+    ],
+)
+def test_options_that_do_not_fit_the_texts_fail_their_job(
+    bench: Bench, payload: bytes, options: EncodingOptions, says: str
+) -> None:
+    bench.put(1, payload, rows=1, options=options)
+    part = bench.take()
+    assert isinstance(part, FailedPart)
+    assert part.error.type == 'BadRequest'
+    assert says in part.error.message
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bert_serving.server.protocol.options import Options
 from bert_serving.server.protocol.ring import Collected, Published, Refuse
-from bert_serving.server.protocol.wire import EncodeRequest, Options
+from bert_serving.server.protocol.wire import EncodeRequest
 from bert_serving.server.ventilator.events import Action, SendJob, SendToSink, WorkerReady
 from bert_serving.server.ventilator.limits import AdmissionLimits
 from bert_serving.server.ventilator.scheduler import Scheduler

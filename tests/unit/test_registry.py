@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bert_serving.server.protocol.options import NO_OPTIONS
 from bert_serving.server.protocol.ring import RequestRef
-from bert_serving.server.protocol.wire import NO_OPTIONS
 from bert_serving.server.ventilator.invariants import InvariantError
 from bert_serving.server.ventilator.records import RequestRecord
 from bert_serving.server.ventilator.registry import RequestRegistry

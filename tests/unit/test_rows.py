@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import RequestError
+from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.texts import parse_texts
 from bert_serving.server.worker.rows import JobRows, Row, RowEncoder, pack
 from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
@@ -303,3 +304,87 @@ def test_whatever_json_holds_is_accepted_or_refused(value, rows):
         assert len(encoder().encode(parse_texts(value, rows)).rows) == rows
     except RequestError as error:
         assert error.message
+
+
+# ---- the options of a request
+
+
+def shown_with(rows: RowEncoder, *texts: str | list[str] | list[int], **options: object) -> list[str]:
+    return [' '.join(rows.tokens(row)) for row in rows.encode(texts, 0, EncodingOptions(**options)).rows]
+
+
+def shown_pairs(rows: RowEncoder, *pairs: list[str], **options: object) -> list[str]:
+    return [' '.join(rows.tokens(row)) for row in rows.encode_pairs(pairs, 0, EncodingOptions(**options)).rows]
+
+
+def test_a_prompt_is_put_before_each_text_in_place_of_the_default_one() -> None:
+    rows = RowEncoder(LETTERS, 25, 64, False, False, prompt='g ')
+    assert shown(rows, 'a', 'b ||| c') == ['[CLS] g a [SEP]', '[CLS] g b [SEP] c [SEP]']
+    assert shown_with(rows, 'a', 'b ||| c', prompt='f ') == ['[CLS] f a [SEP]', '[CLS] f b [SEP] c [SEP]']
+    assert shown_with(rows, 'a', prompt='') == ['[CLS] a [SEP]']
+    assert shown_with(rows, 'a', normalize=True) == ['[CLS] g a [SEP]']
+    assert shown_pairs(rows, ['b', 'c'], prompt='f ', pairs=True) == ['[CLS] f b [SEP] c [SEP]']
+
+
+@pytest.mark.parametrize('row', [['a'], [4], []])
+def test_a_prompt_before_tokens_or_ids_is_an_error(row: list[str] | list[int]) -> None:
+    with pytest.raises(RequestError, match=r'prompt: .* as element 7'):
+        encoder().encode([row], 7, EncodingOptions(prompt='f '))
+    assert len(encoder().encode([row], 7, EncodingOptions(prompt='')).rows) == 1
+
+
+def test_the_tokens_of_a_prompt_of_the_request_can_be_left_out_of_pooling() -> None:
+    rows = RowEncoder(LETTERS, 25, 64, False, False, prompt='g ', pools_prompt=False)
+    assert [row.prompt_length for row in rows.encode(['a'], 0, EncodingOptions(prompt='f e ')).rows] == [3]
+    assert [row.prompt_length for row in rows.encode(['a'], 0, EncodingOptions(prompt='')).rows] == [0]
+
+
+def test_the_end_of_a_text_can_be_kept() -> None:
+    rows = encoder(max_seq_len=5)
+    assert shown_with(rows, 'a b c d e', 'a b', truncate='left') == ['[CLS] c d e [SEP]', '[CLS] a b [SEP]']
+    assert shown_with(rows, ['a', 'b', 'c', 'd', 'e'], [4, 5, 6, 7, 8], truncate='left') == ['[CLS] c d e [SEP]'] * 2
+    assert shown_with(encoder(6), 'a b c ||| d e f g', truncate='left') == ['[CLS] b c [SEP] g [SEP]']
+    assert shown_with(encoder(3 + 1, no_special_token=True), [4, 5, 6, 7, 8], truncate='left') == ['b c d e']
+    assert shown_with(encoder(None, 6), 'a b c d e', truncate='left') == ['[CLS] b c d e [SEP]']
+
+
+@pytest.mark.parametrize('words', [['a', 'b'], ['abcdefg'], ['a' * 101]])
+def test_the_end_of_a_very_long_text_is_that_of_all_its_tokens(words: list[str]) -> None:
+    text = 'c ' + ' '.join(words * (200_000 // len(' '.join(words))))
+    whole = LETTERS.encode(text)
+    (row,) = encoder(max_seq_len=12).encode([text], 0, EncodingOptions(truncate='left')).rows
+    assert row.ids[1:-1] == whole[-10:]
+
+
+def test_a_text_that_is_too_long_can_be_an_error_that_names_it() -> None:
+    rows = encoder(max_seq_len=5)
+    error = EncodingOptions(truncate='error')
+    assert shown_with(rows, 'a b c', ['a', 'b', 'c'], truncate='error') == ['[CLS] a b c [SEP]'] * 2
+    for text, length in (('a b c d', 6), (['a', 'b', 'c', 'd', 'e'], 7), ([4] * 5, 7), ('a b ||| c', 6)):
+        with pytest.raises(RequestError, match='element 8 has %d tokens.* at most 5' % length):
+            rows.encode(['a', text], 7, error)
+    with pytest.raises(RequestError, match='element 3 has 6 tokens'):
+        rows.encode_pairs([['a', ''], ['a', 'b c']], 2, EncodingOptions(truncate='error', pairs=True))
+    with pytest.raises(RequestError, match='has at least 65538 tokens'):
+        rows.encode(['a ' * 100_000], 0, error)
+    assert len(encoder(None, 6).encode(['a b c d'], 0, error).rows) == 1
+    with pytest.raises(RequestError, match=r'has 7 tokens.* at most 6'):
+        encoder(None, 6).encode(['a b c d e'], 0, error)
+
+
+def test_pairs_are_two_texts_whatever_is_in_them() -> None:
+    rows = encoder()
+    pairs = ['a ||| b', 'c'], ['a\nb', '|||'], ['a', ''], ['', 'b'], ['', '']
+    assert shown_pairs(rows, *pairs, pairs=True) == [
+        '[CLS] a | | | b [SEP] c [SEP]',
+        '[CLS] a b [SEP] | | | [SEP]',
+        '[CLS] a [SEP] [SEP]',
+        '[CLS] [SEP] b [SEP]',
+        '[CLS] [SEP] [SEP]',
+    ]
+    (row,) = rows.encode_pairs([['a', '']]).rows
+    assert (row.first_segment, row.ids) == (3, [CLS, 4, SEP, SEP])
+
+
+def test_bars_in_a_text_are_text_if_texts_are_no_pairs() -> None:
+    assert shown_with(encoder(), 'a ||| b', pairs=False) == ['[CLS] a | | | b [SEP]']

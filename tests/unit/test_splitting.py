@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bert_serving.server.errors import RequestError
+from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.texts import decode_texts
 from bert_serving.server.ventilator.splitting import Chunk, split_request
 from support.scheduling import a_request
@@ -27,3 +28,12 @@ def test_a_larger_request_is_split_into_chunks_of_max_batch_size_in_order() -> N
 def test_a_larger_request_whose_row_count_lies_is_refused() -> None:
     with pytest.raises(RequestError, match='announces 20 rows'):
         split_request(a_request(20, payload=json.dumps(['text'] * 19).encode()), 8)
+
+
+def test_a_larger_request_of_pairs_is_split_by_pairs() -> None:
+    pairs = [['a ||| %d' % i, ''] for i in range(9)]
+    options = EncodingOptions(pairs=True)
+    chunks = split_request(a_request(9, payload=json.dumps(pairs).encode(), encoding=options), 8)
+    assert [pair for chunk in chunks for pair in decode_texts(chunk.payload)] == pairs
+    with pytest.raises(RequestError, match='a list of two texts as element 0'):
+        split_request(a_request(9, encoding=options), 8)

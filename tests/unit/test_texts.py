@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bert_serving.server.errors import RequestError
-from bert_serving.server.protocol.texts import parse_texts
+from bert_serving.server.protocol.texts import parse_pairs, parse_texts
 
 
 @pytest.mark.parametrize('value', [['a'], ['', ' ', 'b'], [[]], [['a', ''], []], [[], [7, 0]], ['[SEP]', '\ud800']])
@@ -39,3 +39,26 @@ def test_what_is_wrong_with_a_request_is_said_without_quoting_it(value, rows, me
     with pytest.raises(RequestError) as caught:
         parse_texts(value, rows)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize('value', [[['a', 'b']], [['', ''], ['a ||| b', '\n']]])
+def test_pairs_are_passed_on(value):
+    assert parse_pairs(value, len(value)) is value
+
+
+@pytest.mark.parametrize(
+    ('value', 'rows', 'message'),
+    [
+        ('secret', 1, 'expected a list of pairs of texts, got str'),
+        ([['a', 'b']], 2, 'the request announces 2 rows, but its list has 1 elements'),
+        (['secret'], 1, 'expected a list of two texts as element 0, got str'),
+        ([['a', 'b'], ['secret']], 2, 'expected a list of two texts as element 1, got a list of 1'),
+        ([['a', 'b', 'c']], 1, 'expected a list of two texts as element 0, got a list of 3'),
+        ([['secret', None]], 1, 'expected a text in element 0 as text 1, got NoneType'),
+        ([[['secret'], 'b']], 1, 'expected a text in element 0 as text 0, got list'),
+    ],
+)
+def test_what_is_no_list_of_pairs_is_the_clients_fault(value, rows, message):
+    with pytest.raises(RequestError) as raised:
+        parse_pairs(value, rows)
+    assert raised.value.message == message

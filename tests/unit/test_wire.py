@@ -11,6 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import REQUEST_ERRORS, InternalError, RequestError, WireError
+from bert_serving.server.protocol.options import (
+    MAX_DEADLINE_MS,
+    NO_OPTIONS,
+    EncodingOptions,
+    Options,
+    decode_options,
+)
 from bert_serving.server.protocol.ring import (
     ClientGone,
     Collected,
@@ -35,17 +42,13 @@ from bert_serving.server.protocol.ring import (
 )
 from bert_serving.server.protocol.texts import MAX_SECOND_TRY_BYTES, decode_texts, encode_texts
 from bert_serving.server.protocol.wire import (
-    MAX_DEADLINE_MS,
-    NO_OPTIONS,
     Answer,
     BadRequest,
     CancelRequest,
     EncodeRequest,
-    Options,
     StatusRequest,
     TerminationRequest,
     decode_client_message,
-    decode_options,
     encode_client_message,
     encode_error,
     encode_result,
@@ -78,6 +81,16 @@ def test_a_termination_of_1_10() -> None:
         (b'{"deadline_ms": 1}', Options(deadline_ms=1)),
         (b'{"deadline_ms": 86400000, "token_counts": true}', Options(deadline_ms=86_400_000, token_counts=True)),
         (b'{"deadline_ms": null, "token_counts": false, "tokenize": true}', Options(tokenize=True)),
+        (b'{"prompt": null, "normalize": null, "truncate": "right", "pairs": null}', NO_OPTIONS),
+        (b'{"prompt": ""}', Options(encoding=EncodingOptions(prompt=''))),
+        (b'{"prompt_name": "query", "normalize": false}', Options(encoding=EncodingOptions(None, 'query', False))),
+        (b'{"dimensions": 1, "dtype": "ubinary"}', Options(encoding=EncodingOptions(dimensions=1, dtype='ubinary'))),
+        (b'{"truncate": "left", "pairs": false}', Options(encoding=EncodingOptions(truncate='left', pairs=False))),
+        (b'{"pairs": true, "raw": false}', Options(encoding=EncodingOptions(pairs=True, raw=False))),
+        (
+            b'{"tokenize": true, "prompt": "q: ", "truncate": "error"}',
+            Options(tokenize=True, encoding=EncodingOptions(prompt='q: ', truncate='error')),
+        ),
     ],
 )
 def test_a_fifth_frame_holds_options(frame: bytes, options: Options) -> None:
@@ -101,6 +114,20 @@ def test_a_fifth_frame_holds_options(frame: bytes, options: Options) -> None:
         (b'{"token_counts": 1}', 'token_counts: expected true or false'),
         (b'{"tokenize": null}', 'tokenize: expected true or false'),
         (b'{}' + b' ' * 4095, '4097 bytes'),
+        (b'{"prompt": 1}', 'prompt: expected a string'),
+        (b'{"prompt_name": ["query"]}', 'prompt_name: expected a string'),
+        (b'{"prompt": "q: ", "prompt_name": "query"}', 'prompt and prompt_name: expected one of them'),
+        (b'{"normalize": 1}', 'normalize: expected true, false or null'),
+        (b'{"dimensions": 0}', 'dimensions: expected a whole number from 1'),
+        (b'{"dimensions": true}', 'dimensions: expected a whole number from 1'),
+        (b'{"dimensions": 3.0}', 'dimensions: expected a whole number from 1'),
+        (b'{"dtype": "float64"}', 'dtype: expected one of float32, float16, int8, binary, ubinary'),
+        (b'{"dtype": ["int8"]}', 'dtype: expected one of'),
+        (b'{"truncate": "middle"}', 'truncate: expected one of right, left, error'),
+        (b'{"truncate": null}', 'truncate: expected one of'),
+        (b'{"pairs": "yes"}', 'pairs: expected true, false or null'),
+        (b'{"raw": 0}', 'raw: expected true, false or null'),
+        (b'{"tokenize": true, "normalize": true}', 'normalize: expected nothing with tokenize'),
     ],
 )
 def test_bad_options_are_answered_with_what_is_wrong(frame: bytes, says: str) -> None:
@@ -153,7 +180,11 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
         st.lists(inner)
-        | st.dictionaries(st.sampled_from(['deadline_ms', 'token_counts', 'tokenize']) | st.text(), inner)
+        | st.dictionaries(
+            st.sampled_from(['deadline_ms', 'token_counts', 'tokenize', 'prompt', 'dtype', 'truncate', 'raw'])
+            | st.text(),
+            inner,
+        )
     ),
 )
 
@@ -183,6 +214,8 @@ RING_MESSAGES: list[RingMessage] = [
     Job(replace(HEADER, lane=Lane.BULK, reduced_batch=True), b'["a"]'),
     Job(replace(HEADER, token_counts=True), b'["a"]'),
     Job(replace(HEADER, tokenize=True), b'["a"]'),
+    Job(HEADER, b'["a"]', EncodingOptions(prompt='frage: é', normalize=False, dimensions=3, truncate='left')),
+    Job(HEADER, b'[["a", "b"]]', EncodingOptions(pairs=True, raw=True, dtype='int8')),
     Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),
     Part(9, HEADER, Answer('float16', [1, 2, 1], b'1234', None, [2]), 0),
     DroppedPart(9, HEADER),
@@ -236,6 +269,10 @@ def test_an_error_keeps_its_kind_and_words_round_the_ring(error: RequestError) -
         assert isinstance(copy, Refuse | FailedPart)
         assert (type(copy.error), copy.error.message) == (type(error), error.message)
         assert replace(copy, error=error) == message
+
+
+def test_a_job_without_options_has_no_frame_for_them() -> None:
+    assert len(encode_ring_message(Job(HEADER, b'["a"]'))) == 5
 
 
 def test_a_result_has_the_frames_of_1_10() -> None:

@@ -38,6 +38,7 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
         on_cpu=not config['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
         pipeline=model.pipeline,
         head=model.config.head,
+        is_raw=model.config.head is not None,  # the workers apply its activation, unless a request wants logits
     )
     info = export(spec, config['path'], on_progress=report_ready.progress)
     report_ready({'bytes': info.bytes})

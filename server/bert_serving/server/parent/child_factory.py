@@ -115,6 +115,7 @@ def _tokenization(plan: Plan) -> dict[str, Any]:
         'prompt': prompt,
         'pools_prompt': pipeline.pooling is None or pipeline.pooling.include_prompt,
         'normalizes': pipeline.normalizes,
+        'activation': None if model.config.head is None else model.config.head.activation,
     }
 
 

@@ -20,6 +20,7 @@ from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, check_weight
 from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
 from ..options.settings import Settings
+from ..ventilator.served_model import ServedModel
 from .devices import DevicePlan, plan_devices
 from .hub import IsStopped, local_folder, never
 
@@ -174,6 +175,18 @@ def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
     if 'pooling_strategy' in left and pipeline.pooling is not None:
         values['pooling_strategy'] = _strategy_of(pipeline.pooling) or settings.pooling_strategy
     return replace(settings, **values), replace(model, config=config, pipeline=pipeline)
+
+
+def served_model(plan: Plan) -> ServedModel:
+    """Return what the options of a request may ask of this server."""
+    strategy, has_head = plan.settings.pooling_strategy, plan.model.config.head is not None
+    return ServedModel(
+        dimensions=plan.dimensions,
+        prompts={} if plan.model.pipeline is None else plan.model.pipeline.prompts,
+        is_token_level=strategy is PoolingStrategy.NONE and not has_head,
+        has_scores=has_head or strategy.uses_head,
+        has_logits=has_head,
+    )
 
 
 def _list_prompts(pipeline: Pipeline) -> str:

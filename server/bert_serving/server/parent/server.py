@@ -38,7 +38,7 @@ from .child_factory import ChildFactory, ChildModules
 from .children import SINK_STOP_S, Children
 from .endpoints import Endpoints, Ports
 from .folders import ServerFolders, server_folders
-from .plan import make_plan
+from .plan import make_plan, served_model
 from .status import describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
 
@@ -95,7 +95,11 @@ class BertServer(threading.Thread):
         self._reactor = Reactor()
         self._supervisor = Supervisor(self._reactor, hang_s=self.settings.worker_timeout)
         self._ventilator = Ventilator(
-            self.settings, self._describe, lambda: self._children.to_dict(), on_termination=self.request_drain
+            self.settings,
+            self._describe,
+            lambda: self._children.to_dict(),
+            on_termination=self.request_drain,
+            resolve=lambda options: served_model(self._plan).resolve(options),
         )
         self._created_at = datetime.now()
         self._created = time.monotonic()

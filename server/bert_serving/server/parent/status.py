@@ -14,7 +14,8 @@ import zmq
 
 from ..model.pipeline import Pipeline
 from ..process.supervisor import ChildSlot
-from ..protocol.wire import EXTENSIONS, PROTOCOL_VERSION
+from ..protocol.options import EXTENSIONS
+from ..protocol.wire import PROTOCOL_VERSION
 from ..release import RELEASE
 from .endpoints import Endpoints
 from .plan import Plan

@@ -15,6 +15,7 @@ from typing import assert_never
 import orjson
 
 from ..errors import REQUEST_ERRORS, InternalError, RequestError, WireError
+from .options import EncodingOptions
 from .wire import Answer, Buffer, Frames, encode_json
 
 
@@ -47,7 +48,7 @@ class JobHeader:
     """The rows of `request` that a job holds. The header goes with the job, and with the part that answers it.
 
     `attempt` counts from 0 how often the part was handed out. `reduced_batch` asks for batches of half the size, after a
-    worker has died on the whole. `token_counts` and `tokenize` are `wire.Options`.
+    worker has died on the whole. `token_counts` and `tokenize` are those of `options.Options`.
     """
 
     request: RequestRef
@@ -63,10 +64,11 @@ class JobHeader:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Rows for a worker; `payload` is their JSON, undecoded."""
+    """Rows for a worker; `payload` is their JSON, undecoded. `options` are None unless the request has some."""
 
     header: JobHeader
     payload: Buffer
+    options: EncodingOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,9 @@ _NUMBER = struct.Struct('!Q')
 def encode_ring_message(message: RingMessage) -> list[Buffer]:
     """The frames of a message between our own processes. The first is its kind."""
     match message:
-        case Job(header, payload):
+        case Job(header, payload, options):
+            if options is not None:
+                return [b'JOB', *_encode_header(header), encode_json(options.to_json()), payload]
             return [b'JOB', *_encode_header(header), payload]
         case Part(worker, header, answer, width):
             head = encode_json([answer.dtype, answer.shape, answer.tokens, answer.token_counts])
@@ -253,7 +257,8 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
     match kind:
         case b'JOB':
             *header, payload = frames
-            return Job(_decode_header(header), payload)
+            options = EncodingOptions(**orjson.loads(header.pop())) if len(header) == 4 else None
+            return Job(_decode_header(header), payload, options)
         case b'PART':
             *header, numbers, head, body = frames
             worker, width = _PART.unpack(numbers)

@@ -86,6 +86,27 @@ def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]
     return value
 
 
+def parse_pairs(value: object, expected_rows: int) -> list[list[str]]:
+    """Check that the decoded JSON of a request is `expected_rows` lists of two texts; return it. A text may be empty.
+
+    Raises:
+        RequestError: `value` is anything else. The message names the first wrong element and never quotes it.
+    """
+    if not isinstance(value, list):
+        raise RequestError('expected a list of pairs of texts, got %s' % _type_of(value))
+    if len(value) != expected_rows:
+        raise RequestError('the request announces %d rows, but its list has %d elements' % (expected_rows, len(value)))
+    for index, pair in enumerate(value):
+        if not isinstance(pair, list) or len(pair) != 2:
+            got = 'a list of %d' % len(pair) if isinstance(pair, list) else _type_of(pair)
+            raise RequestError('expected a list of two texts as element %d, got %s' % (index, got))
+        wrong = _find_other(pair, str)
+        if wrong is not None:
+            got = _type_of(pair[wrong])
+            raise RequestError('expected a text in element %d as text %d, got %s' % (index, wrong, got))
+    return value
+
+
 def _check_elements(elements: list[object], kind: type, name: str) -> None:
     wrong = _find_other(elements, kind)
     if wrong is not None:

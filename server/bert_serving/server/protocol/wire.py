@@ -1,7 +1,7 @@
 """The protocol between client and server: typed messages into frames, and back.
 
 It is that of bert-as-service 1.10 (see `docs/protocol.md`): four frames in, three or four frames out. A fifth frame in
-holds the options, which are new. Only this module knows the order of these frames; the messages between our own processes
+holds the options, which are new (`options.py`). Only this module knows the order of these frames; the messages between our own processes
 are in `ring.py`. A decoder raises nothing but what it documents, whatever the frames hold. No socket is opened here.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from ..errors import RequestError, WireError
+from .options import NO_OPTIONS, Options, decode_options
 
 PROTOCOL_VERSION = '1.10.0'
 """The version that both sides of 1.10's version check compare. Our own release is another number."""
@@ -24,38 +25,16 @@ MAX_ID_DIGITS = 20
 MAX_ROWS = 100_000_000
 """The largest row count and `-max_batch_size`. It fits into the numbers of the ring."""
 
-MAX_OPTIONS_BYTES = 4096
-MAX_DEADLINE_MS = 86_400_000
-
 SHOW_CONFIG = b'SHOW_CONFIG'
 SHOW_STATUS = b'SHOW_STATUS'
 TERMINATION = b'TERMINATION'
 CANCEL = b'CANCEL'
-
-EXTENSIONS = ('options', 'token_ids', 'cancel')
-"""The extensions of the protocol of 1.10, as the configuration advertises them."""
 
 Buffer = bytes | memoryview
 Frames = Sequence[Buffer]
 
 
 # ---- client -> server, port 5555
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a request; the defaults are 1.10's.
-
-    `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts` asks
-    for the number of tokens of each row as the model gets them, `tokenize` for the ids themselves and no vectors.
-    """
-
-    deadline_ms: int | None = None
-    token_counts: bool = False
-    tokenize: bool = False
-
-
-NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,34 +126,6 @@ def _read_row_count(rows: bytes) -> int:
     if not 0 < int(rows) <= MAX_ROWS:
         raise RequestError('the row count is %d: expected from 1 to %d texts' % (int(rows), MAX_ROWS))
     return int(rows)
-
-
-def decode_options(frame: Buffer) -> Options:
-    """The options in a request's fifth frame.
-
-    Raises:
-        RequestError: not a JSON object, an unknown option, or a value that the option cannot have.
-    """
-    if len(frame) > MAX_OPTIONS_BYTES:
-        raise RequestError('the options have %d bytes: at most %d are read' % (len(frame), MAX_OPTIONS_BYTES))
-    try:
-        options = orjson.loads(frame)
-    except orjson.JSONDecodeError as error:
-        raise RequestError('the options are not JSON: %s' % error) from None
-    if not isinstance(options, dict):
-        raise RequestError('the options are not a JSON object')
-    unknown = sorted(options.keys() - {'deadline_ms', 'token_counts', 'tokenize'})
-    if unknown:
-        raise RequestError(
-            'the option %r is not known: expected deadline_ms, token_counts or tokenize' % unknown[0][:64]
-        )
-    deadline_ms = options.get('deadline_ms')
-    if deadline_ms is not None and not (type(deadline_ms) is int and 0 < deadline_ms <= MAX_DEADLINE_MS):
-        raise RequestError('deadline_ms: expected a whole number from 1 to %d' % MAX_DEADLINE_MS)
-    for name in ('token_counts', 'tokenize'):
-        if not isinstance(options.get(name, False), bool):
-            raise RequestError('%s: expected true or false' % name)
-    return Options(deadline_ms, options.get('token_counts', False), options.get('tokenize', False))
 
 
 def encode_client_message(identity: bytes, message: bytes, request_id: int, rows: int = 0) -> list[bytes]:

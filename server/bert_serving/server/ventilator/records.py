@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..errors import RequestError
+from ..protocol.options import Options
 from ..protocol.ring import Job, RequestRef
-from ..protocol.wire import EncodeRequest, Options
+from ..protocol.wire import EncodeRequest
 from .stories import Story
 
 OBJECTS_BYTES = 4096

@@ -25,6 +25,7 @@ from hashlib import blake2b
 from typing import assert_never
 
 from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
+from ..protocol.options import EncodingOptions
 from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register, RequestRef
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 from ..stats import Histogram, Outcomes
@@ -47,6 +48,7 @@ from .invariants import InvariantError, check
 from .limits import AdmissionLimits
 from .records import Key, RequestRecord, memory_bytes
 from .registry import RequestRegistry
+from .served_model import Resolve, as_it_is
 from .splitting import Chunk, make_jobs, split_request
 from .stories import MAX_FINISHED, Story
 from .turns import LANES, TurnQueue
@@ -59,8 +61,10 @@ MAX_STRIKES = 2
 class Scheduler:
     """The queue of jobs and the credit of every worker. Used by the ventilator's thread alone."""
 
-    def __init__(self, limits: AdmissionLimits) -> None:
+    def __init__(self, limits: AdmissionLimits, resolve: Resolve = as_it_is) -> None:
+        """`resolve` checks the options of a request against the model, and puts its values where it has names."""
         self.limits = limits
+        self._resolve = resolve
         self.outcomes = Outcomes()
         self.queue_time = Histogram()
         """From a request's arrival until a job of it is handed to a worker."""
@@ -174,6 +178,9 @@ class Scheduler:
             return
         try:
             self._check_admission(request)
+            encoding = request.options.encoding
+            if encoding is not None:
+                encoding = self._resolve(encoding)
             chunks = split_request(request, self.limits.max_batch_size)
         except (Busy, ShuttingDown) as refusal:
             self.outcomes.busy += isinstance(refusal, Busy)
@@ -182,7 +189,7 @@ class Scheduler:
             self.outcomes.refused += 1
             yield SendToSink(Refuse(request.identity, request.request_id, fault))
         else:
-            yield self._enter(request, key, chunks, now)
+            yield self._enter(request, key, chunks, encoding, now)
 
     def _check_admission(self, request: EncodeRequest) -> None:
         """Raise ShuttingDown or Busy if no more requests are accepted now."""
@@ -192,11 +199,18 @@ class Scheduler:
             requests = self._requests
             self.limits.check_queue(requests.rows, request.rows, requests.memory_bytes, memory_bytes(request))
 
-    def _enter(self, request: EncodeRequest, key: Key, chunks: Sequence[Chunk], now: float) -> Action:
+    def _enter(
+        self,
+        request: EncodeRequest,
+        key: Key,
+        chunks: Sequence[Chunk],
+        encoding: EncodingOptions | None,
+        now: float,
+    ) -> Action:
         """Keep an accepted request, and let its jobs wait for their turns."""
         number = self._requests.next_number()
         ref = RequestRef(number, request.identity, request.request_id, len(chunks), request.rows)
-        jobs = list(make_jobs(ref, request, chunks, self.limits.priority_batch_size))
+        jobs = list(make_jobs(ref, request, chunks, self.limits.priority_batch_size, encoding))
         self._requests.add(RequestRecord(ref, key, memory_bytes(request), jobs, arrived_at=now, last_seen_at=now))
         for job in jobs:
             self._turns.add(job)
@@ -363,10 +377,8 @@ class Scheduler:
         """The same job, to be handed out once more."""
         self.outcomes.requeued += 1
         header = job.header
-        again = Job(
-            replace(header, attempt=header.attempt + 1, reduced_batch=header.reduced_batch or reduced_batch),
-            job.payload,
-        )
+        reduced_batch = reduced_batch or header.reduced_batch
+        again = replace(job, header=replace(header, attempt=header.attempt + 1, reduced_batch=reduced_batch))
         self._requests[header.request.number].jobs[header.part] = again
         return again
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import InternalError, RequestError
+from ..protocol.options import EncodingOptions
 from ..protocol.ring import Job, JobHeader, Lane, RequestRef
-from ..protocol.texts import decode_texts, encode_texts, parse_texts
+from ..protocol.texts import decode_texts, encode_texts, parse_pairs, parse_texts
 from ..protocol.wire import EncodeRequest
 
 
@@ -30,7 +31,10 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
     if request.rows <= max_batch_size:
         return [Chunk(request.rows, request.payload)]
     try:
-        texts = parse_texts(decode_texts(request.payload), request.rows)
+        value = decode_texts(request.payload)
+        encoding = request.options.encoding
+        is_pairs = encoding is not None and encoding.pairs
+        texts = parse_pairs(value, request.rows) if is_pairs else parse_texts(value, request.rows)
     except RequestError:
         raise
     except Exception as error:  # fail only this request
@@ -40,9 +44,16 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
 
 
 def make_jobs(
-    ref: RequestRef, request: EncodeRequest, chunks: Sequence[Chunk], priority_batch_size: int
+    ref: RequestRef,
+    request: EncodeRequest,
+    chunks: Sequence[Chunk],
+    priority_batch_size: int,
+    encoding: EncodingOptions | None = None,
 ) -> Iterator[Job]:
-    """A job for each chunk, in its first attempt. One of at most `priority_batch_size` rows is urgent."""
+    """A job for each chunk, in its first attempt. One of at most `priority_batch_size` rows is urgent.
+
+    `encoding` are the options of the request as the model understands them.
+    """
     first_row = 0
     for part, chunk in enumerate(chunks):
         header = JobHeader(
@@ -55,5 +66,5 @@ def make_jobs(
             token_counts=request.options.token_counts,
             tokenize=request.options.tokenize,
         )
-        yield Job(header, chunk.payload)
+        yield Job(header, chunk.payload, encoding)
         first_row += chunk.rows

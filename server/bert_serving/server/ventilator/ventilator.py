@@ -62,6 +62,7 @@ from .events import (
 )
 from .limits import AdmissionLimits
 from .scheduler import Scheduler
+from .served_model import Resolve, as_it_is
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Ventilator:
         describe: Callable[[], dict[str, Any]],
         count_children: Callable[[], dict[str, Any]],
         on_termination: Callable[[], None],
+        resolve: Resolve = as_it_is,
     ) -> None:
         """Bind nothing yet.
 
@@ -98,6 +100,7 @@ class Ventilator:
             describe: gives the keys of the status that the server knows.
             count_children: gives those keys of its `statistic`.
             on_termination: stops the server.
+            resolve: checks the options of a request against the model, as `ServedModel.resolve` does.
         """
         self._settings = settings
         self._describe = describe
@@ -113,7 +116,8 @@ class Ventilator:
                 max_message_bytes=settings.max_message_bytes,
                 max_queue_rows=settings.max_queue_rows,
                 max_queue_bytes=MAX_QUEUE_BYTES,
-            )
+            ),
+            resolve,
         )
         self._workers: dict[int, Socket] = {}
         self._garbage = 0

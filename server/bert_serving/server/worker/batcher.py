@@ -24,6 +24,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocol.options import EncodingOptions
 from ..protocol.ring import JobHeader, Lane
 from .rows import Row
 
@@ -40,11 +41,15 @@ Key = tuple[tuple[int, ...], int, tuple[int, ...], int | None, int]
 
 @dataclass(frozen=True, slots=True)
 class ReadyJob:
-    """A tokenized job, with one row for each of its texts. No row is longer than `max_len`, 1.10's L of the job."""
+    """A tokenized job, with one row for each of its texts. No row is longer than `max_len`, 1.10's L of the job.
+
+    `options` are those of its request; rows that differ only in what they ask for after the graph are computed together.
+    """
 
     header: JobHeader
     rows: Sequence[Row]
     max_len: int
+    options: EncodingOptions | None = None
 
 
 @dataclass(slots=True, eq=False)

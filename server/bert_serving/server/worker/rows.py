@@ -9,15 +9,17 @@ Dimensions: B rows of a batch, T positions of a batch, L positions that 1.10 wou
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RequestError
+from ..protocol.options import EncodingOptions, Truncation
 from .tokenizer import Tokenizer
 
 Text: TypeAlias = 'str | list[str] | list[int]'
@@ -25,8 +27,21 @@ Text: TypeAlias = 'str | list[str] | list[int]'
 
 Ids: TypeAlias = 'list[int]'
 
+T = TypeVar('T')
+
+PLAIN = EncodingOptions()
+
 PAIR_MARKER = '|||'
 PAD_ID = 0
+
+MAX_COUNTED = 1 << 16
+"""The tokens of a text are counted up to here where one that is too long is an error; it has more if the count says so."""
+
+LONG_TEXT_CHARS = 1 << 16
+"""Of a longer text only the end is tokenized where the end is kept, if that yields enough ids."""
+
+MARGIN = 64
+"""So many ids at the beginning of a part of a text may be others than in the whole text, and are not relied on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +88,17 @@ class JobRows:
 
 @dataclass(slots=True)
 class _Source:
-    """The source of one row: the ids of its text, or of both texts of a pair, truncated to the most that a row can hold."""
+    """The source of one row: the ids of its text, or of both texts of a pair, truncated to the most that a row can hold.
+
+    They are not truncated if a text that is too long is an error.
+    """
 
     first: Ids
     second: Ids | None = None
     is_tokenized: bool = False
     prompt_length: int = 0
+    is_pair: bool = False
+    """Whether the row is that of a pair even if nothing is left of the second text."""
 
 
 class RowEncoder:
@@ -108,23 +128,47 @@ class RowEncoder:
         self._pools_prompt = pools_prompt
         self._most = max_seq_len or max_position_embeddings  # no row keeps more ids of a text, however it is truncated
 
-    def encode(self, texts: Sequence[Text], first_row: int = 0) -> JobRows:
+    def encode(self, texts: Sequence[Text], first_row: int = 0, options: EncodingOptions = PLAIN) -> JobRows:
         """Encode the texts of a job, at least one, as one row each; errors count the texts from `first_row`.
 
         A list of ids is a single text, without special tokens. A text is a pair if it contains `' ||| '` and no
-        newline; the last `' ||| '` divides it. A list of tokens is a pair if it contains `'|||'`; the first one divides
-        it. A pair without a token in its second text is a single text.
+        newline; the last `' ||| '` divides it, unless `options.pairs` is False. A list of tokens is a pair if it contains
+        `'|||'`; the first one divides it. A pair without a token in its second text is a single text.
 
         Raises:
-            RequestError: the vocabulary has no such id.
+            RequestError: the vocabulary has no such id, a prompt is wanted before tokens, or a text is too long and
+                that is to be an error.
         """
-        whole = iter(self._of_texts([text for text in texts if isinstance(text, str)]))
+        whole = iter(self._of_texts([text for text in texts if isinstance(text, str)], options))
         sources = [
-            next(whole) if isinstance(text, str) else self._of_list(text, index)
+            next(whole) if isinstance(text, str) else self._of_list(text, index, options)
             for index, text in enumerate(texts, first_row)
         ]
+        return self._rows_of(sources, first_row, options.truncate)
+
+    def encode_pairs(
+        self, pairs: Sequence[Sequence[str]], first_row: int = 0, options: EncodingOptions = PLAIN
+    ) -> JobRows:
+        """Encode pairs of texts, at least one, as one row each, whatever the texts are.
+
+        Raises:
+            RequestError: a pair is too long and that is to be an error.
+        """
+        prompt = self._prompt if options.prompt is None else options.prompt
+        left_out = self._left_out(prompt)
+        halves = [half for first, second in pairs for half in (prompt + self._strip(first), self._strip(second))]
+        ids = iter(self._encode_texts(halves, options.truncate))
+        sources = [
+            _Source(first, second, prompt_length=left_out, is_pair=True) for first, second in zip(ids, ids, strict=True)
+        ]
+        return self._rows_of(sources, first_row, options.truncate)
+
+    def _rows_of(self, sources: list[_Source], first_row: int, truncate: Truncation) -> JobRows:
         max_len = self._job_length(sources) if self._max_seq_len is None else self._max_seq_len
-        return JobRows([self._row(source, max_len) for source in sources], max_len)
+        if truncate == 'error':
+            for index, source in enumerate(sources, first_row):
+                self._check_length(source, max_len, index)
+        return JobRows([self._row(source, max_len, keeps_end=truncate == 'left') for source in sources], max_len)
 
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row, including the special tokens that it has."""
@@ -135,34 +179,81 @@ class RowEncoder:
         (ids,) = self._tokenizer.encode_texts([prompt], self._most)
         return len(self._template.before) + len(ids) + max(0, len(self._template.after) - 1)
 
-    def _of_texts(self, texts: Sequence[str]) -> list[_Source]:
+    def _of_texts(self, texts: Sequence[str], options: EncodingOptions) -> list[_Source]:
         """The sources of texts, all of which are tokenized in one call."""
+        prompt = self._prompt if options.prompt is None else options.prompt
         halves: list[str] = []
         is_pair: list[bool] = []
         for text in texts:
-            whole = text.strip() if self._tokenizer.strips else text
+            whole = self._strip(text)
             first, marker, second = whole.rpartition(' %s ' % PAIR_MARKER)
-            divides = bool(marker) and '\n' not in whole
+            divides = bool(marker) and '\n' not in whole and options.pairs is None
             is_pair.append(divides)
-            halves += [self._prompt + first, second] if divides else [self._prompt + whole]
-        ids = iter(self._tokenizer.encode_texts(halves, self._most))
-        left_out = self.prompt_length(self._prompt) if self._prompt and not self._pools_prompt else 0
+            halves += [prompt + first, second] if divides else [prompt + whole]
+        ids = iter(self._encode_texts(halves, options.truncate))
+        left_out = self._left_out(prompt)
+        return [_Source(next(ids), (next(ids) or None) if pair else None, prompt_length=left_out) for pair in is_pair]
+
+    def _strip(self, text: str) -> str:
+        return text.strip() if self._tokenizer.strips else text
+
+    def _left_out(self, prompt: str) -> int:
+        """How many tokens of a row do not take part in pooling because they belong to its prompt."""
+        return self.prompt_length(prompt) if prompt and not self._pools_prompt else 0
+
+    def _encode_texts(self, texts: Sequence[str], truncate: Truncation) -> list[Ids]:
+        """The ids of texts, truncated to the most of a row; not truncated where a text that is too long is an error."""
+        if truncate == 'right':
+            return [ids[: self._most] for ids in self._tokenizer.encode_texts(texts, self._most)]
+        if truncate == 'left':
+            return self._ends(texts)
+        return self._tokenizer.encode_texts(texts, MAX_COUNTED)
+
+    def _ends(self, texts: Sequence[str]) -> list[Ids]:
+        """The last ids of texts. Of a very long one only the end is tokenized if that yields enough ids."""
+        ends = [_end_of(text, self._most) for text in texts]
+        ids = self._tokenizer.encode_texts(ends, sys.maxsize)
         return [
-            _Source(
-                next(ids)[: self._most], (next(ids)[: self._most] or None) if pair else None, prompt_length=left_out
-            )
-            for pair in is_pair
+            (some if len(some) >= self._most + MARGIN or end is text else self._all_ids(text))[-self._most :]
+            for text, end, some in zip(texts, ends, ids, strict=True)
         ]
 
-    def _of_list(self, text: list[str] | list[int], index: int) -> _Source:
+    def _all_ids(self, text: str) -> Ids:
+        (ids,) = self._tokenizer.encode_texts([text], sys.maxsize)
+        return ids
+
+    def _of_list(self, text: list[str] | list[int], index: int, options: EncodingOptions) -> _Source:
         """The source of a list of tokens or of ids."""
+        if options.prompt:
+            raise RequestError(
+                'prompt: expected texts to put it before, got a list of tokens or ids as element %d' % index
+            )
         if text and isinstance(text[0], int):
-            return _Source(self._check_ids(text, index)[: self._most], is_tokenized=True)
+            return _Source(self._cut(self._check_ids(text, index), options.truncate), is_tokenized=True)
         tokens = cast('list[str]', text)
         at = tokens.index(PAIR_MARKER) if PAIR_MARKER in tokens else len(tokens)
-        first = self._tokenizer.tokens_to_ids(tokens[:at][: self._most])
-        second = self._tokenizer.tokens_to_ids(tokens[at + 1 :][: self._most])
+        first = self._tokenizer.tokens_to_ids(self._cut(tokens[:at], options.truncate))
+        second = self._tokenizer.tokens_to_ids(self._cut(tokens[at + 1 :], options.truncate))
         return _Source(first, second or None, is_tokenized=True)
+
+    def _cut(self, tokens: list[T], truncate: Truncation) -> list[T]:
+        if truncate == 'right':
+            return tokens[: self._most]
+        return tokens[-self._most :] if truncate == 'left' else tokens
+
+    def _check_length(self, source: _Source, most: int, index: int) -> None:
+        """Raise RequestError if a row would be longer than `most`."""
+        length = len(source.first) + len(source.second or ()) + self._specials_of(source)
+        if length > most:
+            raise RequestError(
+                'element %d has %s%d tokens, the special ones included, and a row takes at most %d: shorten it, or ask for '
+                'truncate right or left' % (index, 'at least ' if length >= MAX_COUNTED else '', length, most)
+            )
+
+    def _specials_of(self, source: _Source) -> int:
+        if source.second is not None:
+            return self._template.pair_specials
+        return 0 if source.is_tokenized and self._no_special_token else self._template.single_specials
 
     def _check_ids(self, ids: Ids, index: int) -> Ids:
         for id_ in ids:
@@ -178,13 +269,15 @@ class RowEncoder:
         specials = self._template.pair_specials if is_pair else self._template.single_specials
         return min(longest + specials, self._max_position_embeddings)
 
-    def _row(self, source: _Source, max_len: int) -> Row:
+    def _row(self, source: _Source, max_len: int, *, keeps_end: bool = False) -> Row:
         template, first, second = self._template, source.first, source.second
         if second is not None:
             room = max(0, max_len - template.pair_specials)
             kept, kept_second = self._tokenizer.fit_pair(len(first), len(second), room)
-            first, second = first[:kept], second[:kept_second]
-        if second:
+            first = _keep(first, kept, keeps_end)
+            second = _keep(second, kept_second, keeps_end)
+        if second or source.is_pair:
+            second = second or []
             start = len(template.before_first) + len(first)
             ids = [*template.before_first, *first, *template.between, *second, *template.after_second]
             segment = start + template.first_of_between if template.has_types else len(ids)
@@ -193,15 +286,27 @@ class RowEncoder:
                 range(len(template.before_first)), range(start, start + len(template.between)), range(end, len(ids))
             )
         elif source.is_tokenized and self._no_special_token:
-            ids = first[:max_len]
+            ids = _keep(first, max_len, keeps_end)
             return Row(ids, len(ids), (), max_len)
         else:
-            first = first[: max(0, max_len - template.single_specials)]
+            first = _keep(first, max(0, max_len - template.single_specials), keeps_end)
             ids = [*template.before, *first, *template.after]
             segment = len(ids)
             specials = chain(range(len(template.before)), range(len(template.before) + len(first), len(ids)))
         masked = tuple(specials) if self._mask_cls_sep else ()
         return Row(ids, segment, masked, max_len, min(source.prompt_length, len(ids)))
+
+
+def _keep(ids: Ids, number: int, keeps_end: bool) -> Ids:
+    """At most `number` of the ids, from the beginning or from the end."""
+    return ids[max(0, len(ids) - number) :] if keeps_end else ids[:number]
+
+
+def _end_of(text: str, most: int) -> str:
+    """The end of a very long text, from a space on, which probably has more than `most` tokens; else the text itself."""
+    chars = max(LONG_TEXT_CHARS, 16 * most)
+    start = text.rfind(' ', 0, len(text) - chars) if len(text) > chars else -1
+    return text[start:] if start > 0 else text
 
 
 def pack(rows: Sequence[Row], width: int, *, pooling_mask: bool = False) -> tuple[NDArray[np.int32], ...]:

@@ -39,14 +39,14 @@ from ..protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from ..protocol.texts import decode_texts, parse_texts
+from ..protocol.texts import decode_texts, parse_pairs, parse_texts
 from ..protocol.wire import Answer
 from ..stats import WorkerTally
 from ..transport import Context, Socket, make_socket
 from .batcher import Batch, Batcher, BatchLimits, ReadyJob
 from .cpu_flags import read_flags, recommendation
 from .device import Encoder, batch_limits, is_out_of_memory
-from .postprocess import normalize
+from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
 from .tokenizer import Tokenizer
 from .wordpiece import WordPiece, load_vocab
@@ -92,12 +92,12 @@ class Worker:
         limits: BatchLimits,
         show_tokens: bool,
         embed_length: int | None,
-        normalizes: bool = False,
+        finish: Finish = AS_COMPUTED,
     ) -> None:
         """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go; `limits` are a batch's.
 
-        `embed_length` is the T to which every token-level answer is padded, None for the L of its job. With `normalizes`,
-        vectors get length 1.
+        `embed_length` is the T to which every token-level answer is padded, None for the L of its job. `finish` makes the
+        answer of what the graph computed.
         """
         self._number = number
         self._intake_endpoint = intake
@@ -105,7 +105,7 @@ class Worker:
         self._rows = rows
         self._encoder = encoder
         self._show_tokens = show_tokens
-        self._normalizes = normalizes
+        self._finish = finish
         self._embed_length = embed_length
         self._batcher = Batcher(limits)
         self._changed = threading.Condition()
@@ -193,11 +193,16 @@ class Worker:
             self._sink_endpoint = sink
 
     def _take_in(self, job: Job, sink: Socket) -> None:
-        header = job.header
+        header, options = job.header, job.options
         logger.debug('new job number=%d part=%d rows=%d', header.request.number, header.part, header.rows)
         try:
-            texts = parse_texts(decode_texts(job.payload), header.rows)
-            encoded = self._rows.encode(texts, header.first_row)
+            value = decode_texts(job.payload)
+            if options is None:
+                encoded = self._rows.encode(parse_texts(value, header.rows), header.first_row)
+            elif options.pairs:
+                encoded = self._rows.encode_pairs(parse_pairs(value, header.rows), header.first_row, options)
+            else:
+                encoded = self._rows.encode(parse_texts(value, header.rows), header.first_row, options)
         except RequestError as error:
             self._send(sink, FailedPart(self._number, header, error))
             return
@@ -205,7 +210,7 @@ class Worker:
             logger.exception('could not tokenize a job number=%d part=%d', header.request.number, header.part)
             self._send(sink, FailedPart(self._number, header, self._explain(error)))
             return
-        ready = ReadyJob(header, encoded.rows, encoded.max_len)
+        ready = ReadyJob(header, encoded.rows, encoded.max_len, options)
         if header.tokenize:
             self._send(sink, self._make_tokens(ready))
             return
@@ -279,8 +284,7 @@ class Worker:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
         counts = [len(row) for row in job.rows] if job.header.token_counts else None
         width = 0 if array.ndim == 2 else self._embed_length or job.max_len
-        if self._normalizes and array.ndim == 2:
-            array = normalize(array)
+        array = self._finish.apply(array, job.options)
         body = array.reshape(-1).view(np.uint8).data  # works for an empty array, too: rows without a token
         answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts)
         return Part(self._number, job.header, answer, width)
@@ -363,7 +367,7 @@ def main(
         limits=batch_limits(settings, device),
         show_tokens=settings.show_tokens_to_client,
         embed_length=max_position_embeddings if fixed else None,
-        normalizes=config['normalizes'],
+        finish=Finish(config['normalizes'], config['activation']),
     )
     context = zmq.Context()
     worker.run(context, report_ready)
