@@ -203,9 +203,9 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
     """The frames of a message between our own processes. The first is its kind."""
     match message:
         case Job(header, payload, options):
-            if options is not None:
-                return [b'JOB', *_encode_header(header), encode_json(options.to_json()), payload]
-            return [b'JOB', *_encode_header(header), payload]
+            if options is None:
+                return [b'JOB', *_encode_header(header), payload]
+            return [b'JOB', *_encode_header(header), encode_json(options.to_json()), payload]
         case Part(worker, header, answer, width):
             head = encode_json([answer.dtype, answer.shape, answer.tokens, answer.token_counts])
             return [b'PART', *_encode_header(header), _PART.pack(worker, width), head, answer.body]

@@ -168,7 +168,8 @@ class RowEncoder:
         if truncate == 'error':
             for index, source in enumerate(sources, first_row):
                 self._check_length(source, max_len, index)
-        return JobRows([self._row(source, max_len, keeps_end=truncate == 'left') for source in sources], max_len)
+        keeps_end = truncate == 'left'
+        return JobRows([self._row(source, max_len, keeps_end) for source in sources], max_len)
 
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row, including the special tokens that it has."""
@@ -184,14 +185,15 @@ class RowEncoder:
         prompt = self._prompt if options.prompt is None else options.prompt
         halves: list[str] = []
         is_pair: list[bool] = []
+        strips, divides_texts = self._tokenizer.strips, options.pairs is None
         for text in texts:
-            whole = self._strip(text)
+            whole = text.strip() if strips else text
             first, marker, second = whole.rpartition(' %s ' % PAIR_MARKER)
-            divides = bool(marker) and '\n' not in whole and options.pairs is None
+            divides = bool(marker) and divides_texts and '\n' not in whole
             is_pair.append(divides)
             halves += [prompt + first, second] if divides else [prompt + whole]
         ids = iter(self._encode_texts(halves, options.truncate))
-        left_out = self._left_out(prompt)
+        left_out = self._left_out(prompt) if prompt else 0
         return [_Source(next(ids), (next(ids) or None) if pair else None, prompt_length=left_out) for pair in is_pair]
 
     def _strip(self, text: str) -> str:
@@ -204,7 +206,8 @@ class RowEncoder:
     def _encode_texts(self, texts: Sequence[str], truncate: Truncation) -> list[Ids]:
         """The ids of texts, truncated to the most of a row; not truncated where a text that is too long is an error."""
         if truncate == 'right':
-            return [ids[: self._most] for ids in self._tokenizer.encode_texts(texts, self._most)]
+            most = self._most
+            return [ids if len(ids) <= most else ids[:most] for ids in self._tokenizer.encode_texts(texts, most)]
         if truncate == 'left':
             return self._ends(texts)
         return self._tokenizer.encode_texts(texts, MAX_COUNTED)
@@ -269,13 +272,13 @@ class RowEncoder:
         specials = self._template.pair_specials if is_pair else self._template.single_specials
         return min(longest + specials, self._max_position_embeddings)
 
-    def _row(self, source: _Source, max_len: int, *, keeps_end: bool = False) -> Row:
+    def _row(self, source: _Source, max_len: int, keeps_end: bool) -> Row:
         template, first, second = self._template, source.first, source.second
         if second is not None:
             room = max(0, max_len - template.pair_specials)
             kept, kept_second = self._tokenizer.fit_pair(len(first), len(second), room)
-            first = _keep(first, kept, keeps_end)
-            second = _keep(second, kept_second, keeps_end)
+            first = _end(first, kept) if keeps_end else first[:kept]
+            second = _end(second, kept_second) if keeps_end else second[:kept_second]
         if second or source.is_pair:
             second = second or []
             start = len(template.before_first) + len(first)
@@ -286,10 +289,11 @@ class RowEncoder:
                 range(len(template.before_first)), range(start, start + len(template.between)), range(end, len(ids))
             )
         elif source.is_tokenized and self._no_special_token:
-            ids = _keep(first, max_len, keeps_end)
+            ids = _end(first, max_len) if keeps_end else first[:max_len]
             return Row(ids, len(ids), (), max_len)
         else:
-            first = _keep(first, max(0, max_len - template.single_specials), keeps_end)
+            room = max(0, max_len - template.single_specials)
+            first = _end(first, room) if keeps_end else first[:room]
             ids = [*template.before, *first, *template.after]
             segment = len(ids)
             specials = chain(range(len(template.before)), range(len(template.before) + len(first), len(ids)))
@@ -297,9 +301,9 @@ class RowEncoder:
         return Row(ids, segment, masked, max_len, min(source.prompt_length, len(ids)))
 
 
-def _keep(ids: Ids, number: int, keeps_end: bool) -> Ids:
-    """At most `number` of the ids, from the beginning or from the end."""
-    return ids[max(0, len(ids) - number) :] if keeps_end else ids[:number]
+def _end(ids: Ids, number: int) -> Ids:
+    """The last `number` ids, or all if there are fewer."""
+    return ids[max(0, len(ids) - number) :]
 
 
 def _end_of(text: str, most: int) -> str:
