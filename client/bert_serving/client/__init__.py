@@ -557,15 +557,16 @@ def _is_address(ip):
 class _Request(object):
     """A request, kept until its reply arrives so that it can be sent again."""
 
-    __slots__ = ('id', 'payload', 'rows', 'inbox', 'since', 'options')
+    __slots__ = ('id', 'payload', 'rows', 'inbox', 'since', 'options', 'is_patient')
 
-    def __init__(self, request_id, payload, rows, inbox, options=None):
+    def __init__(self, request_id, payload, rows, inbox, options=None, is_patient=True):
         self.id = request_id
         self.payload = payload
         self.rows = rows
         self.inbox = inbox
         self.since = _now()
         self.options = options  # of the extensions, a dict; None: a request that every server can read
+        self.is_patient = is_patient  # whether it waits for the next server if this one is shutting down
 
     def frames(self, identity):
         frames = [identity, self.payload, b'%d' % self.id, b'%d' % self.rows]
@@ -604,6 +605,7 @@ class _Inbox(object):
         self.waiting = collections.OrderedDict()
         self.arrived = collections.deque()
         self.failed = False
+        self.needs = frozenset()  # the extensions that its requests require
 
     def __len__(self):
         return len(self.waiting) + len(self.arrived)
@@ -709,6 +711,30 @@ class _Texts(object):
         return _dump([_text(text) for text in rows])
 
 
+class _Pairs(object):
+    """Rows of two texts each, checked; with the interface of ``_Texts``. A text may be empty."""
+
+    def __init__(self, rows):
+        self._rows = rows
+        for index, row in enumerate(rows):
+            if isinstance(row, _STRING_TYPES + (bytes,)):
+                raise TypeError(
+                    'element %d of "pairs_or_texts" must be a list of two strings, but is a %s'
+                    % (index, type(row).__name__)
+                )
+            pair = _sequence(row, 'element %d of "pairs_or_texts"' % index)
+            if len(pair) != 2:
+                raise ValueError('element %d of "pairs_or_texts" must have two texts, but has %d' % (index, len(pair)))
+            for position, text in enumerate(pair):
+                _check_string(text, 'text %d of element %d of "pairs_or_texts"', (position, index))
+
+    def __len__(self):
+        return len(self._rows)
+
+    def dump(self, start, stop):
+        return _dump([[_text(text) for text in pair] for pair in self._rows[start:stop]])
+
+
 class _TokenIds(object):
     """Rows of token ids, checked; with the interface of ``_Texts``."""
 
@@ -751,6 +777,12 @@ def _check_text(value, name, numbers):
         raise TypeError('%s must be a string, but is a %s' % (name % numbers, type(value).__name__))
     if not value.strip():
         raise ValueError('%s must not be blank, but is %r' % (name % numbers, value))
+    _check_string(value, name, numbers)
+
+
+def _check_string(value, name, numbers):
+    if not isinstance(value, _STRING_TYPES):
+        raise TypeError('%s must be a string, but is a %s' % (name % numbers, type(value).__name__))
     if _PY2:
         try:
             _text(value)
@@ -760,6 +792,50 @@ def _check_text(value, name, numbers):
 
 def _text(value):
     return value.decode('utf-8') if isinstance(value, bytes) else value
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+_DTYPES = ('float32', 'float16', 'int8', 'binary', 'ubinary')
+_TRUNCATIONS = ('right', 'left', 'error')
+
+
+def _wishes(prompt_name=None, prompt=None, normalize=None, dimensions=None, dtype=None, truncate=None, is_text=True):
+    """Return the options of a request that are not None, checked, as a dict for the server; None if there are none."""
+    for name, value in (('prompt_name', prompt_name), ('prompt', prompt)):
+        if value is None:
+            continue
+        if not is_text:
+            raise TypeError('"%s" is put before texts: it cannot be used with tokens or token ids' % name)
+        _check_string(value, '"%s"', (name,))
+    if prompt_name is not None and prompt is not None:
+        raise TypeError('"prompt_name" and "prompt" exclude each other: use one of them')
+    if normalize is not None and not isinstance(normalize, (bool, np.bool_)):
+        raise TypeError('"normalize" must be True, False or None, but is a %s' % type(normalize).__name__)
+    if dimensions is not None:
+        if not isinstance(dimensions, _INTEGER_TYPES) or isinstance(dimensions, bool):
+            raise TypeError('"dimensions" must be an int, but is a %s' % type(dimensions).__name__)
+        if dimensions < 1:
+            raise ValueError('"dimensions" must be at least 1, but is %d' % dimensions)
+    if dtype is not None and not isinstance(dtype, _STRING_TYPES):
+        dtype = np.dtype(dtype).name
+    for name, value, words in (('dtype', dtype, _DTYPES), ('truncate', truncate, _TRUNCATIONS)):
+        if value is not None and value not in words:
+            raise ValueError('"%s" must be one of %s, but is %r' % (name, ', '.join(words), value))
+    wishes = {
+        'prompt_name': prompt_name if prompt_name is None else _text(prompt_name),
+        'prompt': prompt if prompt is None else _text(prompt),
+        'normalize': normalize if normalize is None else bool(normalize),
+        'dimensions': dimensions if dimensions is None else int(dimensions),
+        'dtype': dtype,
+        'truncate': truncate,
+    }
+    return {name: value for name, value in wishes.items() if value is not None} or None
+
+
+def _needs_of(options):
+    """The extensions that a request with these options requires."""
+    return frozenset(options) - {'token_counts', 'tokenize'} | {'options'}
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -972,9 +1048,9 @@ class _Courier(object):
     def is_connected(self):
         return self._link.is_up
 
-    def post(self, payload, rows, inbox, options=None):
+    def post(self, payload, rows, inbox, options=None, is_patient=True):
         """Queue a request, which the next ``exchange`` sends; return its id."""
-        request = _Request(self._next_id, payload, rows, inbox, options)
+        request = _Request(self._next_id, payload, rows, inbox, options, is_patient)
         self._next_id += 1
         self.num_request += 1
         for place in (self._pending, self._unsent, inbox.waiting):
@@ -1117,7 +1193,7 @@ class _Courier(object):
             except BaseException:  # Ctrl-C: the reply is lost, so the request is sent again
                 self._unsent[request_id] = request
                 raise
-            if _is_shutting_down(reply) and request.options is None:
+            if _is_shutting_down(reply) and request.is_patient:
                 _log.info('kept a request for the next server, since this one is shutting down id=%d', request_id)
                 return
             self._has_progressed |= request.rows > 0
@@ -1192,6 +1268,7 @@ class _ServerLimits(object):
         self.request_rows = config.get('max_request_rows')
         self.is_token_level = config.get('pooling_strategy') == 0
         self.extensions = frozenset(config.get('extensions') or ())
+        self.prompts = (config.get('model') or {}).get('prompts') or {}
 
 
 class _Chunker(object):
@@ -1393,13 +1470,27 @@ class BertClient(object):
         with self._claimed():
             return self._ask(b'SHOW_STATUS')
 
-    def encode(self, texts, blocking=True, is_tokenized=False, show_tokens=False, show_progress=False):
+    def encode(
+        self,
+        texts,
+        blocking=True,
+        is_tokenized=False,
+        show_tokens=False,
+        show_progress=False,
+        prompt_name=None,
+        prompt=None,
+        normalize=None,
+        dimensions=None,
+        dtype=None,
+        truncate=None,
+    ):
         """Turn texts into vectors.
 
         ::
 
             bc.encode(['hello world', 'a question ||| and its answer'])  # float32 [2, 768]
             bc.encode([['hello', 'world']], is_tokenized=True)           # float32 [1, 768]
+            bc.encode(['hello world'], normalize=True, dtype='int8')     # int8 [1, 768]
 
         The number of texts is not limited. The client sends more than 4,096, or more than 8 MiB, as several requests, a
         few at a time, and joins the results. So a million rows need little memory in addition to the input and output.
@@ -1411,22 +1502,36 @@ class BertClient(object):
         :param is_tokenized: the texts are lists of tokens
         :param show_tokens: return ``(embedding, tokens)``, if the server shows its tokens
         :param show_progress: show a progress bar; needs tqdm: ``pip install "bert-serving-client[progress]"``
-        :return: an array [rows, dimensions], or [rows, tokens, dimensions] if the server does not pool, of float32
-            (float16 with ``-fp16``), which you can write to; lists of that shape with ``output_fmt='list'``.
-            ``tokens`` is a list per row, as the model received it.
+        :param prompt_name: put the prompt of that name before each text; ``model['prompts']`` has the known ones. This and
+            all parameters below need a server of release 2 or later.
+        :param prompt: put this before each text; ``''`` is no prompt where the model has a default one
+        :param normalize: True: vectors of length 1; False: as they are pooled; None: as the model says
+        :param dimensions: return only so many of the first numbers of each vector; they are scaled to length 1 again
+            only with ``normalize=True``
+        :param dtype: type of the numbers: ``'float32'``; ``'float16'``; ``'int8'``, 127 times the vector of length 1,
+            rounded; ``'binary'`` and ``'ubinary'``, the signs as bits, eight in a byte of int8 or uint8, as
+            ``quantize_embeddings`` of sentence-transformers makes them. None: as the server computes, which is float32
+            (float16 with ``-fp16``)
+        :param truncate: what happens to a text that is too long: ``'right'`` or None drops its end, ``'left'`` its
+            beginning, and ``'error'`` makes it a ServerError that names the text and its length
+        :return: an array [rows, dimensions], or [rows, tokens, dimensions] if the server does not pool, of ``dtype``,
+            which you can write to; lists of that shape with ``output_fmt='list'``. ``tokens`` is a list per row, as the
+            model received it.
         :raises TypeError: not a list of strings; the message names the element
         :raises ValueError: an empty list, a blank element, or one larger than the server takes
         :raises ServerError: the server answered with an error
         :raises TimeoutError: no reply within ``timeout``, which applies to the whole call; a late reply is dropped
         :raises SharedClientError: another thread is using this client, or this is a forked process
+        :raises UnsupportedError: the server does not advertise what a parameter needs
         """
+        options = _wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, not is_tokenized)
         with self._claimed():
-            rows = self._checked(texts, is_tokenized)
+            rows = self._checked(texts, is_tokenized, truncate)
             if not blocking:
-                self._post_whole(rows, self._fetchable)
+                self._post_whole(rows, self._fetchable, options)
                 self._courier.hand_over()
                 return None
-            answer = self._encode_in_chunks(rows, show_progress)
+            answer = self._encode_in_chunks(rows, show_progress, options)
         embedding = answer.array.tolist() if self.output_fmt == 'list' else answer.array
         if not show_tokens:
             return embedding
@@ -1440,7 +1545,135 @@ class BertClient(object):
             return embedding
         return embedding, tokens
 
-    def encode_with_details(self, texts, is_tokenized=False, token_ids=False, cancelled=None):
+    def encode_query(
+        self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
+    ):
+        """Encode search queries: with the prompt named ``query`` if the model has one, else without a prompt.
+
+        ::
+
+            queries = bc.encode_query(['who wrote it?'])
+            documents = bc.encode_document(['A wrote it.', 'B read it.'])
+
+        The parameters, the result and the errors are those of ``encode``.
+        """
+        return self._encode_as(('query',), texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
+
+    def encode_document(
+        self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
+    ):
+        """Encode documents to be found: like ``encode_query``, with the prompt ``document``, else ``passage`` or ``corpus``."""
+        return self._encode_as(
+            ('document', 'passage', 'corpus'),
+            texts,
+            normalize,
+            dimensions,
+            dtype,
+            truncate,
+            show_tokens,
+            show_progress,
+        )
+
+    def _encode_as(self, names, texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress):
+        with self._claimed():
+            self._require({'options', 'prompt_name', 'prompt'}, self._deadline())
+            known = [name for name in names if name in self._server_limits.prompts]
+        options = {
+            'normalize': normalize,
+            'dimensions': dimensions,
+            'dtype': dtype,
+            'truncate': truncate,
+            'show_tokens': show_tokens,
+            'show_progress': show_progress,
+            'prompt_name' if known else 'prompt': known[0] if known else '',
+        }
+        return self.encode(texts, **options)
+
+    def predict(self, pairs_or_texts, raw=False, truncate=None):
+        """Return the scores that a cross-encoder or classifier gives pairs of texts, or single texts.
+
+        ::
+
+            bc.predict([['who wrote it?', 'A wrote it.'], ['who wrote it?', 'B read it.']])  # float32 [2]
+
+        :param pairs_or_texts: a list of lists or tuples of two strings, which can hold anything and be empty; or a list
+            of strings
+        :param raw: return logits, without the activation of the model
+        :param truncate: as in ``encode``
+        :return: an array [rows] if the model has one label, else [rows, labels]; ``model['labels']`` has their names. It
+            is numpy's with any ``output_fmt``.
+        :raises ServerError: the server answered with an error: its model makes no scores, for example
+        :raises UnsupportedError: the server does not advertise what this needs
+        """
+        rows = _sequence(pairs_or_texts, '"pairs_or_texts"')
+        is_pairs = not isinstance(rows[0], _STRING_TYPES)
+        rows = _Pairs(rows) if is_pairs else _Texts(rows, False)
+        options = dict(_wishes(truncate=truncate) or {}, pairs=is_pairs, raw=bool(raw))
+        with self._claimed():
+            array = self._encode_in_chunks(rows, False, options).array
+        return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+
+    def rerank(self, query, documents, top_n=None, raw=False, truncate=None):
+        """Order documents by the scores that a cross-encoder of one label gives them for a query.
+
+        ::
+
+            bc.rerank('who wrote it?', ['B read it.', 'A wrote it.'])  # [(1, 0.98), (0, 0.03)]
+
+        :param query: a string
+        :param documents: a list of strings
+        :param top_n: return only so many; None: all
+        :param raw: as in ``predict``
+        :param truncate: as in ``encode``
+        :return: a list of ``(index, score)``, best first, in the order of ``documents`` where scores are equal
+        :raises ValueError: the model has several labels
+        :raises ServerError: as in ``predict``
+        :raises UnsupportedError: as in ``predict``
+        """
+        _check_string(query, '"%s"', ('query',))
+        if top_n is not None and (not isinstance(top_n, _INTEGER_TYPES) or isinstance(top_n, bool) or top_n < 1):
+            raise ValueError('"top_n" must be an int of at least 1 or None, but is %r' % (top_n,))
+        documents = _sequence(documents, '"documents"')
+        for index, document in enumerate(documents):
+            _check_string(document, 'element %d of "documents"', (index,))
+        scores = self.predict([(query, document) for document in documents], raw, truncate)
+        if scores.ndim != 1:
+            raise ValueError(
+                'the model gives %d scores to a pair, and only one can order documents: use "predict"'
+                % scores.shape[-1]
+            )
+        order = np.argsort(-scores, kind='mergesort')[:top_n]
+        return [(int(index), float(scores[index])) for index in order]
+
+    @property
+    def model(self):
+        """Description of the server's model, a dict; asks the server each time.
+
+        Its keys are name, model_type, task (``'embed'``, ``'rerank'`` or ``'classify'``), dimensions, max_seq_len, pooling,
+        normalize, prompts (a dict of texts by name), default_prompt_name, labels and similarity.
+
+        :raises UnsupportedError: the server is older and does not describe it
+        :raises TimeoutError: no response within ``timeout``
+        """
+        model = self.server_config.get('model')
+        if not isinstance(model, dict):
+            raise UnsupportedError('the server does not describe its model: it is older than this client')
+        return model
+
+    def encode_with_details(
+        self,
+        texts,
+        is_tokenized=False,
+        token_ids=False,
+        cancelled=None,
+        prompt_name=None,
+        prompt=None,
+        normalize=None,
+        dimensions=None,
+        dtype=None,
+        truncate=None,
+        joined_pairs=True,
+    ):
         """Encode, and also return the number of tokens of each text; needs a server of release 2 or later.
 
         It is for programs that serve others, such as the HTTP proxy. ``timeout`` goes to the server as well, which
@@ -1451,14 +1684,22 @@ class BertClient(object):
         :param is_tokenized: the texts are lists of tokens
         :param token_ids: the texts are lists of token ids of the server's vocabulary, without [CLS] and [SEP]
         :param cancelled: a function, called about once a second; if it returns True, the call raises CancelledError
+        :param prompt_name: as in ``encode``, like the other parameters of ``encode`` below
+        :param joined_pairs: False: a text with ``' ||| '`` is a single text, and not a pair
         :return: ``Encoded(array, tokens, token_counts)``; the array is numpy's with any ``output_fmt``
         :raises UnsupportedError: the server does not advertise what this needs
         :raises CancelledError: ``cancelled`` returned True
         """
+        is_text = not (is_tokenized or token_ids)
+        options = dict(
+            _wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, is_text) or {}, token_counts=True
+        )
+        if not joined_pairs:
+            options['pairs'] = False
         with self._claimed():
-            rows = _TokenIds(texts) if token_ids else self._checked(texts, is_tokenized)
+            rows = _TokenIds(texts) if token_ids else self._checked(texts, is_tokenized, truncate)
             needs = {'token_ids'} if token_ids else set()
-            return self._ask_for_details(rows, {'token_counts': True}, needs, cancelled)
+            return self._ask_for_details(rows, options, needs, cancelled)
 
     def tokenize(self, texts, is_tokenized=False, cancelled=None):
         """Return the tokens of texts, as the model would receive them; needs a server of release 2 or later.
@@ -1483,7 +1724,19 @@ class BertClient(object):
         return self._courier.is_connected
 
     def encode_async(
-        self, batch_generator, max_num_batch=None, delay=0.1, is_tokenized=False, show_tokens=False, show_progress=False
+        self,
+        batch_generator,
+        max_num_batch=None,
+        delay=0.1,
+        is_tokenized=False,
+        show_tokens=False,
+        show_progress=False,
+        prompt_name=None,
+        prompt=None,
+        normalize=None,
+        dimensions=None,
+        dtype=None,
+        truncate=None,
     ):
         """Encode a stream of batches, and yield the results in the order of arrival.
 
@@ -1502,11 +1755,13 @@ class BertClient(object):
         :param is_tokenized: as in ``encode``
         :param show_tokens: as in ``encode``; the tokens are in the responses anyway
         :param show_progress: show a progress bar that counts batches; needs tqdm
+        :param prompt_name: as in ``encode``, like the other parameters below
         :return: an iterator over ``Response``; if you leave it early, the rest is canceled
         :raises Exception: an exception of the producer, or of ``encode`` for a batch, after the results of the earlier
             batches; ServerError and TimeoutError at once
         """
-        return self._stream(batch_generator, max_num_batch or None, is_tokenized, show_progress)
+        options = _wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, not is_tokenized)
+        return self._stream(batch_generator, max_num_batch or None, is_tokenized, show_progress, options)
 
     def fetch(self, delay=0):
         """Yield the results of ``encode(blocking=False)`` in the order of arrival, until none is pending.
@@ -1522,7 +1777,7 @@ class BertClient(object):
         inbox = self._fetchable
         while inbox:
             with self._claimed():
-                self._courier.pump(lambda: inbox.arrived, self._deadline())
+                self._pump(inbox, lambda: inbox.arrived, self._deadline())
                 response = self._response(inbox.take())
             yield response
 
@@ -1539,7 +1794,7 @@ class BertClient(object):
         if not inbox:
             return None
         with self._claimed():
-            self._courier.pump(lambda: inbox.failed or not inbox.waiting, self._deadline())
+            self._pump(inbox, lambda: inbox.failed or not inbox.waiting, self._deadline())
             if inbox.failed:
                 inbox.take()  # raises, before the rest is taken out
             responses = [self._response(reply) for reply in inbox.arrived]
@@ -1576,7 +1831,7 @@ class BertClient(object):
             return None
         try:
             with self._claimed():
-                courier.pump(lambda: inbox.arrived or courier.overheard or courier.is_closed, self._deadline())
+                self._pump(inbox, lambda: inbox.arrived or courier.overheard or courier.is_closed, self._deadline())
                 if courier.is_closed:
                     return None
                 return self._response(inbox.take() if inbox.arrived else courier.overheard.popleft())
@@ -1651,7 +1906,7 @@ class BertClient(object):
 
     # The following methods are called with the client claimed.
 
-    def _checked(self, texts, is_tokenized):
+    def _checked(self, texts, is_tokenized, truncate=None):
         rows = _Texts(texts, is_tokenized)
         if self.length_limit is None:
             warnings.warn(
@@ -1659,7 +1914,7 @@ class BertClient(object):
                 'make it faster',
                 stacklevel=3,
             )
-        elif self.length_limit and rows.has_longer_than(self.length_limit):
+        elif self.length_limit and truncate is None and rows.has_longer_than(self.length_limit):
             warnings.warn(
                 'some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
                 'with a larger one, or silence this with "BertClient(check_length=False)"' % self.length_limit,
@@ -1705,8 +1960,21 @@ class BertClient(object):
     def _known_request_rows(self):
         return self._server_limits and self._server_limits.request_rows
 
-    def _post_whole(self, rows, inbox):
+    def _pump(self, inbox, done, deadline):
+        """Exchange messages until ``done()``, and ask each new server whether it knows what the requests require."""
+        while True:
+            if inbox.needs and inbox.waiting:
+                self._require(inbox.needs, deadline)
+            self._courier.pump(lambda: done() or inbox.needs and inbox.waiting and self._are_limits_old, deadline)
+            if done():
+                return
+
+    def _post_whole(self, rows, inbox, options=None):
         """Send all rows as one request."""
+        if options:
+            needs = _needs_of(options)
+            self._require(needs, self._deadline())
+            inbox.needs |= needs
         payload = rows.dump(0, len(rows))
         limit = self._known_message_bytes
         if limit and len(payload) > limit:
@@ -1714,12 +1982,11 @@ class BertClient(object):
                 'these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
                 'at a time, or let a blocking "encode" split them' % (len(rows), len(payload), limit)
             )
-        self._courier.post(payload, len(rows), inbox)
+        self._courier.post(payload, len(rows), inbox, options)
 
     def _ask_for_details(self, rows, options, needs, cancelled):
         """Encode by requests with ``options``; ``needs`` are the extensions that they require."""
-        needs = {'options'} | needs
-        answer = self._encode_in_chunks(rows, False, options, needs, cancelled)
+        answer = self._encode_in_chunks(rows, False, options, needs, cancelled, is_patient=False)
         return Encoded(answer.array, answer.tokens, answer.token_counts)
 
     def _require(self, needs, deadline, cancelled=None):
@@ -1731,7 +1998,9 @@ class BertClient(object):
                 'older than this client, so use "encode"' % ', '.join(sorted(missing))
             )
 
-    def _encode_in_chunks(self, rows, show_progress, options=None, needs=frozenset(), cancelled=None):
+    def _encode_in_chunks(self, rows, show_progress, options=None, needs=frozenset(), cancelled=None, is_patient=True):
+        if options:
+            needs = needs | _needs_of(options)
         inbox = _Inbox()
         answer = _Answer(len(rows), is_ragged=bool(options and options.get('tokenize')))
         first_rows = {}  # id of the request -> its first row
@@ -1743,7 +2012,8 @@ class BertClient(object):
                 if needs:
                     self._require(needs, deadline, cancelled)
                 for start, count, payload in itertools.islice(chunks, _CHUNKS_IN_FLIGHT - len(inbox)):
-                    first_rows[self._courier.post(payload, count, inbox, _until(options, deadline))] = start
+                    request_id = self._courier.post(payload, count, inbox, _until(options, deadline), is_patient)
+                    first_rows[request_id] = start
                     self._courier.exchange()  # send it while the next one is made
                 self._courier.pump(lambda: inbox.arrived or needs and self._are_limits_old, deadline, cancelled)
                 if inbox.arrived:
@@ -1782,7 +2052,7 @@ class BertClient(object):
             yield start, count, payload
             start += count
 
-    def _stream(self, batches, limit, is_tokenized, show_progress):
+    def _stream(self, batches, limit, is_tokenized, show_progress, options=None):
         """The generator of ``encode_async``. It claims the client only while it runs, not while the caller does."""
         inbox = _Inbox()
         producer = _Producer(batches, limit, self._courier.interrupt)
@@ -1796,13 +2066,17 @@ class BertClient(object):
                     while not inbox.arrived:
                         while producer.batches and not error:
                             try:
-                                self._post_whole(self._checked(producer.batches.popleft(), is_tokenized), inbox)
+                                rows = self._checked(
+                                    producer.batches.popleft(), is_tokenized, (options or {}).get('truncate')
+                                )
+                                self._post_whole(rows, inbox, options)
                             except (TypeError, ValueError) as reason:
                                 error = reason
                         if not inbox and (error or producer.has_ended):
                             break
                         oldest = next(iter(inbox.waiting.values()), None)
-                        self._courier.pump(
+                        self._pump(
+                            inbox,
                             lambda: inbox.arrived or not error and producer.has_news(inbox),
                             self._deadline(max(resumed_at, oldest.since)) if oldest else None,
                         )
@@ -1867,10 +2141,10 @@ _OF_A_CONNECTION = ('ip', 'port', 'port_out', 'identity', 'output_fmt', 'length_
 class ConcurrentBertClient(BertClient):
     """A client that any number of threads can use at once: a pool of ``BertClient``, which connects on demand.
 
-    If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``,
-    ``encode_with_details``, ``tokenize``, ``server_config``, ``server_status``, ``status`` and ``close`` are those of
-    ``BertClient``. The methods that collect results later raise NotImplementedError, since a thread could not
-    distinguish its results from those of others.
+    If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``, ``encode_query``,
+    ``encode_document``, ``predict``, ``rerank``, ``encode_with_details``, ``tokenize``, ``model``, ``server_config``,
+    ``server_status``, ``status`` and ``close`` are those of ``BertClient``. The methods that collect results later raise
+    NotImplementedError, since a thread could not distinguish its results from those of others.
 
     :param max_concurrency: maximum number of connections
     :param kwargs: the arguments of ``BertClient``
@@ -1910,15 +2184,36 @@ class ConcurrentBertClient(BertClient):
         with self._connection() as client:
             return client.server_status
 
-    def encode(self, texts, blocking=True, is_tokenized=False, show_tokens=False, show_progress=False):
+    @property
+    def model(self):
+        with self._connection() as client:
+            return client.model
+
+    def encode(self, texts, blocking=True, *args, **kwargs):
         if not blocking:
             raise _not_concurrent('encode(blocking=False)')
         with self._connection() as client:
-            return client.encode(texts, True, is_tokenized, show_tokens, show_progress)
+            return client.encode(texts, True, *args, **kwargs)
 
-    def encode_with_details(self, texts, is_tokenized=False, token_ids=False, cancelled=None):
+    def encode_query(self, *args, **kwargs):
         with self._connection() as client:
-            return client.encode_with_details(texts, is_tokenized, token_ids, cancelled)
+            return client.encode_query(*args, **kwargs)
+
+    def encode_document(self, *args, **kwargs):
+        with self._connection() as client:
+            return client.encode_document(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        with self._connection() as client:
+            return client.predict(*args, **kwargs)
+
+    def rerank(self, *args, **kwargs):
+        with self._connection() as client:
+            return client.rerank(*args, **kwargs)
+
+    def encode_with_details(self, *args, **kwargs):
+        with self._connection() as client:
+            return client.encode_with_details(*args, **kwargs)
 
     def tokenize(self, texts, is_tokenized=False, cancelled=None):
         with self._connection() as client:

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
@@ -37,6 +38,10 @@ _Sentences = (
 _Embedding = Any
 _TokenLists = list[list[str]]
 _Ids = list[list[int]]
+_Dtype = Literal['float32', 'float16', 'int8', 'binary', 'ubinary'] | type[np.float32] | type[np.float16]
+_Truncation = Literal['right', 'left', 'error']
+_OnlyTexts = list[str] | tuple[str, ...] | _Array
+_TextPairs = list[list[str]] | list[tuple[str, str]] | tuple[list[str] | tuple[str, str], ...] | _Array
 
 class ServerError(RuntimeError):
     type: str
@@ -105,6 +110,12 @@ class BertClient:
         is_tokenized: bool = False,
         show_tokens: Literal[False] = False,
         show_progress: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
     ) -> _Embedding: ...
     @overload
     def encode(
@@ -114,6 +125,12 @@ class BertClient:
         is_tokenized: bool = False,
         show_tokens: bool = False,
         show_progress: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
     ) -> None: ...
     @overload
     def encode(
@@ -123,13 +140,59 @@ class BertClient:
         is_tokenized: bool = False,
         show_tokens: bool = False,
         show_progress: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
     ) -> Any: ...
+    def encode_query(
+        self,
+        texts: _OnlyTexts,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
+        show_tokens: bool = False,
+        show_progress: bool = False,
+    ) -> _Embedding: ...
+    def encode_document(
+        self,
+        texts: _OnlyTexts,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
+        show_tokens: bool = False,
+        show_progress: bool = False,
+    ) -> _Embedding: ...
+    def predict(
+        self, pairs_or_texts: _TextPairs | _OnlyTexts, raw: bool = False, truncate: _Truncation | None = None
+    ) -> NDArray[Any]: ...
+    def rerank(
+        self,
+        query: str,
+        documents: _OnlyTexts,
+        top_n: int | None = None,
+        raw: bool = False,
+        truncate: _Truncation | None = None,
+    ) -> list[tuple[int, float]]: ...
+    @property
+    def model(self) -> dict[str, Any]: ...
     def encode_with_details(
         self,
         texts: _Sentences | _Ids,
         is_tokenized: bool = False,
         token_ids: bool = False,
         cancelled: Callable[[], bool] | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
+        joined_pairs: bool = True,
     ) -> Encoded: ...
     def tokenize(
         self, texts: _Sentences, is_tokenized: bool = False, cancelled: Callable[[], bool] | None = None
@@ -144,6 +207,12 @@ class BertClient:
         is_tokenized: bool = False,
         show_tokens: bool = False,
         show_progress: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        dtype: _Dtype | None = None,
+        truncate: _Truncation | None = None,
     ) -> Iterator[Response]: ...
     def fetch(self, delay: float = 0) -> Iterator[Response]: ...
     @overload
