@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,11 +310,11 @@ def test_whatever_json_holds_is_accepted_or_refused(value, rows):
 # ---- the options of a request
 
 
-def shown_with(rows: RowEncoder, *texts: str | list[str] | list[int], **options: object) -> list[str]:
+def shown_with(rows: RowEncoder, *texts: str | list[str] | list[int], **options: Any) -> list[str]:
     return [' '.join(rows.tokens(row)) for row in rows.encode(texts, 0, EncodingOptions(**options)).rows]
 
 
-def shown_pairs(rows: RowEncoder, *pairs: list[str], **options: object) -> list[str]:
+def shown_pairs(rows: RowEncoder, *pairs: list[str], **options: Any) -> list[str]:
     return [' '.join(rows.tokens(row)) for row in rows.encode_pairs(pairs, 0, EncodingOptions(**options)).rows]
 
 
