@@ -258,7 +258,7 @@ def test_head_that_is_missing_is_named_and_nothing_is_written(tmp_path):
 
 
 def test_too_large_is_refused_with_its_size_before_the_weights_are_read(model, tmp_path):
-    large = replace(model, config=replace(CONFIG, vocab_size=2**20, hidden_size=600), weights='not looked at')
+    large = replace(model, config=replace(CONFIG, intermediate_size=2**23), weights='not looked at')
     with pytest.raises(ModelError, match=r'2\.\d\d GiB, but a TensorFlow graph cannot exceed 2 GiB'):
         export(GraphSpec(large, (1,)), str(tmp_path / 'graph.pb'))
 

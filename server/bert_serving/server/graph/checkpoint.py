@@ -34,9 +34,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ WORDS = 'embeddings/word_embeddings'
 POSITIONS = 'embeddings/position_embeddings'
 
 _MOST_NAMED = 24
-_CHECK_BYTES = 2**24
+_PART_BYTES = 2**24
+"""Of a table that are looked at together."""
 
 
 def variable_shapes(
@@ -123,38 +125,88 @@ def variable_shapes(
     return shapes
 
 
+class Weights:
+    """The weights of a model under their canonical names; each is read, and checked to be finite, when it is asked for."""
+
+    def __init__(self, model: Model, shapes: Mapping[str, Shape]) -> None:
+        """Open the weights and look for all that `shapes` names.
+
+        Raises:
+            ModelError: a file is damaged, or weights are missing or have other shapes; the message names them all.
+        """
+        self._path = model.weights
+        self._source = source = _open(model)
+        found = {name: source.find(name) for name in shapes}
+        missing = [source.places(name)[0].name for name, place in found.items() if place is None]
+        if missing:
+            raise ModelError('%s lacks what the graph needs: %s' % (model.weights, _listing(missing)))
+        self._places = {name: place for name, place in found.items() if place is not None}
+        misfits = {
+            place.name: '%s is %s instead of %s' % (place.name, list(source.shapes[place.name]), list(wanted))
+            for name, place in self._places.items()
+            if source.shapes[place.name] != (wanted := _stored_shape(place, shapes[name]))
+        }
+        if misfits:
+            raise ModelError(
+                '%s does not fit %s and the options: %s'
+                % (model.weights, model.config_path, _listing(list(misfits.values())))
+            )
+
+    def read(self, name: str) -> Array:
+        """A weight as float32. If a safetensors file stores it so, it is a view of the file, perhaps transposed.
+
+        Raises:
+            ModelError: a value is not finite, or the file is damaged.
+        """
+        place = self._places[name]
+        values = self._source.variable(place)
+        by_rows = values if values.flags.c_contiguous else values.T
+        for start, end in _row_ranges(by_rows):
+            self._check_finite(place, by_rows[start:end])
+        return values
+
+    def read_rows(self, name: str) -> Iterator[Array]:
+        """The rows of a table, some at a time, as float32; errors are those of `read`."""
+        place = self._places[name]
+        rows, width = self._source.shapes[place.name]
+        for start, end in _row_ranges(np.broadcast_to(np.float32(0), (rows, width))):
+            part = self._source.read(place.name, start, end)
+            self._check_finite(place, part)
+            yield part
+
+    def _check_finite(self, place: Place, values: Array) -> None:
+        if not np.isfinite(values).all():
+            raise ModelError(
+                '%s: %s has values that are not finite (%s): the model is damaged, download or train it again'
+                % (self._path, place.name, 'NaN' if np.isnan(values).any() else 'infinity')
+            )
+
+
+def _row_ranges(values: Array) -> Iterator[tuple[int, int]]:
+    """The beginnings and ends of some rows at a time, because a table can have a gigabyte."""
+    rows = max(1, _PART_BYTES // max(1, 4 * math.prod(values.shape[1:])))
+    for start in range(0, len(values), rows):
+        yield start, min(start + rows, len(values))
+
+
 def load_variables(
     model: Model, shapes: Mapping[str, Shape], on_read: Callable[[int], None] = lambda _: None
 ) -> dict[str, Array]:
     """Read the variables with these canonical names and shapes as float32.
 
-    Variables that a safetensors file stores as float32 are views of it, perhaps transposed. `on_read` is called with
-    the size of each variable in bytes, after it is read and checked.
+    `on_read` is called with the size of each variable in bytes, after it is read and checked.
 
     Raises:
-        ModelError: a file is damaged, a value is not finite, or variables are missing or have other shapes; the message
-            names them all.
+        ModelError: as for `Weights`, or a value is not finite.
     """
-    source = _open(model)
-    found = {name: source.find(name) for name in shapes}
-    missing = [source.places(name)[0].name for name, place in found.items() if place is None]
-    if missing:
-        raise ModelError('%s lacks what the graph needs: %s' % (model.weights, _listing(missing)))
-    where = {name: place for name, place in found.items() if place is not None}
-    misfits = {
-        place.name: '%s is %s instead of %s' % (place.name, list(source.shapes[place.name]), list(wanted))
-        for name, place in where.items()
-        if source.shapes[place.name] != (wanted := _stored_shape(place, shapes[name]))
-    }
-    if misfits:
-        raise ModelError(
-            '%s does not fit %s and the options: %s'
-            % (model.weights, model.config_path, _listing(list(misfits.values())))
-        )
+    return read_variables(Weights(model, shapes), shapes, on_read)
+
+
+def read_variables(weights: Weights, names: Iterable[str], on_read: Callable[[int], None]) -> dict[str, Array]:
+    """The variables of these names; `on_read` is called with the size of each in bytes."""
     variables = {}
-    for name, place in where.items():
-        variables[name] = source.variable(place)
-        _check_finite(model, place, variables[name])
+    for name in names:
+        variables[name] = weights.read(name)
         on_read(variables[name].nbytes)
     return variables
 
@@ -164,14 +216,15 @@ class _Source:
     """Open weights: the shapes of all stored tensors, and where each canonical name can be."""
 
     shapes: Mapping[str, Shape]
-    read: Callable[[str], npt.NDArray[Any]]
+    read: Callable[[str, int, int | None], npt.NDArray[Any]]
+    """A tensor, from a first to behind a last row."""
     places: Callable[[str], Sequence[Place]]
 
     def find(self, name: str) -> Place | None:
         return next((place for place in self.places(name) if place.name in self.shapes), None)
 
     def variable(self, place: Place) -> Array:
-        values = self.read(place.name)
+        values = self.read(place.name, 0, None)
         if place.count > 1:
             values = np.split(values, place.count)[place.index]
         return values.T if place.transposed else values
@@ -189,7 +242,7 @@ def _open(model: Model) -> _Source:
     tensors = read_tensors(model.weights)
     return _Source(
         {name: tensor.shape for name, tensor in tensors.items()},
-        lambda name: tensors[name].read(),
+        lambda name, start, end: tensors[name].read(start, end),
         lambda name: places(model.config.model_type, name),
     )
 
@@ -199,6 +252,7 @@ def _tensorflow_checkpoint(prefix: str) -> _Source:
         reader = tf.compat.v1.train.NewCheckpointReader(os.fsencode(prefix))  # a `str` would have to be UTF-8
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
 
+    @lru_cache(maxsize=1)  # for the parts of one table
     def read(name: str) -> npt.NDArray[Any]:
         with _readable(prefix):
             values = reader.get_tensor(name)
@@ -206,7 +260,7 @@ def _tensorflow_checkpoint(prefix: str) -> _Source:
             raise ModelError('%s: %s holds %s, not floating-point weights' % (prefix, name, values.dtype))
         return np.ascontiguousarray(values, dtype=np.float32)
 
-    return _Source(shapes, read, google_places)
+    return _Source(shapes, lambda name, start, end: read(name)[start:end], google_places)
 
 
 @contextmanager
@@ -216,20 +270,6 @@ def _readable(path: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError('%s cannot be read: %s' % (path, str(error) or type(error).__name__)) from error
-
-
-def _check_finite(model: Model, place: Place, values: Array) -> None:
-    """Reject a weight that would make every answer NaN. It checks some rows at a time: a table can have a gigabyte."""
-    if values.ndim > 1 and not values.flags.c_contiguous:
-        values = values.T
-    rows = max(1, _CHECK_BYTES // max(1, values[:1].nbytes))
-    for start in range(0, len(values), rows):
-        part = values[start : start + rows]
-        if not np.isfinite(part).all():
-            raise ModelError(
-                '%s: %s has values that are not finite (%s): the model is damaged, download or train it again'
-                % (model.weights, place.name, 'NaN' if np.isnan(part).any() else 'infinity')
-            )
 
 
 def load_module(path: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:

@@ -15,6 +15,11 @@ from .tf import tf, tf1
 FLOAT16_MAX = 65504.0
 
 
+def clip_to(dtype: Any, values: NDArray[Any]) -> NDArray[Any]:
+    """Clip values to the range of float16 if that is the `dtype` they are cast to."""
+    return np.clip(values, -FLOAT16_MAX, FLOAT16_MAX) if dtype == tf.float16 else values
+
+
 class Constants:
     """The variables of a model as constants of the current graph; each is created once and cached.
 
@@ -42,9 +47,7 @@ class Constants:
         """
         if (name, dtype) not in self._made:
             values = make(self._variables) if make else self._variables[name]
-            if dtype == tf.float16:
-                values = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX)
-            values = np.ascontiguousarray(values, dtype.as_numpy_dtype)
+            values = np.ascontiguousarray(clip_to(dtype, values), dtype.as_numpy_dtype)
             self._made[name, dtype] = self._make(name, values)
             self._on_made(values.nbytes)
         return self._made[name, dtype]

@@ -15,27 +15,30 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
 from ..console.progress import OnProgress, ignore_progress
-from ..errors import ModelError
+from ..errors import ModelError, StartError
 from . import checkpoint
 from .answers import answer, only_position
-from .checkpoint import Shape
-from .constants import FLOAT16_MAX, Constants
+from .checkpoint import WORDS, Weights
+from .constants import FLOAT16_MAX, Constants, clip_to
 from .encoder import Encoder
-from .files import write_graph
+from .files import words_path, write_graph
 from .freezing import freeze
 from .inputs import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, Inputs, Tensor
 from .layer_norm import can_fuse_layer_norm
 from .modules import load_modules
-from .spec import GraphSpec
+from .spec import LARGEST_WEIGHTS, GraphSpec
 from .tf import tf
 
 __all__ = ['GraphInfo', 'GraphSpec', 'build', 'export']
@@ -46,10 +49,6 @@ __all__ = ['GraphInfo', 'GraphSpec', 'build', 'export']
 # runtime pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
 SMALL_BATCH = 80
 
-# The maximum size of a protobuf message, and so of a graph. The ops need some of it in addition to the weights.
-_LARGEST_GRAPH = 2**31 - 1
-_ROOM_FOR_OPS = 2**24
-
 logger = logging.getLogger(__name__)
 
 
@@ -59,6 +58,7 @@ class GraphInfo:
 
     path: str
     bytes: int
+    """The size of the graph, and of the word embeddings if they are in a file of their own."""
     width: int
     """The size of the last axis of the answers."""
     dtype: str
@@ -76,16 +76,18 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
     model = spec.model
     logger.info('model config: %s', model.config_path)
     logger.info('checkpoint%s: %s', ' (override by the fine-tuned model)' if model.tuned else '', model.weights)
-    shapes = spec.variable_shapes()
-    _check_size(spec, shapes)
+    _check_size(spec)
+    shapes, words = spec.variable_shapes(), words_path(path) if spec.has_words_apart else None
     parameters = checkpoint.count_parameters(shapes)
     with timed(logger, 'load checkpoint', variables=len(shapes), parameters=format_count(parameters)):
-        on_read = partial(on_progress, 'read the weights')
-        variables = checkpoint.load_variables(model, shapes, _Meter(on_read, 4 * parameters).count)
+        weights, on_read = Weights(model, shapes), partial(on_progress, 'read the weights')
+        names = [name for name in shapes if not (words and name == WORDS)]
+        read = _Meter(on_read, 4 * checkpoint.count_parameters({name: shapes[name] for name in names}))
+        variables = checkpoint.read_variables(weights, names, read.count)
         variables.update(load_modules(spec.modules, spec.pooled_width))
     with timed(logger, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
-        on_made = partial(on_progress, 'build the graph')
-        constants = Constants(variables, _Meter(on_made, spec.dtype.size * parameters).count, apart=True)
+        made = _Meter(partial(on_progress, 'build the graph'), spec.constant_bytes())
+        constants = Constants(variables, made.count, apart=True)
         graph, width, dtype = build(spec, constants)
     del variables
     with timed(logger, 'freeze') as facts:
@@ -93,9 +95,26 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
         frozen = freeze(graph, constants.arrays)
         size = sum(map(len, frozen))
         facts['size'] = format_bytes(size)
-    with timed(logger, 'write graph to: %s' % path, bytes=size):
-        write_graph(path, frozen, partial(on_progress, 'write the graph'))
+    if words:
+        size += _write_words(spec, weights, words, partial(on_progress, 'write the word embeddings'))
+    try:
+        with timed(logger, 'write graph to: %s' % path, bytes=sum(map(len, frozen))):
+            write_graph(path, frozen, sum(map(len, frozen)), partial(on_progress, 'write the graph'))
+    except StartError:
+        if words:
+            os.unlink(words)
+        raise
     return GraphInfo(path, size, width, dtype, time.monotonic() - started)
+
+
+def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Callable[[int, int], None]) -> int:
+    """Write the word embeddings to a file of their own; return its size. Workers map the file and take rows from it."""
+    dtype = spec.dtype.as_numpy_dtype
+    size = int(spec.dtype.size) * math.prod(spec.variable_shapes()[WORDS])
+    with timed(logger, 'write word embeddings to: %s' % path, bytes=size):
+        rows = (clip_to(spec.dtype, part).astype(dtype, copy=False) for part in weights.read_rows(WORDS))
+        write_graph(path, (np.ascontiguousarray(part).view(np.uint8) for part in rows), size, on_written)
+    return size
 
 
 class _Meter:
@@ -115,7 +134,8 @@ def build(spec: GraphSpec, constants: Constants) -> tuple[Any, int, str]:
     """Build the graph; return it, and the width and type of its answer."""
     graph = tf.Graph()
     with graph.as_default():
-        inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask)
+        words = (spec.model.config.embedding_width, spec.dtype) if spec.has_words_apart else None
+        inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask, words=words)
         tf.constant(spec.most_tokens, name=MOST_TOKENS_NAME)
         if spec.on_cpu:
             answer, width = _answer_by_size(spec, constants, inputs)
@@ -153,11 +173,10 @@ def _answer(spec: GraphSpec, encoder: Encoder, inputs: Inputs, *, is_small: bool
     return x
 
 
-def _check_size(spec: GraphSpec, shapes: dict[str, Shape]) -> None:
+def _check_size(spec: GraphSpec) -> None:
     """Reject a graph that would be too large, before gigabytes are read."""
-    item = spec.dtype.size
-    size = sum(item * math.prod(shape) for shape in shapes.values()) + _ROOM_FOR_OPS
-    if size > _LARGEST_GRAPH:
+    size = spec.constant_bytes()
+    if size > LARGEST_WEIGHTS:
         raise ModelError(
             'the graph of %s would be %.2f GiB, but a TensorFlow graph cannot exceed 2 GiB: pool a lower layer, or '
             'use a smaller model' % (spec.model.weights, size / 2**30)

@@ -1,4 +1,4 @@
-"""The file of the exported graph and its temporary names.
+"""The files of an exported graph and their temporary names.
 
 Does not import TensorFlow: the parent process chooses the path and removes what an exporter that was killed has left.
 """
@@ -8,10 +8,14 @@ from __future__ import annotations
 import glob
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any, TypeAlias
 
 from ..errors import StartError
+
+Buffer: TypeAlias = Any
+"""An object with the buffer protocol, such as bytes or an array."""
 
 WRITE_BYTES = 1 << 24
 """Bytes that are written between two reports of progress."""
@@ -22,21 +26,29 @@ def new_graph_path(folder: str) -> str:
     return os.path.join(folder, 'graph-%s.pb' % uuid.uuid4().hex[:8])
 
 
-def write_graph(path: str, parts: Sequence[bytes], on_written: Callable[[int, int], None]) -> None:
-    """Write all `parts` to `path`, one after another, or nothing; no reader ever sees half a graph.
+def words_path(graph: str) -> str:
+    """Return the path of the word embeddings that belong to the graph in the file `graph`, if it does not contain them."""
+    return graph + '.words'
+
+
+def write_graph(
+    path: str, parts: Iterable[Buffer], total: int, on_written: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Write all `parts`, of `total` bytes, to `path` one after another, or nothing; no reader ever sees half a file.
 
     `on_written` is called with the bytes written so far and all of them.
 
     Raises:
         StartError: the file cannot be written.
     """
-    unfinished, total = '%s.%d.part' % (path, os.getpid()), sum(map(len, parts))
+    unfinished = '%s.%d.part' % (path, os.getpid())
     try:
         try:
             with open(unfinished, 'wb') as file:
                 for part in parts:
-                    for start in range(0, len(part), WRITE_BYTES):
-                        file.write(memoryview(part)[start : start + WRITE_BYTES])
+                    view = memoryview(part).cast('B')
+                    for start in range(0, len(view), WRITE_BYTES):
+                        file.write(view[start : start + WRITE_BYTES])
                         on_written(file.tell(), total)
             os.replace(unfinished, path)
         finally:

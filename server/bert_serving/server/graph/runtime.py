@@ -23,7 +23,8 @@ from ..console.formatting import format_bytes
 from ..console.logs import timed
 from ..errors import StartError
 from ..options.settings import Settings
-from .inputs import BOUND_NAME, INPUT_NAMES, MOST_TOKENS_NAME, OUTPUT_NAME, POOLING_MASK_NAME
+from .files import words_path
+from .inputs import BOUND_NAME, INPUT_NAMES, MOST_TOKENS_NAME, OUTPUT_NAME, POOLING_MASK_NAME, WORDS_NAME
 from .layer_norm import FUSED_LAYER_NORM
 from .tf import tf, tf1
 
@@ -52,6 +53,8 @@ class _Traits:
     dtype: str
     """The type in which its products are computed."""
     fuses_layer_norm: bool
+    words: tuple[int, Any] | None
+    """The width and type of the word embeddings that are fed; None if the graph contains them."""
     has_pooling_mask: bool
     """Whether the graph has an input for the tokens that take part in pooling."""
 
@@ -61,11 +64,13 @@ class _Traits:
         most_tokens, bound = constants.get(MOST_TOKENS_NAME), constants.get(BOUND_NAME)
         bodies = (node for function in graph_def.library.function for node in function.node_def)
         product = next(node for node in chain(graph_def.node, bodies) if node.op == 'BatchMatMulV2')
+        words = next((node for node in graph_def.node if node.name == WORDS_NAME), None)
         return cls(
             most_tokens=int(most_tokens.int_val[0]) or None if most_tokens else None,
             small_batch=None if bound is None else int(bound.int_val[0]),
             dtype=tf.as_dtype(product.attr['T'].type).name,
             fuses_layer_norm=any(node.op == FUSED_LAYER_NORM for node in graph_def.node),
+            words=words and (int(words.attr['shape'].shape.dim[2].size), tf.as_dtype(words.attr['dtype'].type)),
             has_pooling_mask=any(node.name == POOLING_MASK_NAME for node in graph_def.node),
         )
 
@@ -99,6 +104,7 @@ class GraphEncoder:
         self._session: Any = None
         self._compiled: set[tuple[int, int]] = set()
         self._run: Callable[..., Array] | None = None
+        self._words: _Words | None = None
 
     def load(self) -> None:
         """Read the graph and run it once in every size class, so that it is optimized and on its device."""
@@ -109,7 +115,12 @@ class GraphEncoder:
             tf.import_graph_def(graph_def, name='')
         del graph_def
         self._session = tf1.Session(graph=graph, config=self._session_config())
-        names = [*INPUT_NAMES, POOLING_MASK_NAME] if self._traits.has_pooling_mask else INPUT_NAMES
+        names = [*INPUT_NAMES]
+        if self._traits.has_pooling_mask:
+            names.append(POOLING_MASK_NAME)
+        if self._traits.words:
+            names.append(WORDS_NAME)
+            self._words = _Words(words_path(self._path), *self._traits.words)
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in names])
         small_batch = self._traits.small_batch
         # The batch of the large class has fewer rows than tokens: where one position is needed, rows have their own
@@ -136,10 +147,15 @@ class GraphEncoder:
         if padded_tokens > tokens and not input_mask.any(axis=1).all():
             padded_tokens = tokens  # a fully masked row attends to padding: its answer depends on T
         self._compiled.add((padded_rows, padded_tokens))
-        if (padded_rows, padded_tokens) == (rows, tokens):
-            return self._run(*arrays)
-        pad = ((0, padded_rows - rows), (0, padded_tokens - tokens))
-        answer = self._run(*(np.pad(array, pad) for array in arrays))
+        is_padded = (padded_rows, padded_tokens) != (rows, tokens)
+        if is_padded:
+            pad = ((0, padded_rows - rows), (0, padded_tokens - tokens))
+            arrays = [np.pad(array, pad) for array in arrays]
+        if self._words:
+            arrays.append(self._words.of(arrays[0]))
+        answer = self._run(*arrays)
+        if not is_padded:
+            return answer
         return answer[:rows, :tokens] if answer.ndim == 3 else answer[:rows]
 
     def will_compile(self, rows: int, width: int) -> bool:
@@ -172,7 +188,7 @@ class GraphEncoder:
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
-        self._session = self._run = None
+        self._session = self._run = self._words = None
 
     def __enter__(self) -> GraphEncoder:
         self.load()
@@ -216,6 +232,27 @@ class GraphEncoder:
             # Pad with rows, not tokens, because the answers of some rows depend on T.
             return -(-_FEWEST_TOKENS // tokens), tokens
         return rows, tokens
+
+
+class _Words:
+    """The word embeddings of a graph that does not contain them: a file that is mapped, and so shared by all workers."""
+
+    def __init__(self, path: str, width: int, dtype: Any) -> None:
+        """The file has rows of `width` numbers of the TensorFlow type `dtype`.
+
+        Raises:
+            StartError: the file cannot be read.
+        """
+        self._dtype = dtype.as_numpy_dtype
+        stored = np.uint16 if dtype.size == 2 else np.float32  # the same bytes in a type that NumPy takes rows of fast
+        try:
+            self._table = np.memmap(path, stored, 'r').reshape(-1, width)
+        except (OSError, ValueError) as error:
+            raise StartError('the word embeddings %s cannot be read: %s' % (path, error)) from error
+
+    def of(self, ids: Array) -> Array:
+        """The embeddings of ids [B, T]: [B, T, width]."""
+        return self._table.take(ids, axis=0).view(self._dtype)
 
 
 def load_graph(path: str, *, device: int, threads: int, settings: Settings) -> GraphEncoder:

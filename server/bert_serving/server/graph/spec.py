@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,14 @@ from ..model.folder import Model
 from ..model.pipeline import Module, Pipeline, Pooling
 from ..model.pooling import PoolingStrategy
 from . import checkpoint
-from .checkpoint import Shape
+from .checkpoint import WORDS, Shape
 from .tf import tf
+
+LARGEST_WEIGHTS = 2**31 - 1 - 2**24
+"""The maximum size of a protobuf message, and so of a graph, less some room for the ops."""
+
+LEAST_APART = 2**24
+"""The least size of a table of word embeddings that is worth a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,30 @@ class GraphSpec:
             return tf.bfloat16
         return tf.float16 if self.fp16 and self.on_gpu else tf.float32
 
+    @property
+    def has_words_apart(self) -> bool:
+        """Whether the word embeddings are in a file next to the graph, from which the workers take rows.
+
+        All workers share the pages of that file, while a constant is copied several times in each of them. A GPU takes
+        the rows faster from its own memory, so the graph has them there unless it would be too large.
+        """
+        shapes = self.variable_shapes()
+        if self.on_cpu and self._bytes(shapes[WORDS]) >= LEAST_APART:
+            return True
+        return sum(map(self._bytes, shapes.values())) > LARGEST_WEIGHTS
+
+    def constant_bytes(self) -> int:
+        """The size of all constants of the graph."""
+        shapes = self.variable_shapes()
+        if self.has_words_apart:
+            del shapes[WORDS]
+        return sum(map(self._bytes, shapes.values()))
+
+    def _bytes(self, shape: Shape) -> int:
+        return int(self.dtype.size) * math.prod(shape)
+
     def variable_shapes(self) -> dict[str, Shape]:
+        """The weights that the graph needs, and their shapes."""
         return checkpoint.variable_shapes(
             self.model.config,
             depth=self.depth,
