@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from bert_serving.client import BertClient
+from bert_serving.server.addresses import reachable
 from bert_serving.server.helper import get_args_parser, get_http_parser
 from bert_serving.server.http.health import StatusSnapshot, judge
 
@@ -118,15 +119,10 @@ def check(args: Any, deadline: float) -> str:
     """Why the process with these options is to be sent no requests, known by `deadline`; '' if it is ready."""
     timeout_s = max(0.001, deadline - time.monotonic())
     if args.http_port is None:
-        return ask_server(args.port, args.port_out, timeout_s)
+        return ask_server(reachable(args.host), args.port, args.port_out, timeout_s)
     if args.http_port == 0:
         return '-http_port 0 is any port, and this check cannot know which: give a fixed one'
     return ask_proxy(reachable(args.http_host), args.http_port, timeout_s)
-
-
-def reachable(host: str) -> str:
-    """The address at which one finds, on the same machine, who listens on `host`."""
-    return {'0.0.0.0': '127.0.0.1', '': '127.0.0.1', '::': '::1'}.get(host, host)
 
 
 def ask_proxy(host: str, port: int, timeout_s: float) -> str:
@@ -150,12 +146,12 @@ def ask_proxy(host: str, port: int, timeout_s: float) -> str:
         connection.close()
 
 
-def ask_server(port: int, port_out: int, timeout_s: float) -> str:
+def ask_server(host: str, port: int, port_out: int, timeout_s: float) -> str:
     """As `check`, by the status over ZeroMQ."""
     if 0 in (port, port_out):
         return '-port 0 and -port_out 0 are any ports, and this check cannot know which: give fixed ones, or -http_port'
     try:
-        with BertClient('127.0.0.1', port, port_out, ignore_all_checks=True, timeout=int(1000 * timeout_s)) as client:
+        with BertClient(host, port, port_out, ignore_all_checks=True, timeout=int(1000 * timeout_s)) as client:
             health = judge(StatusSnapshot(client.server_status, is_fresh=True))
     except TimeoutError:
         return 'no answer at ports %d and %d' % (port, port_out)

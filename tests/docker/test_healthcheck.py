@@ -19,6 +19,7 @@ import zmq
 
 from bert_serving.client import ProtocolError, ServerError
 from docker.files import DOCKER, instructions
+from support.ipv6 import needs_ipv6
 from support.leftovers import fake_modules, leftovers  # noqa: F401
 from support.processes import fake_server
 from support.serving import ServerProcess
@@ -203,6 +204,17 @@ def test_a_server_whose_worker_still_loads_says_so(check: ModuleType) -> None:
 def test_ports_that_nobody_can_know_are_refused(check: ModuleType, words: tuple[str, ...]) -> None:
     assert 'give' in ask(check, *words)
     assert words[0] in ask(check, *words)
+
+
+@needs_ipv6
+def test_a_server_on_ipv6_alone_is_asked_there(check: ModuleType) -> None:
+    with fake_server('-host', '::1', '-http_port', '0', '-http_host', '::1') as server:
+        server.wait_until_ready()
+        words = ('-port', str(server.port), '-port_out', str(server.port_out))
+        assert ask(check, '-host', '[::1]', *words) == ''
+        assert ask(check, '-host', '::', *words) == ''
+        assert ask(check, '-http_port', str(server.http_port), '-http_host', '::1') == ''
+        server.stop()
 
 
 @pytest.mark.parametrize(('host', 'asked'), [('0.0.0.0', '127.0.0.1'), ('::', '::1'), ('10.1.2.3', '10.1.2.3')])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from bert_serving.server.transport import is_loopback
+from bert_serving.server.addresses import is_loopback
 from support.processes import fake_server
 from support.raw_client import raw_client
 

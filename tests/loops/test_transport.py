@@ -11,7 +11,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from bert_serving.server.errors import StartError
-from bert_serving.server.transport import CommandQueue, Reactor, bind_tcp, is_loopback, make_socket
+from bert_serving.server.transport import CommandQueue, Reactor, bind_tcp, make_socket
+from support.ipv6 import needs_ipv6
 from support.middlebox import Middlebox
 
 
@@ -103,16 +104,21 @@ def test_what_is_added_first_is_called_before_all_that_were_there() -> None:
         writer.close()
 
 
-@pytest.mark.parametrize('address', ['127.0.0.1', '127.3.4.5', '::1', '::ffff:127.0.0.1'])
-def test_a_peer_on_this_machine_is_known_by_its_address(address: str) -> None:
-    assert is_loopback(address)
-
-
-@pytest.mark.parametrize(
-    'address', ['10.0.0.1', '::ffff:10.0.0.1', 'fe80::1', '0.0.0.0', '', 'localhost', '127.0.0.1:5']
-)
-def test_any_other_peer_is_taken_for_remote(address: str) -> None:
-    assert not is_loopback(address)
+@needs_ipv6
+@pytest.mark.parametrize(('address', 'reached_at'), [('::', ['127.0.0.1', '[::1]']), ('::1', ['[::1]'])])
+def test_an_ipv6_socket_takes_ipv4_only_if_it_listens_everywhere(address: str, reached_at: list[str]) -> None:
+    with zmq.Context() as context, make_socket(context, zmq.PULL) as listener:
+        port = bind_tcp(listener, 0, 'port', address)
+        with make_socket(context, zmq.PULL) as second, pytest.raises(StartError, match='it is in use'):
+            bind_tcp(second, port, 'port', address)
+        for host in ['127.0.0.1', '[::1]']:
+            with make_socket(context, zmq.PUSH) as peer:
+                peer.setsockopt(zmq.IPV6, 1)
+                peer.connect('tcp://%s:%d' % (host, port))
+                peer.send(b'hello')
+                assert bool(listener.poll(5000 if host in reached_at else 300)) is (host in reached_at)
+                if host in reached_at:
+                    assert listener.recv() == b'hello'
 
 
 def test_a_callback_may_remove_one_that_is_ready_too() -> None:

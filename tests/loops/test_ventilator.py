@@ -179,7 +179,7 @@ def test_a_termination_is_passed_on(bench: Bench) -> None:
 def test_a_termination_from_another_machine_is_not_obeyed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_loopback', lambda _address: False)
+    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_local', lambda _peer, _own: False)
     bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
     bench.reactor.run_once(5000)
     assert bench.terminations == 0
@@ -188,7 +188,7 @@ def test_a_termination_from_another_machine_is_not_obeyed(
 
 
 def test_a_termination_from_another_machine_is_obeyed_if_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_loopback', lambda _address: False)
+    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_local', lambda _peer, _own: False)
     bench = Bench(allow_remote_terminate=True)
     bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
     bench.reactor.run_once(5000)

@@ -9,6 +9,7 @@ import signal
 import sys
 from types import FrameType
 
+from .addresses import is_loopback, with_brackets
 from .console import logs
 from .console.streams import replace_missing, say
 from .console.terminal import color
@@ -18,7 +19,6 @@ from .http.config import check_installed
 from .options.settings import Settings
 from .parent.server import BertServer
 from .parent.terminate import terminate
-from .transport import is_loopback
 
 
 def main(server_class: type[BertServer] = BertServer) -> None:
@@ -61,12 +61,15 @@ def terminate_main() -> None:
     replace_missing()
     args = get_shutdown_parser().parse_args()
     try:
-        terminate(args.ip, args.port, args.timeout)
+        address = terminate(args.ip, args.port, args.timeout)
     except ServingError as error:
         fail('bert-serving-terminate', error)
-    say('shutdown signal sent to %s:%d' % (args.ip, args.port), sys.stdout)
-    if args.ip != 'localhost' and not is_loopback(args.ip):
-        advice = 'The server ignores it unless started with -allow_remote_terminate. It does not reply; check its log.'
+    say('shutdown signal sent to %s:%d' % (with_brackets(args.ip), args.port), sys.stdout)
+    if not is_loopback(address):
+        advice = (
+            'The server ignores it unless it listens on that address alone (-host) on this machine, '
+            'or was started with -allow_remote_terminate. It does not reply; check its log.'
+        )
         say(advice, sys.stdout)
 
 

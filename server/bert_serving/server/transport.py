@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import queue
 import socket
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import zmq
 
+from .addresses import ANY_IPV4, with_brackets
 from .errors import StartError
 
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
@@ -39,15 +39,18 @@ def make_socket(context: Context, kind: int) -> Socket:
     return made
 
 
-def bind_tcp(listener: Socket, port: int, option: str) -> int:
-    """Listen on `port` of every interface, 0 for any free one; return the port.
+def bind_tcp(listener: Socket, port: int, option: str, address: str = ANY_IPV4) -> int:
+    """Listen on `port` of `address`, 0 for any free one; return the port.
+
+    `address` is what `addresses.own_address` returns. Of `::` IPv4 is a part.
 
     Raises:
         StartError: the port is in use or not allowed; the message names the `option` that chose it.
     """
     _notice_dead_peers(listener)
+    listener.setsockopt(zmq.IPV6, int(':' in address))
     try:
-        listener.bind('tcp://*:%d' % port)
+        listener.bind('tcp://%s:%d' % (with_brackets(address), port))
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
             reason = (
@@ -71,16 +74,6 @@ def _notice_dead_peers(listener: Socket) -> None:
     listener.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
     listener.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
     listener.setsockopt(zmq.TCP_MAXRT, 1000 * UNACKNOWLEDGED_S)
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether a peer's address, in ZeroMQ's form, is on the loopback interface of this machine."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, 'ipv4_mapped', None)
-    return bool((mapped or parsed).is_loopback)
 
 
 class Reactor:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bert_serving.client import BertClient
 
+from ..addresses import with_brackets
 from ..errors import UsageError
 from .plan import Load
 from .results import Timing
@@ -28,7 +29,7 @@ class Address(NamedTuple):
     port_out: int
 
     def __str__(self) -> str:
-        return '%s:%d,%d' % self
+        return '%s:%d,%d' % (with_brackets(self.host), self.port, self.port_out)
 
 
 def parse_address(text: str) -> Address:

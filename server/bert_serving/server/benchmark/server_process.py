@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import assert_never
 
+from ..addresses import own_address, reachable
 from ..errors import ServingError, StartError
 from ..options.settings import Settings
 from ..parent.server import BertServer
@@ -54,6 +55,7 @@ class ServerProcess:
             'settings': settings.to_dict(),
             'log': os.path.abspath(log),
         }
+        self._host = settings.host
         self._child = Child(module, 'SERVER', config)
         self._ready_within_s = ready_within_s
         self._stop_within_s = settings.shutdown_timeout + STOP_MARGIN_S
@@ -85,7 +87,7 @@ class ServerProcess:
         report = self._wait_for_report(self._ready_within_s)
         match report:
             case Ready(payload):
-                return Address('localhost', payload['port'], payload['port_out'])
+                return Address(reachable(own_address(self._host)), payload['port'], payload['port_out'])
             case Failed(message):
                 raise StartError('the server did not start: %s' % message)
             case Exited(_, how):

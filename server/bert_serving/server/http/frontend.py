@@ -12,6 +12,7 @@ import socket
 import time
 from wsgiref.types import WSGIApplication
 
+from ..addresses import without_brackets
 from ..errors import StartError
 from .dispatcher import Dispatcher, release_place_after
 from .waitress_adapter import Server
@@ -99,7 +100,7 @@ class Frontend:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            without_brackets(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:

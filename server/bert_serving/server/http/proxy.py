@@ -13,6 +13,7 @@ from types import FrameType
 
 from prometheus_client import disable_created_metrics
 
+from ..addresses import with_brackets
 from ..console.logs import ROOT
 from ..errors import UsageError
 from ..options.settings import Settings
@@ -88,9 +89,13 @@ def serve(
                 'set -http_api_key_file, or -http_host 127.0.0.1',
                 frontend.port,
             )
-        host = '[%s]' % config.host if ':' in config.host else config.host
         logger.info(
-            'serving HTTP at http://%s:%d, for the server at %s:%d and %d', host, frontend.port, ip, port, port_out
+            'serving HTTP at http://%s:%d, for the server at %s:%d and %d',
+            with_brackets(config.host),
+            frontend.port,
+            with_brackets(ip),
+            port,
+            port_out,
         )
         on_ready(frontend)
         try:

@@ -99,6 +99,13 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def host(text: str) -> str:
+    """Parse an address or a name. Not an empty text: it would mean every address to one who expects none of them."""
+    if not text.strip():
+        raise ValueError('expected an address or a name, got %r' % text)
+    return text.strip()
+
+
 def integer(text: str) -> int:
     try:
         return int(text)
@@ -259,6 +266,14 @@ class Settings:
         'all answers have the same shape',
     )
 
+    host: str = _option(
+        default='*',
+        group=SERVING,
+        help='address of this machine on which to take requests and send results. *: every IPv4 address; ::: every '
+        'IPv6 and IPv4 address; 127.0.0.1 or ::1: programs on this machine only',
+        parse=host,
+        metavar='ADDRESS',
+    )
     port: int = _option(
         default=5555,
         group=SERVING,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..addresses import reachable
 from ..model.pipeline import Pipeline
 from ..process.child import Child
 from .endpoints import Endpoints, Ports
@@ -58,6 +59,7 @@ class ChildFactory:
         config = {
             'intake': self._endpoints.sink,
             'feedback': self._endpoints.feedback,
+            'address': self._plan.address,
             'port_out': self._ports.port_out,
             'linger_ms': linger_ms,
             'limits': {'open_bytes': _memory_bytes() // 3, **self._sink_limits},
@@ -86,7 +88,7 @@ class ChildFactory:
         """Make the HTTP proxy of the server at the current ports."""
         config = {
             'settings': self._plan.settings.to_dict(),
-            'ip': '127.0.0.1',
+            'ip': reachable(self._plan.address),
             'port': self._ports.port,
             'port_out': self._ports.port_out,
             'http_port': self._ports.http_port,

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ..addresses import ANY_IPV4, own_address
 from ..errors import UsageError
 from ..http.config import HttpConfig, check_installed
 from ..model.config import check_max_seq_len, check_position_embeddings, check_strategy, resolve_layers
@@ -41,12 +42,14 @@ class Plan:
     """The options, the model and the devices of a server.
 
     `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what the
-    user chose instead is gone from the model's pipeline and head.
+    user chose instead is gone from the model's pipeline and head. `address` is the one that the server listens on for
+    ZeroMQ, as numbers.
     """
 
     settings: Settings
     model: Model
     devices: DevicePlan
+    address: str = ANY_IPV4
 
     @property
     def task(self) -> Literal['embed', 'rerank', 'classify']:
@@ -114,9 +117,10 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
         StartError: stopped while the model was being fetched.
     """
     _check_tensorflow()
+    address = _own_address(settings.host, 'host')
     if settings.http_port is not None:
         check_installed()
-        HttpConfig.from_settings(settings)
+        _own_address(HttpConfig.from_settings(settings).host, 'http_host')
     model_dir = local_folder(
         settings.model_dir,
         config_name=None if settings.config_name == GOOGLE_CONFIG else settings.config_name,
@@ -144,7 +148,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     devices = plan_devices(settings.num_worker, settings.cpu, settings.device_map)
     for warning in devices.warnings:
         logger.warning('%s', warning)
-    return Plan(settings, model, devices)
+    return Plan(settings, model, devices, address)
 
 
 def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
@@ -201,6 +205,14 @@ def _strategy_of(pooling: Pooling) -> PoolingStrategy | None:
     if len(pooling.modes) != 1:
         return None
     return STRATEGIES.get(pooling.modes[0])
+
+
+def _own_address(host: str, option: str) -> str:
+    """Return the address on which the server listens, as numbers; raise UsageError if there is none."""
+    try:
+        return own_address(host)
+    except ValueError as error:
+        raise UsageError('-%s %s: %s' % (option, host, error)) from None
 
 
 def _check_tensorflow() -> None:

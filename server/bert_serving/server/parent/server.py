@@ -240,7 +240,7 @@ class BertServer(threading.Thread):
         context: Context = zmq.Context()
         stack.callback(context.destroy, linger=0)
         stack.callback(self._supervisor.kill_all)
-        self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink)
+        self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink, self._plan.address)
         if self._export_graph(factory.exporter(folders.graph), folders.graph):
             self._ventilator.listen(self._reactor)
             self._children.start(folders.graph, self._plan.devices.devices)

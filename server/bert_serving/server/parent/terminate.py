@@ -6,30 +6,69 @@ before anything is sent.
 
 from __future__ import annotations
 
+import socket
+
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from ..errors import StartError
+from ..addresses import with_brackets, without_brackets
+from ..errors import StartError, UsageError
 from ..protocol.wire import TERMINATION, encode_client_message
 
 
-def terminate(ip: str, port: int, timeout_ms: int) -> None:
+def terminate(ip: str, port: int, timeout_ms: int) -> str:
     """Send TERMINATION to the server that listens at `ip`:`port`; it shuts down gracefully.
 
+    A name can have several addresses, of IPv4 and of IPv6. The first one at which a server answers gets the message, and
+    is returned.
+
     Raises:
+        UsageError: `ip` is no address, and no name of one.
         StartError: no server listens there; `timeout_ms` is how long to wait for a connection.
     """
-    address = 'tcp://%s:%d' % (ip, port)
-    with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
-        socket.setsockopt(zmq.LINGER, timeout_ms)
-        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        socket.connect(address)
-        connected = monitor.poll(timeout_ms)
-        if connected:
-            recv_monitor_message(monitor)
-        socket.disable_monitor()
-        monitor.close()
-        if not connected:
-            socket.setsockopt(zmq.LINGER, 0)
-            raise StartError('no server listens at %s:%d (waited %d ms)' % (ip, port, timeout_ms))
-        socket.send_multipart(encode_client_message(b'0', TERMINATION, 0))
+    message = encode_client_message(b'0', TERMINATION, 0)
+    with zmq.Context() as context:
+        callers = [_Caller(context, address, port) for address in _addresses(ip)]
+        try:
+            poller = zmq.Poller()
+            for caller in callers:
+                poller.register(caller.monitor, zmq.POLLIN)
+            answered = dict(poller.poll(timeout_ms))
+            reached = next((caller for caller in callers if caller.monitor in answered), None)
+            if reached is None:
+                raise StartError('no server listens at %s:%d (waited %d ms)' % (with_brackets(ip), port, timeout_ms))
+            recv_monitor_message(reached.monitor)
+            reached.socket.setsockopt(zmq.LINGER, timeout_ms)
+            reached.socket.send_multipart(message)
+            return reached.address
+        finally:
+            for caller in callers:
+                caller.close()
+
+
+class _Caller:
+    """A connection to one address, and the monitor that shows its handshake."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, port: int) -> None:
+        self.address = address
+        self.socket = context.socket(zmq.PUSH)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.IPV6, int(':' in address))
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self.socket.connect('tcp://%s:%d' % (with_brackets(address), port))
+
+    def close(self) -> None:
+        self.socket.disable_monitor()
+        self.monitor.close()
+        self.socket.close()
+
+
+def _addresses(ip: str) -> list[str]:
+    """Return the addresses of a name, as numbers."""
+    try:
+        found = socket.getaddrinfo(without_brackets(ip), 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError('-ip: found no such address: %s: %s' % (ip, reason)) from None
+    flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    return list(dict.fromkeys(socket.getnameinfo(each[4], flags)[0] for each in found))

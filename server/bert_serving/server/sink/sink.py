@@ -19,6 +19,7 @@ from typing import Any, assert_never
 
 import zmq
 
+from ..addresses import ANY_IPV4
 from ..errors import WireError
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
@@ -89,6 +90,7 @@ class Sink:
         linger_ms: int,
         decider: SinkDecider,
         clock: Callable[[], float] = time.monotonic,
+        address: str = ANY_IPV4,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -99,10 +101,12 @@ class Sink:
             linger_ms: milliseconds in which the last replies still go out after `Stop`.
             decider: decides what follows from each event.
             clock: the time in seconds; it never goes back.
+            address: where to listen for clients.
         """
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
+        self._address = address
         self._linger_ms = linger_ms
         self._clock = clock
         self._decider = decider
@@ -145,7 +149,7 @@ class Sink:
         self._clients.setsockopt(zmq.SNDHWM, READER_HWM)
         self._clients.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
-        self._port_out = bind_tcp(self._clients, self._port_out, 'port_out')
+        self._port_out = bind_tcp(self._clients, self._port_out, 'port_out', self._address)
         self._intake = make_socket(context, zmq.PULL)
         self._intake.bind(self._intake_endpoint)
         self._feedback = make_socket(context, zmq.PUSH)
@@ -230,7 +234,14 @@ class Sink:
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
     """Be the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the default."""
     decider = SinkDecider(SinkLimits(**config['limits']))
-    sink = Sink(config['intake'], config['feedback'], config['port_out'], config['linger_ms'], decider)
+    sink = Sink(
+        config['intake'],
+        config['feedback'],
+        config['port_out'],
+        config['linger_ms'],
+        decider,
+        address=config['address'],
+    )
     context = zmq.Context()
     sink.run(context, report_ready)
     context.term()

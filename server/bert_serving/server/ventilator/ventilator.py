@@ -17,6 +17,7 @@ from typing import Any, assert_never
 
 import zmq
 
+from ..addresses import ANY_IPV4, is_local
 from ..errors import PoisonedRequest, WireError
 from ..options.settings import Settings
 from ..protocol.ring import (
@@ -45,7 +46,7 @@ from ..protocol.wire import (
     format_identity,
 )
 from ..stats import Outcomes, RequestStatistic
-from ..transport import Context, Reactor, Socket, bind_tcp, is_loopback, make_socket
+from ..transport import Context, Reactor, Socket, bind_tcp, make_socket
 from .events import (
     Action,
     DrainStarted,
@@ -126,8 +127,14 @@ class Ventilator:
 
     # ---- sockets
 
-    def bind(self, context: Context, feedback: str, sink: str) -> int:
-        """Open the sockets. `feedback` is the endpoint of the sink's reports, `sink` that of its intake.
+    def bind(self, context: Context, feedback: str, sink: str, address: str = ANY_IPV4) -> int:
+        """Open the sockets.
+
+        Args:
+            context: makes the sockets.
+            feedback: the endpoint of the sink's reports.
+            sink: the endpoint of the sink's intake.
+            address: where to listen for clients.
 
         Returns:
             the port on which requests come in.
@@ -136,11 +143,12 @@ class Ventilator:
             StartError: the port cannot be bound.
         """
         self._context = context
+        self._address = address
         self._requests = make_socket(context, zmq.PULL)
         self._requests.setsockopt(zmq.RCVHWM, INTAKE_HWM)
         self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
         self._bind_to_sink(feedback, sink)
-        return bind_tcp(self._requests, self._settings.port, 'port')
+        return bind_tcp(self._requests, self._settings.port, 'port', address)
 
     def _bind_to_sink(self, feedback: str, sink: str) -> None:
         self._feedback = make_socket(self._context, zmq.PULL)
@@ -291,7 +299,7 @@ class Ventilator:
                 assert_never(message)
 
     def _terminate(self, sender: str) -> None:
-        if not (self._settings.allow_remote_terminate or is_loopback(sender)):
+        if not (self._settings.allow_remote_terminate or is_local(sender, self._address)):
             logger.warning(
                 'ignored a shutdown request from %s: only local requests are accepted without -allow_remote_terminate',
                 sender,
