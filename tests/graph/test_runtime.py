@@ -349,6 +349,31 @@ def test_tensorflow_speaks_when_the_parent_wants_it_verbose():
     assert result.stderr
 
 
+def test_tensorflow_is_imported_without_keras_which_costs_time_and_memory():
+    code = (
+        'import sys\n'
+        'from bert_serving.server.graph.tf import tf\n'
+        'print([name for name in ("keras", "tf_keras", "sklearn", "matplotlib") if name in sys.modules])\n'
+        'print(tf.compat.v1.Session)\n'
+    )
+    result = run_python(code)
+    assert (result.returncode, result.stderr) == (0, '')
+    assert result.stdout.startswith('[]\n')
+
+
+def test_keras_can_still_be_imported_by_whoever_wants_it():
+    code = (
+        'import sys, types\n'
+        'sys.modules["tf_keras"] = mine = types.ModuleType("tf_keras")\n'
+        'import bert_serving.server.graph.tf\n'
+        'assert sys.modules["tf_keras"] is mine\n'
+        'import keras\n'
+        'print(keras.Sequential.__name__)\n'
+    )
+    result = run_python(code)
+    assert (result.returncode, result.stdout) == (0, 'Sequential\n'), result.stderr
+
+
 def test_what_native_code_said_comes_back_when_the_import_fails():
     code = (
         'import sys, os, types\n'
