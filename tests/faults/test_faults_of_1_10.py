@@ -9,6 +9,7 @@ import numpy as np
 from support.processes import fake_server
 from support.raw_client import raw_client
 from support.serving import connect
+from support.waiting import wait_until
 
 
 def test_a_long_text_with_no_special_token_is_cut_and_kills_no_worker() -> None:
@@ -32,8 +33,7 @@ def test_results_that_nobody_has_read_yet_are_not_dropped_at_the_high_water_mark
             for number in range(requests):
                 client.ask(['the'], number)
             with connect(server) as other:
-                while other.server_status['statistic']['num_data_request'] < requests:
-                    time.sleep(0.01)
+                wait_until(lambda: other.server_status['statistic']['num_data_request'] == requests)
             answered = sorted(int(client.receive()[-1]) for _ in range(requests))
         assert answered == list(range(requests))
         assert server.stop() == 0

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 
 from support.environments import PythonMissingError, make_environment, must_run
 from support.serving import SMALL_MODEL, ServerProcess
+from support.waiting import wait_until
 
 HERE = Path(__file__).parent
 CLIENTS = {'ours': str(HERE.parents[1] / 'client'), '1.10': 'bert-serving-client==1.10.0'}
@@ -99,11 +99,8 @@ def old_server(folder: Path) -> Iterator[tuple[int, int]]:
             start_new_session=True,  # its children must go with it
         )
     try:
-        end = time.monotonic() + 120
-        while 'all set, ready to serve request!' not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.2)
+        wait_until(lambda: 'all set, ready to serve request!' in log.read_text() or process.poll(), within_s=120)
+        assert process.poll() is None, log.read_text()
         yield ports
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -37,6 +37,7 @@ from bert_serving.server.worker.rows import RowEncoder
 from bert_serving.server.worker.wordpiece import WordPiece
 from bert_serving.server.worker.worker import Worker
 from support.fake_encoder import FakeEncoder, TokenLevelFakeEncoder
+from support.waiting import wait_until
 
 VOCAB = {token: i for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison'])}
 
@@ -225,8 +226,7 @@ def test_equal_texts_of_several_clients_are_computed_once(bench: Bench, encoder:
     assert encoder.entered.wait(10)
     headers = [bench.put(number, ['a', 'a']) for number in range(1, 4)]
     bench.put(4, ['c'])
-    while len(bench.worker._batcher) < 2:
-        time.sleep(0.001)
+    wait_until(lambda: len(bench.worker._batcher) == 2)
     encoder.gate.set()
     bench.take()
     parts = [bench.take() for _ in range(4)]
@@ -242,8 +242,7 @@ def test_a_batch_that_fails_is_retried_as_two_halves_and_the_fault_of_one_row_is
     assert encoder.entered.wait(10)
     for number, text in enumerate(['a', 'c', 'poison', 'a b'], 1):
         bench.put(number, [text])
-    while len(bench.worker._batcher) < 4:
-        time.sleep(0.001)
+    wait_until(lambda: len(bench.worker._batcher) == 4)
     encoder.gate.set()
     parts = {part.header.request.number: part for part in (bench.take() for _ in range(5))}
     assert [number for number, part in parts.items() if isinstance(part, FailedPart)] == [3]
@@ -256,8 +255,7 @@ def test_jobs_that_wait_are_computed_together(bench: Bench, encoder: FakeEncoder
     assert encoder.entered.wait(10)
     for number, text in enumerate(['b', 'c', 'a b', 'b c'], 1):
         bench.put(number, [text])
-    while len(bench.worker._batcher) < 4:
-        time.sleep(0.001)
+    wait_until(lambda: len(bench.worker._batcher) == 4)
     encoder.gate.set()
     answers = {bench.take().header.request.number for _ in range(5)}
     assert answers == set(range(5))

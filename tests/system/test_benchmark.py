@@ -6,10 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from support.serving import SMALL_MODEL, serve
+from support.waiting import wait_until
 
 BENCHMARK = str(Path(__file__).resolve().parents[2] / 'benchmark.py')
 MINIMAL = ('-cpu', '-test_num_worker', '1', '-test_precision', 'fp32', '-test_rows', '8', '-num_repeat', '2')
@@ -62,9 +62,7 @@ def test_a_wrong_option_is_one_line(tmp_path: Path) -> None:
 def test_nothing_is_left_when_it_is_interrupted(tmp_path: Path) -> None:
     with start(tmp_path, '-random_model', 'mini') as process:
         log = tmp_path / 'server.log'
-        deadline = time.monotonic() + 60
-        while not log.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: log.exists() or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         _output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

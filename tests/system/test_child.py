@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from bert_serving.server.process.child import Child, describe_exit
 from bert_serving.server.process.child_main import EXIT_CRASHED, EXIT_ORPHANED
 from bert_serving.server.process.reports import ChildReport, Exited, Failed, Heartbeat, Ready
 from bert_serving.server.process.states import ChildState
+from support.waiting import wait_until
 
 
 def make_child(what: str, **config: object) -> Child:
@@ -160,9 +160,5 @@ def test_an_orphan_removes_what_its_parent_left_and_goes_even_if_it_was_stopped(
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 2
-    while (leftover.exists() or Path('/proc/%d' % orphan).exists()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not leftover.exists()
-    assert not Path('/proc/%d' % orphan).exists()
+    wait_until(lambda: not leftover.exists() and not Path('/proc/%d' % orphan).exists(), within_s=2)
     assert EXIT_ORPHANED == 71

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 from support.processes import fake_server
 from support.serving import ServerProcess, connect
+from support.waiting import wait_until
 
 
 def on_the_ports_of(server: ServerProcess) -> list[str]:
@@ -37,8 +37,7 @@ def test_a_server_killed_and_started_again_in_the_middle_of_a_call_answers_it() 
         with connect(first) as client, ThreadPoolExecutor(1) as pool:
             call = pool.submit(client.encode, texts)
             with connect(first) as watching:
-                while watching.server_status['statistic']['num_data_request'] < 1:
-                    time.sleep(0.01)
+                wait_until(lambda: watching.server_status['statistic']['num_data_request'] == 1)
             first.process.kill()
             first.process.wait()
             assert not call.done()

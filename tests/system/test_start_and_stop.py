@@ -85,8 +85,7 @@ def test_a_stopped_server_leaves_no_termination_behind_for_the_next_on_its_port(
 
 def wait_until_accepted(client: BertClient, requests: int) -> None:
     """Wait until the server has accepted so many requests in all."""
-    while client.server_status['statistic']['num_data_request'] < requests:
-        time.sleep(0.01)
+    wait_until(lambda: client.server_status['statistic']['num_data_request'] >= requests)
 
 
 def rows_to_compute(client: BertClient) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -133,10 +134,12 @@ def test_a_child_that_is_busy_for_less_is_left_alone(strict: Bench) -> None:
     assert strict.lost == []
 
 
-def test_when_we_were_stopped_ourselves_nobody_is_taken_for_silent(strict: Bench) -> None:
+def test_when_we_were_stopped_ourselves_nobody_is_taken_for_silent(
+    strict: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     strict.supervise({'what': 'be busy', 'busy_s': 0})
     strict.run_until(lambda: bool(strict.ready))
-    time.sleep(2.5)
+    monkeypatch.setattr(watch, 'time', Mock(monotonic=lambda: time.monotonic() + 2.5))  # so long were we stopped
     strict.supervisor.tick()
     strict.run_until(lambda: len(strict.heartbeats) > 2)
     assert strict.lost == []
