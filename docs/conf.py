@@ -55,9 +55,14 @@ PAGES = {
 """Where the content of a file of the repository is on the site, if not in a page of its own."""
 
 SECTIONS = {
-    'a-model': 'get-started.md', 'install': 'get-started.md', 'start-ask-stop': 'get-started.md', 'faq': 'faq.md',
-    'options-of-the-server': 'server.md', 'options-of-the-client': 'client.md', 'tutorials': 'tutorials.md',
-}  # fmt: skip
+    'a-model': 'get-started.md',
+    'install': 'get-started.md',
+    'start-ask-stop': 'get-started.md',
+    'faq': 'faq.md',
+    'options-of-the-server': 'server.md',
+    'options-of-the-client': 'client.md',
+    'tutorials': 'tutorials.md',
+}
 """And where the sections of README.md are."""
 
 LINK = re.compile(r'(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(?=\))')

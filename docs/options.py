@@ -21,10 +21,10 @@ from bert_serving.server.helper import get_http_parser, get_shutdown_parser  # n
 from bert_serving.server.model.pooling import PoolingStrategy  # noqa: E402
 from bert_serving.server.options.settings import GROUPS, OPTIONS, Option, Settings  # noqa: E402
 
-METHODS = (
-    'encode', 'encode_async', 'fetch', 'fetch_all', 'listen', 'encode_with_details', 'tokenize', 'close', 'status',
-    'server_config', 'server_status', 'is_connected',
-)  # fmt: skip
+METHODS = """
+    encode encode_async fetch fetch_all listen encode_with_details tokenize close status server_config server_status
+    is_connected
+""".split()
 
 
 def server_in_short() -> Iterator[str]:

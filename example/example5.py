@@ -20,12 +20,13 @@ from options import make_parser
 def classify_vectors(client, epochs):
     """The share of the test sentences that a network, trained on the vectors of the others, gets right."""
     vectors, labels = vectors_of(topics.TRAIN, client)
-    model = keras.Sequential([
+    layers = [
         keras.Input(vectors.shape[1:]),
         keras.layers.Dense(128, activation='relu'),
         keras.layers.Dropout(0.5),
         keras.layers.Dense(len(topics.TOPICS), activation='softmax'),
-    ])  # fmt: skip
+    ]
+    model = keras.Sequential(layers)
     model.compile('adam', 'sparse_categorical_crossentropy', metrics=['accuracy'])
     model.fit(vectors, labels, epochs=epochs, verbose=0)
     _loss, accuracy = model.evaluate(*vectors_of(topics.TEST, client), verbose=0)

@@ -25,11 +25,11 @@ LAYERS = [
 PURE_FOLDERS = ['protocol', 'model', 'options', 'ventilator', 'worker', 'sink']
 """All modules of these folders are pure, except the one that is named like its folder: it owns the sockets."""
 
-ALSO_PURE = [
-    'errors', 'release', 'stats', 'console.formatting', 'console.suggestions', 'console.terminal', 'process.reports', 'process.restarts', 'process.states',
-    'parent.counters', 'parent.devices', 'parent.endpoints', 'benchmark.plan', 'benchmark.results',
-    'http.errors', 'http.health', 'http.openapi', 'http.requests', 'http.responses', 'http.routes',
-]  # fmt: skip
+ALSO_PURE = """
+    errors release stats console.formatting console.suggestions console.terminal process.reports process.restarts
+    process.states parent.counters parent.devices parent.endpoints benchmark.plan benchmark.results http.errors
+    http.health http.openapi http.requests http.responses http.routes
+""".split()
 
 MODULES = sorted(
     '.'.join(path.relative_to(SERVER).with_suffix('').parts).removesuffix('__init__').strip('.')

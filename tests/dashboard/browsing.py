@@ -23,10 +23,10 @@ from support.environments import must_run
 from support.serving import ServerProcess
 
 CHROMIUM, DRIVER = Path('/usr/bin/chromium'), Path('/usr/bin/chromedriver')  # named, or selenium would download its own
-FLAGS = (
-    '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
-)  # fmt: skip
+FLAGS = """
+    --headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync --disable-dev-shm-usage
+""".split()
 PATIENCE_S = 60
 
 StartServer = Callable[..., tuple[ServerProcess, str]]

@@ -92,8 +92,15 @@ def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser,
         browser.until(lambda: browser.number('[data-counter="num_published_request"]') > answered > 0, 'answered')
         browser.until(lambda: browser.number('[data-tile="errors"] .detail') > 0, 'errors over HTTP')
         browser.until(lambda: float(browser.legend('errors')['HTTP 4xx']) > 0, 'requests that were not fit')
-        for chart, line in (('requests', 'received'), ('rows', 'answered'), ('tokens', 'of texts'), ('latency', 'p99'),
-                            ('stages', 'batch p50'), ('padding', 'share'), ('clients', 'active')):  # fmt: skip
+        for chart, line in (
+            ('requests', 'received'),
+            ('rows', 'answered'),
+            ('tokens', 'of texts'),
+            ('latency', 'p99'),
+            ('stages', 'batch p50'),
+            ('padding', 'share'),
+            ('clients', 'active'),
+        ):
             assert browser.legend(chart)[line][0] in '<123456789', (chart, line)
             assert browser.all('[data-chart="%s"] canvas' % chart), chart
     assert browser.text('[data-workers-ready]') == '2 of 2 ready'
@@ -245,10 +252,22 @@ def test_what_a_server_of_1_10_does_not_tell_is_not_shown_as_zero(browser: Brows
 
 def status_of_1_10(requests: int, rows: int) -> Mapping[str, Any]:
     """What the real one tells."""
-    statistic = {'num_data_request': requests, 'num_total_seq': rows, 'num_sys_request': 1, 'num_total_client': 2,
-                 'num_active_client': 1, 'num_total_request': requests + 1}  # fmt: skip
-    return {'server_version': '1.10.0', 'model_dir': '/models/tiny', 'max_seq_len': 25, 'statistic': statistic,
-            'server_start_time': '2026-01-01 00:00:00', 'server_current_time': '2026-01-01 00:00:05'}  # fmt: skip
+    statistic = {
+        'num_data_request': requests,
+        'num_total_seq': rows,
+        'num_sys_request': 1,
+        'num_total_client': 2,
+        'num_active_client': 1,
+        'num_total_request': requests + 1,
+    }
+    return {
+        'server_version': '1.10.0',
+        'model_dir': '/models/tiny',
+        'max_seq_len': 25,
+        'statistic': statistic,
+        'server_start_time': '2026-01-01 00:00:00',
+        'server_current_time': '2026-01-01 00:00:05',
+    }
 
 
 @pytest.mark.parametrize(('state', 'says'), [('draining', 'The server is draining'), ('starting', 'is starting')])

@@ -50,17 +50,22 @@ def given(done: subprocess.CompletedProcess[str]) -> list[str]:
     return done.stdout.split('\nparent=')[0].split('\n')
 
 
-@pytest.mark.parametrize(('words', 'expected'), [
-    ([], ['bert-serving-start']),
-    (['1'], ['bert-serving-start', '-num_worker', '1']),
-    (['12', '-max_seq_len', 'NONE'], ['bert-serving-start', '-num_worker', '12', '-max_seq_len', 'NONE']),
-    (['-help'], ['bert-serving-start', '-help']),
-    (['-num_worker', '2', '-pooling_layer', '-1', '-2'],
-     ['bert-serving-start', '-num_worker', '2', '-pooling_layer', '-1', '-2']),
-    (['bert-serving-start', '-cpu', 'a  b'], ['bert-serving-start', '-cpu', 'a  b']),
-    (['bert-serving-http', '-ip', 'gpu'], ['bert-serving-http', '-ip', 'gpu']),
-    (['bert-serving-benchmark'], ['bert-serving-benchmark']),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        ([], ['bert-serving-start']),
+        (['1'], ['bert-serving-start', '-num_worker', '1']),
+        (['12', '-max_seq_len', 'NONE'], ['bert-serving-start', '-num_worker', '12', '-max_seq_len', 'NONE']),
+        (['-help'], ['bert-serving-start', '-help']),
+        (
+            ['-num_worker', '2', '-pooling_layer', '-1', '-2'],
+            ['bert-serving-start', '-num_worker', '2', '-pooling_layer', '-1', '-2'],
+        ),
+        (['bert-serving-start', '-cpu', 'a  b'], ['bert-serving-start', '-cpu', 'a  b']),
+        (['bert-serving-http', '-ip', 'gpu'], ['bert-serving-http', '-ip', 'gpu']),
+        (['bert-serving-benchmark'], ['bert-serving-benchmark']),
+    ],
+)
 def test_a_number_is_that_of_the_workers_and_a_name_a_command(
     enter: Enter, words: list[str], expected: list[str]
 ) -> None:

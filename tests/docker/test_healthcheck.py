@@ -77,9 +77,12 @@ def running(tmp_path: Path, *words: str, **environ: str) -> Iterator[int]:
     command = tmp_path / 'bert-serving-start'
     command.write_text('import sys\nprint("up", flush=True)\nsys.stdin.read()\n')
     with subprocess.Popen(
-        [sys.executable, str(command), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, str(command), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, **environ},
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             assert process.stdout is not None
             process.stdout.readline()
@@ -113,9 +116,12 @@ def test_nobody_at_the_port_is_named(check: ModuleType, monkeypatch: pytest.Monk
 
 def test_who_is_no_proxy_of_ours_is_not_healthy(check: ModuleType, tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, '-u', '-m', 'http.server', '--bind', '127.0.0.1', '0'], cwd=tmp_path, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    ) as other:  # fmt: skip
+        [sys.executable, '-u', '-m', 'http.server', '--bind', '127.0.0.1', '0'],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as other:
         try:
             assert other.stdout is not None
             port = other.stdout.readline().split(' port ')[1].split()[0]
@@ -124,11 +130,19 @@ def test_who_is_no_proxy_of_ours_is_not_healthy(check: ModuleType, tmp_path: Pat
             other.kill()
 
 
-@pytest.mark.parametrize('error', [
-    ServerError('TooLarge', 'this is\n too large', 1), ProtocolError('the answer cannot be used'),
-    RuntimeError('this client is closed'), ValueError('no address'), zmq.ZMQError(24), OSError(24, 'too many files'),
-    AttributeError('it is a list'),
-], ids=lambda error: type(error).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    'error',
+    [
+        ServerError('TooLarge', 'this is\n too large', 1),
+        ProtocolError('the answer cannot be used'),
+        RuntimeError('this client is closed'),
+        ValueError('no address'),
+        zmq.ZMQError(24),
+        OSError(24, 'too many files'),
+        AttributeError('it is a list'),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_an_error_of_the_client_is_a_reason_of_one_line(
     check: ModuleType, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -175,10 +189,16 @@ def test_all_have_the_same_time_and_one_that_is_silent_takes_none_of_the_others(
     monkeypatch.setattr(check, 'TIMEOUT_S', 2)
     with peer(says) as port, ports_of_nobody(2) as (in_, out):
         started = time.monotonic()
-        found = [arguments(check, *words) for words in (
-            ('-http_port', port), ('-port', in_, '-port_out', out), ('-http_port', port), ('-port', port, '-port_out', port),
-            ('-http_port', str(server.http_port)),
-        )]  # fmt: skip
+        found = [
+            arguments(check, *words)
+            for words in (
+                ('-http_port', port),
+                ('-port', in_, '-port_out', out),
+                ('-http_port', port),
+                ('-port', port, '-port_out', port),
+                ('-http_port', str(server.http_port)),
+            )
+        ]
         reasons = check.check_all(found, started + check.TIMEOUT_S)
         assert time.monotonic() - started < check.TIMEOUT_S + check.CLOSING_S + 1
     assert ['no answer' in reason for reason in reasons] == [True, True, True, True, False]

@@ -72,10 +72,13 @@ def test_the_two_files_differ_only_in_the_device() -> None:
     cpu, gpu = (dockerfile(name).splitlines() for name in DEVICES.values())
     changes = [line for line in difflib.ndiff(cpu, gpu) if line[0] in '-+']
     assert [re.sub(r'bert-as-service.*', '', line) for line in changes] == [
-        '- ARG DEVICE=cpu', '+ ARG DEVICE=gpu',
-        '- ENV BERT_SERVING_CPU=1', '+ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility',
-        '- LABEL org.opencontainers.image.title="', '+ LABEL org.opencontainers.image.title="',
-    ]  # fmt: skip
+        '- ARG DEVICE=cpu',
+        '+ ARG DEVICE=gpu',
+        '- ENV BERT_SERVING_CPU=1',
+        '+ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility',
+        '- LABEL org.opencontainers.image.title="',
+        '+ LABEL org.opencontainers.image.title="',
+    ]
     labels = [instructions('LABEL', name)[0] for name in DEVICES.values()]
     assert labels[0].replace('on a CPU', 'on GPUs') == labels[1]
 

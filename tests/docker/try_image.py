@@ -102,8 +102,15 @@ def install_tools() -> None:
     if missing:
         fact('installing %s', ' '.join(missing))
         run('apt-get', 'update', '-q')
-        run('apt-get', 'install', '-q', '-y', '--no-install-recommends', *missing,
-            env={**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'})  # fmt: skip
+        run(
+            'apt-get',
+            'install',
+            '-q',
+            '-y',
+            '--no-install-recommends',
+            *missing,
+            env={**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'},
+        )
 
 
 def get_promtool() -> str:
@@ -181,8 +188,20 @@ def way_to_pypi() -> list[str]:
 def build(dockerfile: str, image: str) -> None:
     started = time.monotonic()
     fact('$ buildah build --isolation chroot --format docker -f docker/%s -t %s .', dockerfile, image)
-    words: list[str | Path] = ['build', '--isolation', 'chroot', '--format', 'docker', '--pull-never', '--file', ROOT / 'docker' / dockerfile,
-             '--tag', image, *way_to_pypi(), ROOT]  # fmt: skip
+    words: list[str | Path] = [
+        'build',
+        '--isolation',
+        'chroot',
+        '--format',
+        'docker',
+        '--pull-never',
+        '--file',
+        ROOT / 'docker' / dockerfile,
+        '--tag',
+        image,
+        *way_to_pypi(),
+        ROOT,
+    ]
     output = buildah(*words)
     check('WARN' not in output, 'built in %.0f s, without a warning', time.monotonic() - started)
 
@@ -206,8 +225,12 @@ class Container:
     """A container from when it is started; `stop` is what `docker stop` does."""
 
     def __init__(
-        self, image: Image, *words: str, environment: Mapping[str, str] | None = None, mounts: Mapping[str | Path, str] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        image: Image,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        mounts: Mapping[str | Path, str] | None = None,
+    ) -> None:
         self.image = image
         self.words = [*image.entrypoint, *words]
         self.environment = dict(environment or {})
@@ -319,9 +342,13 @@ class LockedContainer(Container):
             lines.append(
                 'mount --bind %s {0}%s && mount -o remount,bind,ro {0}%s' % (shlex.quote(str(source)), target, target)
             )
-        lines += ['mount -o remount,bind,ro {0}', 'mount -t proc proc {0}/proc', 'mount --rbind /dev {0}/dev',
-                  'mount -t tmpfs -o mode=1777,size=512m,nosuid,nodev,noexec tmpfs {0}/tmp',
-                  'exec chroot --userspec=%s {0} env -i -C /tmp "$@"' % self.user]  # fmt: skip
+        lines += [
+            'mount -o remount,bind,ro {0}',
+            'mount -t proc proc {0}/proc',
+            'mount --rbind /dev {0}/dev',
+            'mount -t tmpfs -o mode=1777,size=512m,nosuid,nodev,noexec tmpfs {0}/tmp',
+            'exec chroot --userspec=%s {0} env -i -C /tmp "$@"' % self.user,
+        ]
         script = ' && '.join(line.format(tree) for line in lines)
         return [
             'unshare',
@@ -505,8 +532,12 @@ def try_plain_run(image: Image) -> None:
         with client_of(ports) as client:
             vectors = client.encode(TEXTS)
             check(client.server_status['num_worker'] == 1, 'it has 1 worker')
-        check(np.allclose(vectors, expected, atol=1e-5),
-              'our client: vectors %s of a server without a container, to %.0e', vectors.shape, np.abs(vectors - expected).max())  # fmt: skip
+        check(
+            np.allclose(vectors, expected, atol=1e-5),
+            'our client: vectors %s of a server without a container, to %.0e',
+            vectors.shape,
+            np.abs(vectors - expected).max(),
+        )
         answer = post(ports, '/encode', {'id': 1, 'texts': TEXTS})
         check(np.allclose(answer['result'], expected, atol=1e-5), 'POST /encode: the same')
         answer = post(ports, '/v1/embeddings', {'input': TEXTS})
@@ -534,8 +565,10 @@ def try_plain_run(image: Image) -> None:
             answer, code, took = answers_while_it_stops(
                 lambda: post(ports, '/encode', {'id': 1, 'texts': texts}), container, client
             )
-        check(isinstance(answer, dict) and len(answer['result']) == 1000,
-              'SIGTERM while 1000 texts are computed for HTTP: they are answered')  # fmt: skip
+        check(
+            isinstance(answer, dict) and len(answer['result']) == 1000,
+            'SIGTERM while 1000 texts are computed for HTTP: they are answered',
+        )
         check(code == 0, 'exit code %d after %.1f s', code, took)
         left = list((container.tree / 'tmp').glob('*bert-serving*'))
         check(not left, 'nothing is left in /tmp')
@@ -609,9 +642,25 @@ def try_other_commands(image: Image) -> None:
     check(code == 2 and 'whole number' in log, '0: exit code 2, %s', log.strip())
     code, log = ended('-help')
     check(code == 0 and log.startswith('usage: bert-serving-start'), '-help')
-    code, log = ended('bert-serving-benchmark', '-random_model', 'mini', '-experiments', 'client_batch_size', '-test_client_batch_size', '8',
-                      '-test_num_worker', '1', '-test_precision', 'fp32', '-num_repeat', '1', '-test_rows', '32', within_s=300,
-                      mounts={SMALL_MODEL: '/model'})  # fmt: skip
+    code, log = ended(
+        'bert-serving-benchmark',
+        '-random_model',
+        'mini',
+        '-experiments',
+        'client_batch_size',
+        '-test_client_batch_size',
+        '8',
+        '-test_num_worker',
+        '1',
+        '-test_precision',
+        'fp32',
+        '-num_repeat',
+        '1',
+        '-test_rows',
+        '32',
+        within_s=300,
+        mounts={SMALL_MODEL: '/model'},
+    )
     check(code == 0, 'bert-serving-benchmark, with a random model while another is mounted: exit code %d', code)
 
 
@@ -652,9 +701,16 @@ def try_without_gpu(image: Image) -> None:
 
 
 TRIALS = {
-    'cpu': [try_plain_run, try_locked_run, try_more_than_can_be_answered, try_signal_at_once, try_other_commands, try_proxy_alone],
+    'cpu': [
+        try_plain_run,
+        try_locked_run,
+        try_more_than_can_be_answered,
+        try_signal_at_once,
+        try_other_commands,
+        try_proxy_alone,
+    ],
     'gpu': [try_without_gpu, try_signal_at_once],
-}  # fmt: skip
+}
 
 
 @contextlib.contextmanager

@@ -18,8 +18,10 @@ PAGES = [
     *(ROOT / folder / 'README.md' for folder in ('server', 'client', 'docker', 'plugin')),
 ]
 
-_FENCE = re.compile(r'(?:^<!-- run(?: on:(?P<options>[^>]*?))? -->\n)?^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=fence)\n',
-                    re.DOTALL | re.MULTILINE)  # fmt: skip
+_FENCE = re.compile(
+    r'(?:^<!-- run(?: on:(?P<options>[^>]*?))? -->\n)?^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=fence)\n',
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ def blocks_of(page: Path) -> Iterator[Block]:
     content = page.read_text('utf-8')
     for match in _FENCE.finditer(content):
         yield Block(
-            page, 1 + content.count('\n', 0, match.start('fence')), match['language'].strip(), match['text'],
-            match[0].startswith('<!-- run'), (match['options'] or '').strip(),
-        )  # fmt: skip
+            page,
+            1 + content.count('\n', 0, match.start('fence')),
+            match['language'].strip(),
+            match['text'],
+            match[0].startswith('<!-- run'),
+            (match['options'] or '').strip(),
+        )

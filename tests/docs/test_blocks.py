@@ -102,8 +102,12 @@ def split_at(separator: str, words: list[str]) -> list[list[str]]:
     return parts
 
 
-COMMANDS = [(block, words) for block in BLOCKS if block.language == 'bash' and '<<' not in block.text
-            for words in commands_of(block.text)]  # fmt: skip
+COMMANDS = [
+    (block, words)
+    for block in BLOCKS
+    if block.language == 'bash' and '<<' not in block.text
+    for words in commands_of(block.text)
+]
 
 
 def test_our_commands_take_the_options_that_the_pages_give_them(capsys: pytest.CaptureFixture[str]) -> None:

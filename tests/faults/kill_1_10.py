@@ -75,9 +75,13 @@ def running_server(args: argparse.Namespace) -> Iterator[tuple[psutil.Process, i
     words += ['-port', str(port), '-port_out', str(port_out)]
     with tempfile.TemporaryDirectory(prefix='kill') as folder:
         server = subprocess.Popen(
-            [args.server, *words], cwd=folder, start_new_session=True, env={**os.environ, 'ZEROMQ_SOCK_TMP_DIR': folder},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [args.server, *words],
+            cwd=folder,
+            start_new_session=True,
+            env={**os.environ, 'ZEROMQ_SOCK_TMP_DIR': folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         process = psutil.Process(server.pid)
         try:
             with connect(port, port_out, patience_s=120):
@@ -123,9 +127,13 @@ def kill_under_load(
     asked = args.clients * args.requests
     answered = '%d of %d' % (counts['answered'], asked)
     return [
-        answered, str(counts['hang']), '%d of %d' % (counts['hang'], args.clients), str(counts['error']),
-        '%d and %d' % (before, counts['after']), 'yes' if serves(args, port, port_out) else 'no',
-    ]  # fmt: skip
+        answered,
+        str(counts['hang']),
+        '%d of %d' % (counts['hang'], args.clients),
+        str(counts['error']),
+        '%d and %d' % (before, counts['after']),
+        'yes' if serves(args, port, port_out) else 'no',
+    ]
 
 
 def ask(args: argparse.Namespace, port: int, port_out: int, begun: threading.Barrier, counts: Counter[str]) -> None:

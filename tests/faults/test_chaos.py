@@ -39,8 +39,10 @@ WORDS = (
 
 POISON = 2
 SAID = re.compile('is ready|finished request number=')
-COUNTERS = ('num_worker_restart', 'num_sink_restart', 'num_http_restart', 'num_requeued_job', 'num_poisoned_request',
-            'num_given_up_reply', 'num_gone_request')  # fmt: skip
+COUNTERS = """
+    num_worker_restart num_sink_restart num_http_restart num_requeued_job num_poisoned_request num_given_up_reply
+    num_gone_request
+""".split()
 WITH_PROXY: Sequence[Ask] = [ask_one_by_one] * 11 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2 + [ask_by_http]
 WITHOUT: Sequence[Ask] = [ask_one_by_one] * 12 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2
 

@@ -74,8 +74,10 @@ def test_garbage_beside_four_good_clients_costs_them_no_answer_and_at_most_half_
             beside = clients.median_s(sender, at_least=100)
         lines = server.log.count('\n')
         grown = {pid: (memory_of(pid) - memory[pid]) // MB for pid in processes}
-        print('\ngarbage: %d messages, median %.1f ms alone and %.1f ms beside, %d log lines, MB grown: %s'
-              % (MESSAGES, 1000 * alone, 1000 * beside, lines, sorted(grown.values())))  # fmt: skip
+        print(
+            '\ngarbage: %d messages, median %.1f ms alone and %.1f ms beside, %d log lines, MB grown: %s'
+            % (MESSAGES, 1000 * alone, 1000 * beside, lines, sorted(grown.values()))
+        )
         assert beside <= 2 * alone
         assert children_of(server) == children
         assert lines < 2000, 'the log is limited by time, not by messages'
@@ -134,8 +136,17 @@ def test_garbage_an_odd_identity_is_answered_like_any_other(server: ServerProces
         client.assert_served()
 
 
-@pytest.mark.parametrize('frames', [[b''], [b'a'] * 3, [b'a'] * 6, [b'', b'["the"]', b'1', b'1'],
-                                    [b'x' * 10_000, b'["the"]', b'1', b'1'], [b'a', b'["the"]', b'one', b'1']])  # fmt: skip
+@pytest.mark.parametrize(
+    'frames',
+    [
+        [b''],
+        [b'a'] * 3,
+        [b'a'] * 6,
+        [b'', b'["the"]', b'1', b'1'],
+        [b'x' * 10_000, b'["the"]', b'1', b'1'],
+        [b'a', b'["the"]', b'one', b'1'],
+    ],
+)
 def test_garbage_of_nobody_that_could_be_told_is_a_line_in_the_log(server: ServerProcess, frames: list[bytes]) -> None:
     with raw_client(server) as client:
         before = client.status()['statistic']['num_garbage_message']

@@ -13,12 +13,12 @@ from support.raw_client import raw_client
 from support.serving import connect
 from support.waiting import wait_until
 
-COUNTERS = (
-    'num_rows_done', 'num_tokens_done', 'num_computed_tokens', 'num_run', 'num_published_request', 'num_failed_request',
-    'num_refused_request', 'num_busy_request', 'num_expired_request', 'num_cancelled_request', 'num_gone_request',
-    'num_poisoned_request', 'num_requeued_job', 'num_given_up_reply', 'num_worker_restart', 'num_sink_restart',
-    'num_garbage_message', 'queue_rows', 'queue_requests', 'in_flight_rows', 'unfinished_requests', 'padding_share',
-)  # fmt: skip
+COUNTERS = """
+    num_rows_done num_tokens_done num_computed_tokens num_run num_published_request num_failed_request
+    num_refused_request num_busy_request num_expired_request num_cancelled_request num_gone_request
+    num_poisoned_request num_requeued_job num_given_up_reply num_worker_restart num_sink_restart num_garbage_message
+    queue_rows queue_requests in_flight_rows unfinished_requests padding_share
+""".split()
 DURATIONS = ('queue_time', 'compute_time', 'total_time')
 
 
@@ -61,9 +61,15 @@ def test_truth_what_happens_is_counted() -> None:
             tokens = {'num_tokens_done': 3 + 4 + 5 + 5}
             padding = {'num_computed_tokens': 15 + 5, 'padding_share': pytest.approx(1 - 17 / 20)}
             assert counters_of(statistic) == {
-                'num_rows_done': 4, 'num_run': 2, 'num_published_request': 2, 'num_failed_request': 1,
-                'num_refused_request': 1, 'num_garbage_message': 1, **tokens, **padding,
-            }  # fmt: skip
+                'num_rows_done': 4,
+                'num_run': 2,
+                'num_published_request': 2,
+                'num_failed_request': 1,
+                'num_refused_request': 1,
+                'num_garbage_message': 1,
+                **tokens,
+                **padding,
+            }
             assert [statistic[name]['count'] for name in DURATIONS] == [3, 2, 2]
             for name in DURATIONS:
                 assert statistic[name]['buckets'][-1] == [None, statistic[name]['count']]

@@ -46,7 +46,11 @@ def judge_with_the_real_client(python: str, case: Path, port: int, port_out: int
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     done = subprocess.run(
         [python, str(SCRIPT), str(case), str(port), str(port_out)],
-        capture_output=True, text=True, timeout=120, env=environment, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'equal:' in done.stdout

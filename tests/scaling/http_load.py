@@ -67,8 +67,10 @@ class Tally:
 
 def sentences(rows: int, seed: int) -> list[str]:
     """Texts of eight to twelve words, no two requests with the same."""
-    return [' '.join(WORDS[(seed + row + k) % len(WORDS)] for k in range(8 + (seed + row) % 5)) + ' %d %d' % (seed, row)
-            for row in range(rows)]  # fmt: skip
+    return [
+        ' '.join(WORDS[(seed + row + k) % len(WORDS)] for k in range(8 + (seed + row) % 5)) + ' %d %d' % (seed, row)
+        for row in range(rows)
+    ]
 
 
 def request_bytes(path: str, query: object) -> bytes:

@@ -40,8 +40,13 @@ class InProcess:
     def __init__(self, settings: Settings, model: Model, graph: str) -> None:
         word_piece = WordPiece(load_vocab(model.vocab), lower_case=model.lower_case)
         self._settings = settings
-        self._rows = RowEncoder(word_piece, settings.max_seq_len, model.config.max_position_embeddings,
-                                settings.mask_cls_sep, settings.no_special_token)  # fmt: skip
+        self._rows = RowEncoder(
+            word_piece,
+            settings.max_seq_len,
+            model.config.max_position_embeddings,
+            settings.mask_cls_sep,
+            settings.no_special_token,
+        )
         self._encoder = GraphEncoder(graph, threads=len(os.sched_getaffinity(0)), xla=settings.xla)
         self._encoder.load()
 
@@ -76,8 +81,10 @@ def main() -> None:
         ):
             speeds = [(measure(here.encode, sentences), measure(client.encode, sentences)) for _ in range(REPEATS + 1)]
     in_process, through_client = (statistics.median(column) for column in zip(*speeds[1:]))
-    print('in process %.0f rows/s, through the client %.0f rows/s: %.3f' % (
-        in_process, through_client, through_client / in_process))  # fmt: skip
+    print(
+        'in process %.0f rows/s, through the client %.0f rows/s: %.3f'
+        % (in_process, through_client, through_client / in_process)
+    )
 
 
 def measure(encode, sentences: list[str]) -> float:

@@ -30,20 +30,30 @@ from scaling.swarm import Swarm  # noqa: E402
 from support.serving import SMALL_MODEL  # noqa: E402
 
 MOST_ROWS = 4096
-HEAD = ('workers', 'clients', 'rows', 'requests/s', 'rows/s', 'MB/s', 'of linear', 'of the first', 'ventilator', 'sink', 'all workers', 'all clients')  # fmt: skip
+HEAD = (
+    'workers|clients|rows|requests/s|rows/s|MB/s|of linear|of the first|ventilator|sink|all workers|all clients'
+).split('|')
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('-workers', type=int, nargs='+', default=[1, 2, 4, 8, 16])
     parser.add_argument('-clients', type=int, nargs='+', default=[1, 16, 64, 256])
-    parser.add_argument('-rows', type=int, nargs='+', help='rows of a request (default: 256, but no more than %d of '
-                        'all clients)' % MOST_ROWS)  # fmt: skip
+    parser.add_argument(
+        '-rows',
+        type=int,
+        nargs='+',
+        help='rows of a request (default: 256, but no more than %d of all clients)' % MOST_ROWS,
+    )
     parser.add_argument('-batch', type=int, default=32, help='most rows of a run')
     parser.add_argument('-ms', type=float, default=20.0, help='milliseconds of a run')
     parser.add_argument('-floats', type=int, default=768, help='floats of the answer to a row')
-    parser.add_argument('-seconds', type=float, default=3.0, help='seconds of a measurement, after a round of all clients '
-                        'that is not counted')  # fmt: skip
+    parser.add_argument(
+        '-seconds',
+        type=float,
+        default=3.0,
+        help='seconds of a measurement, after a round of all clients that is not counted',
+    )
     args = parser.parse_args()
     os.environ['PYTHONPATH'] = os.pathsep.join([TESTS, *filter(None, [os.environ.get('PYTHONPATH')])])
     os.environ[SECONDS], os.environ[FLOATS] = str(args.ms / 1000), str(args.floats)
@@ -53,9 +63,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix='bert-serving-scaling-') as folder:
         for workers in args.workers:
             settings = Settings(
-                model_dir=SMALL_MODEL, port=0, port_out=0, cpu=True, num_worker=workers, max_seq_len=40,
+                model_dir=SMALL_MODEL,
+                port=0,
+                port_out=0,
+                cpu=True,
+                num_worker=workers,
+                max_seq_len=40,
                 max_batch_size=args.batch,
-            )  # fmt: skip
+            )
             with ServerProcess(
                 settings, os.path.join(folder, 'log'), ready_within_s=120, module='scaling.scaling_server'
             ) as server:
@@ -82,9 +97,16 @@ def measure(
         tally = swarm.run(rounds)
         cores = {name: (cpu_seconds(those) - before[name]) / tally.seconds for name, those in processes.items()}
     speed = tally.rows / tally.seconds
-    cells = ['%d' % workers, '%d' % clients, '%d' % rows, '%.0f' % (tally.requests / tally.seconds), '%.0f' % speed,
-             '%.1f' % (tally.bytes / 1e6 / tally.seconds), '%.3f' % (speed / linear),
-             '%.3f' % (speed / workers / firsts.setdefault((clients, rows), speed / workers))]  # fmt: skip
+    cells = [
+        '%d' % workers,
+        '%d' % clients,
+        '%d' % rows,
+        '%.0f' % (tally.requests / tally.seconds),
+        '%.0f' % speed,
+        '%.1f' % (tally.bytes / 1e6 / tally.seconds),
+        '%.3f' % (speed / linear),
+        '%.3f' % (speed / workers / firsts.setdefault((clients, rows), speed / workers)),
+    ]
     cells += ['%.2f' % cores[name] for name in ('ventilator', 'sink', 'workers', 'clients')]
     return '| %s |' % ' | '.join(cells)
 

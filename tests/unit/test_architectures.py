@@ -117,9 +117,13 @@ def test_deberta(read):
     assert read('ce-deberta-v2').disentangled == Disentangled(span=16, max_distance=64)
     assert read('ce-deberta-v2').has_position_embeddings is False
     other = read(
-        'ce-deberta-v2', position_buckets=-1, max_relative_positions=40, pos_att_type='c2p', share_att_key=False,
+        'ce-deberta-v2',
+        position_buckets=-1,
+        max_relative_positions=40,
+        pos_att_type='c2p',
+        share_att_key=False,
         norm_rel_ebd='none',
-    )  # fmt: skip
+    )
     assert other.disentangled == Disentangled(40, 40, False, True, False, False, False)
     assert other.disentangled.terms == 2
 
@@ -182,7 +186,7 @@ def test_labels_that_have_no_names(read):
         ('ce-bert-one', 'id2label', {'1': 'x'}, 'an object with a name for each number from 0 up'),
         ('ce-bert-one', 'sentence_transformers', {'activation_fn': 'torch.nn.Tanh'}, 'Identity, Sigmoid or Softmax'),
     ],
-)  # fmt: skip
+)
 def test_refusals_name_file_key_and_value(read, tmp_path, name, key, value, expected):
     """Each of these would load without a complaint and answer nonsense, or take unbounded memory."""
     with pytest.raises(ModelError) as error:
@@ -212,21 +216,46 @@ def test_value_that_is_very_long_is_cut(read):
 @pytest.mark.parametrize(
     ('model_type', 'name', 'first', 'also'),
     [
-        ('bert', 'embeddings/word_embeddings', Place('bert.embeddings.word_embeddings.weight'), 'embeddings.word_embeddings.weight'),
-        ('bert', 'encoder/layer_11/output/LayerNorm/gamma', Place('bert.encoder.layer.11.output.LayerNorm.weight'), 'encoder.layer.11.output.LayerNorm.gamma'),
+        (
+            'bert',
+            'embeddings/word_embeddings',
+            Place('bert.embeddings.word_embeddings.weight'),
+            'embeddings.word_embeddings.weight',
+        ),
+        (
+            'bert',
+            'encoder/layer_11/output/LayerNorm/gamma',
+            Place('bert.encoder.layer.11.output.LayerNorm.weight'),
+            'encoder.layer.11.output.LayerNorm.gamma',
+        ),
         ('bert', 'pooler/dense/kernel', Place('bert.pooler.dense.weight', True), 'pooler.dense.weight'),
         ('bert', 'output_weights', Place('classifier.weight'), None),
         ('bert', 'output_bias', Place('classifier.bias'), None),
         ('camembert', 'head/dense/kernel', Place('classifier.dense.weight', True), None),
         ('xlm-roberta', 'output_bias', Place('classifier.out_proj.bias'), None),
-        ('modernbert', 'encoder/layer_3/attention/self/key/kernel', Place('model.layers.3.attn.Wqkv.weight', True, 1, 3), 'layers.3.attn.Wqkv.weight'),
-        ('gte', 'encoder/layer_0/intermediate/dense/kernel', Place('new.encoder.layer.0.mlp.up_gate_proj.weight', True, 1, 2), 'encoder.layer.0.mlp.up_gate_proj.weight'),
-        ('new', 'encoder/layer_0/attention/self/value/bias', Place('new.encoder.layer.0.attention.qkv_proj.bias', False, 2, 3), 'encoder.layer.0.attention.v_proj.bias'),
+        (
+            'modernbert',
+            'encoder/layer_3/attention/self/key/kernel',
+            Place('model.layers.3.attn.Wqkv.weight', True, 1, 3),
+            'layers.3.attn.Wqkv.weight',
+        ),
+        (
+            'gte',
+            'encoder/layer_0/intermediate/dense/kernel',
+            Place('new.encoder.layer.0.mlp.up_gate_proj.weight', True, 1, 2),
+            'encoder.layer.0.mlp.up_gate_proj.weight',
+        ),
+        (
+            'new',
+            'encoder/layer_0/attention/self/value/bias',
+            Place('new.encoder.layer.0.attention.qkv_proj.bias', False, 2, 3),
+            'encoder.layer.0.attention.v_proj.bias',
+        ),
         ('deberta-v2', 'encoder/relative_embeddings', Place('deberta.encoder.rel_embeddings.weight'), None),
         ('mpnet', 'encoder/relative_attention_bias', Place('mpnet.encoder.relative_attention_bias.weight'), None),
         ('albert', 'pooler/dense/bias', Place('albert.pooler.bias'), 'pooler.bias'),
     ],
-)  # fmt: skip
+)
 def test_places(model_type, name, first, also):
     found = places(model_type, name)
     assert found[0] == first

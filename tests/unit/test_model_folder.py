@@ -232,8 +232,11 @@ def test_model_is_described_in_a_line(huggingface):
     model = find_model(str(huggingface), cased_tokenization=True)
     config = model.config
     assert model.describe() == '%s (bert, %d layers, %d hidden units, vocabulary of %d, cased)' % (
-        huggingface / 'model.safetensors', config.num_hidden_layers, config.hidden_size, config.vocab_size,
-    )  # fmt: skip
+        huggingface / 'model.safetensors',
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.vocab_size,
+    )
     assert 'lower-cased' in find_model(str(huggingface)).describe()
 
 

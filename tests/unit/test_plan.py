@@ -177,5 +177,7 @@ def test_the_status_tells_a_client_how_to_use_the_model() -> None:
     }
     scores = describe_model(plan('ce-bert-labels'))
     assert (scores['task'], scores['labels'], scores['pooling']) == (
-        'classify', ['contradiction', 'entailment', 'neutral'], None,
-    )  # fmt: skip
+        'classify',
+        ['contradiction', 'entailment', 'neutral'],
+        None,
+    )

@@ -168,9 +168,14 @@ def test_every_activation_of_a_dense_module_is_one_that_the_graph_has() -> None:
 
 
 def test_prompts_and_similarity(plain: Folder) -> None:
-    plain.write('config_sentence_transformers.json', {
-        'prompts': {'query': 'query: ', 'document': ''}, 'default_prompt_name': 'query', 'similarity_fn_name': 'dot',
-    })  # fmt: skip
+    plain.write(
+        'config_sentence_transformers.json',
+        {
+            'prompts': {'query': 'query: ', 'document': ''},
+            'default_prompt_name': 'query',
+            'similarity_fn_name': 'dot',
+        },
+    )
     pipeline = plain.read().pipeline
     assert pipeline.prompts == {'query': 'query: ', 'document': ''}
     assert pipeline.default_prompt_name == 'query'
@@ -248,12 +253,18 @@ def test_a_longest_row_that_makes_no_sense(folder: Folder, value: object) -> Non
             [{'type': OLD + name, 'path': ''} for name in ('Transformer', 'Normalize')],
             'FOLDER/modules.json: expected a Transformer, one Pooling, and what comes after; got Transformer, Normalize',
         ),
-        ([{'type': OLD + 'Transformer', 'path': '../x'}], "FOLDER/modules.json: the path '../x' leads out of the folder"),
-        ([{'type': OLD + 'Transformer', 'path': '/etc'}], "FOLDER/modules.json: the path '/etc' leads out of the folder"),
+        (
+            [{'type': OLD + 'Transformer', 'path': '../x'}],
+            "FOLDER/modules.json: the path '../x' leads out of the folder",
+        ),
+        (
+            [{'type': OLD + 'Transformer', 'path': '/etc'}],
+            "FOLDER/modules.json: the path '/etc' leads out of the folder",
+        ),
         ([{'type': OLD + 'Transformer', 'path': 'a/../../x'}], 'FOLDER/modules.json: the path'),
         ([{'type': OLD + 'Transformer', 'path': 'none'}], 'FOLDER/modules.json: there is no folder FOLDER/none'),
     ],
-)  # fmt: skip
+)
 def test_modules_that_make_no_sense_or_are_not_served(folder: Folder, value: Any, fault: str) -> None:
     assert folder.write('modules.json', value).fault().startswith(fault)
 

@@ -43,8 +43,18 @@ def main() -> None:
         in_wheel = zipfile.ZipFile(next(wheels.glob('bert_serving_server-*'))).read(DASHBOARD)
         expect(in_wheel == (ROOT / 'server' / DASHBOARD).read_bytes(), 'the server has the page of the dashboard')
         target = Path(folder, 'installed')
-        run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', str(target), '--upgrade',
-            *map(str, wheels.iterdir()))  # fmt: skip
+        run(
+            sys.executable,
+            '-m',
+            'pip',
+            'install',
+            '--quiet',
+            '--no-deps',
+            '--target',
+            str(target),
+            '--upgrade',
+            *map(str, wheels.iterdir()),
+        )
         look = 'import sys; sys.path.insert(0, %r)' % str(target) + LOOK % {'prefix': str(target)}
         run(sys.executable, '-c', look, cwd=folder)
 

@@ -181,8 +181,12 @@ def _from_vocab(path: str, settings: _Settings) -> Tokenizer:
     unknown = settings.token('unk_token', '[UNK]')
     classify, separate = settings.token('cls_token', '[CLS]'), settings.token('sep_token', '[SEP]')
     specials = [
-        unknown, separate, settings.token('pad_token', '[PAD]'), classify, settings.token('mask_token', '[MASK]'),
-    ]  # fmt: skip
+        unknown,
+        separate,
+        settings.token('pad_token', '[PAD]'),
+        classify,
+        settings.token('mask_token', '[MASK]'),
+    ]
     missing = [token for token in (unknown, classify, separate) if token not in vocab]
     if missing:
         raise ModelError('%s has no %s: it is not the vocabulary of this model' % (path, ' '.join(missing)))
