@@ -1075,7 +1075,7 @@ class _Courier(object):
         Without a deadline the call waits for something other than the server: no limit, and no log message.
         ``cancelled`` is called in each round, about once a second.
         """
-        reporter = _WaitReporter(self._link)
+        reporter = self.reporter()
         while True:
             self.exchange()
             if done():
@@ -1088,13 +1088,25 @@ class _Courier(object):
             if deadline:
                 seconds = deadline.seconds_left
                 if seconds <= 0:
-                    raise TimeoutError(
-                        'no response from the server within "timeout"=%d ms (%s): is it running? are '
-                        '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
-                        % (deadline.timeout_ms, self._link.describe())
-                    )
+                    raise self.timeout_error(deadline)
                 reporter.tick(len(self._pending))
-            self._link.wait(seconds, to_send=bool(self._unsent))
+            self.wait(seconds)
+
+    def wait(self, seconds):
+        """Wait until ``exchange`` may have something to do."""
+        self._link.wait(seconds, to_send=bool(self._unsent))
+
+    def timeout_error(self, deadline):
+        """Make the error of a call that the server did not answer in time."""
+        return TimeoutError(
+            'no response from the server within "timeout"=%d ms (%s): is it running? are '
+            '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
+            % (deadline.timeout_ms, self._link.describe())
+        )
+
+    def reporter(self):
+        """Make what reports a long wait, which begins now."""
+        return _WaitReporter(self._link)
 
     def hand_over(self):
         """Send unsent requests if possible now; wait a moment for a new connection."""
@@ -1315,6 +1327,165 @@ class _Chunker(object):
         return max(rows // self._limits.batch_rows, 1) * self._limits.batch_rows
 
 
+def _requests(rows, answer, is_fine, known, ask):
+    """Yield (first row, number of rows, JSON) for each request: one if the input is small, else several.
+
+    ``known`` are the limits of the server as far as they are known, or None; ``ask`` returns those that hold now.
+    """
+    total = len(rows)
+    if total <= min(_CHUNK_ROWS, known and known.request_rows or _CHUNK_ROWS) and not is_fine:
+        payload = rows.dump(0, total)
+        if len(payload) <= min(_CHUNK_BYTES, known and known.message_bytes or _CHUNK_BYTES):
+            yield 0, total, payload
+            return
+    limits = ask()
+    chunker = _Chunker(limits, is_fine)
+    start = 0
+    while start < total:
+        count = chunker.next(total - start, answer.bytes_per_row)
+        payload = rows.dump(start, start + count)
+        while chunker.is_too_large(count, len(payload)):
+            if count == 1:
+                raise ValueError(
+                    'element %d of "texts" makes a request of %d bytes, but the server takes at most %d'
+                    % (start, len(payload), limits.message_bytes)
+                )
+            count = chunker.halve(count)
+            payload = rows.dump(start, start + count)
+        yield start, count, payload
+        start += count
+
+
+def _dump_whole(rows, limits):
+    """Return the JSON of all rows, for one request."""
+    payload = rows.dump(0, len(rows))
+    limit = limits and limits.message_bytes
+    if limit and len(payload) > limit:
+        raise ValueError(
+            'these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
+            'at a time, or let a blocking "encode" split them' % (len(rows), len(payload), limit)
+        )
+    return payload
+
+
+def _check_protocol(config):
+    if config.get('server_version') != PROTOCOL_VERSION:
+        raise AttributeError(
+            'version mismatch: the server speaks protocol %s and this client %s. Install matching versions with '
+            '"pip install -U bert-serving-server bert-serving-client", or switch the check off with '
+            '"BertClient(check_version=False)"' % (config.get('server_version'), PROTOCOL_VERSION)
+        )
+
+
+def _length_limit(config):
+    """The ``max_seq_len`` of a server; None if it has none."""
+    limit = config.get('max_seq_len')
+    return None if limit in (None, 'NONE', 'none') else int(limit)
+
+
+def _print_config(config):
+    print('server config:')
+    for key, value in config.items():
+        print('%30s\t=\t%-30s' % (key, value))
+
+
+def _checked(texts, is_tokenized, truncate, length_limit):
+    """Check texts, or lists of tokens, and warn of long ones; a limit of 0 warns of none."""
+    rows = _Texts(texts, is_tokenized)
+    if length_limit is None:
+        warnings.warn(
+            'the server has no "max_seq_len": it pads to the longest text of each batch, so shorter texts '
+            'make it faster',
+            stacklevel=4,
+        )
+    elif length_limit and truncate is None and rows.has_longer_than(length_limit):
+        warnings.warn(
+            'some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
+            'with a larger one, or silence this with "BertClient(check_length=False)"' % length_limit,
+            stacklevel=4,
+        )
+    return rows
+
+
+def _presented(answer, output_fmt, show_tokens):
+    """The result of an ``encode``."""
+    embedding = answer.array.tolist() if output_fmt == 'list' else answer.array
+    if not show_tokens:
+        return embedding
+    if not answer.tokens:
+        warnings.warn(
+            '"show_tokens=True", but the server does not show tokens to clients: start it with '
+            '"-show_tokens_to_client", or use "encode(show_tokens=False)"',
+            stacklevel=3,
+        )
+        return embedding
+    return embedding, answer.tokens
+
+
+def _response(reply, output_fmt):
+    array = reply.array
+    return Response(reply.id, array.tolist() if output_fmt == 'list' else array.copy(), reply.tokens)
+
+
+_PROMPT_NEEDS = frozenset(['options', 'prompt_name', 'prompt'])  # extensions
+
+
+def _prompt_options(kind, prompts):
+    """The prompt of queries, or of documents, as options of ``encode``, for a model with these prompts."""
+    for name in ('query',) if kind == 'query' else ('document', 'passage', 'corpus'):
+        if name in prompts:
+            return {'prompt_name': name}
+    return {'prompt': ''}
+
+
+def _pairs_or_texts(values, raw, truncate):
+    """Return the rows and options of a ``predict``."""
+    rows = _sequence(values, '"pairs_or_texts"')
+    is_pairs = not isinstance(rows[0], _STRING_TYPES)
+    options = dict(_wishes(truncate=truncate) or {}, pairs=is_pairs, raw=bool(raw))
+    return _Pairs(rows) if is_pairs else _Texts(rows, False), options
+
+
+def _scores(array):
+    """The scores of a ``predict``: without the second dimension where there is one label."""
+    return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _candidates(query, documents, top_n):
+    """Check the arguments of a ``rerank``; return its pairs."""
+    _check_string(query, '"%s"', ('query',))
+    if top_n is not None and (not isinstance(top_n, _INTEGER_TYPES) or isinstance(top_n, bool) or top_n < 1):
+        raise ValueError('"top_n" must be an int of at least 1 or None, but is %r' % (top_n,))
+    documents = _sequence(documents, '"documents"')
+    for index, document in enumerate(documents):
+        _check_string(document, 'element %d of "documents"', (index,))
+    return [(query, document) for document in documents]
+
+
+def _ranking(scores, top_n):
+    """Return (index, score) of the best, in the order of the documents where scores are equal."""
+    if scores.ndim != 1:
+        raise ValueError(
+            'the model gives %d scores to a pair, and only one can order documents: use "predict"' % scores.shape[-1]
+        )
+    order = np.argsort(-scores, kind='mergesort')[:top_n]
+    return [(int(index), float(scores[index])) for index in order]
+
+
+def _described_model(config):
+    model = config.get('model')
+    if not isinstance(model, dict):
+        raise UnsupportedError('the server does not describe its model: it is older than this client')
+    return model
+
+
+def _unsupported_error(missing):
+    return UnsupportedError(
+        'the server does not advertise %s among the "extensions" of its configuration: it is '
+        'older than this client, so use "encode"' % ', '.join(sorted(missing))
+    )
+
+
 # --- client -----------------------------------------------------------------------------------------------------------
 
 
@@ -1399,21 +1570,14 @@ class BertClient(object):
                 raise
 
     def _check_server(self, config, version, length, token_info, show):
-        if version and config.get('server_version') != PROTOCOL_VERSION:
-            raise AttributeError(
-                'version mismatch: the server speaks protocol %s and this client %s. Install matching versions with '
-                '"pip install -U bert-serving-server bert-serving-client", or switch the check off with '
-                '"BertClient(check_version=False)"' % (config.get('server_version'), PROTOCOL_VERSION)
-            )
+        if version:
+            _check_protocol(config)
         if length:
-            limit = config.get('max_seq_len')
-            self.length_limit = None if limit in (None, 'NONE', 'none') else int(limit)
+            self.length_limit = _length_limit(config)
         if token_info:
             self.token_info_available = bool(config.get('show_tokens_to_client'))
         if show:
-            print('server config:')
-            for key, value in config.items():
-                print('%30s\t=\t%-30s' % (key, value))
+            _print_config(config)
 
     # --- public -------------------------------------------------------------------------------------------------------
 
@@ -1532,18 +1696,7 @@ class BertClient(object):
                 self._courier.hand_over()
                 return None
             answer = self._encode_in_chunks(rows, show_progress, options)
-        embedding = answer.array.tolist() if self.output_fmt == 'list' else answer.array
-        if not show_tokens:
-            return embedding
-        tokens = answer.tokens
-        if not tokens:
-            warnings.warn(
-                '"show_tokens=True", but the server does not show tokens to clients: start it with '
-                '"-show_tokens_to_client", or use "encode(show_tokens=False)"',
-                stacklevel=2,
-            )
-            return embedding
-        return embedding, tokens
+        return _presented(answer, self.output_fmt, show_tokens)
 
     def encode_query(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
@@ -1557,37 +1710,20 @@ class BertClient(object):
 
         The parameters, the result and the errors are those of ``encode``.
         """
-        return self._encode_as(('query',), texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
+        return self._encode_as('query', texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
 
     def encode_document(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
     ):
         """Encode documents to be found: like ``encode_query``, with the prompt ``document``, else ``passage`` or ``corpus``."""
-        return self._encode_as(
-            ('document', 'passage', 'corpus'),
-            texts,
-            normalize,
-            dimensions,
-            dtype,
-            truncate,
-            show_tokens,
-            show_progress,
-        )
+        return self._encode_as('document', texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
 
-    def _encode_as(self, names, texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress):
+    def _encode_as(self, kind, texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress):
         with self._claimed():
-            self._require({'options', 'prompt_name', 'prompt'}, self._deadline())
-            known = [name for name in names if name in self._server_limits.prompts]
-        options = {
-            'normalize': normalize,
-            'dimensions': dimensions,
-            'dtype': dtype,
-            'truncate': truncate,
-            'show_tokens': show_tokens,
-            'show_progress': show_progress,
-            'prompt_name' if known else 'prompt': known[0] if known else '',
-        }
-        return self.encode(texts, **options)
+            self._require(_PROMPT_NEEDS, self._deadline())
+            options = _prompt_options(kind, self._server_limits.prompts)
+        options.update(normalize=normalize, dimensions=dimensions, dtype=dtype, truncate=truncate)
+        return self.encode(texts, show_tokens=show_tokens, show_progress=show_progress, **options)
 
     def predict(self, pairs_or_texts, raw=False, truncate=None):
         """Return the scores that a cross-encoder or classifier gives pairs of texts, or single texts.
@@ -1605,13 +1741,9 @@ class BertClient(object):
         :raises ServerError: the server answered with an error: its model makes no scores, for example
         :raises UnsupportedError: the server does not advertise what this needs
         """
-        rows = _sequence(pairs_or_texts, '"pairs_or_texts"')
-        is_pairs = not isinstance(rows[0], _STRING_TYPES)
-        rows = _Pairs(rows) if is_pairs else _Texts(rows, False)
-        options = dict(_wishes(truncate=truncate) or {}, pairs=is_pairs, raw=bool(raw))
+        rows, options = _pairs_or_texts(pairs_or_texts, raw, truncate)
         with self._claimed():
-            array = self._encode_in_chunks(rows, False, options).array
-        return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+            return _scores(self._encode_in_chunks(rows, False, options).array)
 
     def rerank(self, query, documents, top_n=None, raw=False, truncate=None):
         """Order documents by the scores that a cross-encoder of one label gives them for a query.
@@ -1630,20 +1762,8 @@ class BertClient(object):
         :raises ServerError: as in ``predict``
         :raises UnsupportedError: as in ``predict``
         """
-        _check_string(query, '"%s"', ('query',))
-        if top_n is not None and (not isinstance(top_n, _INTEGER_TYPES) or isinstance(top_n, bool) or top_n < 1):
-            raise ValueError('"top_n" must be an int of at least 1 or None, but is %r' % (top_n,))
-        documents = _sequence(documents, '"documents"')
-        for index, document in enumerate(documents):
-            _check_string(document, 'element %d of "documents"', (index,))
-        scores = self.predict([(query, document) for document in documents], raw, truncate)
-        if scores.ndim != 1:
-            raise ValueError(
-                'the model gives %d scores to a pair, and only one can order documents: use "predict"'
-                % scores.shape[-1]
-            )
-        order = np.argsort(-scores, kind='mergesort')[:top_n]
-        return [(int(index), float(scores[index])) for index in order]
+        pairs = _candidates(query, documents, top_n)
+        return _ranking(self.predict(pairs, raw, truncate), top_n)
 
     @property
     def model(self):
@@ -1655,10 +1775,7 @@ class BertClient(object):
         :raises UnsupportedError: the server is older and does not describe it
         :raises TimeoutError: no response within ``timeout``
         """
-        model = self.server_config.get('model')
-        if not isinstance(model, dict):
-            raise UnsupportedError('the server does not describe its model: it is older than this client')
-        return model
+        return _described_model(self.server_config)
 
     def encode_with_details(
         self,
@@ -1907,24 +2024,10 @@ class BertClient(object):
     # The following methods are called with the client claimed.
 
     def _checked(self, texts, is_tokenized, truncate=None):
-        rows = _Texts(texts, is_tokenized)
-        if self.length_limit is None:
-            warnings.warn(
-                'the server has no "max_seq_len": it pads to the longest text of each batch, so shorter texts '
-                'make it faster',
-                stacklevel=3,
-            )
-        elif self.length_limit and truncate is None and rows.has_longer_than(self.length_limit):
-            warnings.warn(
-                'some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
-                'with a larger one, or silence this with "BertClient(check_length=False)"' % self.length_limit,
-                stacklevel=3,
-            )
-        return rows
+        return _checked(texts, is_tokenized, truncate, self.length_limit)
 
     def _response(self, reply):
-        array = reply.array
-        return Response(reply.id, array.tolist() if self.output_fmt == 'list' else array.copy(), reply.tokens)
+        return _response(reply, self.output_fmt)
 
     def _ask(self, question, deadline=None, cancelled=None):
         """Return the server's reply to SHOW_CONFIG or SHOW_STATUS."""
@@ -1952,14 +2055,6 @@ class BertClient(object):
             self._remember_limits(self._ask(b'SHOW_CONFIG', deadline, cancelled))
         return self._server_limits
 
-    @property
-    def _known_message_bytes(self):
-        return self._server_limits and self._server_limits.message_bytes
-
-    @property
-    def _known_request_rows(self):
-        return self._server_limits and self._server_limits.request_rows
-
     def _pump(self, inbox, done, deadline):
         """Exchange messages until ``done()``, and ask each new server whether it knows what the requests require."""
         while True:
@@ -1975,14 +2070,7 @@ class BertClient(object):
             needs = _needs_of(options)
             self._require(needs, self._deadline())
             inbox.needs |= needs
-        payload = rows.dump(0, len(rows))
-        limit = self._known_message_bytes
-        if limit and len(payload) > limit:
-            raise ValueError(
-                'these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
-                'at a time, or let a blocking "encode" split them' % (len(rows), len(payload), limit)
-            )
-        self._courier.post(payload, len(rows), inbox, options)
+        self._courier.post(_dump_whole(rows, self._server_limits), len(rows), inbox, options)
 
     def _ask_for_details(self, rows, options, needs, cancelled):
         """Encode by requests with ``options``; ``needs`` are the extensions that they require."""
@@ -1993,10 +2081,7 @@ class BertClient(object):
         """Raise UnsupportedError unless the server of this connection has these extensions."""
         missing = needs - self._limits(deadline, cancelled).extensions
         if missing:
-            raise UnsupportedError(
-                'the server does not advertise %s among the "extensions" of its configuration: it is '
-                'older than this client, so use "encode"' % ', '.join(sorted(missing))
-            )
+            raise _unsupported_error(missing)
 
     def _encode_in_chunks(self, rows, show_progress, options=None, needs=frozenset(), cancelled=None, is_patient=True):
         if options:
@@ -2007,7 +2092,7 @@ class BertClient(object):
         deadline = self._deadline()
         progress = _progress_bar(len(rows), stacklevel=4) if show_progress else _NoProgress()
         try:
-            chunks = self._chunks(rows, answer, show_progress, deadline)
+            chunks = _requests(rows, answer, show_progress, self._server_limits, lambda: self._limits(deadline))
             while answer.missing:
                 if needs:
                     self._require(needs, deadline, cancelled)
@@ -2026,31 +2111,6 @@ class BertClient(object):
                 if not self._courier.is_closed:
                     self._courier.exchange()  # cancel it at the server at once
             progress.close()
-
-    def _chunks(self, rows, answer, is_fine, deadline):
-        """Yield (first row, number of rows, JSON) for each request: one if the input is small, else several."""
-        total = len(rows)
-        if total <= min(_CHUNK_ROWS, self._known_request_rows or _CHUNK_ROWS) and not is_fine:
-            payload = rows.dump(0, total)
-            if len(payload) <= min(_CHUNK_BYTES, self._known_message_bytes or _CHUNK_BYTES):
-                yield 0, total, payload
-                return
-        limits = self._limits(deadline)
-        chunker = _Chunker(limits, is_fine)
-        start = 0
-        while start < total:
-            count = chunker.next(total - start, answer.bytes_per_row)
-            payload = rows.dump(start, start + count)
-            while chunker.is_too_large(count, len(payload)):
-                if count == 1:
-                    raise ValueError(
-                        'element %d of "texts" makes a request of %d bytes, but the server takes at most %d'
-                        % (start, len(payload), limits.message_bytes)
-                    )
-                count = chunker.halve(count)
-                payload = rows.dump(start, start + count)
-            yield start, count, payload
-            start += count
 
     def _stream(self, batches, limit, is_tokenized, show_progress, options=None):
         """The generator of ``encode_async``. It claims the client only while it runs, not while the caller does."""
