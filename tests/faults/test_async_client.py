@@ -55,8 +55,8 @@ def test_each_task_that_is_not_cancelled_gets_its_answer_and_nothing_is_left_at_
         material = Material(server, WORDS)
 
         async def main() -> None:
-            ports = {'port': server.port, 'port_out': server.port_out}
-            async with AsyncBertClient(**ports, timeout=120_000, check_length=False) as client:
+            client = AsyncBertClient(port=server.port, port_out=server.port_out, timeout=120_000, check_length=False)
+            async with client:
                 sizes = []
                 for seed in range(3):
                     questions = list(material.questions(seed, TASKS, MOST_ROWS))

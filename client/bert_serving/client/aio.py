@@ -320,7 +320,7 @@ class AsyncBertClient:
     too: ``await bc.model``. To send now and collect later, make tasks: ``encode(blocking=False)``, ``fetch``, ``fetch_all``
     and ``listen`` raise NotImplementedError.
 
-    Cancelling a task cancels its requests at the server. While ``max_pending_rows`` rows wait for their answers, further
+    Canceling a task cancels its requests at the server. While ``max_pending_rows`` rows wait for their answers, further
     requests wait their turn in the client. If the server is down, or restarts, calls wait for it as long as ``timeout``
     allows, and pending requests are sent again.
 
