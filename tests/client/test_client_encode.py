@@ -222,7 +222,7 @@ def test_status(server, connect):
     client.encode(['b'], blocking=False)
     status = client.status
     ids = {request.id for request in server.wait_for(2)}
-    assert all(1 << 32 <= request_id < 1 << 49 for request_id in ids)
+    assert all(0 < request_id < 10**20 for request_id in ids)
     assert status == {
         'identity': b'me',
         'num_request': 3,
@@ -236,6 +236,24 @@ def test_status(server, connect):
         'client_release': '2.0.0',
         'timeout': 5000,
     }
+
+
+def test_ids_increase_and_nobody_can_guess_the_next(server, client):
+    server.hold()
+    for _ in range(50):
+        client.encode(['a'], blocking=False)
+    ids = [request.id for request in server.wait_for(50)]
+    assert ids == sorted(ids)
+    steps = [after - before for before, after in zip(ids, ids[1:])]
+    assert len(set(steps)) == len(steps)
+    assert max(steps) > 1 << 32
+
+
+def test_ids_that_would_become_too_long_begin_anew_while_none_is_pending(client):
+    courier = client._courier
+    courier._last_id = 10**20
+    client.encode(['a'])
+    assert courier._last_id < 10**19
 
 
 def test_an_identity_of_its_own(server, connect):

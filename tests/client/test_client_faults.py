@@ -50,6 +50,12 @@ def test_late_subscribers_miss_their_results(make_server, connect):
     np.testing.assert_array_equal(client.encode(['a']), vectors(['a']))
 
 
+def test_an_answer_under_the_exact_topic_of_a_short_identity_is_its_own(server, connect):
+    client = connect(server, identity=b'anna')
+    server.script = lambda request: [[b'anna' + 11 * b'\0' + b'\4'] + server.answer(request)[0][1:]]
+    np.testing.assert_array_equal(client.encode(['a']), vectors(['a']))
+
+
 def test_subscribing_to_a_prefix_reads_another_ones_results(server, connect):
     longer = connect(server, identity=b'anna-maria')
     shorter = connect(server, identity=b'anna')

@@ -127,6 +127,7 @@ class Bench:
         socket = self.context.socket(zmq.SUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RCVHWM, hwm)
+        socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVBUF, 1 << 16)
         for topic in topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
@@ -330,3 +331,52 @@ def test_a_reader_that_takes_nothing_loses_its_own_answers_with_a_warning_and_no
     bench.wait_until_blocked(b'me')
     assert [receive(slow)[-1] for _ in range(100)] == [b'%d' % number for number in range(1001, 1101)]
     assert receive(sleeper)[-1] == b'1'
+
+
+VICTIM = b'b8f7a149-8718-4765-9003-960e41a4ef6f'
+
+
+def test_short_subscriptions_read_nobody_elses_answers(bench: Bench) -> None:
+    spy, reader = bench.reader(*(bytes([byte]) for byte in range(256))), bench.reader(VICTIM)
+    bench.wait_for(*(Subscribed(bytes([byte])) for byte in range(256)), Subscribed(VICTIM))
+    for number in (1, 2):
+        bench.put(a_part(number, VICTIM))
+        assert receive(reader)[-1] == b'%d' % number
+    bench.put(a_part(3, b'z'))
+    assert spy.poll(10_000)
+    assert receive(spy)[-1] == b'3', 'it was sent the answers of another'
+
+
+def test_a_foreign_unsubscription_silences_nobody(bench: Bench) -> None:
+    reader, raw = bench.reader(VICTIM), bench.raw_reader()
+    raw.send(b'\1' + VICTIM)
+    bench.wait_for(Subscribed(VICTIM), Subscribed(VICTIM))
+    for _ in range(5):
+        raw.send(b'\0' + VICTIM)
+        raw.send(b'\1' + VICTIM)
+        raw.send(b'\0' + VICTIM)
+    raw.send(b'\1end')
+    bench.wait_for(Subscribed(b'end'))
+    bench.put(a_part(1, VICTIM))
+    assert receive(reader)[-1] == b'1'
+
+
+def test_one_who_subscribes_to_too_much_is_cut_off_and_others_get_in(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    most = bench.decider.publisher.limits.topics_of_connection
+    bench.reader(*(b'a long name of subscription %d' % number for number in range(most + 1)))
+    assert wait_until(lambda: 'the most for one connection' in caplog.text)
+    reader = bench.reader(VICTIM)
+    bench.put(a_part(1, VICTIM))
+    assert receive(reader)[-1] == b'1'
+
+
+def test_a_subscription_that_is_longer_than_an_identity_is_not_kept(bench: Bench) -> None:
+    greedy, reader = bench.raw_reader(), bench.reader(VICTIM)
+    greedy.send(b'\1' + bytes(4000))
+    greedy.send(b'\1' + bytes(300))
+    bench.wait_for(Subscribed(VICTIM))
+    bench.put(a_part(1, VICTIM))
+    assert receive(reader)[-1] == b'1'
+    assert not bench.decider.publisher._short

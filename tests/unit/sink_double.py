@@ -20,11 +20,13 @@ from bert_serving.server.sink.events import (
     AcceptSubscription,
     Action,
     Blocked,
+    CutOffReaders,
     Event,
     LogWarning,
     Publish,
     SendFeedback,
     Sent,
+    Unsubscribed,
 )
 from bert_serving.server.sink.limits import DEFAULT_LIMITS, SinkLimits
 
@@ -43,6 +45,7 @@ class SinkDouble:
         self.reports: list[Any] = []
         self.warnings: list[str] = []
         self.accepted: list[bytes] = []
+        self.cut_off: list[bytes] = []
         self.full: set[bytes] = set()
         self.room = 0
         self.forced = 0
@@ -51,19 +54,23 @@ class SinkDouble:
         actions: deque[Action] = deque(self.decider.handle(event, now))
         while actions:
             match actions.popleft():
-                case Publish(reply, force):
+                case Publish(reply, force, topic):
                     self.forced += force
                     is_blocked = reply.identity in self.full and not force and not self.room
                     if not is_blocked:
                         self.room = max(0, self.room - 1)
-                        self.published.append([bytes(frame) for frame in reply.frames])
+                        first = reply.identity if topic is None else topic
+                        self.published.append([first, *(bytes(frame) for frame in reply.frames[1:])])
                     actions += self.decider.handle(Blocked(reply) if is_blocked else Sent(reply), now)
                 case SendFeedback(report):
                     self.reports.append(report)
                 case LogWarning(text):
                     self.warnings.append(text)
-                case AcceptSubscription(topic):
-                    self.accepted.append(topic)
+                case AcceptSubscription(granted):
+                    self.accepted.append(granted)
+                case CutOffReaders(cut_off):
+                    self.cut_off.append(cut_off)
+                    actions += self.decider.handle(Unsubscribed(cut_off), now)
         self.decider.check_invariants()
 
     @property

@@ -25,12 +25,13 @@ from bert_serving.server.protocol.ring import (
     RequestRef,
     Status,
 )
-from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES
+from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES, exact_topic
 from bert_serving.server.sink.decider import SinkDecider
 from bert_serving.server.sink.events import (
     AcceptSubscription,
     Action,
     Blocked,
+    CutOffReaders,
     Event,
     LogWarning,
     Publish,
@@ -46,7 +47,7 @@ from bert_serving.server.sink.replies import Reply
 from unit.sink_double import a_part, array_of
 
 IDENTITIES = [b'a', b'ab', b'b']
-"""A connection that subscribes to the first reads the replies of the second, too."""
+"""A connection that subscribes to the first would read the replies of the second, too, by the rules of ZeroMQ."""
 
 TOPICS = [*IDENTITIES, *IDENTITIES, b'', b'x' * (MAX_IDENTITY_BYTES + 1)]
 ENDLESS = 1 << 30
@@ -59,6 +60,7 @@ class Connection:
     topic: bytes
     room: int
     is_accepted: bool = False
+    granted: bytes = b''
 
 
 @dataclass
@@ -150,14 +152,19 @@ class SinkMachine(RuleBasedStateMachine):
         actions = deque(self.decider.handle(event, self.now))
         while actions:
             match actions.popleft():
-                case Publish(reply, force):
-                    outcome = self.publish(reply, force)
+                case Publish(reply, force, topic):
+                    outcome = self.publish(reply, force, topic)
                     actions += self.decider.handle(outcome, self.now)
                 case AcceptSubscription(topic):
-                    assert self.connections[-1].topic == topic
-                    self.connections[-1].is_accepted = True
-                    self.lossy.discard(topic)
-                    self.departed.pop(topic, None)
+                    connection = self.connections[-1]
+                    assert topic in (connection.topic, exact_topic(connection.topic))
+                    connection.is_accepted, connection.granted = True, topic
+                    self.lossy.discard(connection.topic)
+                    self.departed.pop(connection.topic, None)
+                case CutOffReaders(topic):
+                    for connection in self.subscribers_of(topic):
+                        if self.forget(connection):
+                            actions += self.decider.handle(Unsubscribed(topic), self.now)
                 case SendFeedback(report):
                     self.hear(report)
                 case LogWarning(text):
@@ -173,14 +180,16 @@ class SinkMachine(RuleBasedStateMachine):
         self.check_places()
         return posted
 
-    def publish(self, reply: Reply, force: bool) -> Sent | Blocked:
+    def publish(self, reply: Reply, force: bool, topic: bytes | None) -> Sent | Blocked:
         assert self.subscribers_of(reply.identity), 'published though nobody reads it'
         assert reply not in self.sent, 'published twice'
         earlier = [other for other in self.sent if other.identity == reply.identity]
         order = [self.publisher.posted.index(each) for each in [*earlier, reply]]
         assert order == sorted(order), 'published out of order'
         assert force == (reply.identity in self.lossy), 'the reader had its time, or had it not'
-        readers = [each for each in self.connections if each.is_accepted and reply.identity.startswith(each.topic)]
+        published = reply.identity if topic is None else topic
+        readers = [each for each in self.connections if each.is_accepted and published.startswith(each.granted)]
+        assert readers == self.subscribers_of(reply.identity), 'it is sent to a stranger, or not to its own reader'
         if not force and not all(reader.room for reader in readers):
             self.blocked_since.setdefault(reply.identity, self.now)
             return Blocked(reply)
@@ -365,14 +374,18 @@ class SinkMachine(RuleBasedStateMachine):
         self.leave(data.draw(st.sampled_from(self.connections)))
 
     def leave(self, connection: Connection) -> None:
+        if self.forget(connection):
+            self.tell(Unsubscribed(connection.topic))
+
+    def forget(self, connection: Connection) -> bool:
+        """Let a connection go; return whether the sink hears of it."""
         self.connections.remove(connection)
         others = self.subscribers_of(connection.topic)
         if connection.is_accepted and not others:
             self.unread_since[connection.topic] = self.now
             self.blocked_since.pop(connection.topic, None)
             self.note_departure(connection.topic)
-        if connection.is_accepted or not others:  # ZeroMQ does not say whose subscription has ended
-            self.tell(Unsubscribed(connection.topic))
+        return connection.is_accepted or not others  # ZeroMQ does not say whose subscription has ended
 
     @precondition(lambda self: self.connections)
     @rule(data=st.data(), room=st.integers(1, 5), count=st.integers(0, 2))

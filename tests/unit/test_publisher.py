@@ -12,7 +12,7 @@ from bert_serving.server.protocol.ring import (
     Refuse,
     Status,
 )
-from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES
+from bert_serving.server.protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic
 from bert_serving.server.sink.events import (
     Subscribed,
     Tick,
@@ -285,7 +285,7 @@ def test_a_subscription_longer_than_any_identity_is_refused() -> None:
     sink.handle(Subscribed(b'x' * (MAX_IDENTITY_BYTES + 1)))
     sink.handle(Subscribed(b'x' * MAX_IDENTITY_BYTES))
     assert sink.accepted == [b'x' * MAX_IDENTITY_BYTES]
-    assert 'refused a subscription of 1025 bytes' in sink.warnings[0]
+    assert 'refused a subscription of 257 bytes' in sink.warnings[0]
 
 
 def test_a_subscription_beyond_the_limit_is_refused_and_a_clone_of_a_subscriber_is_not() -> None:
@@ -305,3 +305,52 @@ def test_a_broken_invariant_is_noticed() -> None:
     sink.decider.publisher._without_subscriber.clear()
     with pytest.raises(AssertionError, match='not known to have no subscriber'):
         sink.decider.check_invariants()
+
+
+# ---- a short identity that is the beginning of another
+
+
+def test_a_subscription_to_the_beginning_of_an_identity_reads_none_of_its_replies() -> None:
+    sink = SinkDouble()
+    victim = b'b8f7a149-8718-4765-9003-960e41a4ef6f'
+    sink.handle(Subscribed(b'b'))
+    sink.handle(Subscribed(victim))
+    sink.handle(a_part(identity=victim))
+    assert sink.cut_off == [b'b'], 'before the reply was published'
+    sink.handle(Subscribed(b'b'))
+    assert sink.accepted == [b'b', victim, exact_topic(b'b')]
+    sink.handle(a_part(number=2, identity=victim))
+    assert sink.cut_off == [b'b'], 'once is enough'
+    assert [frames[0] for frames in sink.published] == [victim, victim]
+
+
+def test_an_identity_that_is_the_beginning_of_another_is_answered_under_its_exact_topic() -> None:
+    sink = SinkDouble()
+    for identity in (b'client1', b'client10'):
+        sink.handle(Subscribed(identity))
+    sink.handle(a_part(number=1, identity=b'client1'))
+    sink.handle(a_part(number=2, identity=b'client10'))
+    sink.handle(a_part(number=3, identity=b'client1'))
+    assert len(sink.published) == 2, 'the third waits until its reader is back'
+    sink.handle(Subscribed(b'client1'))
+    assert [frames[0] for frames in sink.published] == [b'client1', b'client10', exact_topic(b'client1')]
+    assert exact_topic(b'client1').startswith(b'client1'), 'or its own socket would not take it'
+
+
+def test_no_two_short_identities_have_topics_that_match_each_other() -> None:
+    identities = [b'a', b'a\0', b'a\0\0', b'\0', b'\0\0', b'x' * 15]
+    topics = [exact_topic(identity) for identity in identities]
+    assert len(set(topics)) == len(identities)
+    assert {len(topic) for topic in topics} == {SAFE_TOPIC_BYTES}
+
+
+def test_a_forgotten_beginning_of_identities_has_its_readers_come_back() -> None:
+    sink = SinkDouble(SinkLimits(guessable_identities=1))
+    for identity in (b'a', b'ab', b'c', b'cd'):
+        sink.handle(Subscribed(identity))
+    sink.handle(a_part(number=1, identity=b'ab'))
+    sink.handle(Subscribed(b'a'))
+    sink.handle(a_part(number=2, identity=b'cd'))
+    assert sink.cut_off == [b'a', b'c', b'a']
+    sink.handle(Subscribed(b'a'))
+    assert sink.accepted[-2:] == [exact_topic(b'a'), b'a']

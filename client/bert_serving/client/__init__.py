@@ -90,6 +90,8 @@ _CLOSE_LINGER_MS = 1000
 # The timeout grows where frames are slow, see `_Courier._ends_in_slow_frames`.
 _HEARTBEAT_S, _HEARTBEAT_TIMEOUT_S, _MOST_HEARTBEAT_TIMEOUT_S = 8.0, 15.0, 3000.0
 _HANDSHAKE_TIMEOUT_S = 10.0
+_MAX_ID = 9 * 10**19  # ids have at most 20 digits
+_RANDOM = random.SystemRandom()
 _PROBE_S = 0.2  # before a new connection is probed again; doubled each time
 _OTHER_FAMILY_S, _MOST_OTHER_FAMILY_S = 0.5, 2.0  # before a name is tried as IPv6 instead of IPv4, or the reverse
 
@@ -1016,10 +1018,13 @@ class _Courier(object):
     def __init__(self, link, identity, has_clones):
         self._link = link
         self._identity = identity
+        # The server adds zeros and the length to an identity that is the beginning of another.
+        self._topics = {identity}
+        if len(identity) < 16:
+            self._topics.add(identity.ljust(15, b'\0') + bytes(bytearray([len(identity)])))
         self._has_clones = has_clones
         self._session_since = _now()
-        # Clones that count from the same number would take each other's replies.
-        self._next_id = random.SystemRandom().randrange(1 << 32, 1 << 48)
+        self._last_id = 0
         self._pending = collections.OrderedDict()  # id -> request that has no reply yet
         self._unsent = collections.OrderedDict()  # the pending ones that ZeroMQ has not taken in this session
         self._session = None
@@ -1050,12 +1055,21 @@ class _Courier(object):
 
     def post(self, payload, rows, inbox, options=None, is_patient=True):
         """Queue a request, which the next ``exchange`` sends; return its id."""
-        request = _Request(self._next_id, payload, rows, inbox, options, is_patient)
-        self._next_id += 1
+        request = _Request(self._new_id(), payload, rows, inbox, options, is_patient)
         self.num_request += 1
         for place in (self._pending, self._unsent, inbox.waiting):
             place[request.id] = request
         return request.id
+
+    def _new_id(self):
+        """Return an id that nobody can guess, not even a clone or one who knows the last, and that is larger than that.
+
+        The first and the distance to each further one are random. Results are sorted by their ids.
+        """
+        if not self._last_id or (self._last_id > _MAX_ID and not self._pending):
+            self._last_id = _RANDOM.getrandbits(63)
+        self._last_id += 1 + _RANDOM.getrandbits(40)
+        return self._last_id
 
     def abandon(self, inbox):
         """Give up the requests of an inbox: their replies will be dropped, and a server that can cancel is told.
@@ -1155,9 +1169,11 @@ class _Courier(object):
         It may publish the reply to a request that comes sooner to a clone alone, or to the connection before this one, in
         which it can still believe.
         """
-        if _now() >= self._probe_at and self._link.send([self._identity, b'SHOW_CONFIG', b'%d' % self._next_id, b'0']):
-            self._probes.add(self._next_id)
-            self._next_id += 1
+        if _now() < self._probe_at:
+            return
+        probe = self._new_id()
+        if self._link.send([self._identity, b'SHOW_CONFIG', b'%d' % probe, b'0']):
+            self._probes.add(probe)
             self._probe_at = _now() + self._probe_pause_s
             self._probe_pause_s *= 2
 
@@ -1191,7 +1207,7 @@ class _Courier(object):
 
     def _sort_in(self, frames):
         """Put a reply into the inbox of its call."""
-        if len(frames) not in (3, 4) or frames[0].bytes != self._identity:
+        if len(frames) not in (3, 4) or frames[0].bytes not in self._topics:
             return  # a subscription matches all topics with that prefix: this is for another identity
         try:
             request_id = int(frames[-1].bytes)

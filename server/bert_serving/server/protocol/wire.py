@@ -20,7 +20,12 @@ from .options import NO_OPTIONS, Options, decode_options
 PROTOCOL_VERSION = '1.10.0'
 """The version that both sides of 1.10's version check compare. Our own release is another number."""
 
-MAX_IDENTITY_BYTES = 1024
+MAX_IDENTITY_BYTES = 256
+"""An identity is a subscription, too, of which each byte takes a hundred in the memory of ZeroMQ."""
+
+SAFE_TOPIC_BYTES = 16
+"""A shorter topic can be guessed, and it would receive the replies of every identity that begins with it."""
+
 MAX_ID_DIGITS = 20
 MAX_ROWS = 100_000_000
 """The largest row count and `-max_batch_size`. It fits into the numbers of the ring."""
@@ -144,6 +149,14 @@ def format_identity(identity: bytes) -> str:
 
 
 # ---- server -> client, port 5556
+
+
+def exact_topic(identity: bytes) -> bytes:
+    """The topic of an identity of less than SAFE_TOPIC_BYTES that no other identity's replies match.
+
+    It begins with the identity, as a SUB socket demands, and ends with zeros and the length: no two identities share one.
+    """
+    return identity.ljust(SAFE_TOPIC_BYTES - 1, b'\0') + bytes([len(identity)])
 
 
 def encode_result(identity: bytes, request_id: bytes, array: Answer) -> list[Buffer]:

@@ -54,7 +54,17 @@ Event = RingEvent | Subscribed | Unsubscribed | Sent | Blocked | Tick
 
 @dataclass(frozen=True, slots=True)
 class AcceptSubscription:
-    """Subscribe the connection of the last `Subscribed` to `topic`. Perform it before reading the next subscription."""
+    """Subscribe the connection of the last `Subscribed` to `topic`. Perform it before reading the next subscription.
+
+    The topic can differ from that of the `Subscribed`: see `wire.exact_topic`.
+    """
+
+    topic: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CutOffReaders:
+    """Close the connections that have subscribed to `topic`, and report each as `Unsubscribed`, before the next action."""
 
     topic: bytes
 
@@ -63,11 +73,13 @@ class AcceptSubscription:
 class Publish:
     """Send `reply`, then report `Sent` or `Blocked`.
 
-    With `force`, drop it for the subscribers whose queue is full, and report `Sent`.
+    With `force`, drop it for the subscribers whose queue is full, and report `Sent`. With `topic`, that is its first frame
+    instead of the identity.
     """
 
     reply: Reply
     force: bool = False
+    topic: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +96,4 @@ class LogWarning:
     text: str
 
 
-Action = AcceptSubscription | Publish | SendFeedback | LogWarning
+Action = AcceptSubscription | CutOffReaders | Publish | SendFeedback | LogWarning

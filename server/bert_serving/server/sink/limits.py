@@ -18,6 +18,10 @@ class SinkLimits:
         identities_without_subscriber: identities that have replies and no subscriber; beyond it the oldest are
             discarded. Errors to invented identities are small, but can be many.
         subscribed_identities: identities that have subscribers; one more is refused.
+        topics_of_connection: subscriptions of one connection; one more ends it.
+        topics_of_address: subscriptions of all connections from one address; one more ends its connection. Half of
+            `subscribed_identities`, so that no address locks out another.
+        guessable_identities: identities that were found to be the beginning of others, and are remembered.
         open_bytes: bytes of parts that wait for others of their request; beyond it the largest request gets an error.
         gone_s: seconds that an identity can be without a subscriber until the work for it is dropped.
         departed_identities: identities without a subscriber that are remembered for that; the work for any other is
@@ -31,6 +35,9 @@ class SinkLimits:
     unread_bytes: int = 1 << 30
     identities_without_subscriber: int = 10_000
     subscribed_identities: int = 100_000
+    topics_of_connection: int = 1024
+    topics_of_address: int = 50_000
+    guessable_identities: int = 10_000
     open_bytes: int = 4 << 30
     gone_s: float = 20.0
     departed_identities: int = 100_000

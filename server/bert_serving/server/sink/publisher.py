@@ -7,6 +7,11 @@ The replies of one identity keep their order. A reply whose client never subscri
 a limit is reached; it is counted, logged and reported to the ventilator. When the last subscriber of an identity has
 been away for a while, the ventilator is told to drop the work that it still does for it. (1.10 slept 0.1 s before
 every reply instead, so that a new subscription was there in time.)
+
+ZeroMQ matches topics by prefix, so a subscription to `a` would read the replies of every identity that begins with it. A
+topic that long identities share by chance has at least SAFE_TOPIC_BYTES. A shorter identity that turns out to be the
+beginning of another has its readers cut off before the other's reply is published. It is *guessable* from then on: when
+they come back they get the exact topic of their identity instead (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -16,8 +21,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ..protocol.ring import ClientGone, Published
-from ..protocol.wire import MAX_IDENTITY_BYTES, format_identity
-from .events import AcceptSubscription, Action, LogWarning, Publish, SendFeedback
+from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic, format_identity
+from .events import AcceptSubscription, Action, CutOffReaders, LogWarning, Publish, SendFeedback
 from .invariants import check
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
@@ -66,6 +71,10 @@ class Publisher:
         self._departed: OrderedDict[bytes, float] = OrderedDict()
         # Since when the queue of a subscriber of an identity has been full.
         self._blocked: dict[bytes, float] = {}
+        # Identities that are short, and whose subscribers would be sent what begins with them.
+        self._short: set[bytes] = set()
+        # Those of them that were the beginning of another; the last was found last.
+        self._guessable: OrderedDict[bytes, None] = OrderedDict()
         self._waiting = 0
         self._waiting_bytes = 0
         self._subscribed = 0
@@ -89,7 +98,7 @@ class Publisher:
         self._waiting += 1
         self._waiting_bytes += reply.size
         if outbox.subscribers and len(outbox.waiting) == 1:
-            return [Publish(reply, force=outbox.lossy)]
+            return self._publish(outbox)
         if not outbox.subscribers:
             self._without_subscriber[reply.identity] = None
         return self._shed_load()
@@ -125,7 +134,14 @@ class Publisher:
         outbox.lossy = False
         self._without_subscriber.pop(topic, None)
         self._departed.pop(topic, None)
-        return [AcceptSubscription(topic), *self._publish_head(topic, outbox)]
+        if len(topic) >= SAFE_TOPIC_BYTES:
+            granted = topic
+        elif topic in self._guessable:
+            granted = exact_topic(topic)
+        else:
+            self._short.add(topic)
+            granted = topic
+        return [AcceptSubscription(granted), *self._publish_head(topic, outbox)]
 
     def unsubscribe(self, topic: bytes, now: float) -> list[Action]:
         """A connection has unsubscribed from `topic`, or is gone."""
@@ -136,6 +152,7 @@ class Publisher:
         if outbox.subscribers:
             return []
         self._subscribed -= 1
+        self._short.discard(topic)
         self._blocked.pop(topic, None)
         self._note_departure(topic, now)
         if outbox.waiting:
@@ -166,6 +183,9 @@ class Publisher:
         check(self._subscribed <= limits.subscribed_identities, 'too many identities have subscribers')
         check(not subscribed & self._departed.keys(), 'an identity with a subscriber has departed')
         check(list(self._departed.values()) == sorted(self._departed.values()), 'the departed are out of order')
+        short = {identity for identity in subscribed if len(identity) < SAFE_TOPIC_BYTES}
+        check(self._short == short - self._guessable.keys(), 'a short identity is not known to be one')
+        check(len(self._guessable) <= limits.guessable_identities, 'too many guessable identities are remembered')
         check(len(self._departed) <= limits.departed_identities, 'too many departed identities are remembered')
         check(self._without_subscriber.keys() == having - subscribed, 'a reply is not known to have no subscriber')
         check(len(self._without_subscriber) <= limits.identities_without_subscriber, 'too many clients are waited for')
@@ -220,8 +240,36 @@ class Publisher:
 
     def _publish_head(self, identity: bytes, outbox: _Outbox) -> list[Action]:
         if outbox.subscribers and outbox.waiting and identity not in self._blocked:
-            return [Publish(outbox.head, force=outbox.lossy)]
+            return self._publish(outbox)
         return []
+
+    def _publish(self, outbox: _Outbox) -> list[Action]:
+        """Send the head of an outbox, after those are cut off who have no business with it."""
+        reply = outbox.head
+        if not self._short and not self._guessable:
+            return [Publish(reply, force=outbox.lossy)]
+        topic = exact_topic(reply.identity) if reply.identity in self._guessable else None
+        strangers = self._find_strangers(reply.identity if topic is None else topic, reply.identity)
+        actions: list[Action] = []
+        for stranger in strangers:
+            self._short.discard(stranger)
+            self._guessable[stranger] = None
+            actions += [
+                LogWarning(
+                    'closed the connections of %s: its identity is the beginning of another, and needs its exact topic'
+                    % format_identity(stranger)
+                ),
+                CutOffReaders(stranger),
+            ]
+        while len(self._guessable) > self.limits.guessable_identities:
+            forgotten, _ = self._guessable.popitem(last=False)
+            actions.append(CutOffReaders(forgotten))  # they hold its exact topic
+        return [*actions, Publish(reply, outbox.lossy, topic)]
+
+    def _find_strangers(self, topic: bytes, identity: bytes) -> list[bytes]:
+        """The identities with subscribers, other than `identity`, that would be sent what is published to `topic`."""
+        beginnings = (topic[:length] for length in range(1, min(len(topic), SAFE_TOPIC_BYTES)))
+        return [beginning for beginning in beginnings if beginning in self._short and beginning != identity]
 
     def _retry(self, now: float) -> list[Action]:
         """Send the replies again that were blocked, by force if that has lasted too long."""
@@ -232,7 +280,7 @@ class Publisher:
                 outbox.lossy = True
                 warning = 'subscriber %s has not read for %g s; its replies may be dropped'
                 actions.append(LogWarning(warning % (format_identity(identity), blocked_s)))
-            actions.append(Publish(outbox.head, force=outbox.lossy))
+            actions += self._publish(outbox)
         return actions
 
     # ---- replies that are discarded

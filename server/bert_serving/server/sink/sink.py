@@ -7,6 +7,8 @@ The clients' socket is an XPUB whose subscriptions the sink accepts one by one (
 subscription and its end, those of clones and lost connections included, so a reply can wait for its reader. The sink
 refuses an empty subscription, which would match every identity. With XPUB_NODROP, a subscriber with a full queue causes
 EAGAIN for its own topic instead of a loss.
+
+A connection is cut off by a shutdown of its TCP connection: nothing that is published later reaches its peer.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 import zmq
@@ -40,13 +42,23 @@ from ..protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from ..protocol.wire import MAX_IDENTITY_BYTES
-from ..transport import Context, Reactor, bind_tcp, make_socket
+from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic
+from ..transport import (
+    Context,
+    Reactor,
+    bind_tcp,
+    make_socket,
+    peer_of_descriptor,
+    peer_of_message,
+    shut_down_connection,
+)
+from .connections import Connection, SubscriptionBook
 from .decider import SinkDecider
 from .events import (
     AcceptSubscription,
     Action,
     Blocked,
+    CutOffReaders,
     Event,
     LogWarning,
     Publish,
@@ -72,8 +84,9 @@ MAX_MESSAGES_A_ROUND = 64
 MAX_SUBSCRIPTIONS_A_ROUND = 1024
 """Subscriptions that are read before the next look at the messages."""
 
-LONGEST_SUBSCRIPTION = 4 * MAX_IDENTITY_BYTES
-"""Bytes of the largest message that a client can send here; clients send nothing but subscriptions."""
+LONGEST_SUBSCRIPTION = 2 * MAX_IDENTITY_BYTES
+"""Bytes of the largest message that a client can send here; clients send nothing but subscriptions. ZeroMQ ends the
+connection of a larger one before it remembers it."""
 
 READER_HWM = 32
 """Replies that libzmq queues for one connection. The publisher keeps, counts and limits the rest."""
@@ -110,6 +123,8 @@ class Sink:
         self._linger_ms = linger_ms
         self._clock = clock
         self._decider = decider
+        self._book = SubscriptionBook(decider.publisher.limits)
+        self._subscribing: tuple[Connection, bytes] | None = None
         self._stopped = False
         self._awake_since: float | None = None
 
@@ -133,6 +148,8 @@ class Sink:
             reactor.dispatch()
             if self._clock() >= next_tick:
                 next_tick = self._clock() + pause_s
+                for topic in self._book.settle(_is_alive, self._clock()):
+                    self._handle(Unsubscribed(topic))
                 self._handle(Tick())
         self._close()
 
@@ -167,12 +184,46 @@ class Sink:
         for _ in range(MAX_SUBSCRIPTIONS_A_ROUND):
             if not self._clients.poll(0):
                 return
-            frame = self._clients.recv()
-            if frame[:1] == b'\1':
-                self._handle(Subscribed(frame[1:]))
-            elif frame[:1] == b'\0':
-                self._clients.setsockopt(zmq.UNSUBSCRIBE, frame[1:])
-                self._handle(Unsubscribed(frame[1:]))
+            frame = self._clients.recv(copy=False)
+            message = frame.bytes
+            peer = peer_of_message(frame)
+            connection = None if peer is None else Connection(*peer)
+            if message[:1] == b'\1' and connection is not None:
+                self._subscribe(connection, message[1:])
+            elif message[:1] == b'\0':
+                self._unsubscribe(connection, message[1:])
+
+    def _subscribe(self, connection: Connection, topic: bytes) -> None:
+        if self._book.holds(connection, topic):
+            return
+        refusal = self._book.refusal(connection)
+        if refusal is None and len(topic) > MAX_IDENTITY_BYTES:
+            refusal = 'a subscription has %d bytes, and an identity at most %d' % (len(topic), MAX_IDENTITY_BYTES)
+        if refusal is not None:
+            logger.warning('closed a connection from %s: %s', connection.address, refusal)
+            self._cut_off(connection)
+            return
+        self._subscribing = connection, topic
+        self._handle(Subscribed(topic))
+
+    def _unsubscribe(self, connection: Connection | None, topic: bytes) -> None:
+        """End a subscription, at the wish of its `connection` or, if that is None, because it is gone."""
+        if connection is None:
+            has_ended = self._book.ended(topic, _is_alive, self._clock())
+        else:
+            has_ended = self._book.remove(connection, topic)
+            self._clients.setsockopt(zmq.UNSUBSCRIBE, topic)
+            if 0 < len(topic) < SAFE_TOPIC_BYTES:
+                self._clients.setsockopt(zmq.UNSUBSCRIBE, exact_topic(topic))
+        if has_ended:
+            self._handle(Unsubscribed(topic))
+
+    def _cut_off(self, connection: Connection) -> None:
+        """Close a connection: to its peer no more is sent, and none of its subscriptions counts any longer."""
+        shut_down_connection(connection.descriptor, (connection.address, connection.port))
+        for topic in self._book.topics_of(connection):
+            self._book.remove(connection, topic)
+            self._handle(Unsubscribed(topic))
 
     def _on_messages(self) -> None:
         for _ in range(MAX_MESSAGES_A_ROUND):
@@ -199,29 +250,43 @@ class Sink:
         now = self._clock()
         actions = deque(self._decider.handle(event, now))
         while actions:
-            outcome = self._perform(actions.popleft())
-            if outcome is not None:
+            for outcome in self._perform(actions.popleft()):
                 actions += self._decider.handle(outcome, now)
 
-    def _perform(self, action: Action) -> Sent | Blocked | None:
+    def _perform(self, action: Action) -> Sequence[Event]:
+        """Perform `action`; return what the decider has to hear of it."""
         match action:
             case Publish():
-                return self._publish(action)
+                return (self._publish(action),)
             case SendFeedback(report):
                 self._feedback.send_multipart(encode_ring_message(report), copy=False)
             case AcceptSubscription(topic):
+                if self._subscribing is not None:
+                    self._book.add(*self._subscribing)
                 self._clients.setsockopt(zmq.SUBSCRIBE, topic)
+            case CutOffReaders(topic):
+                return self._cut_off_readers(topic)
             case LogWarning(text):
                 logger.warning('%s', text)
             case _:
                 assert_never(action)
-        return None
+        return ()
+
+    def _cut_off_readers(self, topic: bytes) -> Sequence[Event]:
+        ended: list[Event] = []
+        for connection in self._book.holders_of(topic):
+            shut_down_connection(connection.descriptor, (connection.address, connection.port))
+            for each in self._book.topics_of(connection):
+                self._book.remove(connection, each)
+                ended.append(Unsubscribed(each))
+        return ended
 
     def _publish(self, action: Publish) -> Sent | Blocked:
         if action.force:
             self._clients.setsockopt(zmq.XPUB_NODROP, 0)
         try:
-            self._clients.send_multipart(action.reply.frames, zmq.DONTWAIT, copy=False)
+            frames = action.reply.frames if action.topic is None else [action.topic, *action.reply.frames[1:]]
+            self._clients.send_multipart(frames, zmq.DONTWAIT, copy=False)
         except zmq.Again:
             return Blocked(action.reply)
         finally:
@@ -229,6 +294,11 @@ class Sink:
                 self._clients.setsockopt(zmq.XPUB_NODROP, 1)
         logger.debug('published bytes=%d number=%s', action.reply.size, action.reply.number)
         return Sent(action.reply)
+
+
+def _is_alive(connection: Connection) -> bool:
+    """Whether the connection is still the one of its file descriptor."""
+    return peer_of_descriptor(connection.descriptor) == (connection.address, connection.port)
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:

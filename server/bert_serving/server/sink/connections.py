@@ -1,0 +1,111 @@
+"""Which connection holds which subscription, and how many it may hold.
+
+Pure. ZeroMQ tells the connection of a message that a peer sent, but not that of a subscription that ends because its
+connection is gone. So the end of a subscription is first believed of a holder whose connection is gone, and otherwise
+looked at again for a while: it was that of a connection that held nothing, or the news of its end is about to come.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .limits import DEFAULT_LIMITS, SinkLimits
+
+DOUBT_S = 2.0
+"""Seconds in which the end of a subscription is looked at again that no connection explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection: its file descriptor, and the address and port of the peer."""
+
+    descriptor: int
+    address: str
+    port: int
+
+
+IsAlive = Callable[[Connection], bool]
+
+
+class SubscriptionBook:
+    """The subscriptions of each connection. Used by the sink's one thread.
+
+    A connection cannot end the subscription of another, and holds each of its own once, however often it asks.
+    """
+
+    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self._topics: dict[Connection, set[bytes]] = {}
+        self._holders: dict[bytes, list[Connection]] = {}
+        self._of_address: Counter[str] = Counter()
+        self._doubts: list[tuple[float, bytes]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._topics.values()))
+
+    def holds(self, connection: Connection, topic: bytes) -> bool:
+        """Whether the connection has that subscription."""
+        return topic in self._topics.get(connection, ())
+
+    def holders_of(self, topic: bytes) -> Sequence[Connection]:
+        """The connections that have that subscription."""
+        return tuple(self._holders.get(topic, ()))
+
+    def topics_of(self, connection: Connection) -> Sequence[bytes]:
+        """The subscriptions of that connection."""
+        return tuple(self._topics.get(connection, ()))
+
+    def refusal(self, connection: Connection) -> str | None:
+        """Why the connection may not have one more subscription, None if it may."""
+        if len(self._topics.get(connection, ())) >= self.limits.topics_of_connection:
+            return '%d subscriptions are the most for one connection' % self.limits.topics_of_connection
+        if self._of_address[connection.address] >= self.limits.topics_of_address:
+            return '%d subscriptions are the most for one address' % self.limits.topics_of_address
+        return None
+
+    def add(self, connection: Connection, topic: bytes) -> None:
+        """Note a subscription that was accepted and is new."""
+        self._topics.setdefault(connection, set()).add(topic)
+        self._holders.setdefault(topic, []).append(connection)
+        self._of_address[connection.address] += 1
+
+    def remove(self, connection: Connection, topic: bytes) -> bool:
+        """Forget a subscription that its connection has ended; return False if it had none."""
+        if not self.holds(connection, topic):
+            return False
+        topics, holders = self._topics[connection], self._holders[topic]
+        topics.remove(topic)
+        holders.remove(connection)
+        if not topics:
+            del self._topics[connection]
+        if not holders:
+            del self._holders[topic]
+        self._of_address[connection.address] -= 1
+        if not self._of_address[connection.address]:
+            del self._of_address[connection.address]
+        return True
+
+    def ended(self, topic: bytes, is_alive: IsAlive, now: float) -> bool:
+        """Forget a subscription whose connection is gone; return False if none is known to be, so far."""
+        if self._remove_dead(topic, is_alive):
+            return True
+        if topic in self._holders:
+            self._doubts.append((now, topic))
+        return False
+
+    def settle(self, is_alive: IsAlive, now: float) -> list[bytes]:
+        """Look again at the ends that no connection explained; return the topics of those that one explains now."""
+        doubts, self._doubts = self._doubts, []
+        settled = []
+        for since, topic in doubts:
+            if self._remove_dead(topic, is_alive):
+                settled.append(topic)
+            elif topic in self._holders and now - since < DOUBT_S:
+                self._doubts.append((since, topic))
+        return settled
+
+    def _remove_dead(self, topic: bytes, is_alive: IsAlive) -> bool:
+        dead = next((holder for holder in self._holders.get(topic, ()) if not is_alive(holder)), None)
+        return dead is not None and self.remove(dead, topic)
