@@ -14,7 +14,7 @@ from support.serving import connect
 from support.waiting import wait_until
 
 COUNTERS = """
-    num_rows_done num_tokens_done num_computed_tokens num_run num_published_request num_failed_request
+    num_rows_done num_tokens_done num_computed_tokens num_cached_row num_run num_published_request num_failed_request
     num_refused_request num_busy_request num_expired_request num_cancelled_request num_gone_request
     num_poisoned_request num_requeued_job num_given_up_reply num_worker_restart num_sink_restart num_garbage_message
     queue_rows queue_requests in_flight_rows unfinished_requests padding_share

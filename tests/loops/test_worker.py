@@ -33,6 +33,7 @@ from bert_serving.server.protocol.ring import (
 from bert_serving.server.stats import WorkerTally
 from bert_serving.server.transport import make_socket
 from bert_serving.server.worker.batcher import BatchLimits
+from bert_serving.server.worker.cache import RowCache
 from bert_serving.server.worker.rows import RowEncoder
 from bert_serving.server.worker.wordpiece import WordPiece
 from bert_serving.server.worker.worker import Worker
@@ -51,13 +52,15 @@ class Bench:
         show_tokens: bool = False,
         max_seq_len: int | None = 8,
         embed_length: int | None = None,
+        cache: RowCache | None = None,
     ) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.parts = make_socket(self.context, zmq.PULL)
         self.parts.bind('inproc://sink')
         rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
+        limits = BatchLimits(4, 100)
         self.worker = Worker(
-            5, 'inproc://jobs', 'inproc://sink', rows, encoder, BatchLimits(4, 100), show_tokens, embed_length
+            5, 'inproc://jobs', 'inproc://sink', rows, encoder, limits, show_tokens, embed_length, cache=cache
         )
         self.crash: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
@@ -403,6 +406,22 @@ def test_to_be_told_of_the_sink_that_there_is_changes_nothing(bench: Bench, enco
     bench.tell(SinkMoved('inproc://sink'))
     encoder.gate.set()
     assert {bench.take().header.request.number for _ in range(2)} == {0, 1}
+
+
+def test_rows_that_come_again_are_answered_from_the_cache_under_any_options(encoder: FakeEncoder) -> None:
+    bench = Bench(encoder, cache=RowCache(10))
+    try:
+        bench.put(1, ['a', 'b'])
+        first = array_of(bench.take())
+        bench.put(2, ['b', 'a', 'b'])
+        np.testing.assert_array_equal(array_of(bench.take()), first[[1, 0, 1]])
+        bench.put(3, ['b', 'c'], options=EncodingOptions(dimensions=2))
+        np.testing.assert_array_equal(array_of(bench.take())[0], first[1, :2])
+        assert encoder.batches == [(2, 3), (1, 3)]
+        tally = WorkerTally.from_json(bench.status()['tally']).to_dict()
+        assert (tally['num_computed_row'], tally['num_cached_row']) == (3, 4)
+    finally:
+        bench.close()
 
 
 def test_the_status_says_how_long_a_batch_has_taken_and_what_has_been_computed(

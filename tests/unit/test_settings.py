@@ -59,6 +59,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
     assert ours == {
         'allow_remote_terminate',
         'bf16',
+        'cache_rows',
         'host',
         'max_batch_tokens',
         'max_message_bytes',

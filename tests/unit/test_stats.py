@@ -140,6 +140,7 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
     first.count_batch(rows=2, tokens=6, computed_tokens=8, seconds=0.5)
     second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=1.5)
     second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=2.0)
+    first.cached_rows, second.cached_rows = 1, 2
     copies = [WorkerTally.from_json(json.loads(json.dumps(tally.to_json()))) for tally in (first, second)]
     assert [copy.to_dict() for copy in copies] == [first.to_dict(), second.to_dict()]
     both = (copies[0] + copies[1]).to_dict()
@@ -148,6 +149,7 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
     assert both == {
         'num_run': 3,
         'num_computed_row': 4,
+        'num_cached_row': 3,
         'num_tokens_done': 12,
         'num_computed_tokens': 16,
         'padding_share': 0.25,

@@ -188,6 +188,8 @@ class WorkerTally:
     computed_tokens: int = 0
     """Computed positions, padding included."""
     compute_time: Histogram = field(default_factory=Histogram)
+    cached_rows: int = 0
+    """Rows answered from the cache; they are not among `rows`."""
 
     def count_batch(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
         """Count a computed batch."""
@@ -204,17 +206,19 @@ class WorkerTally:
             tokens=self.tokens + other.tokens,
             computed_tokens=self.computed_tokens + other.computed_tokens,
             compute_time=self.compute_time + other.compute_time,
+            cached_rows=self.cached_rows + other.cached_rows,
         )
 
     def to_json(self) -> list[Any]:
         """The tally as JSON values, for the heartbeat of a worker."""
-        return [self.batches, self.rows, self.tokens, self.computed_tokens, self.compute_time.to_list()]
+        counts = [self.batches, self.rows, self.tokens, self.computed_tokens, self.cached_rows]
+        return [*counts, self.compute_time.to_list()]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> WorkerTally:
         """Make a tally from `to_json`."""
-        batches, rows, tokens, computed_tokens, compute_time = values
-        return cls(batches, rows, tokens, computed_tokens, Histogram.from_list(compute_time))
+        batches, rows, tokens, computed_tokens, cached_rows, compute_time = values
+        return cls(batches, rows, tokens, computed_tokens, Histogram.from_list(compute_time), cached_rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of the status."""
@@ -222,6 +226,7 @@ class WorkerTally:
         return {
             'num_run': self.batches,
             'num_computed_row': self.rows,
+            'num_cached_row': self.cached_rows,
             'num_tokens_done': self.tokens,
             'num_computed_tokens': self.computed_tokens,
             'padding_share': padding,

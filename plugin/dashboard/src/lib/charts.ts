@@ -66,6 +66,13 @@ export const CHARTS: Chart[] = [
     lines: [
       { label: 'received', about: 'Texts received', color: 1, value: perSecond('rowsReceived') },
       { label: 'answered', about: 'Texts answered with vectors', color: 3, dash: DASH, value: perSecond('rows') },
+      {
+        label: 'from the cache',
+        about: 'Texts answered from the caches of the workers (-cache_rows), without computing them',
+        color: 2,
+        dash: DOTS,
+        value: perSecond('rowsCached'),
+      },
     ],
   },
   {

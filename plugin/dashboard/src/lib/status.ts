@@ -13,6 +13,7 @@ export const COUNTERS = [
   'num_tokens_done',
   'num_computed_tokens',
   'num_computed_row',
+  'num_cached_row',
   'num_run',
   'num_failed_request',
   'num_refused_request',

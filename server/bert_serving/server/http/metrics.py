@@ -110,6 +110,7 @@ _COUNTERS = {
     'num_tokens_done': ('tokens', 'Tokens computed, without padding'),
     'num_computed_tokens': ('computed_tokens', 'Tokens computed, padding included'),
     'num_computed_row': ('computed_rows', 'Rows computed, where equal rows that came together count once'),
+    'num_cached_row': ('cached_rows', 'Rows answered from the cache of a worker, without computing them'),
     'num_run': ('runs', 'Batches computed'),
     'num_published_request': ('published_requests', 'Requests whose reply was published'),
     'num_failed_request': ('failed_requests', 'Requests to which a worker or the sink replied with an error'),

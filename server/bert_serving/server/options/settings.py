@@ -312,6 +312,14 @@ class Settings:
         parse=whole_number(1),
         metavar='TOKENS',
     )
+    cache_rows: int = _option(
+        default=0,
+        group=SERVING,
+        help='number of rows whose vectors each worker keeps, to answer equal rows without computing them; at most 256 MB '
+        'a worker (default: 0, none)',
+        parse=whole_number(0),
+        metavar='ROWS',
+    )
     priority_batch_size: int = _option(
         default=16,
         group=SERVING,

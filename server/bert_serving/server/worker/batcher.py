@@ -7,7 +7,7 @@ A batch consists of rows, not of jobs: it can join rows of several requests, and
 several batches. Padding costs as much as text, so rows of similar length belong together: the oldest rows of a lane, up
 to a window, are sorted by length and cut into batches by a token budget, and the batch that holds the oldest row is
 next. Every batch thus takes the oldest row along, however much is added meanwhile: no row starves. Equal rows are
-computed once.
+computed once; with a cache, rows that were computed before are not computed again.
 
 Urgent rows go before bulk rows. After `MAX_OVERTAKES` urgent batches in a row that passed waiting bulk rows, one bulk
 batch is taken. There is no batching delay: a batch is made of the rows that wait when the device is free. A job on
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..protocol.options import EncodingOptions
 from ..protocol.ring import JobHeader, Lane
+from .cache import RowCache
 from .rows import Row
 
 MAX_OVERTAKES = 8
@@ -132,8 +133,11 @@ class BatchLimits:
 class Batcher:
     """The rows of one worker that wait for the device."""
 
-    def __init__(self, limits: BatchLimits) -> None:
+    def __init__(self, limits: BatchLimits, cache: RowCache | None = None) -> None:
         self.limits = limits
+        self.cache = cache
+        self.num_cached = 0
+        """Rows that the cache has answered."""
         self._lanes: dict[Lane, dict[Key, _Entry]] = {lane: {} for lane in Lane}  # oldest first
         self._overtakes = 0
 
@@ -141,17 +145,24 @@ class Batcher:
         """The number of waiting rows; equal rows count once."""
         return sum(map(len, self._lanes.values()))
 
-    def add(self, job: ReadyJob) -> None:
-        """Queue the rows of `job`, which has at least one."""
+    def add(self, job: ReadyJob) -> NDArray[np.generic] | None:
+        """Queue the rows of `job`, which has at least one; return its answer if the cache has all of it."""
         lane = self._lanes[job.header.lane]
         pending = _PendingJob(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
+            if self.cache is not None and (cached := self.cache.get(row)) is not None:
+                self.num_cached += 1
+                whole = pending.put(index, cached)
+                if whole is not None:
+                    return whole
+                continue
             fixed_width = row.compute_length if row.depends_on_padding else None
             key = (tuple(row.ids), row.first_segment, row.masked, fixed_width, row.prompt_length)
             entry = lane.get(key)
             if entry is None:
                 entry = lane[key] = _Entry(key, row, len(row.ids), fixed_width)
             entry.places.append((pending, index))
+        return None
 
     def next_batch(self) -> Batch | None:
         """Take the rows of the next batch; None if no row waits."""
@@ -194,6 +205,12 @@ class Batcher:
 
     def _rows_that_fit(self, width: int) -> int:
         return max(1, min(self.limits.rows, self.limits.tokens // width))
+
+    def remember(self, batch: Batch, output: NDArray[np.generic]) -> None:
+        """Put the rows of a computed batch into the cache; `output` is that of `finish`."""
+        if self.cache is not None:
+            for entry, answer in zip(batch.entries, output, strict=True):
+                self.cache.put(entry.row, answer)
 
     def finish(self, batch: Batch, output: NDArray[np.generic]) -> Iterator[tuple[ReadyJob, NDArray[np.generic]]]:
         """Yield each job that `batch` completes, with its answer.

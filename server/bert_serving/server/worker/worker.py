@@ -44,6 +44,7 @@ from ..protocol.wire import Answer
 from ..stats import WorkerTally
 from ..transport import Context, Socket, make_socket
 from .batcher import Batch, Batcher, BatchLimits, ReadyJob
+from .cache import RowCache
 from .cpu_flags import read_flags, recommendation
 from .device import Encoder, batch_limits, is_out_of_memory
 from .postprocess import AS_COMPUTED, Finish
@@ -93,11 +94,12 @@ class Worker:
         show_tokens: bool,
         embed_length: int | None,
         finish: Finish = AS_COMPUTED,
+        cache: RowCache | None = None,
     ) -> None:
         """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go; `limits` are a batch's.
 
         `embed_length` is the T to which every token-level answer is padded, None for the L of its job. `finish` makes the
-        answer of what the graph computed.
+        answer of what the graph computed. `cache` keeps what was computed; None keeps nothing.
         """
         self._number = number
         self._intake_endpoint = intake
@@ -107,7 +109,7 @@ class Worker:
         self._show_tokens = show_tokens
         self._finish = finish
         self._embed_length = embed_length
-        self._batcher = Batcher(limits)
+        self._batcher = Batcher(limits, cache)
         self._changed = threading.Condition()
         self._stopping = False
         self._tally = WorkerTally()
@@ -215,8 +217,11 @@ class Worker:
             self._send(sink, self._make_tokens(ready))
             return
         with self._changed:
-            self._batcher.add(ready)
+            cached = self._batcher.add(ready)
+            self._tally.cached_rows = self._batcher.num_cached
             self._changed.notify()
+        if cached is not None:
+            self._send(sink, self._make_part(ready, cached))
 
     # ---- the compute thread
 
@@ -266,6 +271,9 @@ class Worker:
             return
         padding = 100 - 100 * batch.tokens / (len(rows) * batch.width)
         logger.debug('computed a batch rows=%d width=%d padding=%.0f%%', len(rows), batch.width, padding)
+        if self._batcher.cache is not None:
+            with self._changed:
+                self._batcher.remember(batch, output)
         for job, array in self._batcher.finish(batch, output):
             self._send(sink, self._make_part(job, array))
 
@@ -368,6 +376,7 @@ def main(
         show_tokens=settings.show_tokens_to_client,
         embed_length=max_position_embeddings if fixed else None,
         finish=Finish(config['normalizes'], config['activation']),
+        cache=RowCache(settings.cache_rows) if settings.cache_rows else None,
     )
     context = zmq.Context()
     worker.run(context, report_ready)
