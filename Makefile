@@ -20,6 +20,13 @@ endif
 # The sessions of nox for the client: make test-client CLIENTS=client-3.11
 CLIENTS ?= client-2.7 client-3.11 stubs
 
+# The tests start hundreds of processes, which would compile our modules again and again.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Tests of whole servers wait as much as they compute, so there is one more process than there are cores. A file is run by
+# one of them, because the tests of a file share servers and graphs.
+PROCESSES ?= $(shell echo $$(( $$(nproc) + 1 )))
+
 # What has to be installed again when it changes: the server is installed editable, the client is copied (its packaging,
 # which Python 2.7 has to understand, has no editable form that shares a package with another distribution).
 PACKAGES := server/pyproject.toml client/setup.cfg client/setup.py $(wildcard client/bert_serving/client/*)
@@ -49,8 +56,12 @@ $(VENV)/.tools: $(VENV)/.packages requirements-dev.txt example/requirements.txt
 serve: $(VENV)/.packages ## install everything and serve the embedded default model until Ctrl-C
 	exec $(BIN)/bert-serving-start -cpu
 
+# The parts that take one core each run side by side, and each prints when it ends; the tests of the server follow, because
+# some of them measure time. A part that was not asked for by name may skip a test.
 .PHONY: test
-test: check wheels test-client test-server ## install everything and run every test
+test: $(VENV)/.tools ## install everything and run every test
+	$(MAKE) --jobs=2 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) test-client coverage check wheels
+	$(MAKE) server-tests
 
 .PHONY: quick
 quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
@@ -77,8 +88,11 @@ coverage: $(VENV)/.tools ## the tests of the pure modules, and that they cover a
 	$(BIN)/coverage report --include $$($(BIN)/python tests/architecture/layers.py)
 
 .PHONY: test-server
-test-server: coverage ## the server's tests, old and new clients against it, and the coverage of its pure modules
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
+test-server: coverage server-tests ## the server's tests, old and new clients against it, and the coverage of its pure modules
+
+.PHONY: server-tests
+server-tests: $(VENV)/.tools
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
 
 .PHONY: examples
 examples: $(VENV)/.tools ## run every example, short, on servers of its own

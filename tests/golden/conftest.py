@@ -17,6 +17,7 @@ __all__ = ['pytest_itemcollected', 'real_client']
 @pytest.fixture(scope='session')
 def real_client(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The interpreter of an environment with `bert-serving-client==1.10.0`; one that lasts if the variable names its folder."""
+    version = '%d.%d' % sys.version_info[:2]
     given = os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS')
     folder = Path(given) if given else tmp_path_factory.mktemp('environments')
-    return make_environment(folder / '1.10', '%d.%d' % sys.version_info[:2], 'bert-serving-client==1.10.0')
+    return make_environment(folder / ('1.10-' + version), version, 'bert-serving-client==1.10.0')

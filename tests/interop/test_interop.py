@@ -36,7 +36,7 @@ def exercise(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
     def run(client: str, version: str, port: int, port_out: int) -> None:
         requirements = [CLIENTS[client]]
         if client == 'ours':  # it may have changed, with the same version
-            requirements += ['--force-reinstall', '--no-deps', 'numpy', 'pyzmq']
+            requirements += ['--force-reinstall', '--no-deps']
         try:
             python = make_environment(folder / f'{client}-{version}', version, 'numpy', 'pyzmq')
             make_environment(folder / f'{client}-{version}', version, *requirements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -38,16 +39,22 @@ def find_python(version: str) -> str:
 
 
 def make_environment(folder: Path, version: str, *requirements: str) -> str:
-    """An environment with these packages; returns its interpreter. What is there already is used again."""
-    interpreter = folder / ('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
-    if not interpreter.exists():
-        base = find_python(version)
-        if version == '2.7':
-            maker = make_environment(folder.parent / 'virtualenv', '%d.%d' % sys.version_info[:2], VIRTUALENV)
-            _run(maker, '-m', 'virtualenv', '--quiet', '--no-periodic-update', '--python', base, str(folder))
-        else:
-            _run(base, '-m', 'venv', str(folder))
-    _run(str(interpreter), '-m', 'pip', '--quiet', '--disable-pip-version-check', 'install', *requirements)
+    """An environment with these packages; returns its interpreter. What is there already is used again.
+
+    Tests that run side by side may ask for the same one.
+    """
+    interpreter = folder / 'bin/python'
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(folder.name + '.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not interpreter.exists():
+            base = find_python(version)
+            if version == '2.7':
+                maker = make_environment(folder.parent / 'virtualenv', '%d.%d' % sys.version_info[:2], VIRTUALENV)
+                _run(maker, '-m', 'virtualenv', '--quiet', '--no-periodic-update', '--python', base, str(folder))
+            else:
+                _run(base, '-m', 'venv', str(folder))
+        _run(str(interpreter), '-m', 'pip', '--quiet', '--disable-pip-version-check', 'install', *requirements)
     return str(interpreter)
 
 

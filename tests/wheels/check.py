@@ -8,6 +8,7 @@ what is imported needs none but the client's, which are taken from the environme
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+LEFT_BEHIND = shutil.ignore_patterns('__pycache__', 'build', 'dist', '*.egg-info')
 DASHBOARD = 'bert_serving/server/http/dashboard.html'
 
 LOOK = """
@@ -30,8 +32,9 @@ print('side by side:', bert_serving.client.__version__, bert_serving.server.__ve
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheels = Path(folder, 'wheels')
-        for side in ('client', 'server'):
-            run(sys.executable, '-m', 'build', '--wheel', '--outdir', str(wheels), str(ROOT / side))
+        for side in ('client', 'server'):  # of copies: a build leaves files, and others may build at the same time
+            source = shutil.copytree(ROOT / side, Path(folder, side), ignore=LEFT_BEHIND)
+            run(sys.executable, '-m', 'build', '--wheel', '--outdir', str(wheels), str(source))
         names = sorted(wheel.name for wheel in wheels.iterdir())
         print(*names, sep='\n')
         expect(names[0].endswith('-py2.py3-none-any.whl'), 'the client is a wheel for Python 2 and 3')
