@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from bert_serving.server.errors import ModelError, StartError
+from bert_serving.server.graph import export as export_module
 from bert_serving.server.graph import files
-from bert_serving.server.graph.export import GraphSpec, export
+from bert_serving.server.graph import spec as spec_module
+from bert_serving.server.graph.export import GraphSpec, export, find_unusual_rows
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.model.pooling import PoolingStrategy
@@ -274,3 +276,21 @@ def test_write_that_fails_leaves_nothing_behind(model, tmp_path):
     with pytest.raises(StartError):
         export(GraphSpec(model, (1,)), str(tmp_path / 'graph.pb'))
     assert [path.name for path in tmp_path.iterdir()] == ['graph.pb']
+
+
+def test_rows_with_the_largest_numbers_of_either_sign_are_unusual(monkeypatch):
+    monkeypatch.setattr(export_module, 'UNUSUAL_IDS', 3)
+    table = np.array([[0, 1], [-9, 0], [3, 3], [0, 8], [7, -7]], np.float32)
+    assert find_unusual_rows([table[:2], table[2:]]) == [1, 3, 4]
+
+
+@pytest.mark.parametrize('apart', [False, True])
+def test_graph_names_its_unusual_tokens_for_the_first_run(apart, tmp_path, variables, monkeypatch):
+    monkeypatch.setattr(export_module, 'UNUSUAL_IDS', 2)
+    monkeypatch.setattr(spec_module, 'LEAST_APART', 0 if apart else 1 << 40)
+    words = variables['embeddings/word_embeddings'].copy()
+    words[[5, 2], [0, 1]] = -100, 50
+    model = reference.google_model(tmp_path / 'model', {**variables, 'embeddings/word_embeddings': words})
+    export(GraphSpec(model, (1,), on_cpu=True), str(tmp_path / 'graph'))
+    with GraphEncoder(str(tmp_path / 'graph'), threads=1) as encoder:
+        assert encoder.unusual_ids == (5, 2)

@@ -90,6 +90,7 @@ def test_tokens_only(backend: ServerBackend) -> None:
         ('ShuttingDown', 503),
         ('DeadlineExceeded', 504),
         ('PoisonedRequest', 500),
+        ('NotFinite', 500),
         ('InternalError', 500),
         ('Unheard', 500),
     ],

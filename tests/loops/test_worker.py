@@ -40,7 +40,10 @@ from bert_serving.server.worker.worker import Worker
 from support.fake_encoder import FakeEncoder, TokenLevelFakeEncoder
 from support.waiting import wait_until
 
-VOCAB = {token: i for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison'])}
+VOCAB = {
+    token: i
+    for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison', 'overflow', 'infinity'])
+}
 
 
 class Bench:
@@ -116,7 +119,7 @@ class Bench:
 
 @pytest.fixture
 def encoder() -> FakeEncoder:
-    return FakeEncoder(fail_on=VOCAB['poison'])
+    return FakeEncoder(fail_on=VOCAB['poison'], not_finite={VOCAB['overflow']: np.nan, VOCAB['infinity']: -np.inf})
 
 
 @pytest.fixture
@@ -170,6 +173,20 @@ def test_rows_that_differ_in_what_happens_after_the_graph_are_computed_once(enco
     assert [rows for rows, _ in encoder.batches] == [1, 1]
     np.testing.assert_allclose(answers[1], answers[0] / np.linalg.norm(answers[0]), rtol=1e-5)
     np.testing.assert_array_equal(answers[2], answers[0][:, :2])
+
+
+def test_a_row_that_is_not_finite_fails_its_job_by_name_and_is_counted_and_others_are_unharmed(bench: Bench) -> None:
+    bench.put(1, ['a', 'a overflow', 'b infinity'])
+    bench.put(2, ['a b'])
+    bench.put(3, [['infinity']], options=EncodingOptions(dtype='ubinary'))
+    parts = {part.header.request.number: part for part in (bench.take() for _ in range(3))}
+    np.testing.assert_array_equal(array_of(parts[2]), [[2 + 4 + 5 + 3, 4, 0]])
+    for number, says in ((1, 'element 1 are not finite (NaN or infinity), nor are those of 1 more'), (3, 'element 0')):
+        failed = parts[number]
+        assert isinstance(failed, FailedPart)
+        assert failed.error.type == 'NotFinite'
+        assert says in failed.error.message
+    assert WorkerTally.from_json(bench.status()['tally']).not_finite_rows == 3
 
 
 @pytest.mark.parametrize(
@@ -451,3 +468,16 @@ def test_the_first_batch_of_a_size_may_take_as_long_as_it_takes(bench: Bench, en
     assert encoder.entered.wait(10)
     assert bench.status()['busy_s'] == 0
     encoder.gate.set()
+
+
+def test_a_row_that_is_not_finite_is_an_error_each_time_from_the_cache_too(encoder: FakeEncoder) -> None:
+    bench = Bench(encoder, cache=RowCache(10))
+    try:
+        for number in (1, 2, 3):
+            bench.put(number, ['overflow'])
+            part = bench.take()
+            assert isinstance(part, FailedPart)
+            assert part.error.type == 'NotFinite'
+        assert WorkerTally.from_json(bench.status()['tally']).not_finite_rows == 3
+    finally:
+        bench.close()

@@ -16,12 +16,15 @@ class FakeEncoder:
     """Answers [B, 3] float32: the sum of a row's ids, the number of its tokens, the sum of its type ids.
 
     `seconds` is how long each batch takes; while `gate` is cleared, batches wait; `entered` says that one has begun.
-    `fail_on` is an id that makes a batch fail.
+    `fail_on` is an id that makes a batch fail; a row with an id of `not_finite` is all of that number.
     """
 
-    def __init__(self, seconds: float = 0.0, fail_on: int | None = None) -> None:
+    def __init__(
+        self, seconds: float = 0.0, fail_on: int | None = None, not_finite: Mapping[int, float] | None = None
+    ) -> None:
         self.seconds = seconds
         self.fail_on = fail_on
+        self.not_finite = not_finite or {}
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -39,7 +42,10 @@ class FakeEncoder:
         self.batches.append((input_ids.shape[0], input_ids.shape[1]))
         if self.fail_on is not None and (input_ids == self.fail_on).any():
             raise MemoryError('the id %d is too much for me' % self.fail_on)
-        return np.stack([input_ids.sum(1), input_mask.sum(1), input_type_ids.sum(1)], axis=1).astype(np.float32)
+        answer = np.stack([input_ids.sum(1), input_mask.sum(1), input_type_ids.sum(1)], axis=1).astype(np.float32)
+        for index, value in self.not_finite.items():
+            answer[(input_ids == index).any(axis=1)] = value
+        return answer
 
 
 class SpellboundEncoder(FakeEncoder):

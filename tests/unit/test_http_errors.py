@@ -23,6 +23,7 @@ def test_errors_of_the_server_keep_their_kind() -> None:
         'ShuttingDown': 503,
         'DeadlineExceeded': 504,
         'PoisonedRequest': 500,
+        'NotFinite': 500,
         'InternalError': 500,
         'SomethingNew': 500,
     }

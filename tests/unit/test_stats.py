@@ -141,6 +141,7 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
     second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=1.5)
     second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=2.0)
     first.cached_rows, second.cached_rows = 1, 2
+    first.not_finite_rows, second.not_finite_rows = 2, 5
     copies = [WorkerTally.from_json(json.loads(json.dumps(tally.to_json()))) for tally in (first, second)]
     assert [copy.to_dict() for copy in copies] == [first.to_dict(), second.to_dict()]
     both = (copies[0] + copies[1]).to_dict()
@@ -152,6 +153,7 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
         'num_cached_row': 3,
         'num_tokens_done': 12,
         'num_computed_tokens': 16,
+        'num_not_finite_row': 7,
         'padding_share': 0.25,
     }
 

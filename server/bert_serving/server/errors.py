@@ -10,6 +10,7 @@
     │   ├── Busy                  too much is pending
     │   ├── DeadlineExceeded      the client's time limit has passed
     │   ├── PoisonedRequest       the request crashed two workers
+    │   ├── NotFinite             the model computes no numbers for a text
     │   ├── ShuttingDown          the server is draining
     │   └── InternalError         a bug in the server
     └── WireError                 a message that cannot be answered
@@ -85,6 +86,12 @@ class PoisonedRequest(RequestError):
     type = 'PoisonedRequest'
 
 
+class NotFinite(RequestError):
+    """The model computes a NaN or an infinity for a text of the request: do not retry it."""
+
+    type = 'NotFinite'
+
+
 class ShuttingDown(RequestError):
     """The server is draining: it answers the requests that it has accepted and refuses new ones."""
 
@@ -103,6 +110,15 @@ class WireError(ServingError):
 
 REQUEST_ERRORS: dict[str, type[RequestError]] = {
     kind.type: kind
-    for kind in (RequestError, TooLarge, Busy, DeadlineExceeded, PoisonedRequest, ShuttingDown, InternalError)
+    for kind in (
+        RequestError,
+        TooLarge,
+        Busy,
+        DeadlineExceeded,
+        PoisonedRequest,
+        NotFinite,
+        ShuttingDown,
+        InternalError,
+    )
 }
 """The errors that are sent on the wire, by their `type`."""

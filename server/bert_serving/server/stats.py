@@ -187,6 +187,8 @@ class WorkerTally:
     """Positions that held a token."""
     computed_tokens: int = 0
     """Computed positions, padding included."""
+    not_finite_rows: int = 0
+    """Rows of answers that had a NaN or an infinity, and so became errors."""
     compute_time: Histogram = field(default_factory=Histogram)
     cached_rows: int = 0
     """Rows answered from the cache; they are not among `rows`."""
@@ -205,20 +207,23 @@ class WorkerTally:
             rows=self.rows + other.rows,
             tokens=self.tokens + other.tokens,
             computed_tokens=self.computed_tokens + other.computed_tokens,
+            not_finite_rows=self.not_finite_rows + other.not_finite_rows,
             compute_time=self.compute_time + other.compute_time,
             cached_rows=self.cached_rows + other.cached_rows,
         )
 
     def to_json(self) -> list[Any]:
         """The tally as JSON values, for the heartbeat of a worker."""
-        counts = [self.batches, self.rows, self.tokens, self.computed_tokens, self.cached_rows]
+        counts = [self.batches, self.rows, self.tokens, self.computed_tokens, self.not_finite_rows, self.cached_rows]
         return [*counts, self.compute_time.to_list()]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> WorkerTally:
         """Make a tally from `to_json`."""
-        batches, rows, tokens, computed_tokens, cached_rows, compute_time = values
-        return cls(batches, rows, tokens, computed_tokens, Histogram.from_list(compute_time), cached_rows)
+        batches, rows, tokens, computed_tokens, not_finite_rows, cached_rows, compute_time = values
+        return cls(
+            batches, rows, tokens, computed_tokens, not_finite_rows, Histogram.from_list(compute_time), cached_rows
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of the status."""
@@ -229,6 +234,7 @@ class WorkerTally:
             'num_cached_row': self.cached_rows,
             'num_tokens_done': self.tokens,
             'num_computed_tokens': self.computed_tokens,
+            'num_not_finite_row': self.not_finite_rows,
             'padding_share': padding,
             'compute_time': self.compute_time.to_dict(),
         }

@@ -17,7 +17,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,12 +30,12 @@ from ..console.progress import OnProgress, ignore_progress
 from ..errors import ModelError, StartError
 from . import checkpoint
 from .answers import answer, only_position
-from .checkpoint import WORDS, Weights
+from .checkpoint import WORDS, Array, Weights
 from .constants import FLOAT16_MAX, Constants, clip_to
 from .encoder import Encoder
 from .files import words_path, write_graph
 from .freezing import freeze
-from .inputs import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, Inputs, Tensor
+from .inputs import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, UNUSUAL_IDS_NAME, Inputs, Tensor
 from .layer_norm import can_fuse_layer_norm
 from .modules import load_modules
 from .spec import LARGEST_WEIGHTS, GraphSpec
@@ -48,6 +48,9 @@ __all__ = ['GraphInfo', 'GraphSpec', 'build', 'export']
 # tokens of MiniLM-L6. oneDNN 3.7 with AVX-512 uses one layout from 7 to 80 tokens and another above (and below: the
 # runtime pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
 SMALL_BATCH = 80
+
+# The tokens that a worker tries before all others, because their embeddings have the largest numbers: a batch of them.
+UNUSUAL_IDS = 128
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +91,8 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
     with timed(logger, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
         made = _Meter(partial(on_progress, 'build the graph'), spec.constant_bytes())
         constants = Constants(variables, made.count, apart=True)
-        graph, width, dtype = build(spec, constants)
+        words_in_parts = weights.read_rows(WORDS) if words else [variables[WORDS]]
+        graph, width, dtype = build(spec, constants, find_unusual_rows(words_in_parts))
     del variables
     with timed(logger, 'freeze') as facts:
         on_progress('freeze the graph', 0, 0)
@@ -130,13 +134,21 @@ class _Meter:
         self._on_progress(self._done, self._total)
 
 
-def build(spec: GraphSpec, constants: Constants) -> tuple[Any, int, str]:
-    """Build the graph; return it, and the width and type of its answer."""
+def find_unusual_rows(table: Iterable[Array]) -> list[int]:
+    """Return the rows of a table, which comes in parts, that have the largest numbers, the largest first."""
+    largest = np.concatenate([np.maximum(part.max(axis=1), -part.min(axis=1)) for part in table])
+    rows: list[int] = np.argsort(-largest, kind='stable')[:UNUSUAL_IDS].tolist()
+    return rows
+
+
+def build(spec: GraphSpec, constants: Constants, unusual_ids: Sequence[int] = ()) -> tuple[Any, int, str]:
+    """Build the graph; return it, and the width and type of its answer. It stores `unusual_ids` for the first run."""
     graph = tf.Graph()
     with graph.as_default():
         words = (spec.model.config.embedding_width, spec.dtype) if spec.has_words_apart else None
         inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask, words=words)
         tf.constant(spec.most_tokens, name=MOST_TOKENS_NAME)
+        tf.constant(unusual_ids, tf.int32, (len(unusual_ids),), name=UNUSUAL_IDS_NAME)
         if spec.on_cpu:
             answer, width = _answer_by_size(spec, constants, inputs)
         else:

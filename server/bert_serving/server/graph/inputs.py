@@ -23,6 +23,7 @@ WORDS_NAME = 'input_words'
 OUTPUT_NAME = 'final_encodes'
 BOUND_NAME = 'size_class/bound'
 MOST_TOKENS_NAME = 'most_tokens'
+UNUSUAL_IDS_NAME = 'unusual_ids'
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,15 @@ from ..console.logs import timed
 from ..errors import StartError
 from ..options.settings import Settings
 from .files import words_path
-from .inputs import BOUND_NAME, INPUT_NAMES, MOST_TOKENS_NAME, OUTPUT_NAME, POOLING_MASK_NAME, WORDS_NAME
+from .inputs import (
+    BOUND_NAME,
+    INPUT_NAMES,
+    MOST_TOKENS_NAME,
+    OUTPUT_NAME,
+    POOLING_MASK_NAME,
+    UNUSUAL_IDS_NAME,
+    WORDS_NAME,
+)
 from .layer_norm import FUSED_LAYER_NORM
 from .tf import tf, tf1
 
@@ -57,6 +65,8 @@ class _Traits:
     """The width and type of the word embeddings that are fed; None if the graph contains them."""
     has_pooling_mask: bool
     """Whether the graph has an input for the tokens that take part in pooling."""
+    unusual_ids: tuple[int, ...]
+    """The tokens with the largest embeddings, which overflow first if any do."""
 
     @classmethod
     def of(cls, graph_def: Any) -> _Traits:
@@ -65,6 +75,7 @@ class _Traits:
         bodies = (node for function in graph_def.library.function for node in function.node_def)
         product = next(node for node in chain(graph_def.node, bodies) if node.op == 'BatchMatMulV2')
         words = next((node for node in graph_def.node if node.name == WORDS_NAME), None)
+        unusual_ids = constants.get(UNUSUAL_IDS_NAME)
         return cls(
             most_tokens=int(most_tokens.int_val[0]) or None if most_tokens else None,
             small_batch=None if bound is None else int(bound.int_val[0]),
@@ -72,6 +83,7 @@ class _Traits:
             fuses_layer_norm=any(node.op == FUSED_LAYER_NORM for node in graph_def.node),
             words=words and (int(words.attr['shape'].shape.dim[2].size), tf.as_dtype(words.attr['dtype'].type)),
             has_pooling_mask=any(node.name == POOLING_MASK_NAME for node in graph_def.node),
+            unusual_ids=() if unusual_ids is None else tuple(tf.make_ndarray(unusual_ids).tolist()),
         )
 
 
@@ -163,6 +175,16 @@ class GraphEncoder:
         if not self._xla or self._traits is None:
             return False
         return self._padded(self._traits, rows, width) not in self._compiled
+
+    @property
+    def unusual_ids(self) -> tuple[int, ...]:
+        """The tokens with the largest embeddings, which overflow first if any do."""
+        return () if self._traits is None else self._traits.unusual_ids
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The maximum length of a row in tokens; None if it is not bounded."""
+        return None if self._traits is None else self._traits.most_tokens
 
     def describe(self) -> str:
         """The properties of the graph and the device, in one line for the log."""

@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
     'ClientGone': Kind(499, _CALLER, 'client_gone'),
     'InternalError': Kind(500, _SERVER, 'internal_error'),
     'PoisonedRequest': Kind(500, _SERVER, 'poisoned_request', is_final=True),
+    'NotFinite': Kind(500, _SERVER, 'not_finite', is_final=True),
     'NotImplemented': Kind(501, _SERVER, 'not_implemented', is_final=True),
     'BadGateway': Kind(502, _SERVER, 'bad_gateway'),
     'ShuttingDown': Kind(503, _SERVER, 'shutting_down', retry_after_s=5),

@@ -16,14 +16,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
 from ..console.logs import timed
-from ..errors import InternalError, RequestError, WireError
+from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
 from ..model.tokenizer_file import TokenizerFiles
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
@@ -47,15 +47,22 @@ from .batcher import Batch, Batcher, BatchLimits, ReadyJob
 from .cache import RowCache
 from .cpu_flags import read_flags, recommendation
 from .device import Encoder, batch_limits, is_out_of_memory
+from .finite import find_rows_not_finite, try_tokens
 from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
 from .tokenizer import Tokenizer
 from .wordpiece import WordPiece, load_vocab
 
+if TYPE_CHECKING:
+    from ..graph.runtime import GraphEncoder
+
 logger = logging.getLogger(__name__)
 
 POLL_MS = 500
 """How long the intake thread waits for a message before it checks whether the compute thread has crashed."""
+
+FIRST_RUN_S = 0.5
+"""How long the first worker computes tokens of the vocabulary before it serves; one batch in any case."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How soon the intake thread, which tokenizes in Python, must yield the GIL to the compute thread. With Python's
@@ -221,7 +228,7 @@ class Worker:
             self._tally.cached_rows = self._batcher.num_cached
             self._changed.notify()
         if cached is not None:
-            self._send(sink, self._make_part(ready, cached))
+            self._send(sink, self._answer(ready, cached))
 
     # ---- the compute thread
 
@@ -275,7 +282,7 @@ class Worker:
             with self._changed:
                 self._batcher.remember(batch, output)
         for job, array in self._batcher.finish(batch, output):
-            self._send(sink, self._make_part(job, array))
+            self._send(sink, self._answer(job, array))
 
     def _encode(self, batch: Batch) -> NDArray[np.generic]:
         rows = batch.rows
@@ -287,6 +294,22 @@ class Worker:
         return output
 
     # ---- messages to the sink
+
+    def _answer(self, job: ReadyJob, array: NDArray[np.generic]) -> Part | FailedPart:
+        """The answer of a job whose rows are all computed; an error if one of them is not finite."""
+        bad = find_rows_not_finite(array)
+        if not bad:
+            return self._make_part(job, array)
+        with self._changed:  # both threads answer
+            self._tally.not_finite_rows += len(bad)
+        header = job.header
+        logger.warning(
+            'computed values that are not finite number=%d part=%d rows=%d',
+            header.request.number,
+            header.part,
+            len(bad),
+        )
+        return FailedPart(self._number, header, _not_finite(header.first_row + bad[0], len(bad)))
 
     def _make_part(self, job: ReadyJob, array: NDArray[np.generic]) -> Part:
         tokens = [self._rows.tokens(row) for row in job.rows] if self._show_tokens else None
@@ -320,6 +343,36 @@ class Worker:
         return InternalError('worker %d failed on the request: %s: %s' % (self._number, type(error).__name__, error))
 
 
+def _not_finite(row: int, rows: int) -> NotFinite:
+    others = '' if rows == 1 else ', nor are those of %d more' % (rows - 1)
+    return NotFinite(
+        'the values of element %d are not finite (NaN or infinity)%s: the model cannot compute this text, leave it out'
+        % (row, others)
+    )
+
+
+def _check_vocabulary(encoder: GraphEncoder, config: ChildConfig, settings: Settings) -> None:
+    """Compute tokens of the vocabulary, as many as `FIRST_RUN_S` allows.
+
+    Raises:
+        ModelError: the values of a token are not finite.
+    """
+    vocab_size: int = config['vocab_size']
+    deadline = time.monotonic() + FIRST_RUN_S
+    with timed(logger, 'try tokens of the vocabulary') as facts:
+        run = try_tokens(
+            encoder, encoder.unusual_ids, vocab_size, encoder.most_tokens, lambda: time.monotonic() > deadline
+        )
+        facts['tokens'] = '%d/%d' % (run.tried, vocab_size)
+    if run.failed:
+        names = ', '.join(map(repr, load_tokenizer(config).tokens_of(run.failed)))
+        raise ModelError(
+            'the model computes values that are not finite (NaN or infinity) for tokens such as %s: its weights are '
+            'damaged or overflow, download or convert it again%s'
+            % (names, ', or leave out -fp16' if settings.fp16 else '')
+        )
+
+
 def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
     """Load the exported graph onto this worker's device."""
     with timed(logger, 'load TensorFlow'):
@@ -331,6 +384,8 @@ def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
         advice = recommendation(read_flags(), settings.bf16)
         if advice is not None:
             logger.info('%s', advice)
+    if config['worker'] == 0:  # the others have the same graph
+        _check_vocabulary(encoder, config, settings)
     return encoder
 
 
