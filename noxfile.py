@@ -1,7 +1,8 @@
 """The client's tests on every Python that it supports, its types, old against new; the server's on its bounds.
 
 nox's own environments cannot be of Python 2.7 (its virtualenv is too new), so the sessions make theirs with
-tests/support/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it where `must_run`.
+tests/support/environments.py, in .nox/. A Python that is not on this machine skips its session, or fails it where
+`must_run`.
 """
 
 from __future__ import annotations

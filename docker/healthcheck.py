@@ -1,10 +1,10 @@
 #!/opt/bert-serving/bin/python
-"""The image's HEALTHCHECK: exit code 0 if the server in this container takes requests, else 1 and a line that says why not.
+"""The image's HEALTHCHECK: exit code 0 if the server in this container takes requests, else 1 and the reason.
 
-It asks /health/ready or, where HTTP is turned off, for the server's status over ZeroMQ, which is judged in the same way.
-At which port says the process itself: its command line and its environment, read with the server's own parsers. So a check
-is right whatever the options, needs no API key, and loads no TensorFlow. What it prints is its own: a word of a command line
-may be a secret.
+It asks /health/ready or, where HTTP is turned off, for the server's status over ZeroMQ, which is judged in the same
+way. At which port says the process itself: its command line and its environment, read with the server's own parsers. So
+a check is right whatever the options, needs no API key, and loads no TensorFlow. What it prints is its own: a word of a
+command line may be a secret.
 """
 
 from __future__ import annotations

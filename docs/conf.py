@@ -70,7 +70,7 @@ CODE = re.compile(r'(^```.*?^```$)', re.DOTALL | re.MULTILINE)
 
 
 def relink(text: str, folder: Path, page: Path) -> str:
-    """A file's text with its links made for the site; `folder` is the file's, `page` the one that it becomes part of."""
+    """A file's text with its links made for the site; `folder` is the file's, `page` the one that it becomes."""
 
     def replace(match: re.Match[str]) -> str:
         path, anchor = match[1], match[2] or ''

@@ -1,4 +1,4 @@
-"""A folder of the server imports only from the layers below it (docs/architecture.md), and heavy parts stay where they are.
+"""A folder of the server imports only from the layers below it (docs/architecture.md); heavy parts stay put.
 
 Read from the source with `ast`, imports inside functions included.
 """

@@ -90,7 +90,7 @@ def test_after_a_chunk_that_was_too_large_the_next_ones_are_smaller():
 
 
 def test_a_batch_that_was_too_large_does_not_shrink_the_next_ones():
-    """One long text says little about the others, and chunks that are not whole batches change the lengths of replies."""
+    """One long text says little about the others; chunks that are not whole batches change the length of replies."""
     chunker = make_chunker(is_fine=True)
     assert chunker.halve(chunker.next(100)) == 2
     assert chunker.next(98) == BATCH

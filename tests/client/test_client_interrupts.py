@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""What goes wrong in the middle of something: Ctrl-C, an address that is none, a peer that hangs up, a server that ends."""
+"""What goes wrong in the middle of something: Ctrl-C, a wrong address, a peer that hangs up, a server that ends."""
 
 from __future__ import unicode_literals  # ruff format drops the u of a literal
 

@@ -1,4 +1,4 @@
-"""A browser for each test, which must have nothing to complain of; and servers, whose workers only have no TensorFlow."""
+"""A browser for each test, which must have nothing to complain of; and servers with workers without TensorFlow."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
     python tests/dashboard/screenshots.py [-seconds 360] [-out docs/pictures]
 
-Requests of many sizes come over HTTP, now more and now fewer, some of them unfit; each minute a program sends a few thousand texts at
-once. After that time there is the light picture; then a worker is killed, for the dark one; then the server is stopped, for the last.
+Requests of many sizes come over HTTP, now more and now fewer, some of them unfit; each minute a program sends a few
+thousand texts at once. After that time there is the light picture; then a worker is killed, for the dark one; then the
+server is stopped, for the last.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def send_bulk(server: ServerProcess, end: threading.Event) -> None:
 
 
 def take(browser: Browser, path: Path) -> None:
-    """The window as a picture with 256 colors, a third of the bytes; this way to choose them keeps those of the lines."""
+    """The window as a picture with 256 colors, a third of the bytes; this choice keeps those of the lines."""
     data = browser.driver.execute_cdp_cmd('Page.captureScreenshot', {'format': 'png'})['data']
     image = Image.open(io.BytesIO(b64decode(data))).convert('RGB')
     image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -1,4 +1,4 @@
-"""What the entrypoint makes of arguments, the environment and /model; run here, with commands in the place of the real ones."""
+"""What the entrypoint makes of arguments, the environment and /model; run here, with doubles of the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image's health check, against real servers with fake workers: right whatever the options, and it says what is wrong."""
+"""The image's health check, against real servers with fake workers: right for all options, and clear."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_an_error_of_the_client_is_a_reason_of_one_line(
 
 @contextlib.contextmanager
 def peer(says: Callable[[socket.socket], None]) -> Iterator[str]:
-    """The port of one that takes connections and answers none as it should; `says` is called for each, ten times a second."""
+    """The port of one that takes connections and answers none rightly; `says` is called ten times a second for each."""
     with socket.socket() as listener, contextlib.ExitStack() as stack:
         listener.bind(('127.0.0.1', 0))
         listener.listen()

@@ -1,4 +1,4 @@
-"""What the images are made of, read from the files: pinned, small, the same for both devices. `make docker-test` builds one."""
+"""What the images are made of, read from the files: pinned, small, the same for both devices."""
 
 from __future__ import annotations
 

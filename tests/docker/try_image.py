@@ -1,8 +1,11 @@
 """Build an image and use it as a stranger would, by nothing but its own configuration: `make docker-test`.
 
-buildah stands in for Docker, with chroot isolation, and debootstrap for debian:bookworm-slim, so neither a daemon nor a registry of images
-is needed; root, Debian and PyPI are. Containers run in two ways: by `buildah run`, and as Docker would run them with --read-only and
---tmpfs /tmp, by namespaces of their own, where the entrypoint is process 1. Both share the network of this machine; ports are free ones.
+buildah stands in for Docker, with chroot isolation, and debootstrap for debian:bookworm-slim, so neither a daemon nor a
+registry of images is needed; root, Debian and PyPI are. Containers run in two ways: by `buildah run`, and as Docker
+would run them with
+--read-only and
+--tmpfs /tmp, by namespaces of their own, where the entrypoint is process 1. Both share the network of this machine;
+ports are free ones.
 
 All lies in build/docker-test, and is gone at the end, but for the base, which serves the next time.
 """
@@ -330,7 +333,7 @@ class BuildahContainer(Container):
 
 
 class LockedContainer(Container):
-    """As of `docker run --read-only --tmpfs /tmp --user ...`: a file system that cannot be written, the entrypoint process 1."""
+    """As of `docker run --read-only --tmpfs /tmp --user ...`: nothing can be written, the entrypoint is process 1."""
 
     user = '10001:0'
 
@@ -442,7 +445,7 @@ def unfinished_rows(client: BertClient) -> int:
 
 
 def answers_while_it_stops(ask: Callable[[], Any], container: Container, client: BertClient) -> tuple[Any, int, float]:
-    """What `ask` gets, if the container is told to stop once it is at work on that; the exit code, and the seconds to it."""
+    """What `ask` gets if the container is told to stop while it works on that; the exit code, and the seconds to it."""
     got: list[Any] = []
 
     def call() -> None:

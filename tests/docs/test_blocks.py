@@ -1,9 +1,10 @@
 """The code on the pages: what is marked with `<!-- run -->` is run, and what is not is at least well-formed.
 
-A block that runs stands below a line `<!-- run -->`, which readers do not see, or `<!-- run on: OPTIONS -->` if its server needs
-options of its own. Python blocks of a page share their names and run in order; what `print` shows is compared with what stands behind `# -> ` in
-the same line. A block for bash has to end with exit code 0; of what it prints, the lines of a block ```` ```text ```` right below
-must be part. docs/client.md and docs/http.md are run as a whole by tests/client and tests/http.
+A block that runs stands below a line `<!-- run -->`, which readers do not see, or `<!-- run on: OPTIONS -->` if its
+server needs options of its own. Python blocks of a page share their names and run in order; what `print` shows is
+compared with what stands behind `# -> ` in the same line. A block for bash has to end with exit code 0; of what it
+prints, the lines of a block ```` ```text ```` right below must be part. docs/client.md and docs/http.md are run as a
+whole by tests/client and tests/http.
 """
 
 from __future__ import annotations

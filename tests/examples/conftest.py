@@ -42,7 +42,7 @@ def marked(mark: str) -> list[str]:
 
 @pytest.fixture(scope='session')
 def server() -> Iterator[BertServer]:
-    """A server of the embedded default model, with the layer that it was trained for, as example/README.md starts it."""
+    """A server of the embedded default model, with its own layer, as example/README.md starts it."""
     with serve('-pooling_layer', '-1') as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Children of a server killed and stopped at random, and clients that keep count of what they are answered meanwhile."""
+"""Children of a server killed and stopped at random, and clients that keep count of their answers meanwhile."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Question:
     expected: Array
 
     def is_answered_by(self, array: object) -> bool:
-        """Whether these are the vectors, but for the last digits, which depend on the company that a row was computed in."""
+        """Whether these are the vectors, but for the last digits, which depend on the batch of a row."""
         answer = np.asarray(array, np.float32)
         return answer.shape == self.expected.shape and np.allclose(answer, self.expected, rtol=1e-4, atol=2e-5)
 
@@ -198,7 +198,7 @@ def ask_what_kills(server: ServerProcess, how_often: int, outcome: Outcome) -> N
 def ask_all(
     server: ServerProcess, material: Material, requests: int, clients: Sequence[Ask], most_rows: int, poison: int = 0
 ) -> Outcome:
-    """Have all `clients` ask at once, `requests` in all, beside one who asks what kills; the sum of what became of them."""
+    """Have all `clients` ask at once, `requests` in all, and one ask what kills; the sum of what became of them."""
     outcomes = [Outcome(name='client %d (%s)' % (n, ask.__name__)) for n, ask in enumerate(clients)]
     outcomes.append(Outcome(name='the killing client'))
     start = threading.Barrier(len(clients))
@@ -223,8 +223,8 @@ def ask_all(
 class Mayhem:
     """Kills and stops the children of a server, as a context manager: from its beginning to its end, by a seed.
 
-    A request that is tried alone is taken for poison when its second worker dies as well. So there is a pause between any
-    two faults, and nothing else goes wrong while a child is stopped, until the server has noticed.
+    A request that is tried alone is taken for poison when its second worker dies as well. So there is a pause between
+    any two faults, and nothing else goes wrong while a child is stopped, until the server has noticed.
     """
 
     def __init__(self, server: ServerProcess, seed: int, pauses_s: tuple[float, float], most: int) -> None:

@@ -1,4 +1,4 @@
-"""Messages that make no sense, by seed; and a sender of them, in a process of its own (`python garbage.py PORT COUNT`)."""
+"""Messages that make no sense, by seed; and a sender of them, in its own process (`python garbage.py PORT COUNT`)."""
 
 from __future__ import annotations
 

@@ -5,12 +5,13 @@
     python tests/faults/kill_1_10.py -model_dir DIR -server /venv-of-ours/bin/bert-serving-start
 
 Clients ask one request after the other; after a second of that, one process of the server is killed with SIGKILL: a
-worker, or the sink (the server is started anew for each). Each client goes on until it has had an answer to all its requests, or has
-waited `-patience` seconds for one. The client is the one on the path of this Python: this repository's, which asks again when a
-connection is lost, or that of 1.10.0 (`pip install bert-serving-client==1.10.0`), which does not.
+worker, or the sink (the server is started anew for each). Each client goes on until it has had an answer to all its
+requests, or has waited `-patience` seconds for one. The client is the one on the path of this Python: this
+repository's, which asks again when a connection is lost, or that of 1.10.0 (`pip install bert-serving-client==1.10.0`),
+which does not.
 
-1.10's processes have no names: the children of the server are, in the order of their start, the sink and the workers. Model
-folders of Google's form, TensorFlow 1 checkpoints, serve both.
+1.10's processes have no names: the children of the server are, in the order of their start, the sink and the workers.
+Model folders of Google's form, TensorFlow 1 checkpoints, serve both.
 """
 
 from __future__ import annotations

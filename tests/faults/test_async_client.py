@@ -28,7 +28,7 @@ async def ask(client: AsyncBertClient, question: Question) -> bool:
 
 
 async def ask_all(client: AsyncBertClient, server: ServerProcess, questions: list[Question], seed: int) -> list[object]:
-    """Ask all at once, cancel a third at random moments, and kill two workers and the sink; the outcome of each task."""
+    """Ask all at once, cancel a third at random, and kill two workers and the sink; the outcome of each task."""
     dice = random.Random(seed)
     tasks = [asyncio.ensure_future(ask(client, question)) for question in questions]
     to_cancel = dice.sample(tasks, TASKS // 3)

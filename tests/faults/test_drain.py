@@ -1,6 +1,7 @@
 """Drain: what was accepted is answered though the server is told to stop, and though children die even then.
 
-That new requests are refused meanwhile, the time limit, a second signal and what is left behind: tests/system/test_start_and_stop.py.
+That new requests are refused meanwhile, the time limit, a second signal and what is left behind:
+tests/system/test_start_and_stop.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Garbage: whatever is sent to a live server, nobody but its sender notices.
 
-`GARBAGE_MESSAGES` is how many are sent (the whole 100,000 without it), `FUZZ_MESSAGES` how many messages are mutated. The
-codec alone is fuzzed in tests/unit/test_wire.py.
+`GARBAGE_MESSAGES` is how many are sent (the whole 100,000 without it), `FUZZ_MESSAGES` how many messages are mutated.
+The codec alone is fuzzed in tests/unit/test_wire.py.
 """
 
 from __future__ import annotations

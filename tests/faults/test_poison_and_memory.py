@@ -1,4 +1,4 @@
-"""Poison and memory: a request that kills workers is told so, and one that is too large at once is computed in halves."""
+"""Poison and memory: a request that kills workers is told so; one that is too large at once is computed in halves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every test starts a server with TensorFlow. Some are asked by the real client of 1.10, too, in an environment of its own."""
+"""Every test starts a server with TensorFlow. Some are asked by the real client of 1.10, too, in its environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ['pytest_itemcollected', 'real_client']
 
 @pytest.fixture(scope='session')
 def real_client(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The interpreter of an environment with `bert-serving-client==1.10.0`; one that lasts if the variable names its folder."""
+    """The interpreter of an environment with `bert-serving-client==1.10.0`; in a lasting folder if one is given."""
     version = '%d.%d' % sys.version_info[:2]
     given = os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS')
     folder = Path(given) if given else tmp_path_factory.mktemp('environments')

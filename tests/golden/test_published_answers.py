@@ -1,4 +1,4 @@
-"""Every published folder that we have answers of, started with nothing but `-model_dir`, answers as its authors' library.
+"""Every published folder whose answers we have, started with `-model_dir` alone, answers as its authors' library.
 
 The judges are our client and, in its own environment, the real `bert-serving-client==1.10.0`. Both ask what 1.10's API
 can say: blank texts are refused, and a pair is written with ` ||| `.
@@ -38,7 +38,7 @@ with open(sys.argv[1] + '.answer', 'w') as file:
 
 
 def questions(case: dict[str, Any]) -> list[tuple[int, list[int], list[str]]]:
-    """Of each request that 1.10's API can say: its number, the rows of its answer that it can ask for, and their texts."""
+    """Of each request that 1.10's API can say: its number, the rows of the answer that it can ask for, their texts."""
     asked = []
     for number, request in enumerate(case['requests']):
         if request.get('kwargs'):

@@ -1,4 +1,4 @@
-"""Weights that do not make up the model that the folder describes: the exporter says so in one line, and nothing starts."""
+"""Weights that are not those of the model that the folder describes: the exporter says so in one line."""
 
 from __future__ import annotations
 

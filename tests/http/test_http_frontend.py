@@ -1,4 +1,4 @@
-"""The HTTP frontend with real connections: overload, bodies that are too large, clients that disconnect, and the end."""
+"""The HTTP frontend with real connections: overload, bodies that are too large, clients that leave, and the end."""
 
 from __future__ import annotations
 

@@ -329,7 +329,8 @@ def test_what_flask_refuses_has_our_shapes(http: FlaskClient, method: str, path:
     assert ('allow' in answer.headers) == (status == 405)
 
 
-# Admission ---------------------------------------------------------------------------------------------------------------
+# Admission
+# ---------------------------------------------------------------------------------------------------------------
 
 KEY = 'sk-9f3a'
 

@@ -4,7 +4,8 @@
     python exercise.py --port 5555 --port-out 5556 --client ours    # bert-serving-client 2 is installed
     python exercise.py --port 5555 --port-out 5556 --client 1.10    # bert-serving-client==1.10.0 is
 
-The server must have been started with -show_tokens_to_client. Exits with 1 at the first thing that is wrong, and says what.
+The server must have been started with -show_tokens_to_client. Exits with 1 at the first thing that is wrong, and says
+what.
 """
 
 from __future__ import print_function, unicode_literals  # ruff format drops the u of a literal

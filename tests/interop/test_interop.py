@@ -1,7 +1,7 @@
 """Old and new clients against old and new servers: `exercise.py`, in an environment for each client.
 
-The environments are made in the folder BERT_SERVING_INTEROP_ENVIRONMENTS, or in a temporary one. A real server 1.10.0 takes part if
-BERT_SERVING_START_1_10 names its `bert-serving-start`; README.md says how to install it.
+The environments are made in the folder BERT_SERVING_INTEROP_ENVIRONMENTS, or in a temporary one. A real server 1.10.0
+takes part if BERT_SERVING_START_1_10 names its `bert-serving-start`; README.md says how to install it.
 """
 
 from __future__ import annotations

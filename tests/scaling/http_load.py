@@ -2,8 +2,8 @@
 
     python tests/scaling/http_load.py [steady] [overload] [bulk] [-seconds 60] [-fake]
 
-Each experiment starts a server of its own on the CPU, with the embedded model; `-fake` has workers without TensorFlow, so
-that the proxy is the slowest part. The load comes from this process, over keep-alive connections.
+Each experiment starts a server of its own on the CPU, with the embedded model; `-fake` has workers without TensorFlow,
+so that the proxy is the slowest part. The load comes from this process, over keep-alive connections.
 
 * steady: 64 connections, one text a request: requests a second, latencies, and what was not 200.
 * overload: more connections than may wait: how many were refused, how fast, and how the admitted ones did.

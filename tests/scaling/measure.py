@@ -4,9 +4,10 @@
     python tests/scaling/measure.py                                        all workers and clients of issue and docs
     python tests/scaling/measure.py -workers 8 -clients 16 -rows 256       one cell
 
-A run of a worker takes `-ms` milliseconds, whatever its rows, of which it takes at most `-batch`. Linear is what so many
-devices would do if they never waited for anything; `of the first` compares with the first number of workers instead, each
-as fast as it was there. Prints a Markdown table; the last four columns are cores in use while the clock ran.
+A run of a worker takes `-ms` milliseconds, whatever its rows, of which it takes at most `-batch`. Linear is what so
+many devices would do if they never waited for anything; `of the first` compares with the first number of workers
+instead, each as fast as it was there. Prints a Markdown table; the last four columns are cores in use while the clock
+ran.
 """
 
 from __future__ import annotations

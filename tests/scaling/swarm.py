@@ -1,7 +1,7 @@
 """Many clients in one thread, as light as they can be: they share the cores with the server that is measured.
 
-Each has the two connections of a real client and sends its one request again as soon as it is answered. Its JSON is made
-beforehand, and the vectors that come back are not looked at.
+Each has the two connections of a real client and sends its one request again as soon as it is answered. Its JSON is
+made beforehand, and the vectors that come back are not looked at.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Virtual environments of the Pythons that the client supports; used by noxfile.py and by tests/interop and tests/golden."""
+"""Virtual environments of the Pythons that the client supports, for noxfile.py, tests/interop and tests/golden."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PythonMissingError(Exception):
 
 
 def must_run() -> bool:
-    """Whether a test that lacks something of the machine fails: in CI, and in a target of make that was asked for by name.
+    """Whether a test that lacks something of the machine fails: in CI, and in a target that was asked for by name.
 
     It is skipped otherwise.
     """

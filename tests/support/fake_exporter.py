@@ -1,7 +1,7 @@
 """An exporter process that exports nothing; see `serving.FakeServer`.
 
-`FAKE_EXPORTER_SECONDS` is how long it takes, and says how far it is, as one does that reads a large model. Meanwhile it has
-half a file, as one does that writes a large graph.
+`FAKE_EXPORTER_SECONDS` is how long it takes, and says how far it is, as one does that reads a large model. Meanwhile it
+has half a file, as one does that writes a large graph.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ _STEP_S = 0.01
 class Middlebox(object):
     """Forwards connections to a port of this machine.
 
-    ``swallow()`` makes the box forget the connections that it has: it goes on to acknowledge their bytes, in both directions,
-    but drops them, and tells nobody. Later connections are forwarded, or swallowed from the start with ``swallows_new``.
-    ``bytes_per_s`` makes each direction of a connection slow.
+    ``swallow()`` makes the box forget the connections that it has: it goes on to acknowledge their bytes, in both
+    directions, but drops them, and tells nobody. Later connections are forwarded, or swallowed from the start with
+    ``swallows_new``. ``bytes_per_s`` makes each direction of a connection slow.
     """
 
     def __init__(self, port, host='127.0.0.1'):

@@ -80,7 +80,8 @@ def raw_client(
 ) -> Iterator[RawClient]:
     """One that is subscribed, with these `options` of its SUB socket.
 
-    Its identity is one that nobody had before: of another's, that other's connection might still be there and be answered.
+    Its identity is one that nobody had before: of another's, that other's connection might still be there and be
+    answered.
     """
     context: zmq.Context[Any] = zmq.Context()
     client = RawClient(context, server.port, server.port_out, identity or uuid.uuid4().hex.encode(), ip)

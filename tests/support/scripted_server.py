@@ -1,8 +1,8 @@
 # -*- coding: utf-8 -*-
 """A server by script, over real sockets: the tests say what is answered, when, in which order, and when it dies.
 
-It runs in a thread, on ports that the system chose and that it keeps over a restart. As BertServer does, it publishes to
-an identity only when that has subscribed.
+It runs in a thread, on ports that the system chose and that it keeps over a restart. As BertServer does, it publishes
+to an identity only when that has subscribed.
 """
 
 import json
@@ -70,7 +70,8 @@ def tokens_of(texts):
 class ScriptedServer(object):
     """A stand-in for BertServer.
 
-    ``script(request)`` gives the messages to publish for a data request; ``hold()`` gives none, so that the test does it.
+    ``script(request)`` gives the messages to publish for a data request; ``hold()`` gives none, so that the test does
+    it.
     """
 
     def __init__(self, **config):

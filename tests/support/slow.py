@@ -1,4 +1,4 @@
-"""Marks every test of a folder `slow`: its `conftest.py` imports the hook, which pytest asks about that folder alone."""
+"""Marks every test of a folder `slow`: its `conftest.py` imports the hook, which is called for that folder alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model in a folder whose path is not UTF-8, as on disks that were written in Latin-1: every kind of model is served."""
+"""A model in a folder whose path is not UTF-8, as on disks written in Latin-1: every kind of model is served."""
 
 from __future__ import annotations
 

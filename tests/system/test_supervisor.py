@@ -24,7 +24,7 @@ from bert_serving.server.transport import Reactor
 
 
 class Bench:
-    """A supervisor with one slot; what its child does next is the first of `whats`, the last of them again and again."""
+    """A supervisor with one slot; its child does next the first of `whats`, the last of them again and again."""
 
     def __init__(self, hang_s: float = 60) -> None:
         self.reactor = Reactor()

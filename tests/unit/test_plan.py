@@ -1,4 +1,4 @@
-"""What the options and the folder of the model say together: the user's word counts most, then the folder's, then 1.10's."""
+"""The options and the folder of the model together: the user's word counts most, then the folder's, then 1.10's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a published folder says of its own use, in the style of every release, and what is said of folders that are wrong."""
+"""What a published folder says of its own use, in the style of every release, and errors about wrong folders."""
 
 from __future__ import annotations
 

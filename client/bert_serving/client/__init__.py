@@ -111,9 +111,9 @@ def _connection_options(heartbeat_timeout_s):
 
     The client finds a restarted server within a second, but does not ask ten times a second while it is down all night.
 
-    Heartbeats detect a dead connection: ZeroMQ sends a ping every 8 s, in a thread that needs no calls, and gives up the
-    connection if nothing arrives within the timeout. HEARTBEAT_TTL makes the server do the same. The timeout must exceed
-    the time of the slowest frame, because a ping waits for the frame in front of it.
+    Heartbeats detect a dead connection: ZeroMQ sends a ping every 8 s, in a thread that needs no calls, and gives up
+    the connection if nothing arrives within the timeout. HEARTBEAT_TTL makes the server do the same. The timeout must
+    exceed the time of the slowest frame, because a ping waits for the frame in front of it.
 
     Keepalive is for servers that answer no pings, and keeps a firewall from forgetting the connection.
     """
@@ -329,9 +329,9 @@ class _Channel(object):
                 self.socket.setsockopt(getattr(zmq, name), value)
             except (AttributeError, zmq.ZMQError):
                 pass  # pyzmq or libzmq is older than the option
-        # Not get_monitor_socket(): an idle client does not read, and a monitor at its high-water mark stops ZeroMQ's I/O
-        # thread, and with it everything. A peer that accepts and disconnects, such as a proxy, makes ten
-        # events a second.
+        # Not get_monitor_socket(): an idle client does not read, and a monitor at its high-water mark stops ZeroMQ's
+        # I/O thread, and with it everything. A peer that accepts and disconnects, such as a proxy, makes ten events a
+        # second.
         events = 'inproc://monitor-%s' % uuid.uuid4().hex
         self.socket.monitor(events, zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self.monitor = context.socket(zmq.PAIR)
@@ -482,7 +482,7 @@ class _Link(object):
             self._try_other_family()
 
     def _try_other_family(self):
-        """Reopen channels that reach nobody, for the IPv6 addresses of the name instead of the IPv4 ones, or the reverse.
+        """Reopen channels that reach nobody, for the IPv6 addresses of the name instead of the IPv4 ones, or back.
 
         libzmq tries the addresses of one family. That of the first connection is kept.
         """
@@ -1166,8 +1166,8 @@ class _Courier(object):
     def _probe(self):
         """Ask for the config, to hear whether the server knows the subscription of this connection already.
 
-        It may publish the reply to a request that comes sooner to a clone alone, or to the connection before this one, in
-        which it can still believe.
+        It may publish the reply to a request that comes sooner to a clone alone, or to the connection before this one,
+        in which it can still believe.
         """
         if _now() < self._probe_at:
             return
@@ -1180,8 +1180,8 @@ class _Courier(object):
     def _ends_in_slow_frames(self):
         """Whether heartbeats seem to end connections in the middle of large frames, on a slow network.
 
-        A session without an answer, longer than the heartbeat timeout, may have been on a dead connection. After another
-        one in a row, sending the requests again would be in vain.
+        A session without an answer, longer than the heartbeat timeout, may have been on a dead connection. After
+        another one in a row, sending the requests again would be in vain.
         """
         lived_s, self._session_since = _now() - self._session_since, _now()
         if self._has_progressed or not any(request.rows for request in self._pending.values()):
@@ -1682,8 +1682,8 @@ class BertClient(object):
         :param is_tokenized: the texts are lists of tokens
         :param show_tokens: return ``(embedding, tokens)``, if the server shows its tokens
         :param show_progress: show a progress bar; needs tqdm: ``pip install "bert-serving-client[progress]"``
-        :param prompt_name: put the prompt of that name before each text; ``model['prompts']`` has the known ones. This and
-            all parameters below need a server of release 2 or later.
+        :param prompt_name: put the prompt of that name before each text; ``model['prompts']`` has the known ones. This
+            and all parameters below need a server of release 2 or later.
         :param prompt: put this before each text; ``''`` is no prompt where the model has a default one
         :param normalize: True: vectors of length 1; False: as they are pooled; None: as the model says
         :param dimensions: return only so many of the first numbers of each vector; they are scaled to length 1 again
@@ -1731,7 +1731,7 @@ class BertClient(object):
     def encode_document(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
     ):
-        """Encode documents to be found: like ``encode_query``, with the prompt ``document``, else ``passage`` or ``corpus``."""
+        """Encode documents for search: as ``encode_query``, with the prompt ``document``, ``passage`` or ``corpus``."""
         return self._encode_as('document', texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
 
     def _encode_as(self, kind, texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress):
@@ -1752,8 +1752,8 @@ class BertClient(object):
             of strings
         :param raw: return logits, without the activation of the model
         :param truncate: as in ``encode``
-        :return: an array [rows] if the model has one label, else [rows, labels]; ``model['labels']`` has their names. It
-            is numpy's with any ``output_fmt``.
+        :return: an array [rows] if the model has one label, else [rows, labels]; ``model['labels']`` has their names.
+            It is numpy's with any ``output_fmt``.
         :raises ServerError: the server answered with an error: its model makes no scores, for example
         :raises UnsupportedError: the server does not advertise what this needs
         """
@@ -1785,8 +1785,8 @@ class BertClient(object):
     def model(self):
         """Description of the server's model, a dict; asks the server each time.
 
-        Its keys are name, model_type, task (``'embed'``, ``'rerank'`` or ``'classify'``), dimensions, max_seq_len, pooling,
-        normalize, prompts (a dict of texts by name), default_prompt_name, labels and similarity.
+        Its keys are name, model_type, task (``'embed'``, ``'rerank'`` or ``'classify'``), dimensions, max_seq_len,
+        pooling, normalize, prompts (a dict of texts by name), default_prompt_name, labels and similarity.
 
         :raises UnsupportedError: the server is older and does not describe it
         :raises TimeoutError: no response within ``timeout``
@@ -2219,8 +2219,8 @@ class ConcurrentBertClient(BertClient):
 
     If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``, ``encode_query``,
     ``encode_document``, ``predict``, ``rerank``, ``encode_with_details``, ``tokenize``, ``model``, ``server_config``,
-    ``server_status``, ``status`` and ``close`` are those of ``BertClient``. The methods that collect results later raise
-    NotImplementedError, since a thread could not distinguish its results from those of others.
+    ``server_status``, ``status`` and ``close`` are those of ``BertClient``. The methods that collect results later
+    raise NotImplementedError, since a thread could not distinguish its results from those of others.
 
     :param max_concurrency: maximum number of connections
     :param kwargs: the arguments of ``BertClient``

@@ -4,9 +4,9 @@
 
     tasks ──▶ orders ──▶ driver ──▶ PUSH ──▶ server ──▶ SUB ──▶ driver ──▶ the future of each task
 
-The *driver* is a thread, and the only one that uses the sockets. It runs the same courier as ``BertClient``, so requests
-survive a lost connection in the same way. Because the event loop owns no socket, any kind of loop will do, on every
-system, and one that runs already, as in Jupyter.
+The *driver* is a thread, and the only one that uses the sockets. It runs the same courier as ``BertClient``, so
+requests survive a lost connection in the same way. Because the event loop owns no socket, any kind of loop will do, on
+every system, and one that runs already, as in Jupyter.
 """
 
 from __future__ import annotations
@@ -316,16 +316,16 @@ class AsyncBertClient:
         async with AsyncBertClient() as bc:
             await asyncio.gather(*(bc.encode([text]) for text in texts))
 
-    Its methods are those of ``BertClient``, as coroutines; ``server_config``, ``server_status`` and ``model`` are awaited
-    too: ``await bc.model``. To send now and collect later, make tasks: ``encode(blocking=False)``, ``fetch``, ``fetch_all``
-    and ``listen`` raise NotImplementedError.
+    Its methods are those of ``BertClient``, as coroutines; ``server_config``, ``server_status`` and ``model`` are
+    awaited too: ``await bc.model``. To send now and collect later, make tasks: ``encode(blocking=False)``, ``fetch``,
+    ``fetch_all`` and ``listen`` raise NotImplementedError.
 
     Canceling a task cancels its requests at the server. While ``max_pending_rows`` rows wait for their answers, further
     requests wait their turn in the client. If the server is down, or restarts, calls wait for it as long as ``timeout``
     allows, and pending requests are sent again.
 
-    The first call connects, or ``async with`` does. A client belongs to one event loop at a time and to the process of its
-    first call.
+    The first call connects, or ``async with`` does. A client belongs to one event loop at a time and to the process of
+    its first call.
 
     :param ip: host name or address of the server
     :param port: port that takes requests, the server's ``-port``
@@ -535,8 +535,8 @@ class AsyncBertClient:
             async for response in bc.encode_async(batches()):
                 print(response.id, response.embedding.shape)
 
-        :param batch_generator: an asynchronous or plain iterable of what ``encode`` takes as ``texts``; the next batch of a
-            plain one is pulled in a thread, because it may have to wait
+        :param batch_generator: an asynchronous or plain iterable of what ``encode`` takes as ``texts``; the next batch
+            of a plain one is pulled in a thread, because it may have to wait
         :param delay: ignored; 1.10 used it
         :param show_tokens: ignored; the tokens are in the responses
 
@@ -624,7 +624,7 @@ class AsyncBertClient:
     # --- private ------------------------------------------------------------------------------------------------------
 
     async def _begin(self):
-        """Connect if need be, and learn the server's configuration; return the deadline of the call that begins here."""
+        """Connect if need be, and learn the server's configuration; return the deadline of the call that begins."""
         deadline = _client._Deadline(self.timeout)
         self._claim()
         if self._driver.config is None:

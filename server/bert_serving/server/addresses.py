@@ -16,8 +16,8 @@ _REMEDY = 'give an address or a name of this machine, * for all of IPv4, or :: f
 def own_address(host: str) -> str:
     """Return the address on which a server listens that is to listen on `host`, as numbers.
 
-    A name can have several addresses. It is the first one of this machine, and IPv4 before IPv6, because a client of 1.10
-    knows IPv4 alone.
+    A name can have several addresses. It is the first one of this machine, and IPv4 before IPv6, because a client of
+    1.10 knows IPv4 alone.
 
     Raises:
         ValueError: the name has no address, or the address is none of this machine.
@@ -70,7 +70,8 @@ def is_loopback(address: str) -> bool:
 def is_local(peer: str, listening: str) -> bool:
     """Return whether a peer of a server that listens on the address `listening` is on the same machine for sure.
 
-    It comes from the loopback interface, or from the server's own address: nobody else can have a connection from there.
+    It comes from the loopback interface, or from the server's own address: nobody else can have a connection from
+    there.
     """
     return is_loopback(peer) or (peer == listening and peer not in ('', ANY_IPV4, ANY_IPV6))
 

@@ -67,8 +67,8 @@ def bind_tcp(listener: Socket, port: int, option: str, address: str = ANY_IPV4) 
 def _notice_dead_peers(listener: Socket) -> None:
     """Let TCP close connections to peers that have vanished, to free what is held for them (docs/adr/0016).
 
-    There are no heartbeats from this side, because old peers do not answer them. A client of this release sends its own,
-    and its HEARTBEAT_TTL makes libzmq close the connection when they stop.
+    There are no heartbeats from this side, because old peers do not answer them. A client of this release sends its
+    own, and its HEARTBEAT_TTL makes libzmq close the connection when they stop.
     """
     listener.setsockopt(zmq.TCP_KEEPALIVE, 1)
     listener.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)

@@ -1,7 +1,7 @@
 """The standard streams of a process that was started without some of them, by `2>&-`, a daemon or a launcher.
 
-Python then sets `sys.stderr` to None. The next file or socket that the process opens gets the free descriptor, so native
-code and children that write to standard error would write into it.
+Python then sets `sys.stderr` to None. The next file or socket that the process opens gets the free descriptor, so
+native code and children that write to standard error would write into it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STREAMS = ((0, 'stdin', 'r'), (1, 'stdout', 'w'), (2, 'stderr', 'w'))
 
 
 def reserve_descriptors() -> None:
-    """Open /dev/null on each of the descriptors 0, 1 and 2 that is closed, so that no file or socket gets its number."""
+    """Open /dev/null on each of the descriptors 0, 1 and 2 that is closed, so that nothing else gets its number."""
     for number, _, _ in _STREAMS:
         try:
             os.fstat(number)
@@ -29,7 +29,7 @@ def reserve_descriptors() -> None:
 
 
 def replace_missing() -> None:
-    """Reserve the descriptors, and let /dev/null be each of the standard streams that is None. For a command's process."""
+    """Reserve the descriptors, and open /dev/null for each standard stream that is None. For a command's process."""
     reserve_descriptors()
     for _, name, mode in _STREAMS:
         if getattr(sys, name) is None:

@@ -170,7 +170,8 @@ class Attention:
     def _rotated(self, x: Tensor, rotary: Rotary, position: Tensor | None = None) -> Tensor:
         """Rotate queries or keys, [B, N, T, D], by their positions; with one `position` a row, [B, N, 1, D].
 
-        In float32, also where the products are not: in bfloat16, a cosine has three digits, and near positions are alike.
+        In float32, also where the products are not: in bfloat16, a cosine has three digits, and near positions are
+        alike.
         """
         size = self._config.head_size
         tables = self._ops.constants.get(

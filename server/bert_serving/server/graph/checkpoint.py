@@ -126,7 +126,7 @@ def variable_shapes(
 
 
 class Weights:
-    """The weights of a model under their canonical names; each is read, and checked to be finite, when it is asked for."""
+    """The weights of a model under their canonical names; each is read, and checked to be finite, on demand."""
 
     def __init__(self, model: Model, shapes: Mapping[str, Shape]) -> None:
         """Open the weights and look for all that `shapes` names.

@@ -27,7 +27,7 @@ def new_graph_path(folder: str) -> str:
 
 
 def words_path(graph: str) -> str:
-    """Return the path of the word embeddings that belong to the graph in the file `graph`, if it does not contain them."""
+    """Return the path of the word embeddings of the graph in the file `graph`, if it does not contain them."""
     return graph + '.words'
 
 

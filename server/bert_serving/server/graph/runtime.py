@@ -257,7 +257,7 @@ class GraphEncoder:
 
 
 class _Words:
-    """The word embeddings of a graph that does not contain them: a file that is mapped, and so shared by all workers."""
+    """The word embeddings of a graph that does not contain them: a mapped file, which all workers share."""
 
     def __init__(self, path: str, width: int, dtype: Any) -> None:
         """The file has rows of `width` numbers of the TensorFlow type `dtype`.

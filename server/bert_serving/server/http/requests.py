@@ -82,7 +82,8 @@ def read_object(body: bytes) -> dict[str, Any]:
     Editors and shells of Windows write a byte order mark or UTF-16; both are read.
 
     Raises:
-        HTTPError: BadRequest, it is not a JSON object, not Unicode, or nested too deep; TooLarge, it has too many elements.
+        HTTPError: BadRequest, it is not a JSON object, not Unicode, or nested too deep; TooLarge, it has too many
+        elements.
     """
     text = read_utf8(body)
     check_structure(text)
@@ -236,8 +237,8 @@ def _flag(data: Mapping[str, Any], name: str) -> bool:
 def check_form(rows: Rows, token_ids: bool, name: str) -> None:
     """Refuse token ids, unless the server was told to accept them by `token_ids`.
 
-    OpenAI's API takes ids of OpenAI's vocabularies, and LangChain sends them by default: a vocabulary of BERT has the same
-    numbers for other tokens, so the vectors would be wrong and nothing would show it.
+    OpenAI's API takes ids of OpenAI's vocabularies, and LangChain sends them by default: a vocabulary of BERT has the
+    same numbers for other tokens, so the vectors would be wrong and nothing would show it.
     """
     if rows.form == 'ids' and not token_ids:
         message = (

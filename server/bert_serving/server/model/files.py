@@ -1,7 +1,7 @@
 """Reads the small files of a model folder within bounds, and says which file is wrong and how to mend it.
 
-A folder can be anything: half a download, a clone without its large files, or made to harm. So a file is measured before
-it is read, and every failure is a `ModelError` of one line that names the file.
+A folder can be anything: half a download, a clone without its large files, or made to harm. So a file is measured
+before it is read, and every failure is a `ModelError` of one line that names the file.
 """
 
 from __future__ import annotations

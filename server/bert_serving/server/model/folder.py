@@ -44,8 +44,8 @@ MOST_VOCABULARY_BYTES = 64 << 20
 class Model:
     """A model whose files are all there: what the tokenizer and the exporter need to know of the folder.
 
-    `weights` is the prefix of a TensorFlow checkpoint (`kind` google), or the path of a safetensors file or of the index of
-    several (huggingface). `pipeline` is None if the folder does not say how it is to be used.
+    `weights` is the prefix of a TensorFlow checkpoint (`kind` google), or the path of a safetensors file or of the
+    index of several (huggingface). `pipeline` is None if the folder does not say how it is to be used.
     """
 
     kind: Literal['google', 'huggingface']

@@ -1,7 +1,7 @@
 """Names of models on the Hugging Face hub, and which files of a repository make up the model.
 
-Only what is served is fetched: configurations, the tokenizer, and weights as safetensors. The names come from a server, so
-one that would lead out of the folder of the model is refused.
+Only what is served is fetched: configurations, the tokenizer, and weights as safetensors. The names come from a server,
+so one that would lead out of the folder of the model is refused.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Repository:
         return cls(name, names)
 
     def settings(self, encoder: str, config_name: str | None = None) -> list[str]:
-        """The small files that say how the model is used, in its folder and in the folder of its `encoder` ('' if the same).
+        """The small files that say how the model is used, in its folder and in that of its `encoder` ('' if the same).
 
         `modules.json` comes first: without it the rest of a published folder would be another model.
         """

@@ -64,8 +64,8 @@ _MODULES: dict[str, type[Module]] = {'Dense': Dense, 'LayerNorm': LayerNorm, 'No
 class Pipeline:
     """How a published folder is to be used.
 
-    `max_seq_len` counts the special tokens and the prompt; None where the folder says nothing. `prompts` are put before a
-    text by their names, that of `default_prompt_name` where a request names none. `similarity` is what its authors
+    `max_seq_len` counts the special tokens and the prompt; None where the folder says nothing. `prompts` are put before
+    a text by their names, that of `default_prompt_name` where a request names none. `similarity` is what its authors
     compare the vectors by.
     """
 

@@ -1,7 +1,7 @@
 """Reads what a published folder says of its own use: the files that sentence-transformers writes next to the encoder.
 
-`modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has its
-own folder with a `config.json`. Folders of all releases are read; a module that is not served is an error that
+`modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has
+its own folder with a `config.json`. Folders of all releases are read; a module that is not served is an error that
 names it, because without it the answers would be others than those of the model's authors.
 """
 
@@ -172,7 +172,7 @@ class _Entry:
 
     @property
     def kind(self) -> str:
-        """The name of the class. Its package was another in each release, but a class that is not theirs is not known."""
+        """The name of the class. Its package differs between releases, but a class that is not theirs is not known."""
         package, _, name = self.type.rpartition('.')
         return name if package.startswith('sentence_transformers') else self.type
 

@@ -1,8 +1,8 @@
 """Loads the tokenizer of a model of Hugging Face's kind, by the `tokenizers` package.
 
 It is that of `tokenizer.json` or, in a folder without that file, a BERT tokenizer over `vocab.txt` with the settings of
-`tokenizer_config.json`. The parent loads it once before it starts any process, so that a file that is wrong is one line and
-exit code 2; each worker loads it again.
+`tokenizer_config.json`. The parent loads it once before it starts any process, so that a file that is wrong is one line
+and exit code 2; each worker loads it again.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _SETTINGS = {
 class TokenizerFiles:
     """Which files a tokenizer is made of, and how its texts are changed first.
 
-    `path` is a tokenizer.json; None if `vocab` and `settings`, a tokenizer_config.json, stand for it. `lowers` puts texts
-    into lowercase even if the files do not; `cased` keeps case and accents even if they do not.
+    `path` is a tokenizer.json; None if `vocab` and `settings`, a tokenizer_config.json, stand for it. `lowers` puts
+    texts into lowercase even if the files do not; `cased` keeps case and accents even if they do not.
     """
 
     path: str | None
@@ -258,7 +258,7 @@ def _parts(spec: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """One ModelError for what the package raises: plain exceptions, and the panics of its Rust, which are no `Exception`."""
+    """One ModelError for all that the package raises: exceptions, and panics of its Rust, which are no `Exception`."""
     try:
         yield
     except BaseException as error:

@@ -44,7 +44,7 @@ class Children:
         is_starting: Callable[[], bool],
         on_ready: Callable[[], None],
     ) -> None:
-        """`is_starting` tells whether the server still starts, `on_ready` is called whenever a child has become ready."""
+        """`is_starting` tells whether the server still starts; `on_ready` is called when a child has become ready."""
         self._factory = factory
         self._endpoints = endpoints
         self._ports = ports
@@ -61,7 +61,7 @@ class Children:
     # ---- start
 
     def start(self, graph: str, devices: Sequence[int]) -> None:
-        """Start the sink, and a worker for each of `devices` to run `graph`; the HTTP proxy follows when the sink is ready.
+        """Start the sink, and a worker for each of `devices` to run `graph`; HTTP follows when the sink is ready.
 
         A device is the number of a GPU, or negative for the CPU.
         """
@@ -166,7 +166,7 @@ class Children:
         logger.error('%s: the server goes on without HTTP', how)
 
     def _raise_while_starting(self, error: ChildFailed | None) -> None:
-        """Raise the error of a child that could not start: while the server starts, every other start would fail, too."""
+        """Raise the error of a child that could not start: while the server starts, every other start would fail."""
         if error is not None and self._is_starting():
             raise error
 

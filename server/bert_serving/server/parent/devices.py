@@ -43,8 +43,8 @@ def plan_devices(
 ) -> DevicePlan:
     """Give each of `num_worker` workers a device.
 
-    The workers take the devices of `device_map` in turn or, if it is empty, the free GPUs, which `find_gpus` returns. All
-    workers run on the CPU if `cpu` is set, if the map has nothing but -1, or if no GPU is free.
+    The workers take the devices of `device_map` in turn or, if it is empty, the free GPUs, which `find_gpus` returns.
+    All workers run on the CPU if `cpu` is set, if the map has nothing but -1, or if no GPU is free.
     """
     on_cpu = (CPU,) * num_worker
     if cpu:

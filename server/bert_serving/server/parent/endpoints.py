@@ -19,8 +19,8 @@ class Ports:
 class Endpoints:
     """The endpoints of the ring, Unix sockets in the folder of one server.
 
-    Each child has its own endpoints, and the child that replaces it has others. So no message that was meant for a child,
-    or that came from it, reaches its successor.
+    Each child has its own endpoints, and the child that replaces it has others. So no message that was meant for a
+    child, or that came from it, reaches its successor.
     """
 
     def __init__(self, folder: str) -> None:

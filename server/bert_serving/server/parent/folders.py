@@ -1,8 +1,9 @@
 """The folders of one server: for the sockets of the ring and for the exported graph.
 
 A server holds a lock on a file in each of its temporary folders as long as it lives. If all its processes are killed at
-once, nobody removes the folders; the next server that makes a folder next to them finds that nobody holds their locks, and
-removes them. The kernel releases a lock with the process that holds it, so a folder of a living server is never removed.
+once, nobody removes the folders; the next server that makes a folder next to them finds that nobody holds their locks,
+and removes them. The kernel releases a lock with the process that holds it, so a folder of a living server is never
+removed.
 """
 
 from __future__ import annotations

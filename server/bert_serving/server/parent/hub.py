@@ -1,8 +1,8 @@
 """Fetches a model by its name from the Hugging Face hub, into the cache of the package `huggingface_hub`.
 
 Endpoint, cache, tokens and offline mode are that package's (`HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`). A
-model that is in the cache is served without a network. The small files come first, so that a model that is not served is
-refused before gigabytes are fetched. The reference of the branch is written last: it names a complete snapshot.
+model that is in the cache is served without a network. The small files come first, so that a model that is not served
+is refused before gigabytes are fetched. The reference of the branch is written last: it names a complete snapshot.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ STRATEGIES: Mapping[PoolingMode, PoolingStrategy] = {
 class Plan:
     """The options, the model and the devices of a server.
 
-    `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what the
-    user chose instead is gone from the model's pipeline and head. `address` is the one that the server listens on for
-    ZeroMQ, as numbers.
+    `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what
+    the user chose instead is gone from the model's pipeline and head. `address` is the one that the server listens on
+    for ZeroMQ, as numbers.
     """
 
     settings: Settings

@@ -1,8 +1,8 @@
 """`BertServer`: a server as a thread, and the life of that server.
 
-The server checks the options against the model, binds its port, lets a process export the graph, starts the sink and the
-workers, and serves. Then it drains, stops the workers, stops the sink, and leaves nothing behind. The ventilator decides
-about requests, the supervisor about processes; `children.py` joins the two.
+The server checks the options against the model, binds its port, lets a process export the graph, starts the sink and
+the workers, and serves. Then it drains, stops the workers, stops the sink, and leaves nothing behind. The ventilator
+decides about requests, the supervisor about processes; `children.py` joins the two.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class BertServer(threading.Thread):
     def request_drain(self) -> None:
         """Start a graceful shutdown and return immediately.
 
-        Safe in a signal handler; a second call changes nothing. A call before `start` makes the server stop as soon as it
-        has started.
+        Safe in a signal handler; a second call changes nothing. A call before `start` makes the server stop as soon as
+        it has started.
         """
         self._request(ServerEvent.DRAIN)
 
@@ -276,10 +276,10 @@ class BertServer(threading.Thread):
             self._run_round(max_ms=1000 * CHECK_INTERVAL_S)
 
     def _drain(self) -> None:
-        """Answer the accepted requests, those over HTTP first, until the time limit; then stop the workers and the sink.
+        """Answer the accepted requests, those over HTTP first, until the time limit; then stop workers and sink.
 
-        When everything is answered, nobody needs what a worker still computes, so the workers get little time to exit. The
-        sink gets the time that its last replies may need to reach their readers.
+        When everything is answered, nobody needs what a worker still computes, so the workers get little time to exit.
+        The sink gets the time that its last replies may need to reach their readers.
         """
         limit_s = self.settings.shutdown_timeout
         deadline = time.monotonic() + limit_s

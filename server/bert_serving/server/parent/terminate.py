@@ -19,8 +19,8 @@ from ..protocol.wire import TERMINATION, encode_client_message
 def terminate(ip: str, port: int, timeout_ms: int) -> str:
     """Send TERMINATION to the server that listens at `ip`:`port`; it shuts down gracefully.
 
-    A name can have several addresses, of IPv4 and of IPv6. The first one at which a server answers gets the message, and
-    is returned.
+    A name can have several addresses, of IPv4 and of IPv6. The first one at which a server answers gets the message,
+    and is returned.
 
     Raises:
         UsageError: `ip` is no address, and no name of one.

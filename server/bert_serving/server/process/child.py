@@ -6,8 +6,8 @@ lifeline). Up the report pipe comes a line of JSON for each report (`reports.py`
 exited. `child_main.py` is the child's side.
 
 Children are started with `sys.executable -m`, not with `multiprocessing`, whose spawn runs the user's script again and
-breaks every script that has no `__main__` guard. Each child has its own session and ignores SIGINT and SIGTERM. So Ctrl-C,
-and a service manager that signals the whole group, leave it to the parent to drain.
+breaks every script that has no `__main__` guard. Each child has its own session and ignores SIGINT and SIGTERM. So
+Ctrl-C, and a service manager that signals the whole group, leave it to the parent to drain.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The child's side of a child process: `python -m bert_serving.server.process.child_main MODULE` runs MODULE's `main`.
 
-The child reads its config from standard input, reports to its parent as long as it runs, and exits when its parent dies,
-even if a signal has stopped it.
-A thread reports every second that the child is alive, and how its work goes. So the parent notices a child that is
-stopped or hangs without asking the other processes, which may be the ones at fault (docs/adr/0011).
+The child reads its config from standard input, reports to its parent as long as it runs, and exits when its parent
+dies, even if a signal has stopped it. A thread reports every second that the child is alive, and how its work goes. So
+the parent notices a child that is stopped or hangs without asking the other processes, which may be the ones at fault
+(docs/adr/0011).
 
 Nothing imports this module in the child, where its name is `__main__`; MODULE needs `reports.py` alone.
 """
@@ -52,8 +52,8 @@ PROGRESS_INTERVAL_S = 0.05
 def run_child(main: ChildMain) -> NoReturn:
     """Read the config, watch the parent, run `main(config, reporter)`, and exit.
 
-    A `ServingError` that `main` raises is reported with its message and exit code; any other exception is logged with its
-    traceback.
+    A `ServingError` that `main` raises is reported with its message and exit code; any other exception is logged with
+    its traceback.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -81,9 +81,10 @@ def run_child(main: ChildMain) -> NoReturn:
 def _continue_when_parent_dies() -> None:
     """Let the kernel send SIGCONT when the parent dies, so that a stopped child can see that its lifeline has closed.
 
-    Not SIGKILL, because the child has the parent's folders to remove first. A parent that has died before this call is no
-    race: the lifeline is closed already, and only a running child gets here. The kernel means the thread that started the
-    child, which in the parent is the thread of the server; a SIGCONT at its end does nothing to a child that runs.
+    Not SIGKILL, because the child has the parent's folders to remove first. A parent that has died before this call is
+    no race: the lifeline is closed already, and only a running child gets here. The kernel means the thread that
+    started the child, which in the parent is the thread of the server; a SIGCONT at its end does nothing to a child
+    that runs.
     """
     with suppress(OSError, AttributeError):  # another C library, or none
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)

@@ -59,7 +59,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The child cannot do its work; `message` says why, on one line or two, and `exit_code` what kind of error it is."""
+    """The child cannot do its work; `message` says why, on one line or two, and `exit_code` the kind of error."""
 
     message: str
     exit_code: int

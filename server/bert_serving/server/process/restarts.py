@@ -1,8 +1,8 @@
 """Restart policy: after which pause a child that has died is restarted, and when it is given up.
 
-Pure: the supervisor says what happened and when, and is told how long to wait. A child that had been ready for a while is
-restarted at once. One that dies again and again waits longer each time. One that does not become ready is given up after
-some starts, because a fault that every start meets is not fixed by another start.
+Pure: the supervisor says what happened and when, and is told how long to wait. A child that had been ready for a while
+is restarted at once. One that dies again and again waits longer each time. One that does not become ready is given up
+after some starts, because a fault that every start meets is not fixed by another start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """State machines of the server, of a child process, and of a slot that keeps a child running.
 
-Everything that may change one of these states is in the tables of this file. Each table maps a state and an event to the
-next state; a pair that a table lacks is a fault of ours and raises IllegalTransition. The module holds no socket and no
-process. `docs/architecture.md` has the tables as diagrams, made by `docs/state_diagrams.py`.
+Everything that may change one of these states is in the tables of this file. Each table maps a state and an event to
+the next state; a pair that a table lacks is a fault of ours and raises IllegalTransition. The module holds no socket
+and no process. `docs/architecture.md` has the tables as diagrams, made by `docs/state_diagrams.py`.
 """
 
 from __future__ import annotations

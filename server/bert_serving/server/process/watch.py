@@ -24,7 +24,7 @@ from .states import ChildState
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 0.5
-"""How often the supervisor checks for silent children. A check that comes late means that the supervisor was suspended."""
+"""How often the supervisor checks for silent children. A late check means that the supervisor was suspended."""
 
 LOADING_TIMEOUT_S = 30.0
 """The least silence for which a starting child is killed: while it loads libraries, its other threads cannot run. A

@@ -1,6 +1,7 @@
 """The options of a request: the JSON object in its fifth frame, decoded and checked.
 
-1.10 had none; the defaults answer as it did. What needs the model to be checked is checked by `ventilator.served_model`.
+1.10 had none; the defaults answer as it did. What needs the model to be checked is checked by
+`ventilator.served_model`.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class EncodingOptions:
 class Options:
     """The options of a request; the defaults are 1.10's.
 
-    `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts` asks
-    for the number of tokens of each row as the model gets them, `tokenize` for the ids themselves and no vectors.
+    `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts`
+    asks for the number of tokens of each row as the model gets them, `tokenize` for the ids themselves and no vectors.
     `encoding` is None unless one of its values is given, so that a request without costs nothing.
     """
 

@@ -47,8 +47,8 @@ class RequestRef:
 class JobHeader:
     """The rows of `request` that a job holds. The header goes with the job, and with the part that answers it.
 
-    `attempt` counts from 0 how often the part was handed out. `reduced_batch` asks for batches of half the size, after a
-    worker has died on the whole. `token_counts` and `tokenize` are those of `options.Options`.
+    `attempt` counts from 0 how often the part was handed out. `reduced_batch` asks for batches of half the size, after
+    a worker has died on the whole. `token_counts` and `tokenize` are those of `options.Options`.
     """
 
     request: RequestRef
@@ -124,8 +124,8 @@ class DroppedPart:
 class Register:
     """The ventilator has accepted `request`, and its parts will come.
 
-    The sink could open the request with any part. It needs the registration to notice early that the request's client has
-    no subscription, so that work for a client that has gone is dropped.
+    The sink could open the request with any part. It needs the registration to notice early that the request's client
+    has no subscription, so that work for a client that has gone is dropped.
     """
 
     request: RequestRef

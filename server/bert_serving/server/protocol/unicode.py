@@ -20,7 +20,9 @@ _ZEROS = {
     bytes([1, 0, 1, 0]): 'utf-16-le',
     bytes([0, 1, 0, 1]): 'utf-16-be',
 }
-"""Which of the first four bytes are zero, with 1 for the others. JSON begins with two ASCII characters, unless it is a single string or digit."""
+"""Which of the first four bytes are zero, with 1 for the others.
+
+JSON begins with two ASCII characters, unless it is a single string or digit."""
 
 
 def detect_encoding(data: Buffer) -> tuple[str, int]:

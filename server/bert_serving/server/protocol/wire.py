@@ -1,8 +1,9 @@
 """The protocol between client and server: typed messages into frames, and back.
 
 It is that of bert-as-service 1.10 (see `docs/protocol.md`): four frames in, three or four frames out. A fifth frame in
-holds the options, which are new (`options.py`). Only this module knows the order of these frames; the messages between our own processes
-are in `ring.py`. A decoder raises nothing but what it documents, whatever the frames hold. No socket is opened here.
+holds the options, which are new (`options.py`). Only this module knows the order of these frames; the messages between
+our own processes are in `ring.py`. A decoder raises nothing but what it documents, whatever the frames hold. No socket
+is opened here.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def format_identity(identity: bytes) -> str:
 def exact_topic(identity: bytes) -> bytes:
     """The topic of an identity of less than SAFE_TOPIC_BYTES that no other identity's replies match.
 
-    It begins with the identity, as a SUB socket demands, and ends with zeros and the length: no two identities share one.
+    It begins with the identity, as a SUB socket demands, and ends with zeros and the length: no two identities share
+    one.
     """
     return identity.ljust(SAFE_TOPIC_BYTES - 1, b'\0') + bytes([len(identity)])
 

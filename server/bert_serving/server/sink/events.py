@@ -64,7 +64,7 @@ class AcceptSubscription:
 
 @dataclass(frozen=True, slots=True)
 class CutOffReaders:
-    """Close the connections that have subscribed to `topic`, and report each as `Unsubscribed`, before the next action."""
+    """Close the connections that have subscribed to `topic`, and report each as `Unsubscribed`, before all else."""
 
     topic: bytes
 
@@ -73,8 +73,8 @@ class CutOffReaders:
 class Publish:
     """Send `reply`, then report `Sent` or `Blocked`.
 
-    With `force`, drop it for the subscribers whose queue is full, and report `Sent`. With `topic`, that is its first frame
-    instead of the identity.
+    With `force`, drop it for the subscribers whose queue is full, and report `Sent`. With `topic`, that is its first
+    frame instead of the identity.
     """
 
     reply: Reply

@@ -8,8 +8,8 @@ a limit is reached; it is counted, logged and reported to the ventilator. When t
 been away for a while, the ventilator is told to drop the work that it still does for it. (1.10 slept 0.1 s before
 every reply instead, so that a new subscription was there in time.)
 
-ZeroMQ matches topics by prefix, so a subscription to `a` would read the replies of every identity that begins with it. A
-topic that long identities share by chance has at least SAFE_TOPIC_BYTES. A shorter identity that turns out to be the
+ZeroMQ matches topics by prefix, so a subscription to `a` would read the replies of every identity that begins with it.
+A topic that long identities share by chance has at least SAFE_TOPIC_BYTES. A shorter identity that turns out to be the
 beginning of another has its readers cut off before the other's reply is published. It is *guessable* from then on: when
 they come back they get the exact topic of their identity instead (docs/adr/0020).
 """

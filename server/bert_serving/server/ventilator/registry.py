@@ -9,7 +9,7 @@ from .records import Key, RequestRecord
 
 
 class RequestRegistry:
-    """All accepted requests, and how many rows and bytes of memory they are together. Iterates over them, oldest first."""
+    """All accepted requests, and how many rows and bytes they have together. Iterates over them, oldest first."""
 
     def __init__(self) -> None:
         self.rows = 0

@@ -4,16 +4,16 @@ Pure: typed messages and the time go in, a list of actions comes out. No socket,
 loop in `ventilator.py` performs the actions: `for action in scheduler.handle(event, now): perform(action)`.
 
 Jobs wait in two lanes, urgent (at most `priority_batch_size` rows) and bulk, and in each lane the requests take turns
-(`turns.py`). Each worker has credit for each lane, counted in rows. Together they are the `prefetch_size` batches that it
-can hold. Its own credit lets a small request reach a worker at once, however much bulk is queued. The worker's batcher
-(`worker/batcher.py`) then orders the two lanes, and bounds how often a bulk job is overtaken.
+(`turns.py`). Each worker has credit for each lane, counted in rows. Together they are the `prefetch_size` batches that
+it can hold. Its own credit lets a small request reach a worker at once, however much bulk is queued. The worker's
+batcher (`worker/batcher.py`) then orders the two lanes, and bounds how often a bulk job is overtaken.
 
 The input of a request is kept until the sink has published its answer (rule 1 of the ring, docs/architecture.md). Until
 then a lost worker's jobs can go to another worker, and after the loss of the sink everything can be computed again.
 
 A worker computes rows of many requests together, so its death taints all that it held. These jobs are quarantined: they
-run one at a time, on a worker that gets nothing else meanwhile. Only a death while running alone is a strike against the
-request, and the second strike answers it with an error (rule 4).
+run one at a time, on a worker that gets nothing else meanwhile. Only a death while running alone is a strike against
+the request, and the second strike answers it with an error (rule 4).
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Scheduler:
     def story(self, number: int) -> list[str]:
         """The life of an unfinished request, or of one that finished lately after something unusual: a line an event.
 
-        The times are seconds since the request was accepted. The last line of an unfinished one is where its parts are now.
+        The times are seconds since the request was accepted. The last line of an unfinished one is where its parts are
+        now.
         """
         request = self._requests.get(number)
         if request is not None:
@@ -125,7 +126,7 @@ class Scheduler:
         return 'now: waiting=%s quarantined=%s with_worker=%s collected=%s' % places
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Take one event in; return the actions that it leads to, in order. `now` is a monotonic clock's, in seconds."""
+        """Handle one event; return the actions that it leads to, in order. `now` is a monotonic clock's, in seconds."""
         actions: list[Action] = []
         match event:
             case EncodeRequest():
@@ -304,7 +305,8 @@ class Scheduler:
     def _dispatch_quarantine(self, now: float) -> Iterator[Action]:
         """Reserve one worker as long as jobs are quarantined, and give it one of them at a time.
 
-        Without a sink none begins: it could not be collected, so a later death would count against it though it was done.
+        Without a sink none begins: it could not be collected, so a later death would count against it though it was
+        done.
         """
         name = self._workers.reserve()
         if name is None:

@@ -1,7 +1,7 @@
 """The story of a request: what happened to it, and when. It is for those who look for a fault.
 
-Only a request that meets something unusual gets a story: a lost worker or sink, a refusal, a client that leaves or sends
-again. The others cost nothing.
+Only a request that meets something unusual gets a story: a lost worker or sink, a refusal, a client that leaves or
+sends again. The others cost nothing.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 It runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
 `scheduler.Scheduler` decide, send.
 
-The reports of the sink are read before new requests, and no send ever blocks (rule 2 of the ring, docs/architecture.md).
-A socket to a child is connected from this side, so it has a queue at once, and the credit bounds what is in the queue.
+The reports of the sink are read before new requests, and no send ever blocks (rule 2 of the ring,
+docs/architecture.md). A socket to a child is connected from this side, so it has a queue at once, and the credit bounds
+what is in the queue.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ Key = tuple[tuple[int, ...], int, tuple[int, ...], int | None, int]
 class ReadyJob:
     """A tokenized job, with one row for each of its texts. No row is longer than `max_len`, 1.10's L of the job.
 
-    `options` are those of its request; rows that differ only in what they ask for after the graph are computed together.
+    `options` are those of its request; rows that differ only in what they ask for after the graph are computed
+    together.
     """
 
     header: JobHeader

@@ -29,7 +29,7 @@ class Encoder(Protocol):
     def encode(
         self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
     ) -> NDArray[np.generic]:
-        """Compute a batch: from the arrays [B, T] of `rows.pack`, return [B, D] or [B, T, D]. Called by one thread only."""
+        """Compute a batch: from the arrays [B, T] of `rows.pack`, return [B, D] or [B, T, D]. For one thread only."""
 
     def will_compile(self, rows: int, width: int) -> bool:
         """Whether a batch of this size is compiled first, which can take minutes; the next of its size is not."""

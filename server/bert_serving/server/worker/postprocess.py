@@ -26,8 +26,8 @@ FLOAT16_MAX = 65504.0
 class Finish:
     """How the model makes its answer of what the graph computes.
 
-    `normalizes` says that vectors get length 1. `activation` is the function from the logits of a head to its scores, one
-    of `ACTIVATIONS`, or None without a head.
+    `normalizes` says that vectors get length 1. `activation` is the function from the logits of a head to its scores,
+    one of `ACTIVATIONS`, or None without a head.
     """
 
     normalizes: bool = False

@@ -46,7 +46,7 @@ class PublishedTokenizer:
         return False
 
     def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Return the ids of each text, without special tokens around them; a text that is very long is cut after `most`.
+        """Return the ids of each text, without special tokens around them; a very long text is cut after `most`.
 
         Lone surrogates count as U+FFFD.
 
@@ -79,7 +79,7 @@ class PublishedTokenizer:
         return [self._backend.id_to_token(index) or '' for index in ids]
 
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
-        """As `longest_first` does: both give way down to half of the room; of an odd one, the longer text keeps the last."""
+        """As `longest_first` does: both give way down to half of the room; if it is odd, the longer text gets more."""
         shorter, longer = min(first, second), max(first, second)
         longer = shorter if shorter > room else max(shorter, room - shorter) if shorter + longer > room else longer
         if shorter + longer > room:

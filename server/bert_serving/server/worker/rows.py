@@ -35,7 +35,7 @@ PAIR_MARKER = '|||'
 PAD_ID = 0
 
 MAX_COUNTED = 1 << 16
-"""The tokens of a text are counted up to here where one that is too long is an error; it has more if the count says so."""
+"""Where a text that is too long is an error, its tokens are counted up to here; it has more if the count says so."""
 
 LONG_TEXT_CHARS = 1 << 16
 """Of a longer text only the end is tokenized where the end is kept, if that yields enough ids."""
@@ -88,7 +88,7 @@ class JobRows:
 
 @dataclass(slots=True)
 class _Source:
-    """The source of one row: the ids of its text, or of both texts of a pair, truncated to the most that a row can hold.
+    """The source of one row: the ids of its text, or of both texts of a pair, truncated to what a row can hold.
 
     They are not truncated if a text that is too long is an error.
     """
@@ -132,8 +132,8 @@ class RowEncoder:
         """Encode the texts of a job, at least one, as one row each; errors count the texts from `first_row`.
 
         A list of ids is a single text, without special tokens. A text is a pair if it contains `' ||| '` and no
-        newline; the last `' ||| '` divides it, unless `options.pairs` is False. A list of tokens is a pair if it contains
-        `'|||'`; the first one divides it. A pair without a token in its second text is a single text.
+        newline; the last `' ||| '` divides it, unless `options.pairs` is False. A list of tokens is a pair if it
+        contains `'|||'`; the first one divides it. A pair without a token in its second text is a single text.
 
         Raises:
             RequestError: the vocabulary has no such id, a prompt is wanted before tokens, or a text is too long and
@@ -307,7 +307,7 @@ def _end(ids: Ids, number: int) -> Ids:
 
 
 def _end_of(text: str, most: int) -> str:
-    """The end of a very long text, from a space on, which probably has more than `most` tokens; else the text itself."""
+    """The end of a very long text, from a space on, that probably has more than `most` tokens; else the text."""
     chars = max(LONG_TEXT_CHARS, 16 * most)
     start = text.rfind(' ', 0, len(text) - chars) if len(text) > chars else -1
     return text[start:] if start > 0 else text

@@ -15,8 +15,8 @@ from typing import Protocol
 class Template:
     """The ids of the special tokens around a text, and around and between the two texts of a pair.
 
-    The type ids of a row are 0, and 1 from token `len(before_first) + len(first) + first_of_between` of a pair on, unless
-    `has_types` is False: then all are 0.
+    The type ids of a row are 0, and 1 from token `len(before_first) + len(first) + first_of_between` of a pair on,
+    unless `has_types` is False: then all are 0.
     """
 
     before: tuple[int, ...]
@@ -50,7 +50,7 @@ class Tokenizer(Protocol):
         """Whether white space around a text is removed before anything else, as 1.10 did."""
 
     def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Return the ids of each text, without special tokens around them; no caller needs more than the first `most`."""
+        """Return the ids of each text, without special tokens around them; callers need only the first `most`."""
 
     def tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
         """Return the ids of tokens as they are; a token that is not in the vocabulary is the unknown one."""

@@ -114,7 +114,7 @@ class WordPiece:
         return [self.encode(text, most) for text in texts]
 
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
-        """As 1.10 did: the last token of the longer half is dropped, of the second if both are equally long, until they fit."""
+        """As 1.10 did: drop the last token of the longer half, or of the second at equal lengths, until they fit."""
         half = room // 2
         return min(first, max(room - half, room - second)), min(second, max(half, room - first))
 

@@ -105,8 +105,8 @@ class Worker:
     ) -> None:
         """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go; `limits` are a batch's.
 
-        `embed_length` is the T to which every token-level answer is padded, None for the L of its job. `finish` makes the
-        answer of what the graph computed. `cache` keeps what was computed; None keeps nothing.
+        `embed_length` is the T to which every token-level answer is padded, None for the L of its job. `finish` makes
+        the answer of what the graph computed. `cache` keeps what was computed; None keeps nothing.
         """
         self._number = number
         self._intake_endpoint = intake
