@@ -1,7 +1,7 @@
-"""Whether the numbers that a model computes are numbers: of each answer, and of tokens of the vocabulary before it serves.
+"""Whether the numbers that a model computes are numbers: in each answer, and before it serves.
 
-Pure NumPy. A model of finite weights can still overflow, for a few tokens alone or for some of them together. So an answer
-is looked at before it is sent, and a first run finds most such models before they serve (docs/adr/0021).
+Pure NumPy. A model of finite weights can still overflow, for a few tokens alone or for some of them together. So an
+answer is looked at before it is sent, and a first run finds most such models before they serve (docs/adr/0021).
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def try_tokens(
 ) -> FirstRun:
     """Compute rows of the ids 0 to `vocab_size` - 1 until one of them is not finite, all are done, or `is_over()`.
 
-    `unusual_ids` come first and are in the first batch, which is computed in any case. The others follow in an order whose
-    every beginning is spread over the vocabulary, and which is the same each time. `most_tokens` is the maximum length of
-    a row.
+    `unusual_ids` come first and are in the first batch, which is computed in any case. The others follow in an order
+    whose every beginning is spread over the vocabulary, and which is the same each time. `most_tokens` is the maximum
+    length of a row.
     """
     width = min(TOKENS_A_ROW, most_tokens or TOKENS_A_ROW)
     tried = 0
