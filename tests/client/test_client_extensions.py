@@ -45,6 +45,22 @@ def test_an_embedding_comes_with_the_number_of_tokens(server, client):
     assert server.requests[0].options['token_counts'] is True
 
 
+def test_scores_come_with_the_number_of_tokens(make_server, connect):
+    server = make_server(extensions=EXTENSIONS + ['pairs', 'raw', 'truncate'])
+    server.script = lambda request: [
+        server.result(request, np.array([[0.5]] * request.rows, np.float32), token_counts=[4] * request.rows)
+    ]
+    pairs = [['a ||| b', ''], ('c', 'd')]
+    scored = connect(server).predict_with_details(pairs, raw=True, truncate='left')
+    assert (scored.array.tolist(), scored.token_counts) == ([[0.5], [0.5]], [4, 4])
+    assert server.requests[0].texts == [['a ||| b', ''], ['c', 'd']]
+    sent = server.requests[0].options
+    assert (sent['pairs'], sent['raw'], sent['truncate'], sent['token_counts']) == (True, True, 'left', True)
+    server.hold()
+    with pytest.raises(CancelledError):
+        connect(server).predict_with_details(['a'], cancelled=lambda: True)
+
+
 def test_the_time_that_is_left_goes_to_the_server(server, connect):
     connect(server, timeout=7000).encode_with_details(['a'])
     assert 5000 < server.requests[0].options['deadline_ms'] <= 7000

@@ -17,11 +17,12 @@ from bert_serving.server.http.backend import ServerBackend
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
+from bert_serving.server.protocol.options import ENCODING_OPTIONS, EncodingOptions
 from support.middlebox import Middlebox
 from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
 from support.waiting import wait_until
 
-EXTENSIONS = ['options', 'token_ids', 'cancel']
+EXTENSIONS = ['options', 'token_ids', 'cancel', *ENCODING_OPTIONS]
 PATIENCE_S = 20.0
 
 
@@ -73,6 +74,27 @@ def test_vectors_with_the_number_of_tokens(backend: ServerBackend, server: Scrip
         np.testing.assert_array_equal(encoding.array, vectors(rows.items))
         assert encoding.counts == expected
     assert 19000 < server.requests[0].options['deadline_ms'] <= 20000
+
+
+def test_options_are_sent_only_where_they_ask_for_something(backend: ServerBackend, server: ScriptedServer) -> None:
+    encode(backend, Rows(['a b']), options=EncodingOptions(pairs=False))
+    assert set(server.requests[-1].options) == {'token_counts', 'deadline_ms'}
+    encode(backend, Rows(['a ||| b']), options=EncodingOptions(pairs=False, normalize=True, truncate='left'))
+    options = server.requests[-1].options
+    assert (options['pairs'], options['normalize'], options['truncate']) == (False, True, 'left')
+    encode(backend, Rows([['a', '|||']], 'tokens'), options=EncodingOptions(pairs=False))
+    assert 'pairs' not in server.requests[-1].options
+
+
+@pytest.mark.parametrize(('rows', 'pairs'), [(Rows(['a b']), False), (Rows([['a ||| b', '']], 'pairs'), True)])
+def test_scores(backend: ServerBackend, server: ScriptedServer, rows: Rows, pairs: bool) -> None:
+    server.script = lambda request: [server.result(request, np.array([[0.5]], np.float32), token_counts=[4])]
+    options = EncodingOptions(raw=True, truncate='error')
+    encoding = backend.predict(rows, time.monotonic() + PATIENCE_S, lambda: False, options)
+    assert (encoding.array.tolist(), encoding.counts) == ([[0.5]], [4])
+    sent = server.requests[-1]
+    assert sent.texts == rows.items
+    assert (sent.options['pairs'], sent.options['raw'], sent.options['truncate']) == (pairs, True, 'error')
 
 
 def test_tokens_only(backend: ServerBackend) -> None:
@@ -272,6 +294,16 @@ def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:
         assert all(len(request.frames) == 4 for request in server.requests)
         with pytest.raises(HTTPError) as caught:
             encode(backend, Rows([[1]], 'ids'))
+        assert caught.value.status == 501
+        for options in (EncodingOptions(prompt='q: '), EncodingOptions(pairs=False)):
+            with pytest.raises(HTTPError, match=r'no "prompt"|as text') as caught:
+                encode(backend, Rows(['a ||| b']), options=options)
+            assert caught.value.status == 501
+        cut = encode(backend, Rows(['a b']), options=EncodingOptions(pairs=False, dimensions=2, normalize=True)).array
+        assert cut.shape == (1, 2)
+        np.testing.assert_allclose(np.linalg.norm(cut), 1, rtol=1e-6)
+        with pytest.raises(HTTPError) as caught:
+            backend.predict(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False, EncodingOptions())
         assert caught.value.status == 501
         with pytest.raises(HTTPError) as caught:
             backend.tokenize(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False)

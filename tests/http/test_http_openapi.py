@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
@@ -21,7 +23,7 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.openapi import make_document
 from bert_serving.server.http.routes import ROUTES
-from support.fake_backend import FakeBackend
+from support.fake_backend import STATUS, FakeBackend, classifier
 from support.processes import fake_server
 
 pytestmark = pytest.mark.slow
@@ -48,15 +50,33 @@ def test_the_document_is_served(backend: FakeBackend, http: FlaskClient) -> None
     assert 'security' not in document['paths']['/health']['get']
 
 
+STATUSES: dict[str, Any] = {
+    'encoder': STATUS,
+    'tokens': {**STATUS, 'model': {**STATUS['model'], 'pooling': 'NONE'}},
+    'classifier': classifier('no', 'yes'),
+    'reranker': classifier('score'),
+}
+
+
 def test_the_examples_of_the_document_are_answered(backend: FakeBackend) -> None:
-    """Each example of a request in the document is answered as it says."""
+    """Each example of a request in the document is answered as it says, by a server of some kind of model."""
     http = create_app(backend).test_client()
     document = make_document(has_keys=False)
     for path, item in document['paths'].items():
         if 'post' in item:
-            reference = item['post']['requestBody']['content']['application/json']['schema']['$ref']
-            example = document['components']['schemas'][reference.rpartition('/')[2]]['example']
-            assert http.post(path, json=example).status_code == 200
+            schema = item['post']['requestBody']['content']['application/json']['schema']
+            for reference in schema.get('anyOf', [schema]):
+                example = document['components']['schemas'][reference['$ref'].rpartition('/')[2]]['example']
+                statuses = []
+                for backend.status in STATUSES.values():
+                    statuses.append(http.post(path, json=example).status_code)
+                assert 200 in statuses, (path, example)
+
+
+def app_of(kind: str) -> Flask:
+    backend = FakeBackend()
+    backend.status = STATUSES[kind]
+    return create_app(backend)
 
 
 _schema = schemathesis.openapi.from_wsgi('/openapi.json', create_app(FakeBackend()))
@@ -73,6 +93,21 @@ _CHECKS = [
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_requests_made_from_the_document_end_as_it_says(case: schemathesis.Case) -> None:
     case.call_and_validate(checks=_CHECKS, headers={'accept-encoding': 'identity'})
+
+
+@pytest.mark.parametrize('kind', ['tokens', 'classifier', 'reranker'])
+def test_requests_to_a_server_of_another_model_end_as_it_says(kind: str) -> None:
+    schema = schemathesis.openapi.from_wsgi('/openapi.json', app_of(kind))
+    for operation in schema.get_all_operations():
+        if operation.ok().method.upper() != 'POST':  # type: ignore[union-attr]
+            continue
+
+        @given(case=operation.ok().as_strategy())  # type: ignore[union-attr]
+        @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+        def check(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=_CHECKS, headers={'accept-encoding': 'identity'})
+
+        check()
 
 
 @pytest.fixture(scope='module')
@@ -95,7 +130,7 @@ def test_a_whole_server_answers_them_likewise(live_document: schemathesis.BaseSc
         check()
 
 
-@pytest.mark.parametrize('path', ['/encode', '/tokenize', '/v1/embeddings'])
+@pytest.mark.parametrize('path', [route.path for route in ROUTES if route.encodes])
 @pytest.mark.parametrize(
     'body', [b'', b'[]', b'{}', b'null', b'{"input": {}}', b'\x00', b'{"texts": [null], "id": 1}', b'9' * 400]
 )
@@ -107,4 +142,4 @@ def test_no_body_causes_an_internal_error(http: FlaskClient, path: str, body: by
         'text/plain',
         '',
     ):
-        assert http.post(path, data=body, content_type=content_type).status_code in (400, 413)
+        assert http.post(path, data=body, content_type=content_type).status_code in (400, 413, 422)

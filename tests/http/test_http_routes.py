@@ -18,7 +18,7 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.errors import KINDS, HTTPError
 from bert_serving.server.http.health import StatusSnapshot
-from bert_serving.server.http.openai import model_names
+from bert_serving.server.http.model_card import model_names
 from bert_serving.server.http.requests import Rows
 from bert_serving.server.http.routes import ROUTES
 from support.fake_backend import STATUS, FakeBackend
@@ -232,6 +232,7 @@ def test_errors_of_openai(http: FlaskClient, backend: FakeBackend) -> None:
 
     assert error_of(400)['param'] == 'input'
     assert error_of(400, input='a', dimensions=4)['param'] == 'dimensions'
+    assert error_of(400, input='a', prompt=5)['param'] == 'prompt'
     assert error_of(404, input='a', model='gpt')['code'] == 'model_not_found'
     assert error_of(413, input=['a'] * 2049)['code'] == 'request_too_large'
     backend.counts = False
@@ -608,4 +609,4 @@ def test_a_browser_asks_whether_the_dashboard_is_still_the_same(http: FlaskClien
         assert other.status_code == 200
     series = series_of(http)
     assert series['bert_http_requests_total', (('method', 'GET'), ('route', '/dashboard'), ('status', '304'))] == 3
-    assert http.get('/').status_code == 404
+    assert http.get('/').status_code == 405, 'TEI has a POST there'

@@ -9,16 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.http.backend import Encoding, IsGone
-from bert_serving.server.http.errors import HTTPError
+from bert_serving.server.http.backend import DEFAULT_OPTIONS, Encoding, IsGone
+from bert_serving.server.http.errors import HTTPError, error_from_server
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
+from bert_serving.server.protocol.options import EncodingOptions
+from bert_serving.server.worker.postprocess import Finish
 
 STATUS: Mapping[str, Any] = {
     'server_version': '1.10.0',
     'server_release': '2.0.0',
     'model_dir': '/snapshots/0123',
-    'model': {'name': 'tiny'},
+    'model': {
+        'name': 'tiny',
+        'model_type': 'bert',
+        'task': 'embed',
+        'dimensions': 3,
+        'max_seq_len': 25,
+        'pooling': 'REDUCE_MEAN',
+        'prompts': {'query': 'query: ', 'passage': 'passage: '},
+        'default_prompt_name': None,
+        'labels': None,
+    },
     'pooling_strategy': 2,
     'server_start_time': '2026-01-01 00:00:00',
     'server_state': 'serving',
@@ -36,8 +48,25 @@ def tokens_of(row: str | list[Any]) -> list[str]:
     return ['[CLS]', *(row.split() if isinstance(row, str) else map(str, row)), '[SEP]']
 
 
+def classifier(*labels: str, **more: Any) -> Mapping[str, Any]:
+    """The status of a server whose model gives scores for these labels."""
+    task = 'rerank' if len(labels) == 1 else 'classify'
+    model = {
+        **STATUS['model'],
+        'task': task,
+        'dimensions': len(labels),
+        'pooling': None,
+        'labels': list(labels),
+        **more,
+    }
+    return {**STATUS, 'model': model}
+
+
 class FakeBackend:
     """Answers [B, 3] float32: the number of a row's tokens, of the characters in them, and its place in the request.
+
+    With -pooling_strategy NONE in its `status`, it answers that for each token, [B, T, 3]. `predict` answers [B, L],
+    for the labels of the status: the share of the words of a row that end in the number of the label.
 
     While `gate` is cleared, requests wait, until their deadline or until their caller has gone. `error` is raised
     instead of an answer. `entered` counts the requests that came so far.
@@ -52,15 +81,42 @@ class FakeBackend:
         self.gate = threading.Event()
         self.gate.set()
         self.asked: list[Rows] = []
+        self.options: list[EncodingOptions] = []
         self.entered = threading.Semaphore(0)
         self.left: list[str] = []
 
-    def encode(self, rows: Rows, deadline: float, is_gone: IsGone, show_tokens: bool = False) -> Encoding:
-        self._wait(rows, deadline, is_gone)
-        tokens = [tokens_of(row) for row in rows.items]
-        array = [[len(row), sum(map(len, row)), place] for place, row in enumerate(tokens)]
-        counts = [len(row) for row in tokens] if self.counts else None
-        return Encoding(np.array(array, np.float32), tokens if self.shows_tokens else '', counts)
+    def encode(
+        self,
+        rows: Rows,
+        deadline: float,
+        is_gone: IsGone,
+        show_tokens: bool = False,
+        options: EncodingOptions = DEFAULT_OPTIONS,
+    ) -> Encoding:
+        self._wait(rows, deadline, is_gone, options)
+        if options.dimensions is not None and options.dimensions > 3:
+            raise error_from_server('BadRequest', 'dimensions: expected at most 3')
+        prompt = options.prompt or self._model['prompts'].get(options.prompt_name, '')
+        texts = [prompt + row if isinstance(row, str) else row for row in rows.items]
+        tokens = [tokens_of(row) for row in texts]
+        counts = [len(row) for row in tokens]
+        vectors: Any = np.array([[len(row), sum(map(len, row)), place] for place, row in enumerate(tokens)], np.float32)
+        if self._model['pooling'] == 'NONE':
+            states = np.zeros((len(tokens), max(counts), 3), np.float32)
+            for place, count in enumerate(counts):
+                states[place, :count] = vectors[place]
+            vectors = states
+        array = Finish().apply(vectors, options)
+        return Encoding(array, tokens if self.shows_tokens else '', counts if self.counts else None)
+
+    def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
+        self._wait(rows, deadline, is_gone, options)
+        words = [' '.join([row] if isinstance(row, str) else row).split() for row in rows.items]
+        labels = range(len(self._model['labels']))
+        shares = [
+            [sum(word.endswith(str(label)) for word in row) / (len(row) + 1) for label in labels] for row in words
+        ]
+        return Encoding(np.array(shares, np.float32), '', [len(row) + 3 for row in words])
 
     def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding:
         self._wait(rows, deadline, is_gone)
@@ -76,8 +132,14 @@ class FakeBackend:
     def client_status(self) -> Mapping[str, Any]:
         return {'identity': 'abc', 'num_request': len(self.asked)}
 
-    def _wait(self, rows: Rows, deadline: float, is_gone: IsGone) -> None:
+    @property
+    def _model(self) -> Mapping[str, Any]:
+        model: Mapping[str, Any] = (self.status or STATUS).get('model') or {}
+        return {**STATUS['model'], **model}
+
+    def _wait(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS) -> None:
         self.asked.append(rows)
+        self.options.append(options)
         self.entered.release()
         while not self.gate.wait(0.01):
             if is_gone():

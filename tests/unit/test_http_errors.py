@@ -18,6 +18,7 @@ def test_every_error_that_the_server_sends_has_a_kind_of_its_own_name() -> None:
 def test_errors_of_the_server_keep_their_kind() -> None:
     statuses = {
         'BadRequest': 400,
+        'TooLong': 400,
         'TooLarge': 413,
         'Busy': 429,
         'ShuttingDown': 503,
@@ -47,6 +48,39 @@ def test_both_formats_of_an_error(name: str) -> None:
     body = error.to_openai()['error']
     assert set(body) == {'message', 'type', 'param', 'code'}
     assert (body['message'], body['param']) == ('why', 'input')
+
+
+@pytest.mark.parametrize(
+    ('error', 'status', 'error_type'),
+    [
+        (HTTPError('BadRequest', 'the body is not JSON'), 400, 'Validation'),
+        (HTTPError('BadRequest', 'must not be blank', 'inputs', 'ValueError'), 400, 'Empty'),
+        (HTTPError('BadRequest', 'must be a string', 'inputs', 'TypeError'), 422, 'Validation'),
+        (HTTPError('TooLong', 'element 0 has 600 tokens'), 413, 'Validation'),
+        (HTTPError('TooLarge', 'too many'), 413, 'Validation'),
+        (HTTPError('Busy', 'full'), 429, 'Overloaded'),
+        (HTTPError('InternalError', 'a worker failed'), 424, 'Backend'),
+        (HTTPError('PoisonedRequest', 'it crashed workers'), 424, 'Backend'),
+        (HTTPError('ProxyError', 'a bug here'), 500, 'Backend'),
+        (HTTPError('Unavailable', 'away'), 503, 'Unhealthy'),
+        (HTTPError('ShuttingDown', 'draining'), 503, 'Unhealthy'),
+    ],
+)
+def test_errors_in_the_format_of_tei_have_its_statuses(error: HTTPError, status: int, error_type: str) -> None:
+    assert error.to_response('tei') == (status, {'error': error.message, 'error_type': error_type})
+
+
+def test_errors_in_each_format() -> None:
+    error = HTTPError('TooLong', 'why', 'input')
+    assert error.to_response('legacy') == (400, error.to_legacy())
+    assert error.to_response('openai') == (400, error.to_openai())
+    assert error.to_response('cohere') == (400, {'message': 'why', **error.to_openai()})
+
+
+def test_an_error_of_the_server_about_an_option_names_the_field() -> None:
+    assert error_from_server('BadRequest', 'dimensions: expected at most 3').param == 'dimensions'
+    assert error_from_server('BadRequest', 'element 3: is odd').param is None
+    assert error_from_server('BadRequest', 'dimensions are odd').param is None
 
 
 @pytest.mark.parametrize(

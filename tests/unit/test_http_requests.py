@@ -17,7 +17,6 @@ from bert_serving.server.http.requests import (
     check_form,
     check_structure,
     check_values,
-    read_embeddings,
     read_encode,
     read_encode_form,
     read_object,
@@ -248,61 +247,3 @@ def test_a_request_to_tokenize() -> None:
     assert read_tokenize({'texts': ['a']}).rows == Rows(['a'], 'texts')
     with pytest.raises(HTTPError, match='"texts" is missing'):
         read_tokenize({})
-
-
-@pytest.mark.parametrize(
-    ('value', 'rows'),
-    [
-        ('one text', Rows(['one text'], 'texts')),
-        (['one', 'two'], Rows(['one', 'two'], 'texts')),
-        ([1, 2], Rows([[1, 2]], 'ids')),
-        ([[1, 2], [3]], Rows([[1, 2], [3]], 'ids')),
-    ],
-)
-def test_each_kind_of_input(value: object, rows: Rows) -> None:
-    query = read_embeddings({'input': value})
-    assert (query.rows, query.model, query.encoding_format, query.dimensions) == (rows, None, 'float', None)
-
-
-def test_the_other_fields() -> None:
-    query = read_embeddings(
-        {'input': 'a', 'model': 'm', 'encoding_format': 'base64', 'dimensions': 3, 'user': 'u', 'new': 1}
-    )
-    assert (query.model, query.encoding_format, query.dimensions) == ('m', 'base64', 3)
-
-
-@pytest.mark.parametrize(
-    ('data', 'param', 'words'),
-    [
-        ({}, 'input', '"input" is missing'),
-        ({'input': None}, 'input', '"input" is missing'),
-        ({'input': {}}, 'input', 'must be a list'),
-        ({'input': []}, 'input', 'must not be empty'),
-        ({'input': ''}, 'input', 'element 0 of "input" must not be blank'),
-        ({'input': ['a', 1]}, 'input', 'element 1 of "input" must be a string, but is 1'),
-        ({'input': [1, 'a']}, 'input', 'token 1 of element 0 of "input" must be an id of the vocabulary'),
-        ({'input': [[1], 'a']}, 'input', 'element 1 of "input" must be a list'),
-        ({'input': [[1], []]}, 'input', 'element 1 of "input" must not be empty'),
-        ({'input': [[-1]]}, 'input', 'but is -1'),
-        ({'input': [True]}, 'input', 'element 0 of "input" must be a string, but is a boolean'),
-        ({'input': [[1, True]]}, 'input', 'but is a boolean'),
-        ({'input': 'a', 'model': 1}, 'model', '"model" must be a string'),
-        ({'input': 'a', 'encoding_format': 'int8'}, 'encoding_format', '"float" or "base64"'),
-        ({'input': 'a', 'encoding_format': []}, 'encoding_format', '"float" or "base64"'),
-        ({'input': 'a', 'dimensions': 0}, 'dimensions', 'at least 1'),
-        ({'input': 'a', 'dimensions': 1.5}, 'dimensions', 'but is a number'),
-        ({'input': 'a', 'dimensions': True}, 'dimensions', 'but is a boolean'),
-    ],
-)
-def test_what_is_wrong_with_an_embeddings_request_is_named(data: dict[str, Any], param: str, words: str) -> None:
-    with pytest.raises(HTTPError) as caught:
-        read_embeddings(data)
-    assert (caught.value.status, caught.value.param) == (400, param)
-    assert words in caught.value.message
-
-
-def test_inputs_have_a_limit() -> None:
-    assert len(read_embeddings({'input': ['a'] * 2048}).rows.items) == 2048
-    with pytest.raises(HTTPError) as caught:
-        read_embeddings({'input': ['a'] * 2049})
-    assert caught.value.status == 413

@@ -11,7 +11,9 @@ import pytest
 
 from bert_serving.server.http import responses
 from bert_serving.server.http.errors import HTTPError
-from bert_serving.server.http.responses import dump, embeddings_body, encode_body, fit_dimensions, tokenize_body
+from bert_serving.server.http.openai_bodies import as_asked, embeddings_body
+from bert_serving.server.http.responses import dump, encode_body, fit_dimensions, little_endian, octets, tokenize_body
+from bert_serving.server.protocol.options import EncodingOptions
 
 VECTORS = np.array([[0.1, -2.5, 3e-7], [3, 4, 0]], np.float32)
 
@@ -69,7 +71,7 @@ def test_an_answer_of_openai() -> None:
 
 @pytest.mark.parametrize('dtype', [np.float16, np.float32])
 def test_base64_is_little_endian_float32(dtype: Any) -> None:
-    answer = json.loads(embeddings_body(VECTORS.astype(dtype), [1, 1], 'm', 'base64'))
+    answer = json.loads(embeddings_body(as_asked(VECTORS.astype(dtype), EncodingOptions()), [1, 1], 'm', 'base64'))
     for item, row in zip(answer['data'], VECTORS.astype(dtype)):
         np.testing.assert_array_equal(np.frombuffer(base64.b64decode(item['embedding']), '<f4'), row.astype('<f4'))
 
@@ -80,12 +82,27 @@ def test_dimensions_cut_and_scale() -> None:
     assert not fit_dimensions(np.zeros((1, 4), np.float32), 2).any()
 
 
+def test_dimensions_of_a_server_of_1_10_can_stay_unscaled() -> None:
+    np.testing.assert_array_equal(fit_dimensions(VECTORS, 2, normalize=False), VECTORS[:, :2])
+    np.testing.assert_allclose(np.linalg.norm(fit_dimensions(VECTORS, None), axis=1), 1, rtol=1e-6)
+
+
+def test_the_bytes_of_an_array_and_how_to_read_them() -> None:
+    body, headers = octets(little_endian(VECTORS))
+    assert headers == {'x-dtype': 'float32', 'x-shape': '2,3'}
+    np.testing.assert_array_equal(np.frombuffer(body, '<f4').reshape(2, 3), VECTORS)
+    states = np.arange(12, dtype=np.int8).reshape(2, 2, 3)
+    body, headers = octets(little_endian(states, keeps_type=True), [2, 1])
+    assert headers == {'x-dtype': 'int8', 'x-shape': '2,2,3', 'x-lengths': '2,1'}
+    assert body == bytes(range(12))
+
+
 def test_more_dimensions_than_there_are_and_vectors_of_tokens_are_refused() -> None:
     with pytest.raises(HTTPError, match='this model has 3') as caught:
         fit_dimensions(VECTORS, 4)
     assert caught.value.param == 'dimensions'
     with pytest.raises(HTTPError, match='NONE'):
-        fit_dimensions(np.zeros((1, 2, 3), np.float32), None)
+        fit_dimensions(np.zeros((1, 2, 3), np.float32), 2)
 
 
 def test_an_answer_that_is_too_large_to_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

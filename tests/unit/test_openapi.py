@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
 
+from bert_serving.server.http import cohere_bodies, tei_bodies
+from bert_serving.server.http.openai_bodies import read_embeddings
 from bert_serving.server.http.openapi import make_document
-from bert_serving.server.http.requests import read_embeddings, read_encode, read_tokenize
+from bert_serving.server.http.requests import read_encode, read_tokenize
 from bert_serving.server.http.routes import ROUTES
 
-READERS = {'EncodeRequest': read_encode, 'TokenizeRequest': read_tokenize, 'EmbeddingsRequest': read_embeddings}
+READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    'EncodeRequest': read_encode,
+    'TokenizeRequest': read_tokenize,
+    'EmbeddingsRequest': read_embeddings,
+    'TeiEmbedRequest': tei_bodies.read_embed,
+    'TeiEmbedAllRequest': tei_bodies.read_embed_all,
+    'TeiSimilarityRequest': tei_bodies.read_similarity,
+    'TeiPredictRequest': tei_bodies.read_predict,
+    'TeiRerankRequest': tei_bodies.read_rerank,
+    'CohereRerankRequest': cohere_bodies.read_rerank,
+}
 
 
 def references_in(value: Any) -> Iterator[str]:

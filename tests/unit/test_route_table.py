@@ -8,9 +8,9 @@ from bert_serving.server.http.routes import (
     OTHER,
     ROUTES,
     encodes,
+    family_of,
     is_open,
     label_of,
-    speaks_openai,
 )
 
 
@@ -34,9 +34,14 @@ def test_which_requests_go_to_the_workers() -> None:
 
 
 def test_which_errors_have_the_format_of_openai() -> None:
-    assert speaks_openai('/v1')
-    assert speaks_openai('/v1/models')
-    assert not speaks_openai('/v1models')
+    assert family_of('/v1') == family_of('/v1/models') == family_of('/v1/embeddings') == 'openai'
+    assert family_of('/v1models') != 'openai'
+
+
+def test_whose_format_other_errors_have() -> None:
+    assert family_of('/encode') == family_of('/nowhere') == family_of('/tokenize') == 'legacy'
+    assert family_of('/embed') == family_of('/rerank') == family_of('/') == 'tei'
+    assert family_of('/v1/rerank') == family_of('/v2/rerank') == 'cohere'
 
 
 def test_a_client_that_has_gone_is_counted_only_where_it_can_be_missed() -> None:

@@ -1761,6 +1761,22 @@ class BertClient(object):
         with self._claimed():
             return _scores(self._encode_in_chunks(rows, False, options).array)
 
+    def predict_with_details(self, pairs_or_texts, raw=False, truncate=None, cancelled=None):
+        """Return the scores of ``predict``, and also the number of tokens of each row.
+
+        It is for programs that serve others, as ``encode_with_details`` is, and ends like that.
+
+        :param pairs_or_texts: as in ``predict``, like ``raw``
+        :param truncate: as in ``encode``
+        :param cancelled: as in ``encode_with_details``
+        :return: ``Encoded(array, tokens, token_counts)``; the array is always [rows, labels]
+        :raises UnsupportedError: as in ``predict``
+        :raises CancelledError: ``cancelled`` returned True
+        """
+        rows, options = _pairs_or_texts(pairs_or_texts, raw, truncate)
+        with self._claimed():
+            return self._ask_for_details(rows, dict(options, token_counts=True), set(), cancelled)
+
     def rerank(self, query, documents, top_n=None, raw=False, truncate=None):
         """Order documents by the scores that a cross-encoder of one label gives them for a query.
 
@@ -2218,9 +2234,10 @@ class ConcurrentBertClient(BertClient):
     """A client that any number of threads can use at once: a pool of ``BertClient``, which connects on demand.
 
     If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``, ``encode_query``,
-    ``encode_document``, ``predict``, ``rerank``, ``encode_with_details``, ``tokenize``, ``model``, ``server_config``,
-    ``server_status``, ``status`` and ``close`` are those of ``BertClient``. The methods that collect results later
-    raise NotImplementedError, since a thread could not distinguish its results from those of others.
+    ``encode_document``, ``predict``, ``rerank``, ``encode_with_details``, ``predict_with_details``, ``tokenize``,
+    ``model``, ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``. The methods
+    that collect results later raise NotImplementedError, since a thread could not distinguish its results from those
+    of others.
 
     :param max_concurrency: maximum number of connections
     :param kwargs: the arguments of ``BertClient``
@@ -2290,6 +2307,10 @@ class ConcurrentBertClient(BertClient):
     def encode_with_details(self, *args, **kwargs):
         with self._connection() as client:
             return client.encode_with_details(*args, **kwargs)
+
+    def predict_with_details(self, *args, **kwargs):
+        with self._connection() as client:
+            return client.predict_with_details(*args, **kwargs)
 
     def tokenize(self, texts, is_tokenized=False, cancelled=None):
         with self._connection() as client:

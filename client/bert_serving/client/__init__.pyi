@@ -170,6 +170,13 @@ class BertClient:
     def predict(
         self, pairs_or_texts: _TextPairs | _OnlyTexts, raw: bool = False, truncate: _Truncation | None = None
     ) -> NDArray[Any]: ...
+    def predict_with_details(
+        self,
+        pairs_or_texts: _TextPairs | _OnlyTexts,
+        raw: bool = False,
+        truncate: _Truncation | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Encoded: ...
     def rerank(
         self,
         query: str,

@@ -6,6 +6,7 @@
     ├── StartError                the server could not start
     ├── ChildDied                 a process that the server needs has ended
     ├── RequestError              the error reply to one request: BadRequest
+    │   ├── TooLong               a text has more tokens than a row takes, and is not to be cut
     │   ├── TooLarge              too many rows or bytes
     │   ├── Busy                  too much is pending
     │   ├── DeadlineExceeded      the client's time limit has passed
@@ -62,6 +63,12 @@ class RequestError(ServingError):
     type = 'BadRequest'
 
 
+class TooLong(RequestError):
+    """A text has more tokens than a row takes, and the request says that it is not to be cut: shorten it."""
+
+    type = 'TooLong'
+
+
 class TooLarge(RequestError):
     """The request has more rows or bytes than the server accepts: split it."""
 
@@ -112,6 +119,7 @@ REQUEST_ERRORS: dict[str, type[RequestError]] = {
     kind.type: kind
     for kind in (
         RequestError,
+        TooLong,
         TooLarge,
         Busy,
         DeadlineExceeded,

@@ -32,7 +32,15 @@ def install(app: Flask, config: HttpConfig) -> None:
         origins=[_exactly(origin) for origin in config.origins],
         methods=['GET', 'POST', 'OPTIONS'],
         allow_headers='*',  # clients have headers of their own: OpenAI's sends x-stainless-...
-        expose_headers=['x-request-id', 'retry-after', 'x-inference-time', 'x-should-retry'],
+        expose_headers=[
+            'x-request-id',
+            'retry-after',
+            'x-inference-time',
+            'x-should-retry',
+            'x-dtype',
+            'x-shape',
+            'x-lengths',
+        ],
         max_age=600,
         send_wildcard='*' in config.origins,
     )

@@ -14,14 +14,15 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import admission, dashboard, legacy, monitoring, openai
+from . import admission, dashboard, legacy, monitoring, openai, rerank, tei
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
+from .catalog import Catalog
 from .config import HttpConfig
-from .errors import HTTPError, error_from_status
+from .errors import Family, HTTPError, error_from_status
 from .metrics import HttpMetrics
 from .responses import dump
-from .routes import label_of, speaks_openai
+from .routes import family_of, label_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,11 @@ def create_app(
     FlaskJSON(app)
     _compress(app)
     app.register_blueprint(legacy.make_blueprint(backend, config.token_ids))
-    app.register_blueprint(openai.make_blueprint(backend, config.model_names, config.token_ids))
+    catalog = Catalog(backend, config.model_names)
+    app.register_blueprint(openai.make_blueprint(backend, catalog, config.token_ids))
+    max_requests = config.max_connect + config.max_waiting
+    app.register_blueprint(tei.make_blueprint(backend, catalog, config.token_ids, max_requests))
+    app.register_blueprint(rerank.make_blueprint(backend, catalog))
     app.register_blueprint(monitoring.make_blueprint(backend, metrics, is_draining, bool(config.api_keys)))
     app.register_blueprint(monitoring.make_docs_blueprint())
     app.register_blueprint(dashboard.make_dashboard_blueprint())
@@ -66,8 +71,9 @@ def create_app(
 def _handle_errors(app: Flask) -> None:
     @app.errorhandler(HTTPError)
     def _on_http_error(error: HTTPError) -> Response:
-        body = error.to_openai() if speaks_openai(request.path) else error.to_legacy()
-        response = Response(dump(body), status=error.status, mimetype='application/json')
+        family: Family = g.get('family') or family_of(request.path)
+        status, body = error.to_response(family)
+        response = Response(dump(body), status=status, mimetype='application/json')
         if error.kind.retry_after_s is not None:
             response.headers['retry-after'] = str(error.kind.retry_after_s)
         if error.kind.is_final:
@@ -89,7 +95,7 @@ def _handle_errors(app: Flask) -> None:
     def _on_exception(error: Exception) -> Response:
         logger.exception('request_id=%s route=%s failed', g.get('request_id'), label_of_request())
         return _on_http_error(
-            HTTPError('InternalError', 'internal error in the HTTP proxy (%s); see its log' % type(error).__name__)
+            HTTPError('ProxyError', 'internal error in the HTTP proxy (%s); see its log' % type(error).__name__)
         )
 
 
@@ -119,7 +125,8 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
             response.headers['x-inference-time'] = '%.1f' % (1000 * call.seconds)
             if call.rows:
                 metrics.count_rows(label, call.rows, call.tokens)
-        is_failure = response.status_code >= 500 and not label.startswith('/health')  # a probe may well get 503
+        is_probe = label.startswith('/health')  # which may well get 503
+        is_failure = (response.status_code >= 500 and not is_probe) or response.status_code == 424
         level = logging.WARNING if is_failure else logging.DEBUG
         logger.log(
             level,

@@ -30,9 +30,11 @@ from bert_serving.client import (
     UnsupportedError,
 )
 
+from ..protocol.options import EncodingOptions
 from .errors import HTTPError, error_from_server, make_refusal
 from .health import StatusSnapshot
 from .requests import Rows
+from .responses import fit_dimensions
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +47,19 @@ STATUS_TIMEOUT_S = 2.0
 STATUS_AGE_S = 1.0
 """Age in seconds from which a status is asked for again."""
 
+_MARKER = ' ||| '
+"""This makes a text a pair in 1.10."""
+
+DEFAULT_OPTIONS = EncodingOptions()
+
 IsGone = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """The result of a call: `array` is [B, D] or [B, T, D] (of `tokenize`: the ids, [B, T]).
+    """The result of a call: `array` is [B, D] or [B, T, D].
 
+    Of `predict` these are the scores, [B, L], and of `tokenize` the ids, [B, T].
     `tokens` is '' if the server does not show them, `counts` None if it cannot count them (release 1.10).
     """
 
@@ -67,7 +75,16 @@ class Backend(Protocol):
     `HTTPError` only.
     """
 
-    def encode(self, rows: Rows, deadline: float, is_gone: IsGone, show_tokens: bool = False) -> Encoding: ...
+    def encode(
+        self,
+        rows: Rows,
+        deadline: float,
+        is_gone: IsGone,
+        show_tokens: bool = False,
+        options: EncodingOptions = DEFAULT_OPTIONS,
+    ) -> Encoding: ...
+
+    def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding: ...
 
     def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding: ...
 
@@ -92,14 +109,32 @@ class ServerBackend:
         self._is_closed = False
         self._watch = StatusWatch(self._make_client())
 
-    def encode(self, rows: Rows, deadline: float, is_gone: IsGone, show_tokens: bool = False) -> Encoding:
+    def encode(
+        self,
+        rows: Rows,
+        deadline: float,
+        is_gone: IsGone,
+        show_tokens: bool = False,
+        options: EncodingOptions = DEFAULT_OPTIONS,
+    ) -> Encoding:
         """The vectors of `rows`."""
         with self._calling(deadline, is_gone) as (client, cancelled):
-            is_tokenized, token_ids = rows.form == 'tokens', rows.form == 'ids'
+            is_tokenized, token_ids, wishes = rows.form == 'tokens', rows.form == 'ids', _wishes(options, rows)
             try:
-                encoded = client.encode_with_details(rows.items, is_tokenized, token_ids=token_ids, cancelled=cancelled)
+                encoded = client.encode_with_details(
+                    rows.items, is_tokenized, token_ids=token_ids, cancelled=cancelled, **wishes
+                )
             except UnsupportedError:
-                return _encode_as_1_10(client, rows, show_tokens)
+                return _encode_as_1_10(client, rows, show_tokens, wishes)
+            return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
+
+    def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
+        """The scores of `rows`, which are texts or pairs: `array` is [B, L]."""
+        with self._calling(deadline, is_gone) as (client, cancelled):
+            try:
+                encoded = client.predict_with_details(rows.items, bool(options.raw), options.truncate, cancelled)
+            except UnsupportedError:
+                raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot predict') from None
             return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
 
     def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding:
@@ -181,12 +216,28 @@ class ServerBackend:
         return client
 
 
-def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool) -> Encoding:
-    """The vectors of `rows`, by a request that a server of release 1.10 can read."""
+def _wishes(options: EncodingOptions, rows: Rows) -> dict[str, Any]:
+    """The arguments of the client for what `options` ask for: none for a request that 1.10 would answer likewise."""
+    wishes = options.to_json()
+    if wishes.pop('pairs', None) is False and rows.form == 'texts' and any(_MARKER in text for text in rows.items):
+        wishes['joined_pairs'] = False
+    return wishes
+
+
+def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool, wishes: dict[str, Any]) -> Encoding:
+    """The vectors of `rows`, by a request that a server of release 1.10 can read; they are cut and scaled here."""
     if rows.form == 'ids':
         raise HTTPError('NotImplemented', 'the server is of release 1.10, which takes no token ids', 'input')
+    dimensions, normalize = wishes.pop('dimensions', None), wishes.pop('normalize', None)
+    if wishes:
+        message = "the server is of release 1.10, which cannot read ' ||| ' as text"
+        if 'joined_pairs' not in wishes:
+            message = 'the server is of release 1.10, which knows no "%s"' % next(iter(wishes))
+        raise HTTPError('NotImplemented', message)
     result = client.encode(rows.items, is_tokenized=rows.form == 'tokens', show_tokens=show_tokens)
     array, tokens = result if isinstance(result, tuple) else (result, '')
+    if dimensions is not None or normalize:
+        array = fit_dimensions(array, dimensions, normalize is not False)
     return Encoding(array, tokens, None)
 
 

@@ -24,10 +24,10 @@ TIMEOUT_S = 'BERT_SERVING_TIMEOUT_S'
 
 
 class BackendCall:
-    """A context manager around one call of the backend, whose result is given to `record`.
+    """A context manager around the calls of the backend for a request, whose results are given to `record`.
 
     `deadline` is a time of `time.monotonic`; `is_gone` says whether the client has disconnected. `seconds` is the
-    duration of the call, `rows` and `tokens` the size of its result.
+    duration of the calls, `rows` and `tokens` the size of their results.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -60,10 +60,11 @@ class BackendCall:
     ) -> None:
         self.seconds = time.monotonic() - self._began_at
 
-    def record(self, encoding: Encoding) -> None:
-        """Keep the size of the result."""
-        self.rows = len(encoding.array)
-        self.tokens = sum(encoding.counts or ())
+    def record(self, encoding: Encoding) -> Encoding:
+        """Add the size of a result, and return it."""
+        self.rows += len(encoding.array)
+        self.tokens += sum(encoding.counts or ())
+        return encoding
 
 
 def received_at() -> float:

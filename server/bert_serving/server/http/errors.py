@@ -1,4 +1,4 @@
-"""The errors of the HTTP API: a table of kinds, and the two formats in which they are sent.
+"""The errors of the HTTP API: a table of kinds, and the formats in which they are sent, one for each family of routes.
 
 Pure. Every module of this package raises `HTTPError`; `app` turns it into a response.
 """
@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from ..protocol.options import ENCODING_OPTIONS
+
+Family = Literal['legacy', 'openai', 'tei', 'cohere']
+"""Whose API a route belongs to: that of 1.10, of OpenAI, of text-embeddings-inference, or of Cohere and Jina."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of error: its status, its type and code in OpenAI's API, and the seconds after which to retry.
 
-    `is_final`: retrying cannot help, although clients do retry this status.
+    `is_final`: retrying cannot help, although clients do retry this status. `tei_type` is the type in the API of
+    text-embeddings-inference (TEI), and `tei_status` the status there, if it is another one.
     """
 
     status: int
@@ -22,12 +28,15 @@ class Kind:
     code: str
     retry_after_s: int | None = None
     is_final: bool = False
+    tei_type: str = 'Validation'
+    tei_status: int | None = None
 
 
 _CALLER, _SERVER = 'invalid_request_error', 'server_error'
 
 KINDS: Mapping[str, Kind] = {
     'BadRequest': Kind(400, _CALLER, 'invalid_request'),
+    'TooLong': Kind(400, _CALLER, 'context_length_exceeded', tei_status=413),
     'Unauthorized': Kind(401, _CALLER, 'invalid_api_key'),
     'NotFound': Kind(404, _CALLER, 'not_found'),
     'ModelNotFound': Kind(404, _CALLER, 'model_not_found'),
@@ -35,16 +44,17 @@ KINDS: Mapping[str, Kind] = {
     'TooLarge': Kind(413, _CALLER, 'request_too_large'),
     'UnsupportedMediaType': Kind(415, _CALLER, 'unsupported_media_type'),
     'HeadersTooLarge': Kind(431, _CALLER, 'headers_too_large'),
-    'Busy': Kind(429, 'rate_limit_error', 'rate_limit_exceeded', retry_after_s=1),
+    'Busy': Kind(429, 'rate_limit_error', 'rate_limit_exceeded', retry_after_s=1, tei_type='Overloaded'),
     'ClientGone': Kind(499, _CALLER, 'client_gone'),
-    'InternalError': Kind(500, _SERVER, 'internal_error'),
-    'PoisonedRequest': Kind(500, _SERVER, 'poisoned_request', is_final=True),
-    'NotFinite': Kind(500, _SERVER, 'not_finite', is_final=True),
+    'InternalError': Kind(500, _SERVER, 'internal_error', tei_type='Backend', tei_status=424),
+    'ProxyError': Kind(500, _SERVER, 'internal_error', tei_type='Backend'),
+    'PoisonedRequest': Kind(500, _SERVER, 'poisoned_request', is_final=True, tei_type='Backend', tei_status=424),
+    'NotFinite': Kind(500, _SERVER, 'not_finite', is_final=True, tei_type='Backend', tei_status=424),
     'NotImplemented': Kind(501, _SERVER, 'not_implemented', is_final=True),
-    'BadGateway': Kind(502, _SERVER, 'bad_gateway'),
-    'ShuttingDown': Kind(503, _SERVER, 'shutting_down', retry_after_s=5),
-    'Unavailable': Kind(503, _SERVER, 'unavailable', retry_after_s=5),
-    'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded', is_final=True),
+    'BadGateway': Kind(502, _SERVER, 'bad_gateway', tei_type='Backend'),
+    'ShuttingDown': Kind(503, _SERVER, 'shutting_down', retry_after_s=5, tei_type='Unhealthy'),
+    'Unavailable': Kind(503, _SERVER, 'unavailable', retry_after_s=5, tei_type='Unhealthy'),
+    'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded', is_final=True, tei_type='Backend'),
 }
 """All kinds by name. Those of the server's error replies (`REQUEST_ERRORS`) are named as on the wire."""
 
@@ -66,8 +76,27 @@ class HTTPError(Exception):
 
     @property
     def status(self) -> int:
-        """The status of the response."""
+        """The status of the response, but for TEI's routes."""
         return self.kind.status
+
+    def to_response(self, family: Family) -> tuple[int, dict[str, Any]]:
+        """The status and the body of the response to a request of that family."""
+        match family:
+            case 'legacy':
+                return self.status, self.to_legacy()
+            case 'openai':
+                return self.status, self.to_openai()
+            case 'tei':
+                status, error_type = self._in_tei()
+                return status, {'error': self.message, 'error_type': error_type}
+            case 'cohere':
+                return self.status, {'message': self.message, **self.to_openai()}
+
+    def _in_tei(self) -> tuple[int, str]:
+        """The status and the type in TEI's API: an empty input is 400, a field of another type than wanted 422."""
+        if self.name == 'BadRequest' and self.param is not None:
+            return (400, 'Empty') if self.type_name == 'ValueError' else (422, self.kind.tei_type)
+        return self.kind.tei_status or self.status, self.kind.tei_type
 
     def to_legacy(self) -> dict[str, Any]:
         """The body in the format of 1.10."""
@@ -99,8 +128,13 @@ def make_refusal(name: str) -> HTTPError:
 
 
 def error_from_server(type_name: str, message: str) -> HTTPError:
-    """The error for an error reply of the server; an unknown type becomes an `InternalError`."""
-    return HTTPError(type_name if type_name in KINDS else 'InternalError', message)
+    """The error for an error reply of the server; an unknown type becomes an `InternalError`.
+
+    A message about an option of the request begins with its name.
+    """
+    option, colon, _ = message.partition(': ')
+    param = option if colon and option in ENCODING_OPTIONS else None
+    return HTTPError(type_name if type_name in KINDS else 'InternalError', message, param)
 
 
 def error_from_status(status: int, message: str) -> HTTPError:

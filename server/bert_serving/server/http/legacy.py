@@ -11,6 +11,7 @@ from flask_json import json_response
 from .backend import Backend
 from .backend_call import BackendCall
 from .errors import HTTPError
+from .replies import reply_json
 from .requests import (
     EncodeQuery,
     check_fields,
@@ -38,8 +39,7 @@ def make_blueprint(backend: Backend, token_ids: bool) -> Blueprint:
         with BackendCall.for_request() as call:
             encoding = backend.encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
         call.record(encoding)
-        body = encode_body(query.id, encoding.array, encoding.tokens, query.show_tokens)
-        return Response(body, mimetype='application/json')
+        return reply_json(encode_body(query.id, encoding.array, encoding.tokens, query.show_tokens))
 
     @routes.post('/tokenize')
     def tokenize() -> Response:
@@ -47,8 +47,7 @@ def make_blueprint(backend: Backend, token_ids: bool) -> Blueprint:
         with BackendCall.for_request() as call:
             encoding = backend.tokenize(query.rows, call.deadline, call.is_gone)
         call.record(encoding)
-        body = tokenize_body(encoding.array, encoding.tokens, encoding.counts or ())
-        return Response(body, mimetype='application/json')
+        return reply_json(tokenize_body(encoding.array, encoding.tokens, encoding.counts or ()))
 
     @routes.get('/status/server')
     def server_status() -> Response:

@@ -8,132 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..release import RELEASE
-from .requests import MAX_INPUTS, MAX_ROWS
+from . import cohere_schemas, legacy_schemas, openai_schemas, tei_schemas
+from .errors import Family
 from .routes import ROUTES, Route
-
-Schema = dict[str, Any]
-
-_TEXT: Schema = {'type': 'string', 'minLength': 1, 'pattern': r'\S'}
-_TOKENS: Schema = {'type': 'array', 'minItems': 1, 'items': _TEXT}
-_IDS: Schema = {'type': 'array', 'minItems': 1, 'items': {'type': 'integer', 'minimum': 0, 'maximum': (1 << 31) - 1}}
-_TEXTS: Schema = {'type': 'array', 'minItems': 1, 'maxItems': MAX_ROWS, 'items': {'anyOf': [_TEXT, _TOKENS]}}
-_VECTORS: Schema = {
-    'type': 'array',
-    'items': {'type': 'array', 'items': {'anyOf': [{'type': 'number'}, {'type': 'array'}]}},
-}
+from .text_schemas import Schema
 
 _SCHEMAS: dict[str, Schema] = {
-    'EncodeRequest': {
-        'type': 'object',
-        'required': ['id', 'texts'],
-        'properties': {
-            'id': {'description': 'Any value; it is returned with the response'},
-            'texts': {**_TEXTS, 'description': 'Texts, or lists of tokens with is_tokenized. "a ||| b" is a pair'},
-            'is_tokenized': {'type': 'boolean', 'default': False},
-            'show_tokens': {
-                'type': 'boolean',
-                'default': False,
-                'description': 'Return the tokens, too, if the server shows them',
-            },
-        },
-        'example': {'id': 123, 'texts': ['hello world', 'good day!'], 'is_tokenized': False},
-    },
-    'EncodeAnswer': {
-        'type': 'object',
-        'required': ['id', 'result', 'results', 'status'],
-        'properties': {
-            'id': {},
-            'result': {**_VECTORS, 'description': 'A vector for each text or, without pooling, for each of its tokens'},
-            'results': {**_VECTORS, 'description': 'The same vectors'},
-            'tokens': {'description': 'With show_tokens: lists of tokens, or null if the server does not show them'},
-            'status': {'type': 'integer'},
-        },
-    },
-    'TokenizeRequest': {
-        'type': 'object',
-        'required': ['texts'],
-        'properties': {'texts': _TEXTS, 'is_tokenized': {'type': 'boolean', 'default': False}},
-        'example': {'texts': ['hello world']},
-    },
-    'TokenizeAnswer': {
-        'type': 'object',
-        'required': ['tokens', 'ids', 'status'],
-        'properties': {
-            'tokens': {'type': 'array', 'items': {'type': 'array', 'items': {'type': 'string'}}},
-            'ids': {'type': 'array', 'items': {'type': 'array', 'items': {'type': 'integer'}}},
-            'status': {'type': 'integer'},
-        },
-    },
-    'EmbeddingsRequest': {
-        'type': 'object',
-        'required': ['input'],
-        'properties': {
-            'input': {
-                'anyOf': [
-                    _TEXT,
-                    {'type': 'array', 'minItems': 1, 'maxItems': MAX_INPUTS, 'items': _TEXT},
-                    _IDS,
-                    {'type': 'array', 'minItems': 1, 'maxItems': MAX_INPUTS, 'items': _IDS},
-                ],
-                'description': "Texts; or ids of the model's own vocabulary if the server has -http_token_ids",
-            },
-            'model': {'type': 'string', 'description': 'A name of /v1/models; the default is the model that is served'},
-            'encoding_format': {'type': 'string', 'enum': ['float', 'base64'], 'default': 'float'},
-            'dimensions': {
-                'type': 'integer',
-                'minimum': 1,
-                'description': 'Cut the vectors to this length, and scale them to norm 1',
-            },
-            'user': {'type': 'string'},
-        },
-        'example': {'input': ['hello world', 'good day!']},
-    },
-    'EmbeddingsAnswer': {
-        'type': 'object',
-        'required': ['object', 'data', 'model', 'usage'],
-        'properties': {
-            'object': {'const': 'list'},
-            'data': {
-                'type': 'array',
-                'items': {
-                    'type': 'object',
-                    'required': ['object', 'index', 'embedding'],
-                    'properties': {
-                        'object': {'const': 'embedding'},
-                        'index': {'type': 'integer'},
-                        'embedding': {
-                            'anyOf': [{'type': 'array', 'items': {'type': 'number'}}, {'type': 'string'}],
-                            'description': 'Numbers, or little-endian float32 in base64',
-                        },
-                    },
-                },
-            },
-            'model': {'type': 'string'},
-            'usage': {
-                'type': 'object',
-                'required': ['prompt_tokens', 'total_tokens'],
-                'properties': {'prompt_tokens': {'type': 'integer'}, 'total_tokens': {'type': 'integer'}},
-            },
-        },
-    },
-    'Model': {
-        'type': 'object',
-        'required': ['id', 'object', 'created', 'owned_by'],
-        'properties': {
-            'id': {'type': 'string'},
-            'object': {'const': 'model'},
-            'created': {'type': 'integer'},
-            'owned_by': {'type': 'string'},
-        },
-    },
-    'Models': {
-        'type': 'object',
-        'required': ['object', 'data'],
-        'properties': {
-            'object': {'const': 'list'},
-            'data': {'type': 'array', 'items': {'$ref': '#/components/schemas/Model'}},
-        },
-    },
     'Health': {
         'type': 'object',
         'required': ['status', 'live', 'ready', 'reason'],
@@ -149,31 +29,10 @@ _SCHEMAS: dict[str, Schema] = {
         },
     },
     'Status': {'type': 'object', 'required': ['status'], 'properties': {'status': {'type': 'integer'}}},
-    'Error': {
-        'type': 'object',
-        'required': ['description', 'type', 'status'],
-        'properties': {
-            'description': {'type': 'string'},
-            'type': {'type': 'string'},
-            'status': {'type': 'integer'},
-        },
-    },
-    'OpenAIError': {
-        'type': 'object',
-        'required': ['error'],
-        'properties': {
-            'error': {
-                'type': 'object',
-                'required': ['message', 'type', 'param', 'code'],
-                'properties': {
-                    'message': {'type': 'string'},
-                    'type': {'type': 'string'},
-                    'param': {'type': ['string', 'null']},
-                    'code': {'type': ['string', 'null']},
-                },
-            }
-        },
-    },
+    **legacy_schemas.SCHEMAS,
+    **openai_schemas.SCHEMAS,
+    **tei_schemas.SCHEMAS,
+    **cohere_schemas.SCHEMAS,
 }
 
 _ERRORS = {
@@ -182,6 +41,8 @@ _ERRORS = {
     404: 'There is no model with that name',
     413: 'The body is too large, or has too many texts',
     415: 'The body is compressed',
+    422: 'A field has a value of a wrong type',
+    424: 'The server has failed on the request',
     429: 'Too many requests are waiting: retry after the seconds of Retry-After',
     500: 'Internal error',
     501: 'The server is of a release that cannot do this',
@@ -202,6 +63,47 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
         'EmbeddingsRequest',
         'EmbeddingsAnswer',
     ),
+    ('POST', '/embed'): (
+        'Encode texts, in the format of text-embeddings-inference',
+        'TeiEmbedRequest',
+        'TeiEmbedAnswer',
+    ),
+    ('POST', '/'): (
+        'Do what the model is for: as /embed, /predict or, with a query, /rerank',
+        'TeiEmbedRequest TeiPredictRequest TeiRerankRequest CohereRerankRequest',
+        'TeiEmbedAnswer TeiPredictAnswer TeiRerankAnswer CohereRerankAnswer',
+    ),
+    ('POST', '/embed_all'): (
+        'Return a vector for each token, if the server does not pool',
+        'TeiEmbedAllRequest',
+        'TeiEmbedAllAnswer',
+    ),
+    ('POST', '/similarity'): (
+        'Compare a sentence with others: the cosines of their vectors',
+        'TeiSimilarityRequest',
+        'TeiSimilarityAnswer',
+    ),
+    ('POST', '/predict'): (
+        'Classify texts or pairs of texts: the labels with their scores',
+        'TeiPredictRequest',
+        'TeiPredictAnswer',
+    ),
+    ('POST', '/rerank'): (
+        'Order texts by a query, in the format of text-embeddings-inference, or of Cohere and Jina',
+        'TeiRerankRequest CohereRerankRequest',
+        'TeiRerankAnswer CohereRerankAnswer',
+    ),
+    ('POST', '/v1/rerank'): (
+        'Order documents by a query, in the format of Cohere and Jina',
+        'CohereRerankRequest',
+        'CohereRerankAnswer',
+    ),
+    ('POST', '/v2/rerank'): (
+        'Order documents by a query, in the format of Cohere and Jina',
+        'CohereRerankRequest',
+        'CohereRerankAnswer',
+    ),
+    ('GET', '/info'): ('Describe the model, in the format of text-embeddings-inference', None, 'TeiInfo'),
     ('GET', '/v1/models'): ('List the model, once for each of its names', None, 'Models'),
     ('GET', '/v1/models/{id}'): ('Describe the model with that name', None, 'Model'),
     ('GET', '/status/server'): ('Show the options, versions and statistics of the server', None, 'Status'),
@@ -218,7 +120,14 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
     ('GET', '/docs/'): ('Show this document as a page', None, None),
     ('GET', '/dashboard'): ('Show the status and the metrics as a page', None, None),
 }
-"""Of each route: its summary, the schema of its request and that of its response."""
+"""Of each route: its summary, the schemas of its request and those of its response."""
+
+_ERROR_SCHEMAS: dict[Family, str] = {
+    'legacy': 'Error',
+    'openai': 'OpenAIError',
+    'tei': 'TeiError',
+    'cohere': 'CohereError',
+}
 
 _FORMATS = {'/metrics': 'text/plain', '/docs/': 'text/html', '/dashboard': 'text/html'}
 
@@ -256,14 +165,19 @@ def _operation(route: Route, has_keys: bool) -> dict[str, Any]:
 
 def _response(route: Route, status: int, answer: str | None) -> dict[str, Any]:
     if status == 200 or answer == 'Health':
-        content = _FORMATS.get(route.path, 'application/json')
-        schema = {} if answer is None else _reference(answer)
-        return {'description': 'Yes' if status == 200 else 'No', 'content': {content: schema}}
+        content = {_FORMATS.get(route.path, 'application/json'): {} if answer is None else _reference(answer)}
+        if route.has_octets:
+            content['application/octet-stream'] = {}
+        return {'description': 'Yes' if status == 200 else 'No', 'content': content}
     if status == 304:
         return {'description': 'The version in If-None-Match is current'}
-    error = 'OpenAIError' if route.path.startswith('/v1/') else 'Error'
+    error = _ERROR_SCHEMAS[route.family]
+    if route.other_family is not None:
+        error += ' ' + _ERROR_SCHEMAS[route.other_family]
     return {'description': _ERRORS[status], 'content': {'application/json': _reference(error)}}
 
 
-def _reference(name: str) -> dict[str, Any]:
-    return {'schema': {'$ref': '#/components/schemas/' + name}}
+def _reference(names: str) -> dict[str, Any]:
+    """The schema with that name, or one of several."""
+    references = [{'$ref': '#/components/schemas/' + name} for name in names.split()]
+    return {'schema': references[0] if len(references) == 1 else {'anyOf': references}}

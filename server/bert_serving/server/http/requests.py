@@ -9,22 +9,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from ..protocol.unicode import decode, describe_error, to_utf8
 from .errors import HTTPError
+from .fields import check_ids, check_list, check_number, check_text, check_texts, is_integer, name_of
 
 MAX_DEPTH = 16
 """Most levels of lists and objects: the known fields need three, and unknown fields may have some."""
 
 MAX_ITEMS = 1_000_000
 """Most elements in a body: an empty list takes three bytes in JSON and sixty in memory."""
-
-MAX_INPUTS = 2048
-"""Most inputs in a request of OpenAI's API; its own limit."""
 
 MAX_ROWS = 16384
 """Most texts in a request of 1.10; with vectors of 1,024 numbers, `responses.MAX_NUMBERS`."""
@@ -41,10 +39,10 @@ _TRUE, _FALSE = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows to encode: texts, lists of tokens, or lists of ids of the vocabulary."""
+    """The rows to encode: texts, lists of tokens, lists of ids of the vocabulary, or lists of two texts."""
 
     items: list[Any]
-    form: Literal['texts', 'tokens', 'ids'] = 'texts'
+    form: Literal['texts', 'tokens', 'ids', 'pairs'] = 'texts'
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,6 @@ class EncodeQuery:
     id: Any
     rows: Rows
     show_tokens: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingsQuery:
-    """A request of OpenAI's API; `model` None means the model that is served."""
-
-    rows: Rows
-    model: str | None
-    encoding_format: Literal['float', 'base64']
-    dimensions: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +77,9 @@ def read_object(body: bytes) -> dict[str, Any]:
     check_structure(text)
     value = _load(text, body)
     if not isinstance(value, dict):
-        raise HTTPError('BadRequest', 'the body must be a JSON object, but is %s' % _name(value), type_name='TypeError')
+        raise HTTPError(
+            'BadRequest', 'the body must be a JSON object, but is %s' % name_of(value), type_name='TypeError'
+        )
     return value
 
 
@@ -231,7 +221,7 @@ def _flag(data: Mapping[str, Any], name: str) -> bool:
         return False
     if word in _TRUE:
         return True
-    raise HTTPError('BadRequest', '"%s" must be true or false, but is %s' % (name, _name(value)), name, 'TypeError')
+    raise HTTPError('BadRequest', '"%s" must be true or false, but is %s' % (name, name_of(value)), name, 'TypeError')
 
 
 def check_form(rows: Rows, token_ids: bool, name: str) -> None:
@@ -250,105 +240,14 @@ def check_form(rows: Rows, token_ids: bool, name: str) -> None:
 
 
 def _read_rows(value: Any, name: str, is_tokenized: bool, takes_ids: bool = False) -> Rows:
-    rows = _list(value, '"%s"' % name, name)
-    if len(rows) > MAX_ROWS:
-        raise HTTPError(
-            'TooLarge', '"%s" has %d elements, but a request may have %d at most' % (name, len(rows), MAX_ROWS), name
-        )
-    if takes_ids and is_tokenized and isinstance(rows[0], list) and rows[0] and _is_integer(rows[0][0]):
-        return _read_ids(rows, name)
+    rows = check_list(value, '"%s"' % name, name)
+    check_number(rows, MAX_ROWS, name)
+    if not is_tokenized:
+        return Rows(check_texts(rows, name))
+    if takes_ids and isinstance(rows[0], list) and rows[0] and is_integer(rows[0][0]):
+        return Rows(check_ids(rows, name), 'ids')
     for index, row in enumerate(rows):
         where = 'element %d of "%s"' % (index, name)
-        if is_tokenized:
-            for position, token in enumerate(_list(row, where, name)):
-                _check_text(token, 'token %d of %s' % (position, where), name)
-        else:
-            _check_text(row, where, name)
-    return Rows(rows, 'tokens' if is_tokenized else 'texts')
-
-
-def _read_ids(rows: list[Any], name: str) -> Rows:
-    for index, row in enumerate(rows):
-        where = 'element %d of "%s"' % (index, name)
-        for position, value in enumerate(_list(row, where, name)):
-            if not _is_integer(value) or not 0 <= value < 1 << 31:
-                message = 'token %d of %s must be an id of the vocabulary, but is %s'
-                raise HTTPError('BadRequest', message % (position, where, _name(value)), name, 'TypeError')
-    return Rows(rows, 'ids')
-
-
-def _list(value: Any, where: str, name: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise HTTPError('BadRequest', '%s must be a list, but is %s' % (where, _name(value)), name, 'TypeError')
-    if not value:
-        raise HTTPError('BadRequest', '%s must not be empty' % where, name, 'ValueError')
-    return value
-
-
-def _check_text(value: Any, where: str, name: str) -> None:
-    if not isinstance(value, str):
-        raise HTTPError('BadRequest', '%s must be a string, but is %s' % (where, _name(value)), name, 'TypeError')
-    if not value.strip():
-        raise HTTPError('BadRequest', '%s must not be blank' % where, name, 'ValueError')
-
-
-# ---- OpenAI's route
-
-
-def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
-    """The query of `POST /v1/embeddings`. Unknown fields are ignored, since other servers have more of them."""
-    model = data.get('model')
-    if model is not None and not isinstance(model, str):
-        _refuse('model', 'a string', model)
-    encoding_format = data.get('encoding_format')
-    if encoding_format not in (None, 'float', 'base64'):
-        raise HTTPError('BadRequest', '"encoding_format" must be "float" or "base64"', 'encoding_format')
-    dimensions = data.get('dimensions')
-    if dimensions is not None and (not _is_integer(dimensions) or dimensions < 1):
-        _refuse('dimensions', 'a whole number of at least 1', dimensions)
-    if data.get('input') is None:
-        raise HTTPError(
-            'BadRequest', '"input" is missing: a text, a list of texts, or one or more lists of token ids', 'input'
-        )
-    return EmbeddingsQuery(_read_input(data['input']), model, encoding_format or 'float', dimensions)
-
-
-def _read_input(value: Any) -> Rows:
-    """The rows of a text, a list of texts, a list of token ids or a list of such lists."""
-    if isinstance(value, str):
-        value = [value]
-    rows = _list(value, '"input"', 'input')
-    if _is_integer(rows[0]):
-        rows = [rows]
-    if len(rows) > MAX_INPUTS:
-        message = '"input" has %d elements, but a request may have %d at most' % (len(rows), MAX_INPUTS)
-        raise HTTPError('TooLarge', message, 'input')
-    if isinstance(rows[0], list):
-        return _read_ids(rows, 'input')
-    return _read_rows(rows, 'input', is_tokenized=False)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
-    raise HTTPError('BadRequest', '"%s" must be %s, but is %s' % (name, wanted, _name(value)), name)
-
-
-_NAMES = {
-    'str': 'a string',
-    'int': 'a number',
-    'float': 'a number',
-    'bool': 'a boolean',
-    'list': 'a list',
-    'dict': 'an object',
-    'NoneType': 'null',
-}
-
-
-def _name(value: Any) -> str:
-    """The type of a JSON value in words, or a small integer as it is. Never the value of a string."""
-    if _is_integer(value) and abs(value) < 1 << 40:
-        return str(value)
-    return _NAMES[type(value).__name__]
+        for position, token in enumerate(check_list(row, where, name)):
+            check_text(token, 'token %d of %s' % (position, where), name)
+    return Rows(rows, 'tokens')

@@ -6,9 +6,8 @@ Pure. B texts, T tokens, D dimensions.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import orjson
@@ -50,9 +49,7 @@ def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -
     Raises:
         HTTPError: TooLarge, the array has more than `MAX_NUMBERS` numbers.
     """
-    if array.size > MAX_NUMBERS:
-        message = 'the response has %d numbers, but the limit is %d: send less at a time' % (array.size, MAX_NUMBERS)
-        raise HTTPError('TooLarge', message)
+    check_size(array)
     vectors = dump(np.ascontiguousarray(array))
     shown = b',"tokens":' + dump(tokens or None) if show_tokens else b''
     head = b'{"id":' + dump(request_id)
@@ -65,42 +62,59 @@ def tokenize_body(ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[
     return dump({'tokens': tokens, 'ids': rows, 'status': 200})
 
 
-def embeddings_body(
-    array: Array,
-    counts: Sequence[int],
-    model: str,
-    encoding_format: Literal['float', 'base64'],
-    dimensions: int | None = None,
-) -> bytes:
-    """The body of `POST /v1/embeddings` for [B, D].
+def check_size(array: Array) -> None:
+    """Refuse an array that would be too much JSON.
 
     Raises:
-        HTTPError: BadRequest, the server does not pool, or has fewer dimensions.
+        HTTPError: TooLarge, the array has more than `MAX_NUMBERS` numbers.
     """
-    vectors = fit_dimensions(array, dimensions)
-    rows: Sequence[Any] = list(vectors)
-    if encoding_format == 'base64':
-        rows = [base64.b64encode(row).decode('ascii') for row in vectors]
-    data = [{'object': 'embedding', 'index': index, 'embedding': row} for index, row in enumerate(rows)]
-    total = int(sum(counts))
-    usage = {'prompt_tokens': total, 'total_tokens': total}
-    return dump({'object': 'list', 'data': data, 'model': model, 'usage': usage})
+    if array.size > MAX_NUMBERS:
+        message = 'the response has %d numbers, but the limit is %d: send less at a time' % (array.size, MAX_NUMBERS)
+        raise HTTPError('TooLarge', message)
 
 
-def fit_dimensions(array: Array, dimensions: int | None) -> Array:
-    """[B, D] as little-endian float32: cut to [B, dimensions] and scaled to norm 1, or as it is without `dimensions`.
+def check_pooled(array: Array) -> None:
+    """Refuse [B, T, D] where [B, D] is wanted.
+
+    Raises:
+        HTTPError: BadRequest, the server does not pool.
+    """
+    if array.ndim != 2:
+        message = (
+            'the server returns a vector for each token (-pooling_strategy NONE): use /encode or /embed_all instead'
+        )
+        raise HTTPError('BadRequest', message)
+
+
+def little_endian(array: Array, keeps_type: bool = False) -> Array:
+    """A contiguous little-endian array: float32, or with `keeps_type` of the type that it has."""
+    dtype = array.dtype.newbyteorder('<') if keeps_type else np.dtype('<f4')
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def octets(array: Array, lengths: Sequence[int] | None = None) -> tuple[bytes, dict[str, str]]:
+    """The bytes of a little-endian array, and the headers that tell how to read them.
+
+    `lengths` are the numbers of tokens of the rows of [B, T, D]; the rest of each row is padding.
+    """
+    headers = {'x-dtype': array.dtype.name, 'x-shape': ','.join(map(str, array.shape))}
+    if lengths is not None:
+        headers['x-lengths'] = ','.join(map(str, lengths))
+    return array.tobytes(), headers
+
+
+def fit_dimensions(array: Array, dimensions: int | None, normalize: bool = True) -> Array:
+    """Cut the vectors [B, D] of a server of release 1.10, which does not do it itself, to [B, dimensions], as float32.
+
+    With `normalize` they are scaled to length 1. `dimensions` None means all.
 
     Raises:
         HTTPError: BadRequest, `array` is [B, T, D], or D is less than `dimensions`.
     """
-    if array.ndim != 2:
-        message = 'the server returns a vector for each token (-pooling_strategy NONE): use /encode instead'
-        raise HTTPError('BadRequest', message)
-    if dimensions is None:
-        return np.ascontiguousarray(array, dtype='<f4')
-    if dimensions > array.shape[1]:
+    check_pooled(array)
+    if dimensions is not None and dimensions > array.shape[1]:
         message = '"dimensions" is %d, but this model has %d' % (dimensions, array.shape[1])
         raise HTTPError('BadRequest', message, 'dimensions')
     cut = array[:, :dimensions].astype(np.float32)
-    lengths = np.linalg.norm(cut, axis=1, keepdims=True)
+    lengths = np.linalg.norm(cut, axis=1, keepdims=True) if normalize else np.ones((len(cut), 1))
     return np.ascontiguousarray(cut / np.where(lengths > 0, lengths, 1), dtype='<f4')

@@ -1,4 +1,4 @@
-"""The table of routes: their labels in the metrics, their statuses, and which of them encode.
+"""The table of routes: their labels in the metrics, their statuses, whose API they are of, and which of them encode.
 
 Pure. `openapi` describes the routes, `metrics` has a series of each from the start, and `dispatcher` chooses the queue.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .errors import Family
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A route; `path` is in the syntax of OpenAPI, and `statuses` are those that the document lists.
 
     `encodes`: its requests go to the workers, so they wait in the encode queue and can be refused. `is_open`: it needs
-    no API key.
+    no API key. Errors have the format of `family`; a request that has a field of `other_family` gets those of that.
+    `has_octets`: the response can be the bytes of an array.
     """
 
     method: str
@@ -22,6 +25,9 @@ class Route:
     statuses: tuple[int, ...] = (200,)
     encodes: bool = False
     is_open: bool = False
+    family: Family = 'legacy'
+    other_family: Family | None = None
+    has_octets: bool = False
 
     @property
     def label(self) -> str:
@@ -40,13 +46,23 @@ _OF_ANY = (400, 413, 431, 500, 501)
 """The statuses of any route: malformed or unsupported HTTP, and an internal error."""
 
 _ENCODING = (200, 400, 401, 413, 415, 429, 500, 501, 502, 503, 504)
+_TEI = (*_ENCODING, 422, 424)
 
 ROUTES = (
     Route('POST', '/encode', _ENCODING, encodes=True),
     Route('POST', '/tokenize', _ENCODING, encodes=True),
-    Route('POST', '/v1/embeddings', (*_ENCODING, 404), encodes=True),
-    Route('GET', '/v1/models', (200, 401, 503)),
-    Route('GET', '/v1/models/{id}', (200, 401, 404, 503)),
+    Route('POST', '/v1/embeddings', (*_ENCODING, 404), encodes=True, family='openai', has_octets=True),
+    Route('GET', '/v1/models', (200, 401, 503), family='openai'),
+    Route('GET', '/v1/models/{id}', (200, 401, 404, 503), family='openai'),
+    Route('POST', '/embed', _TEI, encodes=True, family='tei', has_octets=True),
+    Route('POST', '/', (*_TEI, 404), encodes=True, family='tei', other_family='cohere', has_octets=True),
+    Route('POST', '/embed_all', _TEI, encodes=True, family='tei', has_octets=True),
+    Route('POST', '/similarity', _TEI, encodes=True, family='tei'),
+    Route('POST', '/predict', _TEI, encodes=True, family='tei'),
+    Route('POST', '/rerank', (*_TEI, 404), encodes=True, family='tei', other_family='cohere'),
+    Route('POST', '/v1/rerank', (*_ENCODING, 404), encodes=True, family='cohere'),
+    Route('POST', '/v2/rerank', (*_ENCODING, 404), encodes=True, family='cohere'),
+    Route('GET', '/info', (200, 401, 503), family='tei'),
     Route('GET', '/status/server', (200, 401, 503)),
     Route('GET', '/status/client', (200, 401)),
     Route('GET', '/health', (200, 503), is_open=True),
@@ -66,6 +82,7 @@ COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 308, 404, 405})
 
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}
+_FAMILIES: Mapping[str, Family] = {route.path: route.family for route in ROUTES}
 _OPEN = frozenset(route.path for route in ROUTES if route.is_open)
 
 
@@ -86,6 +103,9 @@ def encodes(method: str, path: str) -> bool:
     return method == 'POST' and path in _ENCODING_PATHS
 
 
-def speaks_openai(path: str) -> bool:
-    """Whether errors under that path have the format of OpenAI's API."""
-    return path == '/v1' or path.startswith('/v1/')
+def family_of(path: str) -> Family:
+    """The family whose format errors under that path have."""
+    family = _FAMILIES.get(path)
+    if family is not None:
+        return family
+    return 'openai' if path == '/v1' or path.startswith('/v1/') else 'legacy'

@@ -69,10 +69,12 @@ class Options:
 
 NO_OPTIONS = Options()
 
-_ENCODING_OPTIONS = tuple(field.name for field in fields(EncodingOptions))
-_OPTIONS = ('deadline_ms', 'token_counts', 'tokenize', *_ENCODING_OPTIONS)
+ENCODING_OPTIONS = tuple(field.name for field in fields(EncodingOptions))
+"""The names of the options of an encoding."""
 
-EXTENSIONS = ('options', 'token_ids', 'cancel', *_ENCODING_OPTIONS)
+_OPTIONS = ('deadline_ms', 'token_counts', 'tokenize', *ENCODING_OPTIONS)
+
+EXTENSIONS = ('options', 'token_ids', 'cancel', *ENCODING_OPTIONS)
 """The extensions of the protocol of 1.10, as the configuration advertises them."""
 
 
@@ -103,7 +105,7 @@ def decode_options(frame: bytes | memoryview) -> Options:
 
 
 def _read_encoding(options: Mapping[str, Any], tokenize: bool) -> EncodingOptions | None:
-    if options.keys().isdisjoint(_ENCODING_OPTIONS):
+    if options.keys().isdisjoint(ENCODING_OPTIONS):
         return None
     encoding = EncodingOptions(
         prompt=_read_text(options, 'prompt'),

@@ -18,7 +18,7 @@ from typing import TypeAlias, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RequestError
+from ..errors import RequestError, TooLong
 from ..protocol.options import EncodingOptions, Truncation
 from .tokenizer import Tokenizer
 
@@ -245,10 +245,10 @@ class RowEncoder:
         return tokens[-self._most :] if truncate == 'left' else tokens
 
     def _check_length(self, source: _Source, most: int, index: int) -> None:
-        """Raise RequestError if a row would be longer than `most`."""
+        """Raise TooLong if a row would be longer than `most`."""
         length = len(source.first) + len(source.second or ()) + self._specials_of(source)
         if length > most:
-            raise RequestError(
+            raise TooLong(
                 'element %d has %s%d tokens, the special ones included, and a row takes at most %d: shorten it, or ask for '
                 'truncate right or left' % (index, 'at least ' if length >= MAX_COUNTED else '', length, most)
             )

@@ -1,0 +1,140 @@
+"""Checks of the fields of a request, for the readers of every family of routes.
+
+Pure. A message names the field, the expected value and the type that came, but never repeats a text of a user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from .errors import HTTPError
+
+_NAMES = {
+    'str': 'a string',
+    'int': 'a number',
+    'float': 'a number',
+    'bool': 'a boolean',
+    'list': 'a list',
+    'dict': 'an object',
+    'NoneType': 'null',
+}
+
+
+def refuse(name: str, wanted: str, value: Any, type_name: str = 'BadRequest') -> NoReturn:
+    """Raise the error of a field that must be `wanted` and is `value`."""
+    message = '"%s" must be %s, but is %s' % (name, wanted, name_of(value))
+    raise HTTPError('BadRequest', message, name, type_name)
+
+
+def name_of(value: Any) -> str:
+    """The type of a JSON value in words, or a small integer as it is. Never the value of a string."""
+    if is_integer(value) and abs(value) < 1 << 40:
+        return str(value)
+    return _NAMES[type(value).__name__]
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a JSON value is a whole number: not true or false, which Python counts as numbers."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# ---- lists and texts; `where` says in messages which part of the field `name` is checked
+
+
+def check_list(value: Any, where: str, name: str) -> list[Any]:
+    """Return `value` if it is a list with at least one element."""
+    if not isinstance(value, list):
+        raise HTTPError('BadRequest', '%s must be a list, but is %s' % (where, name_of(value)), name, 'TypeError')
+    if not value:
+        raise HTTPError('BadRequest', '%s must not be empty' % where, name, 'ValueError')
+    return value
+
+
+def check_number(rows: Sequence[Any], most: int, name: str) -> None:
+    """Refuse more elements than `most`."""
+    if len(rows) > most:
+        message = '"%s" has %d elements, but a request may have %d at most' % (name, len(rows), most)
+        raise HTTPError('TooLarge', message, name)
+
+
+def check_string(value: Any, where: str, name: str) -> str:
+    """Return `value` if it is a string; it can be empty."""
+    if not isinstance(value, str):
+        raise HTTPError('BadRequest', '%s must be a string, but is %s' % (where, name_of(value)), name, 'TypeError')
+    return value
+
+
+def check_text(value: Any, where: str, name: str) -> str:
+    """Return `value` if it is a string that is not blank."""
+    text = check_string(value, where, name)
+    if not text.strip():
+        raise HTTPError('BadRequest', '%s must not be blank' % where, name, 'ValueError')
+    return text
+
+
+def check_texts(rows: list[Any], name: str) -> list[str]:
+    """Return `rows` if each is a text."""
+    for index, row in enumerate(rows):
+        if not (isinstance(row, str) and row.strip()):
+            check_text(row, 'element %d of "%s"' % (index, name), name)
+    return rows
+
+
+def check_ids(rows: list[Any], name: str) -> list[list[int]]:
+    """Return `rows` if each is a list of ids of a vocabulary."""
+    for index, row in enumerate(rows):
+        where = 'element %d of "%s"' % (index, name)
+        for position, value in enumerate(check_list(row, where, name)):
+            if not is_integer(value) or not 0 <= value < 1 << 31:
+                message = 'token %d of %s must be an id of the vocabulary, but is %s'
+                raise HTTPError('BadRequest', message % (position, where, name_of(value)), name, 'TypeError')
+    return rows
+
+
+# ---- fields that can be left out: null counts as absent
+
+
+def check_present(data: Mapping[str, Any], name: str, what: str) -> Any:
+    """Return the field `name`, which is `what`; refuse a request without it."""
+    value = data.get(name)
+    if value is None:
+        raise HTTPError('BadRequest', '"%s" is missing: %s' % (name, what), name)
+    return value
+
+
+def read_boolean(data: Mapping[str, Any], name: str) -> bool | None:
+    """The field `name`, true or false; None if it is absent."""
+    value = data.get(name)
+    if value is not None and not isinstance(value, bool):
+        refuse(name, 'true or false', value)
+    return value
+
+
+def read_string(data: Mapping[str, Any], name: str) -> str | None:
+    """The field `name`, a string, which can be empty; None if it is absent."""
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        refuse(name, 'a string', value)
+    return value
+
+
+def read_number(data: Mapping[str, Any], name: str, most: int | None = None) -> int | None:
+    """The field `name`, a whole number from 1 to `most`; None if it is absent."""
+    value = data.get(name)
+    if value is None:
+        return None
+    if not is_integer(value) or value < 1:
+        refuse(name, 'a whole number of at least 1', value)
+    if most is not None and value > most:
+        refuse(name, 'at most %d' % most, value)
+    return int(value)
+
+
+def read_word(data: Mapping[str, Any], name: str, words: Sequence[str]) -> str | None:
+    """The field `name`, one of `words`; None if it is absent."""
+    value = data.get(name)
+    if value is None or (isinstance(value, str) and value in words):
+        return value
+    *others, last = ['"%s"' % word for word in words]
+    raise HTTPError('BadRequest', '"%s" must be %s or %s' % (name, ', '.join(others), last), name)

@@ -1,0 +1,224 @@
+"""The bodies of the routes of text-embeddings-inference (TEI): the queries in requests, and the responses.
+
+Pure. The names and the defaults of the fields are TEI's; unknown fields are ignored. In addition, `/embed` takes
+`prompt` and `dtype`. B texts, T tokens, D dimensions, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..protocol.options import EncodingOptions, Truncation
+from ..release import RELEASE
+from .errors import HTTPError
+from .fields import (
+    check_list,
+    check_number,
+    check_present,
+    check_string,
+    check_text,
+    check_texts,
+    read_boolean,
+    read_number,
+    read_string,
+    read_word,
+    refuse,
+)
+from .model_card import ModelCard
+from .openai_bodies import check_one_prompt, read_dtype, read_inputs
+from .ranking import RerankQuery, read_documents, read_query
+from .requests import MAX_ROWS, Rows
+from .responses import Array, check_size, dump
+
+_DIRECTIONS = ('Right', 'Left', 'right', 'left')
+_INPUTS = 'a text, a list of texts, or one or more lists of token ids'
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedQuery:
+    """A request for vectors, of `/embed`, `/embed_all` or `/similarity`."""
+
+    rows: Rows
+    options: EncodingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class PredictQuery:
+    """A request for scores. Of its texts and pairs, `is_pair` tells which is which; `is_single`: it is no batch."""
+
+    inputs: Sequence[str | list[str]]
+    options: EncodingOptions
+    is_single: bool
+
+    @property
+    def is_pair(self) -> list[bool]:
+        """Of each input, whether it is a pair."""
+        return [not isinstance(row, str) for row in self.inputs]
+
+    def rows(self, of_pairs: bool) -> Rows:
+        """The pairs among the inputs, or the texts."""
+        chosen = [row for row, is_pair in zip(self.inputs, self.is_pair, strict=True) if is_pair == of_pairs]
+        return Rows(chosen, 'pairs' if of_pairs else 'texts')
+
+
+# ---- requests
+
+
+def read_embed(data: Mapping[str, Any]) -> EmbedQuery:
+    """The query of `POST /embed`. Vectors have length 1 unless `normalize` is false."""
+    normalize = read_boolean(data, 'normalize')
+    options = EncodingOptions(
+        prompt=read_string(data, 'prompt'),
+        prompt_name=read_string(data, 'prompt_name'),
+        normalize=True if normalize is None else normalize,
+        dimensions=read_number(data, 'dimensions'),
+        dtype=read_dtype(data),
+        truncate=read_truncation(data),
+        pairs=False,
+    )
+    check_one_prompt(options, None)
+    return EmbedQuery(read_inputs(check_present(data, 'inputs', _INPUTS), 'inputs', MAX_ROWS), options)
+
+
+def read_embed_all(data: Mapping[str, Any]) -> EmbedQuery:
+    """The query of `POST /embed_all`."""
+    options = EncodingOptions(prompt_name=read_string(data, 'prompt_name'), truncate=read_truncation(data), pairs=False)
+    return EmbedQuery(read_inputs(check_present(data, 'inputs', _INPUTS), 'inputs', MAX_ROWS), options)
+
+
+def read_similarity(data: Mapping[str, Any]) -> EmbedQuery:
+    """The query of `POST /similarity`: the first row is the source sentence."""
+    inputs = check_present(data, 'inputs', 'an object with "source_sentence" and "sentences"')
+    parameters = data.get('parameters')
+    for name, value in (('inputs', inputs), ('parameters', {} if parameters is None else parameters)):
+        if not isinstance(value, dict):
+            refuse(name, 'an object', value, 'TypeError')
+    name = 'inputs.source_sentence'
+    source = check_text(inputs.get('source_sentence'), '"%s"' % name, name)
+    name = 'inputs.sentences'
+    sentences = check_list(inputs.get('sentences'), '"%s"' % name, name)
+    check_number(sentences, MAX_ROWS - 1, name)
+    options = EncodingOptions(
+        prompt_name=read_string(parameters or {}, 'prompt_name'),
+        normalize=True,
+        truncate=read_truncation(parameters or {}),
+        pairs=False,
+    )
+    return EmbedQuery(Rows([source, *check_texts(sentences, name)]), options)
+
+
+def read_predict(data: Mapping[str, Any]) -> PredictQuery:
+    """The query of `POST /predict`: a text, a pair of texts, or a list of lists of one text or two."""
+    value = check_present(data, 'inputs', 'a text, a pair of texts, or a list of lists of one text or two')
+    options = EncodingOptions(truncate=read_truncation(data), raw=read_boolean(data, 'raw_scores') or None)
+    if isinstance(value, str):
+        value = [value]
+    rows = check_list(value, '"inputs"', 'inputs')
+    if isinstance(rows[0], str):
+        return PredictQuery([_read_sequence(rows, '"inputs"')], options, is_single=True)
+    check_number(rows, MAX_ROWS, 'inputs')
+    inputs = [_read_sequence(row, 'element %d of "inputs"' % index) for index, row in enumerate(rows)]
+    return PredictQuery(inputs, options, is_single=False)
+
+
+def _read_sequence(row: Any, where: str) -> str | list[str]:
+    """A text, or a pair of texts, which can be blank, from a list of one or two."""
+    texts = check_list(row, where, 'inputs')
+    if len(texts) == 1:
+        return check_text(texts[0], 'the text of %s' % where, 'inputs')
+    if len(texts) > 2:
+        message = '%s must have one text or two, but has %d' % (where, len(texts))
+        raise HTTPError('BadRequest', message, 'inputs')
+    return [check_string(text, 'text %d of %s' % (place, where), 'inputs') for place, text in enumerate(texts)]
+
+
+def read_rerank(data: Mapping[str, Any]) -> RerankQuery:
+    """The query of `POST /rerank` in TEI's form: its documents are `texts`."""
+    query = read_query(data)
+    options = EncodingOptions(truncate=read_truncation(data), raw=read_boolean(data, 'raw_scores') or None)
+    documents = read_documents(check_present(data, 'texts', 'a list of texts'), 'texts', query)
+    return RerankQuery(query, documents, options, read_boolean(data, 'return_text') or False)
+
+
+def read_truncation(data: Mapping[str, Any]) -> Truncation:
+    """Which end of a text that is too long is dropped; with `truncate` false it is an error."""
+    direction = read_word(data, 'truncation_direction', _DIRECTIONS)
+    if read_boolean(data, 'truncate') is False:
+        return 'error'
+    return 'left' if direction in ('Left', 'left') else 'right'
+
+
+# ---- responses
+
+
+def embed_body(vectors: Array) -> bytes:
+    """The response of `/embed`: [B, D] as lists.
+
+    Raises:
+        HTTPError: TooLarge, there are too many numbers.
+    """
+    check_size(vectors)
+    return dump(vectors)
+
+
+def embed_all_body(states: Array, counts: Sequence[int]) -> bytes:
+    """The response of `/embed_all`: [B, T, D] as lists, without the padding of each row.
+
+    Raises:
+        HTTPError: TooLarge, there are too many numbers.
+    """
+    check_size(states)
+    return dump([row[:count] for row, count in zip(states, counts, strict=True)])
+
+
+def similarity_body(vectors: Array) -> bytes:
+    """The response of `/similarity`: the cosines of the first of the vectors [B, D] of length 1 with the others."""
+    return dump(vectors[1:] @ vectors[0])
+
+
+def predict_body(scores: Array, labels: Sequence[str], is_single: bool) -> bytes:
+    """The response of `/predict`: of each row of [B, L] its labels with their scores, best first."""
+    rows = []
+    for row in scores.reshape(len(scores), -1).astype(np.float32):
+        order = np.argsort(-row, kind='stable')
+        rows.append([{'score': row[index], 'label': labels[index]} for index in order])
+    return dump(rows[0] if is_single else rows)
+
+
+def rank_body(ranking: Sequence[tuple[int, np.float32]], query: RerankQuery) -> bytes:
+    """The response of `/rerank` in TEI's form."""
+    if not query.shows_documents:
+        return dump([{'index': index, 'score': score} for index, score in ranking])
+    return dump([{'index': index, 'text': query.documents[index], 'score': score} for index, score in ranking])
+
+
+def info_body(card: ModelCard, status: Mapping[str, Any], max_requests: int) -> bytes:
+    """The response of `/info`; `max_requests` is the number of requests that can be served or wait."""
+    id2label = {str(number): label for number, label in enumerate(card.labels)}
+    labels = {'id2label': id2label, 'label2id': {label: number for number, label in enumerate(card.labels)}}
+    model_type: dict[str, Any] = {'embedding': {'pooling': card.pooling}}
+    if card.task != 'embed':
+        model_type = {'reranker' if card.task == 'rerank' else 'classifier': labels}
+    return dump(
+        {
+            'model_id': card.names[0],
+            'model_sha': None,
+            'model_dtype': 'float16' if status.get('fp16') else 'float32',
+            'model_type': model_type,
+            'max_concurrent_requests': max_requests,
+            'max_input_length': card.max_seq_len,
+            'max_batch_tokens': status.get('max_batch_tokens'),
+            'max_batch_requests': status.get('max_batch_size'),
+            'max_client_batch_size': MAX_ROWS,
+            'auto_truncate': True,
+            'tokenization_workers': status.get('num_worker'),
+            'version': status.get('server_release') or RELEASE,
+            'sha': None,
+            'docker_label': None,
+            'prompts': list(card.prompts),
+        }
+    )
