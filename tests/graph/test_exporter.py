@@ -23,7 +23,7 @@ def spec(monkeypatch):
 
         def spy(spec, path, on_progress):
             asked.append(spec)
-            return GraphInfo(path, 1, 1, 'float32', 0.0)
+            return GraphInfo(path, 1, '', 1, 'float32', 0.0)
 
         monkeypatch.setattr(export_module, 'export', spy)
         model = Model('google', reference.CONFIG, 'config', 'weights', 'vocab.txt')

@@ -33,7 +33,7 @@ from .answers import answer, only_position
 from .checkpoint import WORDS, Array, Weights
 from .constants import FLOAT16_MAX, Constants, clip_to
 from .encoder import Encoder
-from .files import words_path, write_graph
+from .files import digest_of, words_path, write_graph
 from .freezing import freeze
 from .inputs import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, UNUSUAL_IDS_NAME, Inputs, Tensor
 from .layer_norm import can_fuse_layer_norm
@@ -62,6 +62,8 @@ class GraphInfo:
     path: str
     bytes: int
     """The size of the graph, and of the word embeddings if they are in a file of their own."""
+    sha256: str
+    """The digest of the graph, in hexadecimal digits."""
     width: int
     """The size of the last axis of the answers."""
     dtype: str
@@ -108,7 +110,7 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
         if words:
             os.unlink(words)
         raise
-    return GraphInfo(path, size, width, dtype, time.monotonic() - started)
+    return GraphInfo(path, size, digest_of(frozen), width, dtype, time.monotonic() - started)
 
 
 def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Callable[[int, int], None]) -> int:

@@ -41,7 +41,7 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
         is_raw=model.config.head is not None,  # the workers apply its activation, unless a request wants logits
     )
     info = export(spec, config['path'], on_progress=report_ready.progress)
-    report_ready({'bytes': info.bytes})
+    report_ready({'bytes': info.bytes, 'sha256': info.sha256})
 
 
 def _may_mix_devices(settings: Settings) -> bool:

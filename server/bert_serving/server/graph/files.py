@@ -1,12 +1,18 @@
 """The files of an exported graph and their temporary names.
 
 Does not import TensorFlow: the parent process chooses the path and removes what an exporter that was killed has left.
+
+Whoever can write the graph decides what every worker computes, and TensorFlow's ops can read and write files. So the
+files are for this user alone, and a worker loads a graph only if it is the very one that the exporter wrote.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
+import hmac
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -36,7 +42,7 @@ def write_graph(
 ) -> None:
     """Write all `parts`, of `total` bytes, to `path` one after another, or nothing; no reader ever sees half a file.
 
-    `on_written` is called with the bytes written so far and all of them.
+    `on_written` is called with the bytes written so far and all of them. The file has mode 0600, whatever the umask is.
 
     Raises:
         StartError: the file cannot be written.
@@ -44,7 +50,7 @@ def write_graph(
     unfinished = '%s.%d.part' % (path, os.getpid())
     try:
         try:
-            with open(unfinished, 'wb') as file:
+            with open(unfinished, 'xb', opener=_open_privately) as file:
                 for part in parts:
                     view = memoryview(part).cast('B')
                     for start in range(0, len(view), WRITE_BYTES):
@@ -56,6 +62,53 @@ def write_graph(
                 os.unlink(unfinished)
     except OSError as error:
         raise StartError('the graph cannot be written to %s: %s' % (path, error.strerror)) from error
+
+
+def _open_privately(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def digest_of(parts: Iterable[Buffer]) -> str:
+    """Return the SHA-256 of a file with these parts, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def read_graph(path: str, sha256: str | None = None) -> bytes:
+    """Return the content of the graph at `path`; with `sha256`, only of the file with that digest.
+
+    Raises:
+        StartError: the file cannot be read, belongs to another user, can be written by other users, or has changed.
+    """
+    try:
+        with open(path, 'rb') as file:
+            if sha256 is not None:
+                _check_private(path, os.fstat(file.fileno()))
+            content = file.read()
+    except OSError as error:
+        raise StartError('the graph %s cannot be read: %s' % (path, error.strerror)) from error
+    if sha256 is not None and not hmac.compare_digest(digest_of([content]), sha256):
+        raise StartError('the graph %s is not the one that was exported: somebody has changed the file' % path)
+    return content
+
+
+def check_private(path: str) -> None:
+    """Check that the file at `path`, which is too large for a digest, belongs to this user and to nobody else.
+
+    Raises:
+        StartError: it does not, or it cannot be read.
+    """
+    try:
+        _check_private(path, os.stat(path))
+    except OSError as error:
+        raise StartError('the file %s cannot be read: %s' % (path, error.strerror)) from error
+
+
+def _check_private(path: str, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StartError('the file %s can be changed by other users: choose another -graph_tmp_dir' % path)
 
 
 def remove_unfinished(path: str) -> None:

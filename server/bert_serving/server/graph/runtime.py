@@ -23,7 +23,7 @@ from ..console.formatting import format_bytes
 from ..console.logs import timed
 from ..errors import StartError
 from ..options.settings import Settings
-from .files import words_path
+from .files import check_private, read_graph, words_path
 from .inputs import (
     BOUND_NAME,
     INPUT_NAMES,
@@ -92,7 +92,8 @@ class GraphEncoder:
 
     `threads` is the number of threads within an op; ops run one after another. `gpu_memory_fraction` limits the GPU
     memory, which is allocated as needed. XLA compiles once for each shape, so with `xla` batches are padded to a few
-    shapes, and the padding is removed from the answers.
+    shapes, and the padding is removed from the answers. With `sha256`, only the graph with that digest is loaded, and
+    only files that no other user can change.
     """
 
     is_shown = False
@@ -106,8 +107,10 @@ class GraphEncoder:
         on_gpu: bool = False,
         gpu_memory_fraction: float = 0.5,
         xla: bool = False,
+        sha256: str | None = None,
     ) -> None:
         self._path = path
+        self._sha256 = sha256
         self._threads = threads
         self._on_gpu = on_gpu
         self._gpu_memory_fraction = gpu_memory_fraction
@@ -120,7 +123,7 @@ class GraphEncoder:
 
     def load(self) -> None:
         """Read the graph and run it once in every size class, so that it is optimized and on its device."""
-        graph_def = _read_graph(self._path)
+        graph_def = _parse_graph(read_graph(self._path, self._sha256))
         self._traits = _Traits.of(graph_def)
         graph = tf.Graph()
         with graph.as_default():
@@ -132,6 +135,8 @@ class GraphEncoder:
             names.append(POOLING_MASK_NAME)
         if self._traits.words:
             names.append(WORDS_NAME)
+            if self._sha256 is not None:
+                check_private(words_path(self._path))
             self._words = _Words(words_path(self._path), *self._traits.words)
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in names])
         small_batch = self._traits.small_batch
@@ -277,14 +282,19 @@ class _Words:
         return self._table.take(ids, axis=0).view(self._dtype)
 
 
-def load_graph(path: str, *, device: int, threads: int, settings: Settings) -> GraphEncoder:
-    """Load the graph in the file `path` onto `device`, a GPU id or -1 for the CPU, and log each step."""
+def load_graph(path: str, *, sha256: str, device: int, threads: int, settings: Settings) -> GraphEncoder:
+    """Load the graph in the file `path` onto `device`, a GPU id or -1 for the CPU, and log each step.
+
+    Raises:
+        StartError: the file cannot be read, or is not the one with the digest `sha256`.
+    """
     encoder = GraphEncoder(
         path,
         threads=threads,
         on_gpu=device >= 0,
         gpu_memory_fraction=settings.gpu_memory_fraction,
         xla=settings.xla,
+        sha256=sha256,
     )
     with timed(logger, 'load graph and run it once', size=format_bytes(os.path.getsize(path))):
         encoder.load()
@@ -298,13 +308,9 @@ def load_graph(path: str, *, device: int, threads: int, settings: Settings) -> G
     return encoder
 
 
-def _read_graph(path: str) -> Any:
+def _parse_graph(content: bytes) -> Any:
     graph_def = tf1.GraphDef()
-    try:
-        with open(path, 'rb') as file:
-            graph_def.ParseFromString(file.read())
-    except OSError as error:
-        raise StartError('the graph %s cannot be read: %s' % (path, error.strerror)) from error
+    graph_def.ParseFromString(content)
     return graph_def
 
 

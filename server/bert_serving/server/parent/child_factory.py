@@ -24,6 +24,15 @@ class ChildModules:
     http: str = 'bert_serving.server.http.proxy'
 
 
+@dataclass(frozen=True, slots=True)
+class ExportedGraph:
+    """The file that the exporter has written."""
+
+    path: str
+    sha256: str
+    """Its digest, in hexadecimal digits."""
+
+
 class ChildFactory:
     """Makes the children of one server; the supervisor starts them."""
 
@@ -66,8 +75,8 @@ class ChildFactory:
         }
         return self._make(self._modules.sink, 'SINK', config)
 
-    def worker(self, worker: int, graph: str) -> Child:
-        """Make the worker with this number at its current endpoint, on its device of the plan."""
+    def worker(self, worker: int, graph: ExportedGraph) -> Child:
+        """Make the worker with this number, which runs `graph`, at its current endpoint, on its device of the plan."""
         plan, device = self._plan, self._plan.devices.devices[worker]
         on_cpu = sum(other < 0 for other in plan.devices.devices)
         config = {
@@ -75,7 +84,8 @@ class ChildFactory:
             'worker': worker,
             'device': device,
             'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
-            'graph': graph,
+            'graph': graph.path,
+            'graph_sha256': graph.sha256,
             **_tokenization(plan),
             'max_position_embeddings': plan.model.config.max_position_embeddings,
             'intake': self._endpoints.workers[worker],

@@ -19,7 +19,7 @@ from ..process.states import SlotState
 from ..process.supervisor import ChildSlot, Supervisor
 from ..process.watch import ChildFailed
 from ..ventilator.ventilator import Ventilator
-from .child_factory import ChildFactory
+from .child_factory import ChildFactory, ExportedGraph
 from .counters import ChildCounters
 from .endpoints import Endpoints, Ports
 
@@ -60,7 +60,7 @@ class Children:
 
     # ---- start
 
-    def start(self, graph: str, devices: Sequence[int]) -> None:
+    def start(self, graph: ExportedGraph, devices: Sequence[int]) -> None:
         """Start the sink, and a worker for each of `devices` to run `graph`; HTTP follows when the sink is ready.
 
         A device is the number of a GPU, or negative for the CPU.
@@ -79,7 +79,7 @@ class Children:
         for slot in (self._sink, *self._workers.values()):
             self._supervisor.supervise(slot)
 
-    def _make_worker_slot(self, worker: int, graph: str) -> ChildSlot:
+    def _make_worker_slot(self, worker: int, graph: ExportedGraph) -> ChildSlot:
         return ChildSlot(
             spawn=partial(self._spawn_worker, worker, graph),
             on_ready=partial(self._on_worker_ready, worker),
@@ -130,7 +130,7 @@ class Children:
 
     # ---- the workers
 
-    def _spawn_worker(self, worker: int, graph: str) -> Child:
+    def _spawn_worker(self, worker: int, graph: ExportedGraph) -> Child:
         self._endpoints.move_worker(worker)
         return self._factory.worker(worker, graph)
 

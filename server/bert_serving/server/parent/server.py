@@ -34,7 +34,7 @@ from ..process.watch import CHECK_INTERVAL_S
 from ..stats import summarize
 from ..transport import CommandQueue, Context, Reactor
 from ..ventilator.ventilator import Ventilator
-from .child_factory import ChildFactory, ChildModules
+from .child_factory import ChildFactory, ChildModules, ExportedGraph
 from .children import SINK_STOP_S, Children
 from .endpoints import Endpoints, Ports
 from .folders import ServerFolders, server_folders
@@ -241,24 +241,25 @@ class BertServer(threading.Thread):
         stack.callback(context.destroy, linger=0)
         stack.callback(self._supervisor.kill_all)
         self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink, self._plan.address)
-        if self._export_graph(factory.exporter(folders.graph), folders.graph):
+        graph = self._export_graph(factory.exporter(folders.graph), folders.graph)
+        if graph is not None:
             self._ventilator.listen(self._reactor)
-            self._children.start(folders.graph, self._plan.devices.devices)
+            self._children.start(graph, self._plan.devices.devices)
             self._serve()
             self._drain()
 
-    def _export_graph(self, exporter: Child, path: str) -> bool:
-        """Let `exporter` write the frozen graph to `path`; return False if the server was told to stop meanwhile."""
+    def _export_graph(self, exporter: Child, path: str) -> ExportedGraph | None:
+        """Let `exporter` write the frozen graph to `path`; return None if the server was told to stop meanwhile."""
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
         with logs.terminal_for_progress() as terminal:
             display = ProgressDisplay(partial(logger.info, 'export: %s'), terminal)
             result = self._supervisor.run_to_end(exporter, lambda: self._state is not ServerState.STARTING, display)
         if result is None:
-            return False
+            return None
         size, duration = format_bytes(result['bytes']), format_duration(time.monotonic() - started)
         logger.info('optimized graph is stored at: %s (%s, %s)', path, size, duration)
-        return True
+        return ExportedGraph(path, result['sha256'])
 
     def _on_child_ready(self) -> None:
         if self._state is ServerState.STARTING and self._children.all_ready:

@@ -379,7 +379,13 @@ def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
         from ..graph.runtime import load_graph  # takes seconds, so only here
 
     device: int = config['device']
-    encoder = load_graph(config['graph'], device=device, threads=config['threads'], settings=settings)
+    encoder = load_graph(
+        config['graph'],
+        sha256=config['graph_sha256'],
+        device=device,
+        threads=config['threads'],
+        settings=settings,
+    )
     if device < 0 and not settings.fp16 and config['worker'] == 0:
         advice = recommendation(read_flags(), settings.bf16)
         if advice is not None:
