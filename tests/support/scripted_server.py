@@ -33,7 +33,7 @@ class Request(object):
     def __init__(self, frames):
         self.frames = frames
         self.identity, self.payload, request_id, rows = frames[:4]
-        self.options = json.loads(frames[4].decode('ascii')) if len(frames) == 5 else None
+        self.options = json.loads(frames[4].decode('utf-8')) if len(frames) == 5 else None
         self.id = int(request_id)
         self.rows = int(rows)
 
@@ -84,6 +84,7 @@ class ScriptedServer(object):
         self.num_published = 0
         self._changed = threading.Condition()
         self._thread = None
+        self._error = None  # of a script
         self.start()
 
     # what to answer
@@ -155,17 +156,31 @@ class ScriptedServer(object):
     def stop(self):
         """Die, with all that has been accepted; may be called when dead."""
         if self._thread is not None:
-            self._orders.send(b'stop')
+            try:
+                self._orders.send(b'stop', zmq.NOBLOCK)
+            except zmq.Again:
+                pass  # its thread ended, by an error of a script
             self._thread.join()
             self._thread = None
             self._orders.close(0)
             self._context.term()
+            if self._error is not None:
+                raise self._error
 
     def restart(self):
         self.stop()
         self.start()
 
     def _run(self, requests, results, orders):
+        try:
+            self._serve(requests, results, orders)
+        except Exception as error:  # of a script, for `stop` to raise
+            self._error = error
+        finally:
+            for each in (requests, results, orders):  # or `stop` would wait for ever
+                each.close(0)
+
+    def _serve(self, requests, results, orders):
         poller = zmq.Poller()
         for socket in (requests, results, orders):
             poller.register(socket, zmq.POLLIN)
@@ -178,8 +193,6 @@ class ScriptedServer(object):
                 elif socket is requests:
                     waiting += self._handle(Request(frames))
                 elif frames == [b'stop']:
-                    for each in (requests, results, orders):
-                        each.close(0)
                     return
                 else:
                     waiting.append(frames)

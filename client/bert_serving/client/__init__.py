@@ -1071,17 +1071,19 @@ class _Courier(object):
         self._last_id += 1 + _RANDOM.getrandbits(40)
         return self._last_id
 
-    def abandon(self, inbox):
+    def abandon(self, inbox, with_options=False):
         """Give up the requests of an inbox: their replies will be dropped, and a server that can cancel is told.
 
         The next ``exchange`` tells it, because the thread that calls this must perhaps not touch the sockets: the
-        garbage collector calls it when a generator is forgotten.
+        garbage collector calls it when a generator is forgotten. ``with_options``: only those that have options.
         """
-        for request in inbox.waiting.values():
+        for request in list(inbox.waiting.values()):
+            if with_options and request.options is None:
+                continue
             is_out = self._pending.pop(request.id, None) and not self._unsent.pop(request.id, None)
             if is_out and request.rows:
                 self._to_cancel.append((self._session, request.id))
-        inbox.waiting.clear()
+            inbox.waiting.pop(request.id, None)
 
     def pump(self, done, deadline, cancelled=None):
         """Exchange messages until ``done()``; raise TimeoutError if the ``deadline`` comes first.
@@ -2091,7 +2093,12 @@ class BertClient(object):
         """Exchange messages until ``done()``, and ask each new server whether it knows what the requests require."""
         while True:
             if inbox.needs and inbox.waiting:
-                self._require(inbox.needs, deadline)
+                try:
+                    self._require(inbox.needs, deadline)
+                except UnsupportedError:
+                    self._courier.abandon(inbox, with_options=True)  # or each later call would raise it again
+                    inbox.needs = frozenset()
+                    raise
             self._courier.pump(lambda: done() or inbox.needs and inbox.waiting and self._are_limits_old, deadline)
             if done():
                 return
@@ -2101,7 +2108,7 @@ class BertClient(object):
         if options:
             needs = _needs_of(options)
             self._require(needs, self._deadline())
-            inbox.needs |= needs
+            inbox.needs = inbox.needs | needs if inbox.waiting else needs
         self._courier.post(_dump_whole(rows, self._server_limits), len(rows), inbox, options)
 
     def _ask_for_details(self, rows, options, needs, cancelled):
