@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -45,6 +46,8 @@ VOCAB = {
     for i, token in enumerate(['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'b', 'c', 'poison', 'overflow', 'infinity'])
 }
 
+LIMITS = BatchLimits(rows=4, tokens=100, pairs=10_000)
+
 
 class Bench:
     """A worker between two sockets: jobs are put in at one end, parts come out at the other."""
@@ -56,12 +59,12 @@ class Bench:
         max_seq_len: int | None = 8,
         embed_length: int | None = None,
         cache: RowCache | None = None,
+        limits: BatchLimits = LIMITS,
     ) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.parts = make_socket(self.context, zmq.PULL)
         self.parts.bind('inproc://sink')
         rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
-        limits = BatchLimits(4, 100)
         self.worker = Worker(
             5, 'inproc://jobs', 'inproc://sink', rows, encoder, limits, show_tokens, embed_length, cache=cache
         )
@@ -459,6 +462,19 @@ def test_the_status_says_how_long_a_batch_has_taken_and_what_has_been_computed(
     assert asked - entered <= busy_s <= answered - sent
     assert bench.status()['busy_s'] > busy_s, 'it goes on'
     encoder.gate.set()
+
+
+def test_a_row_that_is_longer_than_a_batch_may_take_as_many_times_as_long(encoder: FakeEncoder) -> None:
+    """Or a text of 8,000 tokens, which takes minutes on a CPU, would look as if its worker hung."""
+    with contextlib.closing(Bench(encoder, limits=BatchLimits(4, 1, 10_000))) as bench:
+        encoder.gate.clear()
+        sent = time.monotonic()
+        bench.put(1, ['a b c'])  # and two special tokens
+        assert encoder.entered.wait(10)
+        entered = time.monotonic()
+        asked, busy_s, answered = time.monotonic(), bench.status()['busy_s'], time.monotonic()
+        assert (asked - entered) / 5 <= busy_s <= (answered - sent) / 5
+        encoder.gate.set()
 
 
 def test_the_first_batch_of_a_size_may_take_as_long_as_it_takes(bench: Bench, encoder: FakeEncoder) -> None:

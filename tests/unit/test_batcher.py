@@ -13,7 +13,8 @@ from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
 from bert_serving.server.worker.batcher import MAX_OVERTAKES, WINDOW_BATCHES, Batch, Batcher, BatchLimits, ReadyJob
 from bert_serving.server.worker.rows import Row
 
-LIMITS = BatchLimits(rows=8, tokens=100)
+PAIRS = 10**6
+LIMITS = BatchLimits(rows=8, tokens=100, pairs=PAIRS)
 
 
 def a_row(length: int, first_id: int = 100, max_len: int = 25, masked: bool = False) -> Row:
@@ -69,17 +70,77 @@ def test_rows_of_several_requests_join_up_to_the_limit_of_rows() -> None:
 
 
 def test_a_batch_is_cut_by_its_tokens_padding_included() -> None:
-    batcher = a_batcher(a_job(1, [20, 20, 20]), limits=BatchLimits(8, 40))
+    batcher = a_batcher(a_job(1, [20, 20, 20]), limits=BatchLimits(8, 40, PAIRS))
     assert take(batcher) == [1, 1]
     assert take(batcher) == [1]
 
 
 def test_a_row_that_is_longer_than_the_budget_is_computed_alone() -> None:
-    assert take(a_batcher(a_job(1, [20]), limits=BatchLimits(8, 10))) == [1]
+    assert take(a_batcher(a_job(1, [20]), limits=BatchLimits(8, 10, PAIRS))) == [1]
+
+
+def test_a_batch_is_cut_by_its_pairs_of_tokens_padding_included() -> None:
+    batcher = a_batcher(a_job(1, [20, 20, 20, 4, 4, 4]), limits=BatchLimits(8, 1000, pairs=2 * 20 * 20))
+    batches = list(iter(batcher.next_batch, None))
+    assert [[len(row) for row in batch.rows] for batch in batches] == [[20, 20], [20, 4], [4, 4]]
+
+
+@given(st.integers(1, 2**14), st.integers(1, 256), st.integers(1, 2**20), st.integers(1, 2**26))
+def test_no_batch_of_several_rows_exceeds_a_limit(width: int, rows: int, tokens: int, pairs: int) -> None:
+    limits = BatchLimits(rows, tokens, pairs)
+    most = limits.rows_of(width)
+    assert 1 <= most <= rows
+    assert most == 1 or (most * width <= tokens and most * width**2 <= pairs)
+    assert most == rows or (most + 1) * width > tokens or (most + 1) * width**2 > pairs
+
+
+def test_short_rows_next_to_a_long_one_are_not_padded_to_it() -> None:
+    batcher = a_batcher(a_job(1, [3, 500, 3]), limits=LIMITS)
+    assert [(batch.width, len(batch.rows)) for batch in iter(batcher.next_batch, None)] == [(3, 2), (500, 1)]
+
+
+def test_short_rows_wait_only_for_the_long_row_on_the_device() -> None:
+    """Sixteen texts of thousands of tokens are an urgent job, but a text of another client does not wait for all."""
+    batcher = a_batcher(a_job(1, [500 + index for index in range(16)]))
+    assert take(batcher) == [1]
+    batcher.add(a_job(2, [5]))
+    assert take(batcher) == [2]
+    assert take(batcher) == [1]
+
+
+def test_long_rows_of_an_urgent_job_are_computed_however_many_short_ones_come() -> None:
+    batcher = a_batcher(a_job(0, [500]))
+    order = []
+    for number in range(1, 2 * MAX_OVERTAKES):
+        batcher.add(a_job(number, [5] * 8))
+        order.append(take(batcher)[0])
+    assert order.index(0) == MAX_OVERTAKES
+
+
+def test_a_job_of_short_and_long_rows_is_complete_when_both_are_computed() -> None:
+    job = a_job(1, [5, 500, 6])
+    batcher = a_batcher(job)
+    answers = []
+    while (batch := batcher.next_batch()) is not None:
+        answers.append(list(batcher.finish(batch, compute(batch))))
+    assert [len(jobs) for jobs in answers] == [0, 1]
+    ((answered, output),) = answers[1]
+    assert answered is job
+    assert output[:, 1].tolist() == [5, 500, 6]
+
+
+def test_a_job_that_fails_by_a_short_row_has_no_long_row_left() -> None:
+    job = a_job(1, [5, 500])
+    batcher = a_batcher(job, a_job(2, [500]))
+    batch = batcher.next_batch()
+    assert batch is not None
+    assert list(batcher.fail(batch)) == [job]
+    assert take(batcher) == [2]
+    assert len(batcher) == 0
 
 
 def test_rows_of_like_length_are_computed_together() -> None:
-    batcher = a_batcher(a_job(1, [20, 3, 20, 3, 20, 3]), limits=BatchLimits(8, 60))
+    batcher = a_batcher(a_job(1, [20, 3, 20, 3, 20, 3]), limits=BatchLimits(8, 60, PAIRS))
     batches = list(iter(batcher.next_batch, None))
     assert [(batch.width, [len(row) for row in batch.rows]) for batch in batches] == [
         (20, [20, 20, 20]),
@@ -89,7 +150,7 @@ def test_rows_of_like_length_are_computed_together() -> None:
 
 
 def test_the_batch_with_the_oldest_row_is_next_whatever_is_added() -> None:
-    batcher = a_batcher(a_job(0, [2]), limits=BatchLimits(8, 60))
+    batcher = a_batcher(a_job(0, [2]), limits=BatchLimits(8, 60, PAIRS))
     for number in range(1, 30):
         batcher.add(a_job(number, [20, 20, 20]))
     assert 0 in take(batcher)
@@ -157,7 +218,7 @@ def test_a_token_level_answer_is_as_wide_as_the_longest_row_of_its_job() -> None
 
 
 def test_when_a_row_fails_its_job_fails_once_and_the_others_of_the_batch_are_answered() -> None:
-    batcher = a_batcher(a_job(1, [5, 5, 20]), a_job(2, [5, 20]), limits=BatchLimits(3, 60))
+    batcher = a_batcher(a_job(1, [5, 5, 20]), a_job(2, [5, 20]), limits=BatchLimits(3, 60, PAIRS))
     bad, good = batcher.next_batch(), batcher.next_batch()
     assert bad is not None
     assert good is not None
@@ -175,7 +236,7 @@ def test_what_a_failed_job_has_waiting_is_not_computed_but_its_equals_are() -> N
         return ReadyJob(header, rows, 25)
 
     batcher = a_batcher(
-        a_job_with(1, a_row(20, 1), a_row(5, 2), shared), a_job_with(2, shared), limits=BatchLimits(1, 100)
+        a_job_with(1, a_row(20, 1), a_row(5, 2), shared), a_job_with(2, shared), limits=BatchLimits(1, 100, PAIRS)
     )
     batch = batcher.next_batch()
     assert batch is not None
@@ -262,7 +323,7 @@ def test_a_dropped_request_is_forgotten_and_its_equal_rows_are_computed_for_othe
 
 
 def test_a_request_that_is_dropped_while_some_of_its_rows_are_computed_is_not_answered_with_them() -> None:
-    batcher = a_batcher(a_job(1, [5, 5]), limits=BatchLimits(1, 100))
+    batcher = a_batcher(a_job(1, [5, 5]), limits=BatchLimits(1, 100, PAIRS))
     batch = batcher.next_batch()
     assert batch is not None
     assert [job.header.request.number for job in batcher.drop(1)] == [1]
@@ -286,7 +347,7 @@ def test_both_jobs_of_a_dropped_request_are_named() -> None:
 
 
 def test_after_a_clearing_nothing_waits_and_no_half_of_a_job_is_answered() -> None:
-    batcher = a_batcher(a_job(1, [5, 5]), a_job(2, [5, 5], lane=Lane.BULK), limits=BatchLimits(1, 100))
+    batcher = a_batcher(a_job(1, [5, 5]), a_job(2, [5, 5], lane=Lane.BULK), limits=BatchLimits(1, 100, PAIRS))
     batch = batcher.next_batch()
     assert batch is not None
     batcher.clear()

@@ -206,6 +206,15 @@ def test_max_seq_len_beyond_the_positions():
         check_max_seq_len(49, CONFIG)
 
 
+@pytest.mark.parametrize('name', ['mpnet-mean-norm', 'ce-deberta-v2'])
+def test_max_seq_len_of_relative_positions_is_bounded_by_memory(name):
+    config = replace(read_published(name), max_position_embeddings=8192)
+    check_max_seq_len(2048, config)
+    for longer, tokens in ((None, 8192), (2049, 2049)):
+        with pytest.raises(UsageError, match='%d tokens are too many for the attention of a .*at most 2048' % tokens):
+            check_max_seq_len(longer, config)
+
+
 def test_max_seq_len_has_no_bound_without_position_embeddings():
     check_max_seq_len(10_000, CONFIG, position_embeddings=False)
 

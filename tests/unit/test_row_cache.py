@@ -106,7 +106,7 @@ def test_it_never_has_more_rows_or_bytes_than_it_may_and_never_a_wrong_answer(
 def test_with_a_cache_every_job_gets_the_answer_that_it_gets_without(
     jobs: list[list[int]], max_rows: int, computes: list[bool]
 ) -> None:
-    batcher = Batcher(BatchLimits(3, 100), RowCache(max_rows))
+    batcher = Batcher(BatchLimits(3, 100, pairs=10_000), RowCache(max_rows))
     answers: dict[int, list[list[float]]] = {}
 
     def compute() -> None:

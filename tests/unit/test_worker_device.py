@@ -8,7 +8,14 @@ import pytest
 
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.worker.batcher import BatchLimits
-from bert_serving.server.worker.device import CPU_TOKENS, TYPICAL_LENGTH, batch_limits, is_out_of_memory
+from bert_serving.server.worker.device import (
+    CPU_PAIRS,
+    CPU_TOKENS,
+    GPU_PAIRS,
+    TYPICAL_LENGTH,
+    batch_limits,
+    is_out_of_memory,
+)
 
 CPU, GPU = -1, 0
 SETTINGS = replace(Settings(), max_batch_size=100, max_seq_len=50)
@@ -20,21 +27,40 @@ class ResourceExhaustedError(Exception):
 
 @pytest.mark.parametrize('device', [CPU, GPU])
 def test_a_token_budget_that_is_given_holds_on_every_device(device: int) -> None:
-    assert batch_limits(replace(SETTINGS, max_batch_tokens=7), device) == BatchLimits(100, 7)
+    limits = batch_limits(replace(SETTINGS, max_batch_tokens=7), device)
+    assert (limits.rows, limits.tokens) == (100, 7)
 
 
-def test_without_a_budget_a_gpu_takes_as_many_rows_as_allowed_whatever_their_length() -> None:
-    assert batch_limits(SETTINGS, GPU) == BatchLimits(100, 100 * 50)
-    assert batch_limits(replace(SETTINGS, max_seq_len=None), GPU) == BatchLimits(100, 100 * TYPICAL_LENGTH)
+def test_without_a_budget_a_gpu_takes_as_many_rows_as_allowed_up_to_512_tokens_each() -> None:
+    assert batch_limits(SETTINGS, GPU) == BatchLimits(100, 100 * 50, GPU_PAIRS)
+    assert batch_limits(replace(SETTINGS, max_seq_len=None), GPU) == BatchLimits(100, 100 * TYPICAL_LENGTH, GPU_PAIRS)
+    for longer in (512, 8192):
+        assert batch_limits(replace(SETTINGS, max_seq_len=longer), GPU) == BatchLimits(100, 100 * 512, GPU_PAIRS)
 
 
 def test_without_a_budget_a_cpu_takes_small_batches_so_that_urgent_requests_do_not_wait() -> None:
-    assert batch_limits(SETTINGS, CPU) == BatchLimits(100, CPU_TOKENS)
-    assert batch_limits(replace(SETTINGS, max_batch_size=4), CPU) == BatchLimits(4, 4 * 50)
+    assert batch_limits(SETTINGS, CPU) == BatchLimits(100, CPU_TOKENS, CPU_PAIRS)
+    assert batch_limits(replace(SETTINGS, max_batch_size=4), CPU) == BatchLimits(4, 4 * 50, CPU_PAIRS)
 
 
-def test_the_budget_of_a_cpu_has_room_for_the_longest_row() -> None:
-    assert batch_limits(replace(SETTINGS, max_seq_len=2000), CPU) == BatchLimits(100, 2000)
+def test_the_budget_of_a_cpu_does_not_grow_with_the_longest_row_which_is_computed_alone() -> None:
+    limits = batch_limits(replace(SETTINGS, max_seq_len=8192), CPU)
+    assert limits == BatchLimits(100, CPU_TOKENS, CPU_PAIRS)
+    assert limits.rows_of(8192) == 1
+    assert limits.rows_of(100) == 10
+
+
+@pytest.mark.parametrize(('device', 'most'), [(CPU, 210), (GPU, 3300)])
+@pytest.mark.parametrize('max_batch_tokens', [None, 10**9])
+def test_the_scores_of_a_batch_need_no_more_memory_than_stated(
+    device: int, most: int, max_batch_tokens: int | None
+) -> None:
+    """In MB, for 12 heads in float32. A row of more tokens is computed in chunks of queries."""
+    settings = replace(SETTINGS, max_batch_size=256, max_seq_len=8192, max_batch_tokens=max_batch_tokens)
+    limits = batch_limits(settings, device)
+    for width in range(1, 8193):
+        rows = limits.rows_of(width)
+        assert rows * 12 * min(width, 256 if rows == 1 else width) * width * 4 <= most * 1e6, width
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,19 @@ _MASKED = -10000.0
 class Attention:
     """The attention of all layers of one encoder; terms that several layers add to their scores are computed once."""
 
-    def __init__(self, ops: Ops, inputs: Inputs, *, is_small: bool = False) -> None:
-        """`is_small` says that no batch has a row of more than `LONG` tokens."""
+    def __init__(self, ops: Ops, inputs: Inputs, *, is_small: bool = False, is_bounded: bool = True) -> None:
+        """Prepare what all layers need.
+
+        `is_small` says that no batch has a long row; `is_bounded`, that no row has more tokens than the model has
+        positions.
+        """
         self._ops = ops
         self._config = config = ops.config
         self._inputs = inputs
-        # Relative positions are not computed in chunks: models that have them take short rows only.
+        # Relative positions are not computed in chunks: `check_max_seq_len` bounds the rows of models that have them.
         is_relative = config.relative_bias or config.disentangled
-        self._may_be_long = not (is_small or is_relative) and config.max_position_embeddings > LONG
+        is_short = is_small or (is_bounded and config.max_position_embeddings <= LONG)
+        self._may_be_long = not (is_relative or is_short)
         self._relative = RelativeScores(ops, inputs, config.disentangled, self._scaled) if config.disentangled else None
         self._rotations: dict[Rotary, Tensor] = {}
         with tf.name_scope('attention_bias'):

@@ -49,7 +49,7 @@ class Encoder:
         """
         with tf.name_scope('embeddings'):
             x = embed(self.ops, inputs, position_embeddings)  # [B*T, H]
-        attention = Attention(self.ops, inputs, is_small=is_small)
+        attention = Attention(self.ops, inputs, is_small=is_small, is_bounded=position_embeddings)
         layer = self._pre_norm_layer if self._config.pre_norm else self._layer
         layers = []
         for index in range(depth):

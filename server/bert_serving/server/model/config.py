@@ -218,6 +218,11 @@ _PARTS: dict[str, Any] = {
 }
 
 
+LONGEST_RELATIVE = 2048
+"""The most tokens of a row whose scores have terms for relative positions: these are computed for all pairs at once,
+and 12 heads then need 0.8 GB for each of several arrays."""
+
+
 def resolve_layers(pooling_layer: Sequence[int], config: EncoderConfig) -> tuple[int, ...]:
     """The encoder layers that `-pooling_layer` names, counted from 0 at the one nearest to the input.
 
@@ -236,12 +241,18 @@ def resolve_layers(pooling_layer: Sequence[int], config: EncoderConfig) -> tuple
 
 
 def check_max_seq_len(max_seq_len: int | None, config: EncoderConfig, position_embeddings: bool = True) -> None:
-    """Refuse a `-max_seq_len` for whose last tokens the model has no position embedding.
+    """Refuse a `-max_seq_len` for whose last tokens the model has no position embedding, or attention no memory.
 
     Without position embeddings nothing in a BERT depends on the length, and 1.10's check stood inside their branch
     of the graph; so with `-no_position_embeddings` there is no bound. None (the longest of each sub-batch) is
     always right: it is cut to `max_position_embeddings` where the sub-batches are made.
     """
+    longest = config.max_position_embeddings if max_seq_len is None else max_seq_len
+    if (config.relative_bias or config.disentangled) and longest > LONGEST_RELATIVE:
+        raise UsageError(
+            '%d tokens are too many for the attention of a %s, which needs memory for all pairs of them: give a '
+            '-max_seq_len of at most %d' % (longest, config.model_type, LONGEST_RELATIVE)
+        )
     if max_seq_len is None or not position_embeddings:
         return
     if max_seq_len > config.max_position_embeddings:

@@ -5,13 +5,16 @@ thread or clock. The intake thread of `worker.py` adds jobs and its compute thre
 
 A batch consists of rows, not of jobs: it can join rows of several requests, and one job's rows can be spread over
 several batches. Padding costs as much as text, so rows of similar length belong together: the oldest rows of a lane, up
-to a window, are sorted by length and cut into batches by a token budget, and the batch that holds the oldest row is
+to a window, are sorted by length and cut into batches by their limits, and the batch that holds the oldest row is
 next. Every batch thus takes the oldest row along, however much is added meanwhile: no row starves. Equal rows are
 computed once; with a cache, rows that were computed before are not computed again.
 
 Urgent rows go before bulk rows. After `MAX_OVERTAKES` urgent batches in a row that passed waiting bulk rows, one bulk
-batch is taken. There is no batching delay: a batch is made of the rows that wait when the device is free. A job on
-which a worker has died gets batches of half the size (`JobHeader.reduced_batch`): half may fit where the whole did not.
+batch is taken. A row that is longer than a whole batch counts as bulk, even if its job is urgent: urgent short rows
+then wait only for the long row that is on the device, however many others wait.
+
+There is no batching delay: a batch is made of the rows that wait when the device is free. A job on which a worker has
+died gets batches of half the size (`JobHeader.reduced_batch`): half may fit where the whole did not.
 """
 
 from __future__ import annotations
@@ -125,10 +128,22 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """The maximum size of a batch: rows, and tokens (rows times width). A single row is always allowed."""
+    """The maximum size of a batch: rows, tokens (rows times width), and pairs of tokens (rows times width squared).
+
+    The scores of attention grow with the pairs, and everything else with the tokens. A single row is always allowed.
+    """
 
     rows: int
     tokens: int
+    pairs: int
+
+    def rows_of(self, width: int) -> int:
+        """How many rows of this width, at least 1, a batch can have."""
+        return max(1, min(self.rows, self.tokens // width, self.pairs // width**2))
+
+    def has_room_for(self, length: int) -> bool:
+        """Whether a row of this length is within the limits, so that it is not computed only because it is alone."""
+        return length <= self.tokens and length**2 <= self.pairs
 
 
 class Batcher:
@@ -148,7 +163,6 @@ class Batcher:
 
     def add(self, job: ReadyJob) -> NDArray[np.generic] | None:
         """Queue the rows of `job`, which has at least one; return its answer if the cache has all of it."""
-        lane = self._lanes[job.header.lane]
         pending = _PendingJob(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
             if self.cache is not None and (cached := self.cache.get(row)) is not None:
@@ -159,6 +173,7 @@ class Batcher:
                 continue
             fixed_width = row.compute_length if row.depends_on_padding else None
             key = (tuple(row.ids), row.first_segment, row.masked, fixed_width, row.prompt_length)
+            lane = self._lanes[job.header.lane if self.limits.has_room_for(len(row.ids)) else Lane.BULK]
             entry = lane.get(key)
             if entry is None:
                 entry = lane[key] = _Entry(key, row, len(row.ids), fixed_width)
@@ -193,19 +208,16 @@ class Batcher:
         if oldest.fixed_width is not None:
             width = oldest.fixed_width
             same = (entry for entry in window if entry.fixed_width == width)
-            return Batch(list(islice(same, self._rows_that_fit(width))), width)
+            return Batch(list(islice(same, self.limits.rows_of(width))), width)
         entries = [entry for entry in window if entry.fixed_width is None]
         entries.sort(key=attrgetter('length'), reverse=True)
         start = 0
         while True:
             width = entries[start].length
-            chosen = entries[start : start + self._rows_that_fit(width)]
+            chosen = entries[start : start + self.limits.rows_of(width)]
             if oldest in chosen:
                 return Batch(chosen, width)
             start += len(chosen)
-
-    def _rows_that_fit(self, width: int) -> int:
-        return max(1, min(self.limits.rows, self.limits.tokens // width))
 
     def remember(self, batch: Batch, output: NDArray[np.generic]) -> None:
         """Put the rows of a computed batch into the cache; `output` is that of `finish`."""
@@ -254,8 +266,8 @@ class Batcher:
             lane.clear()
 
     def _drop_waiting(self, failed: _PendingJob) -> None:
-        lane = self._lanes[failed.job.header.lane]
-        for key, entry in list(lane.items()):
-            entry.places = [place for place in entry.places if place[0] is not failed]
-            if not entry.places:
-                del lane[key]
+        for lane in self._lanes.values():
+            for key, entry in list(lane.items()):
+                entry.places = [place for place in entry.places if place[0] is not failed]
+                if not entry.places:
+                    del lane[key]

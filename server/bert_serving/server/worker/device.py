@@ -17,6 +17,16 @@ CPU_TOKENS = 1024
 """The default token budget of a batch on a CPU. It is the best or nearly the best for small and large models
 (docs/adr/0009), and keeps short the time that an urgent request waits for the batch on the device."""
 
+CPU_PAIRS = 2**22
+"""The most pairs of tokens of a batch on a CPU, such as 16 rows of 512 tokens. The scores of 12 heads are then 200 MB,
+and three such arrays exist at a time. The graph computes the scores of a longer row in parts that are no larger."""
+
+LONG = 512
+"""The longest row of most models. The default budget on a GPU has room for `-max_batch_size` rows of this length."""
+
+GPU_PAIRS = 256 * LONG**2
+"""The same on a GPU: the pairs of 256 rows of 512 tokens, 1.10's largest batch by default, or of one of 8,192."""
+
 TYPICAL_LENGTH = 64
 """Assumed tokens of a row when `-max_seq_len` is NONE, to derive a token budget from `-max_batch_size`."""
 
@@ -38,13 +48,16 @@ class Encoder(Protocol):
 def batch_limits(settings: Settings, device: int) -> BatchLimits:
     """The maximum batch size on `device`, a GPU id or -1 for the CPU.
 
-    The token budget is `-max_batch_tokens`; by default it depends on the device.
+    The token budget is `-max_batch_tokens`; by default it depends on the device. It does not grow with a `-max_seq_len`
+    of thousands, or short rows would be computed in batches as large as a long row, and each request would wait for
+    them. A row that is longer than the budget is computed alone.
     """
-    if settings.max_batch_tokens is not None:
-        return BatchLimits(settings.max_batch_size, settings.max_batch_tokens)
-    longest = settings.max_seq_len or TYPICAL_LENGTH
-    tokens = settings.max_batch_size * longest
-    return BatchLimits(settings.max_batch_size, tokens if device >= 0 else min(tokens, max(CPU_TOKENS, longest)))
+    is_gpu = device >= 0
+    tokens = settings.max_batch_tokens
+    if tokens is None:
+        tokens = settings.max_batch_size * min(settings.max_seq_len or TYPICAL_LENGTH, LONG)
+        tokens = tokens if is_gpu else min(tokens, CPU_TOKENS)
+    return BatchLimits(settings.max_batch_size, tokens, GPU_PAIRS if is_gpu else CPU_PAIRS)
 
 
 def is_out_of_memory(error: Exception) -> bool:

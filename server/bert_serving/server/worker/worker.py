@@ -122,6 +122,7 @@ class Worker:
         self._tally = WorkerTally()
         self._taking_in, self._computing = Stopwatch(), Stopwatch()
         self._compiling = False
+        self._pieces = 1.0
         self._crash: BaseException | None = None
 
     def run(self, context: Context, report_ready: ReportReady) -> None:
@@ -145,8 +146,12 @@ class Worker:
     # ---- the intake thread
 
     def _status(self) -> dict[str, Any]:
-        """The status that each heartbeat carries; called by the thread that reports to the supervisor."""
-        computing = 0.0 if self._compiling else self._computing.seconds()
+        """The status that each heartbeat carries; called by the thread that reports to the supervisor.
+
+        A row that is longer than a whole batch counts as several pieces of work, one after another: with 8,000 tokens
+        it can take minutes on a CPU, and a worker that computes it does not hang.
+        """
+        computing = 0.0 if self._compiling else self._computing.seconds() / self._pieces
         return {'busy_s': max(self._taking_in.seconds(), computing), 'tally': self._tally.to_json()}
 
     def _take_in_until_stopped(self, context: Context, intake: Socket) -> None:
@@ -287,6 +292,7 @@ class Worker:
     def _encode(self, batch: Batch) -> NDArray[np.generic]:
         rows = batch.rows
         self._compiling = self._encoder.will_compile(len(rows), batch.width)
+        self._pieces = max(1.0, len(rows) * batch.width / self._batcher.limits.tokens)
         started = time.monotonic()
         with self._computing:
             output = self._encoder.encode(*pack(rows, batch.width, pooling_mask=any(row.prompt_length for row in rows)))
