@@ -46,7 +46,7 @@ class PublishedTokenizer:
         return False
 
     def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Return the ids of each text, without special tokens around them; a very long text is cut after `most`.
+        """Return the ids of each text, without special tokens around them; of a very long text, `most` or more.
 
         Lone surrogates count as U+FFFD.
 
@@ -92,7 +92,7 @@ class PublishedTokenizer:
         if end >= 0:
             (ids,) = self._encode([text[:end]])
             if len(ids) >= most + MARGIN:
-                return ids[:most]
+                return ids[:-MARGIN]
         return self._encode([text])[0]
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:

@@ -88,10 +88,7 @@ class JobRows:
 
 @dataclass(slots=True)
 class _Source:
-    """The source of one row: the ids of its text, or of both texts of a pair, truncated to what a row can hold.
-
-    They are not truncated if a text that is too long is an error.
-    """
+    """The source of one row: the ids of its text, or of both texts of a pair, not yet truncated to the length of a row."""
 
     first: Ids
     second: Ids | None = None
@@ -204,20 +201,20 @@ class RowEncoder:
         return self.prompt_length(prompt) if prompt and not self._pools_prompt else 0
 
     def _encode_texts(self, texts: Sequence[str], truncate: Truncation) -> list[Ids]:
-        """The ids of texts, truncated to the most of a row; not truncated where a text that is too long is an error."""
-        if truncate == 'right':
-            most = self._most
-            return [ids if len(ids) <= most else ids[:most] for ids in self._tokenizer.encode_texts(texts, most)]
+        """The ids of texts; of a very long one perhaps only as many as a row can hold, from the side that is kept.
+
+        They are not yet truncated: `fit_pair` must know which text of a pair is the longer one.
+        """
         if truncate == 'left':
             return self._ends(texts)
-        return self._tokenizer.encode_texts(texts, MAX_COUNTED)
+        return self._tokenizer.encode_texts(texts, self._most if truncate == 'right' else MAX_COUNTED)
 
     def _ends(self, texts: Sequence[str]) -> list[Ids]:
         """The last ids of texts. Of a very long one only the end is tokenized if that yields enough ids."""
         ends = [_end_of(text, self._most) for text in texts]
         ids = self._tokenizer.encode_texts(ends, sys.maxsize)
         return [
-            (some if len(some) >= self._most + MARGIN or end is text else self._all_ids(text))[-self._most :]
+            some if len(some) >= self._most + MARGIN or end is text else self._all_ids(text)
             for text, end, some in zip(texts, ends, ids, strict=True)
         ]
 
@@ -235,14 +232,17 @@ class RowEncoder:
             return _Source(self._cut(self._check_ids(text, index), options.truncate), is_tokenized=True)
         tokens = cast('list[str]', text)
         at = tokens.index(PAIR_MARKER) if PAIR_MARKER in tokens else len(tokens)
-        first = self._tokenizer.tokens_to_ids(self._cut(tokens[:at], options.truncate))
-        second = self._tokenizer.tokens_to_ids(self._cut(tokens[at + 1 :], options.truncate))
+        halves = tokens[:at], tokens[at + 1 :]
+        one_more = len(halves[0]) > len(halves[1])  # so that it stays the longer one
+        first = self._tokenizer.tokens_to_ids(self._cut(halves[0], options.truncate, one_more))
+        second = self._tokenizer.tokens_to_ids(self._cut(halves[1], options.truncate))
         return _Source(first, second or None, is_tokenized=True)
 
-    def _cut(self, tokens: list[T], truncate: Truncation) -> list[T]:
+    def _cut(self, tokens: list[T], truncate: Truncation, one_more: bool = False) -> list[T]:
+        most = self._most + one_more
         if truncate == 'right':
-            return tokens[: self._most]
-        return tokens[-self._most :] if truncate == 'left' else tokens
+            return tokens[:most]
+        return tokens[-most:] if truncate == 'left' else tokens
 
     def _check_length(self, source: _Source, most: int, index: int) -> None:
         """Raise TooLong if a row would be longer than `most`."""
