@@ -10,6 +10,7 @@ import pytest
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.model.config import ACTIVATIONS as SERVED_ACTIVATIONS
+from bert_serving.server.model.config import Head
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pipeline import Dense, LayerNorm, Normalize, Pooling
 from bert_serving.server.model.published import (
@@ -167,6 +168,38 @@ def test_every_activation_of_a_dense_module_is_one_that_the_graph_has() -> None:
     assert set(ACTIVATIONS.values()) <= set(SERVED_ACTIVATIONS.values())
 
 
+NEW_CROSS_ENCODER = {'model_type': 'CrossEncoder', 'prompts': {}, 'default_prompt_name': None}
+IDENTITY, SIGMOID = 'torch.nn.modules.linear.Identity', 'torch.nn.modules.activation.Sigmoid'
+
+
+@pytest.mark.parametrize(
+    ('labels', 'said', 'activation'),
+    [(1, {}, 'sigmoid'), (1, {'activation_fn': None}, 'sigmoid'), (1, {'activation_fn': IDENTITY}, 'linear'),
+     (1, {'activation_fn': SIGMOID}, 'sigmoid'), (3, {'activation_fn': IDENTITY}, 'softmax')],
+)  # fmt: skip
+def test_the_activation_of_a_cross_encoder_as_release_6_writes_it(
+    plain: Folder, labels: int, said: dict[str, Any], activation: str
+) -> None:
+    """In the file of the prompts, no longer in the config of the encoder."""
+    head = Head(tuple(map(str, range(labels))), 'softmax' if labels > 1 else 'sigmoid')
+    cross_encoder = plain.modules(NEW[0]).write('config_sentence_transformers.json', {**NEW_CROSS_ENCODER, **said})
+    ours = cross_encoder.read().head(head)
+    assert ours is not None
+    assert ours.activation == activation
+
+
+def test_an_activation_of_a_cross_encoder_that_is_not_served(plain: Folder) -> None:
+    use = {**NEW_CROSS_ENCODER, 'activation_fn': 'torch.nn.modules.activation.Tanh'}
+    published = plain.modules(NEW[0]).write('config_sentence_transformers.json', use).read()
+    with pytest.raises(ModelError, match="'activation_fn' must be Identity, Sigmoid or Softmax of torch, not"):
+        published.head(Head(('x',), 'sigmoid'))
+    assert published.head(None) is None
+
+
+def test_a_folder_that_pools_is_an_encoder_even_if_its_encoder_was_tuned_for_classification(plain: Folder) -> None:
+    assert plain.read().head(Head(('x',), 'sigmoid')) is None
+
+
 def test_prompts_and_similarity(plain: Folder) -> None:
     plain.write(
         'config_sentence_transformers.json',
@@ -194,6 +227,7 @@ def test_a_folder_that_lowers_its_texts(plain: Folder) -> None:
         ({'max_seq_length': 256}, {'model_max_length': 512}, 256),
         ({'max_seq_length': None}, {'model_max_length': 512}, 512),
         (None, {'model_max_length': 512}, 512),
+        (None, {'max_len': 128}, 128),
         (None, {'model_max_length': 1000000000000000019884624838656}, None),
         (None, {'model_max_length': 1e30}, None),
         (None, {}, None),

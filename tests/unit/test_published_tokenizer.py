@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from bert_serving.server.errors import ModelError, RequestError
 from bert_serving.server.model import tokenizer_file
@@ -133,6 +133,15 @@ def test_a_prompt_that_takes_no_part_in_pooling_is_as_long_as_by_itself_with_the
     assert rows.encode(['hello']).rows[0].prompt_length == len(alone) - 1
 
 
+@pytest.mark.parametrize(('prompt', 'expected'), [('as in ', 3), ('as ' * 30, 11), ('', 0)])
+def test_a_prompt_that_fills_a_row_leaves_its_last_token_for_pooling(prompt: str, expected: int) -> None:
+    """As sentence-transformers counts: the tokens of the prompt alone, cut to a row, less the special one at its end."""
+    rows = RowEncoder(a_simple_one(), 12, 12, False, False, prompt=prompt, pools_prompt=False)
+    (row,) = rows.encode(['noted ' * 20]).rows
+    assert len(row) == 12
+    assert row.prompt_length == expected
+
+
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
@@ -247,14 +256,21 @@ class Files:
         (self.path / 'tokenizer.json').write_text(text, 'utf-8')
         return self
 
-    def files(self, **how: bool) -> TokenizerFiles:
+    def files(self, model_type: str = 'bert', **how: bool) -> TokenizerFiles:
         def there(name: str) -> str | None:
             return str(self.path / name) if (self.path / name).exists() else None
 
-        return TokenizerFiles(there('tokenizer.json'), there('vocab.txt'), there('tokenizer_config.json'), **how)
+        return TokenizerFiles(
+            there('tokenizer.json'),
+            there('vocab.txt'),
+            there('tokenizer_config.json'),
+            model_type,
+            lowers=how.get('lowers', False),
+            cased=how.get('cased', False),
+        )
 
     def load(self, **how: bool) -> Tokenizer:
-        return self.files(**how).load(len(WORDS) + 2)
+        return self.files('bert', **how).load(len(WORDS) + 2)
 
     def tokens(self, text: str, **how: bool) -> Sequence[str]:
         tokens: Sequence[str] = self.load(**how).encode(text, add_special_tokens=False).tokens
@@ -292,6 +308,101 @@ def test_settings_of_a_tokenizer_are_honored(
     if has_tokenizer:
         files.tokenizer(simple())
     assert files.settings(**settings).tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ('settings', 'tokens'),
+    [
+        ({'tokenizer_class': 'BertTokenizer'}, ['muller', '你', '好']),
+        ({'tokenizer_class': 'MPNetTokenizerFast', 'do_lower_case': False}, ['Müller', '你', '好']),
+        ({}, ['muller', '你', '好']),
+        ({'tokenizer_class': 'SomeOtherTokenizer'}, ['müller', '你好']),
+        ({'tokenizer_class': 'SomeOtherTokenizer', 'strip_accents': True}, ['muller', '你好']),
+        ({'tokenizer_class': 'PreTrainedTokenizerFast'}, ['müller', '你好']),
+    ],
+)
+def test_a_class_has_its_defaults_where_the_settings_say_nothing(
+    files: Files, settings: dict[str, Any], tokens: list[str]
+) -> None:
+    """As in transformers 4 and 5: BERT's classes put them in place of the normalizer of tokenizer.json."""
+    files.tokenizer(simple(lowercase=True, strip_accents=False, handle_chinese_chars=False))
+    assert files.settings(**settings).tokens('Müller 你好') == tokens
+
+
+@pytest.mark.parametrize(
+    ('settings', 'adds'),
+    [
+        ({'tokenizer_class': 'RobertaTokenizerFast'}, False),
+        ({'tokenizer_class': 'RobertaTokenizer', 'add_prefix_space': True}, True),
+        ({}, False),
+        ({'tokenizer_class': 'TokenizersBackend', 'add_prefix_space': False}, True),
+    ],
+)
+def test_whether_a_byte_level_tokenizer_puts_a_space_first_is_said_by_its_class(
+    files: Files, settings: dict[str, Any], adds: bool
+) -> None:
+    backend = Tokenizer(models.BPE({'a': 0, 'Ġ': 1}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    loaded = files.tokenizer(backend).settings(**settings).files('roberta').load(100)
+    assert loaded.encode('a').tokens == (['Ġ', 'a'] if adds else ['a'])
+
+
+@pytest.mark.parametrize(
+    ('settings', 'tokens'),
+    [
+        ({'tokenizer_class': 'XLMRobertaTokenizer'}, ['▁a', '▁a']),
+        ({}, ['▁a', '▁a']),
+        ({'tokenizer_class': 'XLMRobertaTokenizer', 'add_prefix_space': False}, ['a', 'a']),
+        ({'tokenizer_class': 'TokenizersBackend'}, ['▁a', '▁a', '▁']),
+    ],
+)
+def test_a_tokenizer_of_xlm_roberta_drops_white_space_around_words_as_in_bge_m3(
+    files: Files, settings: dict[str, Any], tokens: list[str]
+) -> None:
+    backend = Tokenizer(models.Unigram([('<unk>', 0.0), ('▁a', -1.0), ('a', -2.0), ('▁', -3.0)], 0))
+    backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(' {2,}'), '▁')])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    loaded = files.tokenizer(backend).settings(**settings).files('xlm-roberta').load(100)
+    assert loaded.encode('a  a  ').tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ('model_type', 'settings', 'expected'),
+    [
+        ('bert', {}, True),
+        ('bert', {'tokenizer_class': 'BertTokenizerFast'}, True),
+        ('bert', {'tokenizer_class': 'TokenizersBackend'}, False),
+        ('bert', {'tokenizer_class': 'XLMRobertaTokenizer'}, False),
+        ('bert', {'tokenizer_class': 'TokenizersBackend', 'model_input_names': ['input_ids', 'token_type_ids']}, True),
+        ('bert', {'tokenizer_class': 'BertTokenizer', 'model_input_names': ['input_ids', 'attention_mask']}, False),
+        ('albert', {}, False),
+        ('deberta-v2', {}, True),
+    ],
+)
+def test_a_pair_has_types_if_the_settings_or_the_class_say_so(
+    files: Files, model_type: str, settings: dict[str, Any], expected: bool
+) -> None:
+    of_model = files.settings(**settings).files(model_type)
+    assert of_model.gives_types() is expected
+    tokenizer = PublishedTokenizer(simple(), gives_types=expected)
+    (row,) = RowEncoder(tokenizer, 12, 12, mask_cls_sep=False, no_special_token=False).encode(['as ||| in']).rows
+    assert row.ids == [2, 8, 3, 10, 3]
+    assert row.first_segment == (3 if expected else 5)
+
+
+def test_names_of_inputs_that_make_no_sense(files: Files) -> None:
+    with pytest.raises(ModelError, match="'model_input_names' must be a list of names, not 'input_ids'"):
+        files.settings(model_input_names='input_ids').files().gives_types()
+
+
+def test_a_tokenizer_that_cuts_texts_at_their_beginning_is_refused(files: Files) -> None:
+    files.settings(truncation_side='left')
+    assert files.fault() == "FOLDER/tokenizer_config.json: 'truncation_side' must be 'right', not 'left'"
+    backend = simple()
+    backend.enable_truncation(12, direction='left')
+    files.tokenizer(backend).settings()
+    assert files.fault() == "FOLDER/tokenizer.json: the direction of truncation must be 'Right', not 'Left'"
+    assert files.settings(truncation_side='right').load()
 
 
 def test_a_class_that_takes_a_tokenizer_as_it_is_has_no_settings(files: Files) -> None:
@@ -412,9 +523,10 @@ def test_added_tokens_that_a_tokenizer_has_already_keep_their_ids(files: Files) 
 
 def test_a_setting_that_is_null_is_left_to_the_tokenizer_but_for_accents(files: Files) -> None:
     """As transformers does: there null means that accents go with capital letters."""
-    files.tokenizer(simple(lowercase=True, strip_accents=False))
-    assert files.settings(do_lower_case=None).tokens('Müller') == ['müller']
-    assert files.settings(strip_accents=None).tokens('Müller') == ['muller']
+    files.tokenizer(simple(lowercase=False, strip_accents=True))
+    assert files.settings(do_lower_case=None).tokens('Müller') == ['Müller']
+    assert files.settings(strip_accents=None, do_lower_case=True).tokens('Müller') == ['muller']
+    assert files.settings(strip_accents=None, tokenizer_class='OtherTokenizer').tokens('Müller') == ['Müller']
 
 
 def test_settings_have_nothing_to_say_to_a_normalizer_that_is_not_of_bert(files: Files) -> None:

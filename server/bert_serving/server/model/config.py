@@ -124,6 +124,17 @@ class Head:
     activation: str
 
 
+def score_activation(name: str, labels: int) -> str | None:
+    """Return the activation of a head by the path that CrossEncoder gives it; None if it is not served.
+
+    Several labels have a softmax where CrossEncoder returns the logits.
+    """
+    short = name.rpartition('.')[2].lower()
+    if short == 'identity':
+        return 'linear' if labels == 1 else 'softmax'
+    return short if short in ('sigmoid', 'softmax') else None
+
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """The shape of every weight, and the formulas between them. The defaults are BERT's.

@@ -81,7 +81,9 @@ class Model:
         if self.tokenizer is None and self.tokenizer_config is None:
             return None
         lowers = self.pipeline is not None and self.pipeline.lower_case
-        return TokenizerFiles(self.tokenizer, self.vocab, self.tokenizer_config, lowers, self.cased)
+        return TokenizerFiles(
+            self.tokenizer, self.vocab, self.tokenizer_config, self.config.model_type, lowers, self.cased
+        )
 
     def describe(self) -> str:
         """In a line for the log: where it is, and its size."""
@@ -140,7 +142,8 @@ def find_model(
     model = _google_model(names) if names.mean_google() else _huggingface_model(names)
     if published is not None:
         published.check_widths(model.config.hidden_size)
-        model = replace(model, pipeline=published.pipeline)
+        config = replace(model.config, head=published.head(model.config.head))
+        model = replace(model, config=config, pipeline=published.pipeline)
     elif model.config.head is not None:
         model = replace(model, pipeline=Pipeline(max_seq_len=read_max_seq_len(encoder)))
     if model.tokenizer is None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ModelError
+from .config import Head, score_activation
 from .files import check_file, read_json_list, read_json_object
 from .pipeline import POOLING_MODES, Dense, LayerNorm, Module, Normalize, Pipeline, Pooling
 
@@ -67,6 +68,27 @@ class Published:
     pooling_config: str | None = None
     pooling_inputs: int | None = None
     """The width of the states that the file `pooling_config` expects, if it names one."""
+    use_config: str = ''
+    activation: str | None = None
+    """The path of the activation that the file `use_config` gives the scores of a cross-encoder, if it names one."""
+
+    def head(self, head: Head | None) -> Head | None:
+        """Return the head of the model as this folder uses the one of its config: a folder that pools has no scores.
+
+        Raises:
+            ModelError: its activation is not served.
+        """
+        if head is None or self.pipeline.pooling is not None:
+            return None
+        if self.activation is None:
+            return head
+        activation = score_activation(self.activation, len(head.labels))
+        if activation is None:
+            raise ModelError(
+                "%s: 'activation_fn' must be Identity, Sigmoid or Softmax of torch, not %.100r"
+                % (self.use_config, self.activation)
+            )
+        return replace(head, activation=activation)
 
     def check_widths(self, hidden_size: int) -> None:
         """Check that each module takes vectors of the width that it gets, with `hidden_size` units in a state.
@@ -125,10 +147,13 @@ def read_published(folder: str) -> Published:
         for entry, where in zip(entries[2:], folders[2:], strict=True)
         if entry.kind != 'Dropout'  # which does nothing but in training
     )
-    pipeline = _read_use(folder, folders[0], pooling, modules)
+    use = _Settings.read(os.path.join(folder, USE), optional=True)
+    pipeline = _read_use(use, folders[0], pooling, modules)
+    activation = use.value('activation_fn')
+    published = Published(folders[0], pipeline, use_config=use.path, activation=activation and str(activation))
     if settings is None or settings.value(*_POOLING_INPUTS) is None:
-        return Published(folders[0], pipeline)
-    return Published(folders[0], pipeline, settings.path, settings.size(*_POOLING_INPUTS))
+        return published
+    return replace(published, pooling_config=settings.path, pooling_inputs=settings.size(*_POOLING_INPUTS))
 
 
 def read_module_paths(path: str) -> list[str]:
@@ -154,8 +179,9 @@ def read_max_seq_len(encoder: str) -> int | None:
     source = 'max_seq_length'
     if value is None:
         path = os.path.join(encoder, 'tokenizer_config.json')
-        value = read_json_object(path).get('model_max_length') if os.path.lexists(path) else None
-        source = '%s: model_max_length' % path
+        settings = read_json_object(path) if os.path.lexists(path) else {}
+        key = 'model_max_length' if 'model_max_length' in settings else 'max_len'  # as the first releases called it
+        value, source = settings.get(key), '%s: %s' % (path, key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 4:
@@ -307,8 +333,7 @@ def convert_module(folder: str) -> str:
     )
 
 
-def _read_use(folder: str, encoder: str, pooling: Pooling | None, modules: tuple[Module, ...]) -> Pipeline:
-    settings = _Settings.read(os.path.join(folder, USE), optional=True)
+def _read_use(settings: _Settings, encoder: str, pooling: Pooling | None, modules: tuple[Module, ...]) -> Pipeline:
     prompts = settings.value('prompts')
     prompts = {} if prompts is None else prompts
     if not isinstance(prompts, dict) or len(prompts) > MOST_PROMPTS:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -28,6 +28,31 @@ BERT_CLASSES = ('BertTokenizer', 'DistilBertTokenizer', 'ElectraTokenizer')
 _PLAIN_CLASSES = ('TokenizersBackend', 'PreTrainedTokenizer')
 """Those that take a tokenizer.json as it is."""
 
+_NORMALIZING_CLASSES = (*BERT_CLASSES, 'MPNetTokenizer')
+"""Those whose settings in a `tokenizer_config.json` count more than BERT's normalizer in a `tokenizer.json`."""
+
+_BYTE_LEVEL_CLASSES = ('RobertaTokenizer', 'LongformerTokenizer', 'BartTokenizer', 'GPT2Tokenizer')
+"""Those whose `add_prefix_space` counts more than that of a `tokenizer.json`."""
+
+_SPLITTING_CLASSES = ('XLMRobertaTokenizer', 'CamembertTokenizer')
+"""Those that split words at white space, of which nothing is left, in whichever way a `tokenizer.json` does it."""
+
+_CLASSES_WITHOUT_TYPES = (
+    *_PLAIN_CLASSES, *_BYTE_LEVEL_CLASSES, *_SPLITTING_CLASSES, 'AlbertTokenizer', 'DistilBertTokenizer', 'MPNetTokenizer',
+)  # fmt: skip
+"""Those that give a model no types of tokens, unless `model_input_names` says that they do."""
+
+_CLASSES: Mapping[str, str] = {
+    'albert': 'AlbertTokenizer',
+    'camembert': 'CamembertTokenizer',
+    'deberta-v2': 'DebertaV2Tokenizer',
+    'modernbert': 'TokenizersBackend',
+    'mpnet': 'MPNetTokenizer',
+    'roberta': 'RobertaTokenizer',
+    'xlm-roberta': 'XLMRobertaTokenizer',
+}
+"""The class for each `model_type` where no file names one; BERT's for the others."""
+
 _SETTINGS = {
     'do_lower_case': 'lowercase',
     'strip_accents': 'strip_accents',
@@ -40,13 +65,15 @@ _SETTINGS = {
 class TokenizerFiles:
     """Which files a tokenizer is made of, and how its texts are changed first.
 
-    `path` is a tokenizer.json; None if `vocab` and `settings`, a tokenizer_config.json, stand for it. `lowers` puts
-    texts into lowercase even if the files do not; `cased` keeps case and accents even if they do not.
+    `path` is a tokenizer.json; None if `vocab` and `settings`, a tokenizer_config.json, stand for it. `model_type`
+    names the class of the tokenizer where `settings` does not. `lowers` puts texts into lowercase even if the files do
+    not; `cased` keeps case and accents even if they do not.
     """
 
     path: str | None
     vocab: str | None
     settings: str | None
+    model_type: str = 'bert'
     lowers: bool = False
     cased: bool = False
 
@@ -58,8 +85,11 @@ class TokenizerFiles:
         """
         settings = _Settings.read(self.settings)
         tokenizer = (
-            _from_file(self.path, settings) if self.path is not None else _from_vocab(self.vocab or '', settings)
+            _from_file(self.path, settings, self._class(settings))
+            if self.path is not None
+            else _from_vocab(self.vocab or '', settings)
         )
+        _check_side(tokenizer, settings, self.path or self.vocab or '')
         tokenizer.no_truncation()
         tokenizer.no_padding()
         settings.add_tokens(tokenizer)
@@ -74,6 +104,19 @@ class TokenizerFiles:
         if largest >= vocab_size:
             raise ModelError('%s has the id %d, but the vocab_size of the model is %d' % (source, largest, vocab_size))
         return tokenizer
+
+    def gives_types(self) -> bool:
+        """Whether the second text of a pair has another type than the first; if not, the model gets zeros for both."""
+        settings = _Settings.read(self.settings)
+        names = settings.values.get('model_input_names')
+        if names is None:
+            return self._class(settings) not in _CLASSES_WITHOUT_TYPES
+        if not isinstance(names, list):
+            raise settings.refusal('model_input_names', 'a list of names', names)
+        return 'token_type_ids' in names
+
+    def _class(self, settings: _Settings) -> str:
+        return settings.tokenizer_class or _CLASSES.get(self.model_type, 'BertTokenizer')
 
 
 @dataclass(frozen=True)
@@ -140,24 +183,54 @@ class _Settings:
         return ModelError('%s: %r must be %s, not %.100r' % (self.path, key, expected, value))
 
 
-def _from_file(path: str, settings: _Settings) -> Tokenizer:
-    """The tokenizer of a tokenizer.json, whose normalizer has the settings that transformers would give it."""
+def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, with the settings that its class in transformers, `name`, would give it."""
     check_file(path, 'the tokenizer')
     if os.path.getsize(path) > MOST_TOKENIZER_BYTES:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_TOKENIZER_BYTES))
     with _readable(path), open(path, 'rb') as file:
         tokenizer = Tokenizer.from_buffer(file.read())  # `from_file` takes no path that is not UTF-8
-    name = settings.tokenizer_class
-    said = {ours: settings.switch(theirs) for theirs, ours in _SETTINGS.items() if theirs in settings.values}
-    if name in _PLAIN_CLASSES or not said or not isinstance(tokenizer.model, models.WordPiece):
+    if name in _PLAIN_CLASSES:
         return tokenizer
-    normalizer = tokenizer.normalizer
-    if isinstance(normalizer, normalizers.BertNormalizer):
-        for key, value in said.items():
-            if value is not None or key == 'strip_accents':
-                setattr(normalizer, key, value)
-        tokenizer.normalizer = normalizer
+    if isinstance(tokenizer.model, models.WordPiece):
+        _set_normalizer(tokenizer, settings, has_defaults=name in _NORMALIZING_CLASSES)
+    elif isinstance(tokenizer.model, models.Unigram) and name in _SPLITTING_CLASSES:
+        _split_at_white_space(tokenizer, adds_prefix=settings.switch('add_prefix_space') is not False)
+    elif isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel) and name in _BYTE_LEVEL_CLASSES:
+        pre_tokenizer = tokenizer.pre_tokenizer
+        pre_tokenizer.add_prefix_space = bool(settings.switch('add_prefix_space'))
+        tokenizer.pre_tokenizer = pre_tokenizer
     return tokenizer
+
+
+def _set_normalizer(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: bool) -> None:
+    """Give BERT's normalizer, if the tokenizer has it, the settings of the class; a class can have defaults for those."""
+    normalizer = tokenizer.normalizer
+    if not isinstance(normalizer, normalizers.BertNormalizer):
+        return
+    for theirs, ours in _SETTINGS.items():
+        default = (has_defaults and ours != 'strip_accents') or None
+        value = settings.switch(theirs) if theirs in settings.values else default
+        if value is not None or (ours == 'strip_accents' and (has_defaults or theirs in settings.values)):
+            setattr(normalizer, ours, value)
+    tokenizer.normalizer = normalizer
+
+
+def _split_at_white_space(tokenizer: Tokenizer, *, adds_prefix: bool) -> None:
+    """Split words at white space before a Metaspace does, which would make tokens of several spaces and of those at an end."""
+    scheme: Literal['always', 'never'] = 'always' if adds_prefix else 'never'
+    metaspace = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
+    _change_normalizer(tokenizer, lambda step: None if step.get('pattern') == {'Regex': ' {2,}'} else step)
+
+
+def _check_side(tokenizer: Tokenizer, settings: _Settings, path: str) -> None:
+    """Reject a tokenizer that cuts a long text at its beginning."""
+    side = settings.values.get('truncation_side')
+    if side == 'left':
+        raise settings.refusal('truncation_side', "'right'", side)
+    if side is None and (tokenizer.truncation or {}).get('direction') == 'left':
+        raise ModelError("%s: the direction of truncation must be 'Right', not 'Left'" % path)
 
 
 def _from_vocab(path: str, settings: _Settings) -> Tokenizer:
@@ -222,22 +295,33 @@ def _lower(tokenizer: Tokenizer) -> None:
 
 def _keep_case(tokenizer: Tokenizer) -> None:
     """Leave case and accents as they are; the other steps of the normalizer stay."""
+    _change_normalizer(tokenizer, _without_lowering)
+
+
+def _without_lowering(step: dict[str, Any]) -> dict[str, Any] | None:
+    if step['type'] == 'BertNormalizer':
+        return {**step, 'lowercase': False, 'strip_accents': False}
+    return None if step['type'] in ('Lowercase', 'StripAccents') else step
+
+
+def _change_normalizer(tokenizer: Tokenizer, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Change each step of the normalizer, or leave it out where `change` returns None."""
     spec = _normalizer_of(tokenizer)
     if spec is None:
         return
-    whole = json.loads(tokenizer.to_str())
-    whole['normalizer'] = _without_lowering(spec)
-    with _readable('the tokenizer'):
-        tokenizer.normalizer = Tokenizer.from_str(json.dumps(whole)).normalizer
+    changed = _changed(spec, change)
+    if changed != spec:
+        vocabulary = {'type': 'WordLevel', 'vocab': {'a': 0}, 'unk_token': 'a'}
+        with _readable('the tokenizer'):
+            other = Tokenizer.from_str(json.dumps({'version': '1.0', 'normalizer': changed, 'model': vocabulary}))
+        tokenizer.normalizer = other.normalizer
 
 
-def _without_lowering(spec: dict[str, Any]) -> dict[str, Any] | None:
+def _changed(spec: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> dict[str, Any] | None:
     if spec['type'] == 'Sequence':
-        kept = [part for part in map(_without_lowering, spec['normalizers']) if part is not None]
-        return {**spec, 'normalizers': kept}
-    if spec['type'] == 'BertNormalizer':
-        return {**spec, 'lowercase': False, 'strip_accents': False}
-    return None if spec['type'] in ('Lowercase', 'StripAccents') else spec
+        steps = [_changed(step, change) for step in spec['normalizers']]
+        return {**spec, 'normalizers': [step for step in steps if step is not None]}
+    return change(spec)
 
 
 def _normalizer_of(tokenizer: Tokenizer) -> dict[str, Any] | None:

@@ -140,6 +140,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
         resolve_layers(settings.pooling_layer, model.config)
     if model.tokenizer_files is not None:
         model.tokenizer_files.load(model.config.vocab_size)  # each worker does; what is wrong with it is said here
+        model.tokenizer_files.gives_types()
     check_strategy(settings.pooling_strategy, model.config)
     check_position_embeddings(not settings.no_position_embeddings, model.config)
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)

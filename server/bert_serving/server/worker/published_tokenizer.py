@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tokenizers import Encoding
 from tokenizers import Tokenizer as Backend
@@ -27,15 +28,16 @@ _PROBES = ('a', 'the', '1', '.', '的')
 class PublishedTokenizer:
     """Converts text to ids as the model was trained with, and ids back to tokens. Thread-safe."""
 
-    def __init__(self, backend: Backend) -> None:
-        """Take a tokenizer of `model.tokenizer_file`.
+    def __init__(self, backend: Backend, *, gives_types: bool = True) -> None:
+        """Take a tokenizer of `model.tokenizer_file`; unless it `gives_types`, all types of its rows are 0.
 
         Raises:
             ModelError: it puts special tokens where no row of ours can have them.
         """
         self._backend = backend
         self._unknown_id = _unknown_id(backend)
-        self._template = _probe(backend)
+        template = _probe(backend)
+        self._template = template if gives_types else replace(template, first_of_between=0, has_types=False)
 
     @property
     def template(self) -> Template:

@@ -173,9 +173,13 @@ class RowEncoder:
         return self._tokenizer.tokens_of(row.ids)
 
     def prompt_length(self, prompt: str) -> int:
-        """How many tokens at the beginning of a row belong to `prompt`, the special ones before it included."""
+        """How many tokens at the beginning of a row belong to `prompt`, the special ones before it included.
+
+        As sentence-transformers counts: the row of the prompt alone, without its last token if that is a special one. If
+        the prompt fills a row, only that token is left of it.
+        """
         (ids,) = self._tokenizer.encode_texts([prompt], self._most)
-        return len(self._template.before) + len(ids) + max(0, len(self._template.after) - 1)
+        return min(len(ids) + self._template.single_specials, self._most) - bool(self._template.after)
 
     def _of_texts(self, texts: Sequence[str], options: EncodingOptions) -> list[_Source]:
         """The sources of texts, all of which are tokenized in one call."""

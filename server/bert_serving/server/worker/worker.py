@@ -407,7 +407,8 @@ def load_tokenizer(config: ChildConfig) -> Tokenizer:
         return WordPiece(load_vocab(config['vocab']), lower_case=config['lower_case'])
     from .published_tokenizer import PublishedTokenizer
 
-    return PublishedTokenizer(TokenizerFiles(**config['tokenizer']).load(config['vocab_size']))
+    files = TokenizerFiles(**config['tokenizer'])
+    return PublishedTokenizer(files.load(config['vocab_size']), gives_types=files.gives_types())
 
 
 def main(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ModelError
-from ..config import ACTIVATIONS, EncoderConfig, Head
+from ..config import ACTIVATIONS, EncoderConfig, Head, score_activation
 from ..files import read_json_object
 
 MOST_LAYERS = 1024
@@ -222,10 +222,10 @@ class ConfigFile:
             file, key = self, 'sbert_ce_default_activation_function'
         if not file.has(key):
             return 'sigmoid' if labels == 1 else 'softmax'
-        name = str(file.values[key]).rpartition('.')[2].lower()
-        if name not in ('identity', 'sigmoid', 'softmax'):
+        activation = score_activation(str(file.values[key]), labels)
+        if activation is None:
             raise file.refusal(key, 'Identity, Sigmoid or Softmax of torch', file.values[key])
-        return {'identity': 'linear' if labels == 1 else 'softmax'}.get(name, name)
+        return activation
 
     def _first(self, keys: Sequence[str]) -> str:
         return next((key for key in keys if self.has(key)), keys[0])
