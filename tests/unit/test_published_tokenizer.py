@@ -135,7 +135,7 @@ def test_a_prompt_that_takes_no_part_in_pooling_is_as_long_as_by_itself_with_the
 
 @pytest.mark.parametrize(('prompt', 'expected'), [('as in ', 3), ('as ' * 30, 11), ('', 0)])
 def test_a_prompt_that_fills_a_row_leaves_its_last_token_for_pooling(prompt: str, expected: int) -> None:
-    """As sentence-transformers counts: the tokens of the prompt alone, cut to a row, less the special one at its end."""
+    """As sentence-transformers counts: the row of the prompt alone, less the special token at its end."""
     rows = RowEncoder(a_simple_one(), 12, 12, False, False, prompt=prompt, pools_prompt=False)
     (row,) = rows.encode(['noted ' * 20]).rows
     assert len(row) == 12

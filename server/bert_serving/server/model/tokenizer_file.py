@@ -204,7 +204,7 @@ def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
 
 
 def _set_normalizer(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: bool) -> None:
-    """Give BERT's normalizer, if the tokenizer has it, the settings of the class; a class can have defaults for those."""
+    """Give BERT's normalizer, if the tokenizer has it, the settings of the class, which can have defaults."""
     normalizer = tokenizer.normalizer
     if not isinstance(normalizer, normalizers.BertNormalizer):
         return
@@ -217,7 +217,7 @@ def _set_normalizer(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: 
 
 
 def _split_at_white_space(tokenizer: Tokenizer, *, adds_prefix: bool) -> None:
-    """Split words at white space before a Metaspace does, which would make tokens of several spaces and of those at an end."""
+    """Split words at white space before a Metaspace does, which makes tokens of spaces at the end of a text."""
     scheme: Literal['always', 'never'] = 'always' if adds_prefix else 'never'
     metaspace = pre_tokenizers.Metaspace(prepend_scheme=scheme)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])

@@ -88,7 +88,7 @@ class JobRows:
 
 @dataclass(slots=True)
 class _Source:
-    """The source of one row: the ids of its text, or of both texts of a pair, not yet truncated to the length of a row."""
+    """The source of one row: the ids of its text, or of both texts of a pair, not yet truncated to a row."""
 
     first: Ids
     second: Ids | None = None
@@ -175,8 +175,8 @@ class RowEncoder:
     def prompt_length(self, prompt: str) -> int:
         """How many tokens at the beginning of a row belong to `prompt`, the special ones before it included.
 
-        As sentence-transformers counts: the row of the prompt alone, without its last token if that is a special one. If
-        the prompt fills a row, only that token is left of it.
+        As sentence-transformers counts: the row of the prompt alone, without its last token if that is a special one.
+        If the prompt fills a row, only that token is left of it.
         """
         (ids,) = self._tokenizer.encode_texts([prompt], self._most)
         return min(len(ids) + self._template.single_specials, self._most) - bool(self._template.after)
