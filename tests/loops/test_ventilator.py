@@ -407,3 +407,19 @@ def test_a_request_that_met_something_unusual_is_logged_with_its_story_in_verbos
     assert [line[:26] for line in told] == ['finished request number=2:', 'finished request number=3:']
     assert 'lost part=0 attempt=0 worker=0' in told[0]
     assert told[1].endswith(': cancelled')
+
+
+def test_a_message_of_very_many_frames_is_read_in_slices_while_reports_are_read(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.add_worker()
+    bench.ask(['a'], request_id=1)
+    bench.client.send_multipart([b'x'] * 5000)
+    bench.reactor.run_once(5000)
+    assert 'dropped' not in caplog.text, 'it was read in one go'
+    bench.tell(Collected(0, 1, 0, 0))
+    bench.tell(Published(1, True))
+    assert bench.ventilator.unanswered == 0
+    assert wait_until(lambda: bench.reactor.run_once(1) or 'dropped a message of 5000 frames' in caplog.text)
+    assert 'closed a connection from 127.0.0.1' in caplog.text
+    assert bench.statistic()['num_garbage_message'] == 1

@@ -6,7 +6,6 @@ Pure. A message names the field, the expected value and the type that came, but 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from ..protocol.structure import find_excess
 from ..protocol.unicode import decode, describe_error, to_utf8
 from .errors import HTTPError
 from .fields import check_ids, check_list, check_number, check_text, check_texts, is_integer, name_of
@@ -30,10 +30,6 @@ MAX_ROWS = 16384
 MAX_FIELDS = MAX_ROWS + 16
 """Most fields in a form: one for each text, and a few more."""
 
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A string, closed or not. Possessive quantifiers and the optional end make any body take a single pass."""
-
-_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}'))
 _TRUE, _FALSE = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
 
 
@@ -116,21 +112,13 @@ def _not_unicode(subject: str, error: UnicodeDecodeError) -> HTTPError:
 def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> None:
     """Refuse a body that would be much larger in memory than as JSON, before it is parsed.
 
-    Counts brackets and commas with those inside the strings first, which is fast, and without them only if that is
-    too many.
-
     Raises:
         HTTPError: BadRequest, it is nested too deep; TooLarge, it has too many elements.
     """
-    if body.count(b'[') + body.count(b'{') <= max_depth and body.count(b',') < max_items:
-        return
-    bare = _STRING.sub(b'', body)
-    if bare.count(b',') + bare.count(b'[') + bare.count(b'{') > max_items:
+    excess = find_excess(body, max_depth, max_items)
+    if excess == 'elements':
         raise HTTPError('TooLarge', 'the body has more than %d elements' % max_items)
-    brackets = bare.translate(None, _NOT_BRACKETS)
-    for _ in range(max_depth):
-        brackets = brackets.replace(b'[]', b'').replace(b'{}', b'')
-    if brackets:
+    if excess == 'depth':
         message = 'the body is nested deeper than %d levels, or its brackets do not match' % max_depth
         raise HTTPError('BadRequest', message, type_name='ValueError')
 

@@ -100,10 +100,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
         WireError: the sender is unknown, so there can be no reply.
     """
     if len(frames) not in (4, 5):
-        raise WireError(
-            'dropped a message of %d frames: expected 4 or 5 (identity, payload, request id, row count[, options])'
-            % len(frames)
-        )
+        raise wrong_number_of_frames(len(frames))
     identity, message, request_id, rows = (bytes(frame) for frame in frames[:4])
     if message == TERMINATION:
         return TerminationRequest()
@@ -124,6 +121,13 @@ def decode_client_message(frames: Frames) -> ClientMessage:
         return EncodeRequest(identity, request_id, _read_row_count(rows), message, options)
     except RequestError as error:
         return BadRequest(identity, request_id, error)
+
+
+def wrong_number_of_frames(number: int) -> WireError:
+    """The error of a message that has neither four nor five frames."""
+    return WireError(
+        'dropped a message of %d frames: expected 4 or 5 (identity, payload, request id, row count[, options])' % number
+    )
 
 
 def _read_row_count(rows: bytes) -> int:

@@ -52,6 +52,7 @@ from ..transport import (
     peer_of_message,
     shut_down_connection,
 )
+from ..zap import admit_known_protocols
 from .connections import Connection, SubscriptionBook
 from .decider import SinkDecider
 from .events import (
@@ -166,6 +167,7 @@ class Sink:
         self._clients.setsockopt(zmq.SNDHWM, READER_HWM)
         self._clients.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
+        admit_known_protocols(context, self._clients)
         self._port_out = bind_tcp(self._clients, self._port_out, 'port_out', self._address)
         self._intake = make_socket(context, zmq.PULL)
         self._intake.bind(self._intake_endpoint)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import InternalError, RequestError
 from ..protocol.options import EncodingOptions
 from ..protocol.ring import Job, JobHeader, Lane, RequestRef
+from ..protocol.structure import check_rows
 from ..protocol.texts import decode_texts, encode_texts, parse_pairs, parse_texts
 from ..protocol.wire import EncodeRequest
 
@@ -31,6 +32,7 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
     if request.rows <= max_batch_size:
         return [Chunk(request.rows, request.payload)]
     try:
+        check_rows(request.payload, request.rows)
         value = decode_texts(request.payload)
         encoding = request.options.encoding
         is_pairs = encoding is not None and encoding.pairs

@@ -45,9 +45,11 @@ from ..protocol.wire import (
     decode_client_message,
     encode_json,
     format_identity,
+    wrong_number_of_frames,
 )
 from ..stats import Outcomes, RequestStatistic
-from ..transport import Context, Reactor, Socket, bind_tcp, make_socket
+from ..transport import Context, Reactor, Socket, bind_tcp, make_socket, peer_of_message, shut_down_connection
+from ..zap import admit_known_protocols
 from .events import (
     Action,
     DrainStarted,
@@ -73,6 +75,15 @@ MAX_QUEUE_BYTES = 1 << 30
 
 INTAKE_HWM = 64
 """Messages of one connection that wait in memory to be read. The rest waits at the sender."""
+
+MAX_FRAMES = 5
+"""Frames of the longest message that makes sense."""
+
+SKIPPED_A_ROUND = 500
+"""Frames of a longer message that are read into nothing before others are served."""
+
+MAX_SKIPPED = 1000
+"""A message of more frames than that ends its connection."""
 
 LAST_REFUSALS_S = 0.5
 """How long a server that stops refuses the requests that have come."""
@@ -123,6 +134,8 @@ class Ventilator:
         )
         self._workers: dict[int, Socket] = {}
         self._garbage = 0
+        self._skipped = 0
+        self._skipped_from: zmq.Frame | None = None
         self._terminating = False
         self._draining = False
 
@@ -149,6 +162,7 @@ class Ventilator:
         self._requests.setsockopt(zmq.RCVHWM, INTAKE_HWM)
         self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
         self._bind_to_sink(feedback, sink)
+        admit_known_protocols(context, self._requests)
         return bind_tcp(self._requests, self._settings.port, 'port', address)
 
     def _bind_to_sink(self, feedback: str, sink: str) -> None:
@@ -269,7 +283,9 @@ class Ventilator:
                 self._log_finished(report.number)
 
     def _on_request(self) -> None:
-        frames = self._requests.recv_multipart(copy=False)
+        frames = self._read_frames()
+        if not frames:
+            return
         try:
             message = decode_client_message([frame.buffer for frame in frames])
             if isinstance(message, TerminationRequest):
@@ -281,6 +297,37 @@ class Ventilator:
         except Exception:  # out of memory for a message, say: it must not end the server
             self._garbage += 1
             logger.exception('could not read a message')
+
+    def _read_frames(self) -> list[zmq.Frame]:
+        """Read a message, frame by frame; return no frames of one that has too many.
+
+        ZeroMQ gives the frames of a message away only after the last has come, and those of another message only after
+        the last has been read. So the rest is read a few hundred frames a round, and not kept.
+        """
+        if self._skipped_from is None:
+            frame = self._requests.recv(copy=False)
+            frames = [frame]
+            while frame.more and len(frames) < MAX_FRAMES:
+                frame = self._requests.recv(copy=False)
+                frames.append(frame)
+            if not frame.more:
+                return frames
+            self._skipped, self._skipped_from = MAX_FRAMES, frames[0]
+        self._skip_frames(self._skipped_from)
+        return []
+
+    def _skip_frames(self, first: zmq.Frame) -> None:
+        for _ in range(SKIPPED_A_ROUND):
+            self._requests.recv()
+            self._skipped += 1
+            if not self._requests.getsockopt(zmq.RCVMORE):
+                self._garbage += 1
+                logger.warning('%s', wrong_number_of_frames(self._skipped))
+                self._skipped_from = None
+                return
+        if MAX_SKIPPED < self._skipped <= MAX_SKIPPED + SKIPPED_A_ROUND and (peer := peer_of_message(first)):
+            logger.warning('closed a connection from %s: it sends a message of very many frames', peer[1])
+            shut_down_connection(peer[0], peer[1:])
 
     def _handle_message(self, message: ClientMessage) -> None:
         match message:

@@ -39,6 +39,7 @@ from ..protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
+from ..protocol.structure import check_rows
 from ..protocol.texts import decode_texts, parse_pairs, parse_texts
 from ..protocol.wire import Answer
 from ..stats import WorkerTally
@@ -210,6 +211,7 @@ class Worker:
         header, options = job.header, job.options
         logger.debug('new job number=%d part=%d rows=%d', header.request.number, header.part, header.rows)
         try:
+            check_rows(job.payload, header.rows)
             value = decode_texts(job.payload)
             if options is None:
                 encoded = self._rows.encode(parse_texts(value, header.rows), header.first_row)
