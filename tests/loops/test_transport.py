@@ -39,6 +39,7 @@ def test_a_port_that_can_not_be_had_says_why() -> None:
         bind_tcp(Denied(), 5, 'port')  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('kind', 'peer_kind'), [(zmq.PULL, zmq.PUSH), (zmq.XPUB, zmq.SUB)])
 def test_a_peer_whose_bytes_a_middlebox_swallows_is_dropped_when_its_heartbeats_stop(kind: int, peer_kind: int) -> None:
     with zmq.Context() as context, make_socket(context, kind) as listener, make_socket(context, peer_kind) as peer:

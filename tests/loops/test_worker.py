@@ -334,7 +334,9 @@ def test_a_message_that_is_not_for_a_worker_is_dropped_and_logged(
     assert 'dropped a message that is not for a worker kind=Published' in caplog.text
 
 
-def test_a_crash_of_the_compute_thread_ends_the_worker_with_it(bench: Bench, encoder: FakeEncoder) -> None:
+def test_a_crash_of_the_compute_thread_ends_the_worker_with_it(
+    bench: Bench, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Crash(BaseException):
         pass
 
@@ -342,6 +344,7 @@ def test_a_crash_of_the_compute_thread_ends_the_worker_with_it(bench: Bench, enc
         raise Crash
 
     encoder.encode = encode  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr('bert_serving.server.worker.worker.POLL_MS', 10)
     bench.put(1, ['a'])
     bench.thread.join(10)
     assert isinstance(bench.crash, Crash)

@@ -84,6 +84,7 @@ def test_a_console_script_is_a_function_that_is_called_without_arguments(script:
     inspect.signature(getattr(importlib.import_module(module), name)).bind()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'statement',
     [
@@ -97,6 +98,7 @@ def test_importing_a_public_name_loads_no_tensorflow(statement: str) -> None:
     assert not loaded_by(statement) & {'tensorflow', 'keras'}
 
 
+@pytest.mark.slow
 def test_the_package_by_itself_loads_nothing_of_weight() -> None:
     """Every child imports it."""
     assert not loaded_by('import bert_serving.server') & {'tensorflow', 'numpy', 'zmq', 'argparse', 'flask', 'orjson'}

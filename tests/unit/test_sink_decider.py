@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import settings as hypothesis_settings
 
 from bert_serving.server.errors import RequestError
@@ -63,5 +64,5 @@ def test_an_error_for_an_accepted_request_is_reported_as_its_publication() -> No
     assert sink.reports == [Published(7, False)]
 
 
-TestSinkMachine = SinkMachine.TestCase
+TestSinkMachine = pytest.mark.slow(SinkMachine.TestCase)
 TestSinkMachine.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)

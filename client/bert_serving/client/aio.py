@@ -142,7 +142,7 @@ class _Driver:
         error = None
         try:
             while not self._courier.is_closed:
-                self._obey()
+                self._run_calls()
                 self._courier.exchange()
                 self._learn()
                 if self._outcomes or not self._orders:
@@ -157,7 +157,7 @@ class _Driver:
             self._courier.is_closed = True
         self._end(error)
 
-    def _obey(self):
+    def _run_calls(self):
         while self._to_do:
             function, arguments = self._to_do.popleft()
             function(*arguments)
