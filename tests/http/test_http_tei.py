@@ -190,6 +190,7 @@ def test_rerank_in_the_form_of_tei(backend: FakeBackend, path: str) -> None:
     answer = post(http, path, **RANKED, return_text=True)
     assert [(item['index'], item['text']) for item in answer] == [(1, 'b0 c0'), (2, 'd0'), (0, 'a')]
     assert set(post(http, path, **RANKED)[0]) == {'index', 'score'}
+    assert [item['index'] for item in post(http, path, **RANKED, top_n=2)] == [1, 2]
 
 
 @pytest.mark.parametrize('path', ['/rerank', '/v1/rerank', '/v2/rerank', '/'])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from ..protocol.options import ENCODING_OPTIONS
 
@@ -91,6 +91,8 @@ class HTTPError(Exception):
                 return status, {'error': self.message, 'error_type': error_type}
             case 'cohere':
                 return self.status, {'message': self.message, **self.to_openai()}
+            case _:
+                assert_never(family)
 
     def _in_tei(self) -> tuple[int, str]:
         """The status and the type in TEI's API: an empty input is 400, a field of another type than wanted 422."""

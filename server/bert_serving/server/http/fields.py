@@ -119,15 +119,13 @@ def read_string(data: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def read_number(data: Mapping[str, Any], name: str, most: int | None = None) -> int | None:
-    """The field `name`, a whole number from 1 to `most`; None if it is absent."""
+def read_number(data: Mapping[str, Any], name: str) -> int | None:
+    """The field `name`, a whole number of at least 1; None if it is absent."""
     value = data.get(name)
     if value is None:
         return None
     if not is_integer(value) or value < 1:
         refuse(name, 'a whole number of at least 1', value)
-    if most is not None and value > most:
-        refuse(name, 'at most %d' % most, value)
     return int(value)
 
 

@@ -43,7 +43,7 @@ def rerank(backend: Backend, catalog: Catalog, data: dict[str, Any]) -> Response
     catalog.card().check_reranks()
     with BackendCall.for_request() as call:
         encoding = call.record(backend.predict(query.rows, call.deadline, call.is_gone, query.options))
-    return reply_json(tei_bodies.rank_body(rank(encoding.array), query))
+    return reply_json(tei_bodies.rank_body(rank(encoding.array, query.top_n), query))
 
 
 def _rerank_as_cohere(backend: Backend, catalog: Catalog, data: dict[str, Any], version: str) -> Response:

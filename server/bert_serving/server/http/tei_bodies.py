@@ -137,11 +137,12 @@ def _read_sequence(row: Any, where: str) -> str | list[str]:
 
 
 def read_rerank(data: Mapping[str, Any]) -> RerankQuery:
-    """The query of `POST /rerank` in TEI's form: its documents are `texts`."""
+    """The query of `POST /rerank` in TEI's form: its documents are `texts`. `top_n` is not TEI's."""
     query = read_query(data)
     options = EncodingOptions(truncate=read_truncation(data), raw=read_boolean(data, 'raw_scores') or None)
     documents = read_documents(check_present(data, 'texts', 'a list of texts'), 'texts', query)
-    return RerankQuery(query, documents, options, read_boolean(data, 'return_text') or False)
+    top_n = read_number(data, 'top_n')  # TEI ignores it, LiteLLM sends it
+    return RerankQuery(query, documents, options, read_boolean(data, 'return_text') or False, top_n)
 
 
 def read_truncation(data: Mapping[str, Any]) -> Truncation:

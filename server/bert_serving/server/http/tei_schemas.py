@@ -105,6 +105,7 @@ SCHEMAS: dict[str, Schema] = {
             'texts': DOCUMENTS,
             'raw_scores': _RAW,
             'return_text': flag(False, 'Return the texts, too'),
+            'top_n': {'type': ['integer', 'null'], 'minimum': 1, 'description': 'Return only so many, the best'},
             **_TRUNCATION,
         },
         {'query': 'hello world', 'texts': ['good day!', 'hi there']},
