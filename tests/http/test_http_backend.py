@@ -97,6 +97,17 @@ def test_scores(backend: ServerBackend, server: ScriptedServer, rows: Rows, pair
     assert (sent.options['pairs'], sent.options['raw'], sent.options['truncate']) == (pairs, True, 'error')
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_an_error_whatever_the_server(
+    backend: ServerBackend, server: ScriptedServer, value: float
+) -> None:
+    """A server of 1.10 sends them; in JSON they would be null."""
+    server.script = lambda request: [server.result(request, np.array([[1, value]], np.float32), token_counts=[3])]
+    assert (error_of(backend).status, error_of(backend).name) == (500, 'NotFinite')
+    with pytest.raises(HTTPError, match='not finite'):
+        backend.predict(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False, EncodingOptions())
+
+
 def test_tokens_only(backend: ServerBackend) -> None:
     encoding = backend.tokenize(Rows(['a b', 'c']), time.monotonic() + PATIENCE_S, lambda: False)
     assert encoding.tokens == tokens_of(['a b', 'c'])

@@ -456,6 +456,16 @@ def test_a_compressed_body_is_refused(http: FlaskClient) -> None:
     assert answer.status_code == 415
 
 
+@pytest.mark.parametrize(('charset', 'status'), [('utf-7', 415), ('cp037', 415), ('iso-8859-1', 200), ('x-mine', 200)])
+def test_a_body_in_a_character_set_that_could_pass_for_another_text_is_refused(
+    http: FlaskClient, charset: str, status: int
+) -> None:
+    """`Mo+AOs-t` is a text in UTF-8, and another one in UTF-7."""
+    for path, body in (('/encode', b'{"id": 1, "texts": ["Mo+AOs-t"]}'), ('/v1/embeddings', b'{"input": "Mo+AOs-t"}')):
+        answer = http.post(path, data=body, content_type='application/json; charset=' + charset)
+        assert answer.status_code == status
+
+
 def test_a_request_id_comes_back(http: FlaskClient) -> None:
     assert http.get('/health', headers={'x-request-id': 'abc-1'}).headers['x-request-id'] == 'abc-1'
     for bad in ('', 'x' * 129, 'two words', 'é'):

@@ -24,12 +24,13 @@ from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.helper import get_args_parser
 from bert_serving.server.model.config import resolve_layers
 from bert_serving.server.model.folder import Model, find_model
+from bert_serving.server.model.vocabulary import load_vocab
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
 from bert_serving.server.worker.batcher import Batcher, ReadyJob
 from bert_serving.server.worker.device import batch_limits
 from bert_serving.server.worker.rows import RowEncoder, pack
-from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
+from bert_serving.server.worker.wordpiece import WordPiece
 
 REPEATS = 5
 

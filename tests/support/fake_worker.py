@@ -22,10 +22,10 @@ from typing import NoReturn
 
 import numpy as np
 
+from bert_serving.server.model.vocabulary import load_vocab
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.process.reports import ChildConfig, ReportReady
 from bert_serving.server.worker import worker
-from bert_serving.server.worker.wordpiece import load_vocab
 from support.fake_encoder import FakeEncoder, SpellboundEncoder
 
 HUGE_ROW_BYTES = 128 << 20

@@ -173,3 +173,17 @@ def test_a_server_whose_output_cannot_be_written_serves(stream: str, kind: str) 
             assert client.encode(['hello']).shape == (1, 3)
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize('command', ['main', 'terminate_main', 'http_main', 'benchmark_main'])
+def test_help_that_nobody_can_read_is_no_traceback(command: str) -> None:
+    with open('/dev/full', 'w') as full:
+        done = subprocess.run(
+            [sys.executable, '-c', 'from bert_serving.server import cli; cli.%s()' % command, '-help'],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, '')

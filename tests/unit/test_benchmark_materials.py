@@ -13,7 +13,8 @@ from bert_serving.server.benchmark.random_model import SHAPES, make_vocabulary, 
 from bert_serving.server.benchmark.sentences import LONGEST, WORDS, make_sentences, read_vocabulary
 from bert_serving.server.helper import get_benchmark_parser
 from bert_serving.server.model.folder import find_model
-from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
+from bert_serving.server.model.vocabulary import load_vocab
+from bert_serving.server.worker.wordpiece import WordPiece
 
 SMALL = replace(SHAPES['mini'], vocab_size=600, hidden_size=6, num_hidden_layers=2, num_attention_heads=3)
 

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import RequestError
+from bert_serving.server.model.vocabulary import load_vocab
 from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.texts import parse_texts
 from bert_serving.server.worker.rows import JobRows, Row, RowEncoder, pack
-from bert_serving.server.worker.wordpiece import WordPiece, load_vocab
+from bert_serving.server.worker.wordpiece import WordPiece
 
 RECORDED_JOBS = json.loads((Path(__file__).parent / 'data' / 'rows_1_10.json').read_text('ascii'))['jobs']
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'data'

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bert_serving.server.errors import RequestError
 from bert_serving.server.protocol.texts import MAX_SECOND_TRY_BYTES, decode_texts
-from bert_serving.server.protocol.unicode import decode, describe_error, to_utf8
+from bert_serving.server.protocol.unicode import decode, describe_error, keeps_ascii, to_utf8
 
 ENCODINGS = {
     'utf-8': b'',
@@ -63,3 +63,15 @@ def test_any_other_error_names_the_byte(data: bytes, says: str) -> None:
 def test_the_byte_is_named_in_a_message_of_any_size() -> None:
     with pytest.raises(RequestError, match='byte %d ' % (MAX_SECOND_TRY_BYTES + 2)):
         decode_texts(b'["' + b' ' * MAX_SECOND_TRY_BYTES + b'\xeb"]')
+
+
+@pytest.mark.parametrize('charset', ['utf-7', 'hz', 'cp037', 'utf-16'])
+def test_a_character_set_in_which_ascii_is_something_else_is_known(charset: str) -> None:
+    assert not keeps_ascii(charset)
+
+
+@pytest.mark.parametrize(
+    'charset', ['utf-8', 'ISO-8859-1', 'windows-1252', 'shift_jis', 'gbk', 'us-ascii', 'utf8mb4', 'base64', '']
+)
+def test_in_others_ascii_is_ascii(charset: str) -> None:
+    assert keeps_ascii(charset)

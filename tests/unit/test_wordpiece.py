@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import ModelError
+from bert_serving.server.model.vocabulary import load_vocab
 from bert_serving.server.worker.wordpiece import (
     MAX_WORD_CHARS,
     CharacterTable,
     WordPiece,
     cased_words,
     folded_words,
-    load_vocab,
 )
 
 RECORDED = json.loads((Path(__file__).parent / 'data' / 'words_1_10.json').read_text('ascii'))
@@ -307,3 +307,8 @@ def test_the_first_ids_of_a_text_are_those_of_the_whole(wordpiece):
 def test_of_a_long_text_as_much_is_looked_at_as_it_takes(wordpiece, word):
     text = word + ' ' + 'the un ' * 30_000
     assert wordpiece.encode(text, 20) == wordpiece.encode(text)[:20]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_token(tmp_path: Path) -> None:
+    (tmp_path / 'vocab.txt').write_text('[PAD]\n[UNK]\n[CLS]\n[SEP]\n', 'utf-8-sig')
+    assert load_vocab(tmp_path / 'vocab.txt') == {'[PAD]': 0, '[UNK]': 1, '[CLS]': 2, '[SEP]': 3}

@@ -243,6 +243,8 @@ def _read_host(value):
         raise ValueError(
             '"ip" must be ASCII without spaces, but is %r: a name in other letters begins with xn--' % value
         )
+    if not all(character.isalnum() or character in '-_.:%' for character in host):
+        raise ValueError('"ip" must be a host name or an address, but is %r' % value)
     if ':' in host and hasattr(socket, 'inet_pton'):  # 2.7 lacks it on Windows
         try:
             socket.inet_pton(socket.AF_INET6, host.partition('%')[0])  # without the zone
@@ -255,9 +257,10 @@ def _read_number(value, name, least, most=None):
     """Return a whole number, which can be text."""
     wanted = 'a whole number ' + ('of at least %d' % least if most is None else 'from %d to %d' % (least, most))
     if isinstance(value, _STRING_TYPES):
-        if not value.strip().isdigit():
-            raise ValueError('"%s" must be %s, but is %r' % (name, wanted, value))
-        value = int(value)
+        digits = value.strip()
+        if not digits or digits.strip('0123456789') or len(digits) > 20:
+            raise ValueError('"%s" must be %s, but is %.40r' % (name, wanted, value))
+        value = int(digits)
     if not isinstance(value, _INTEGER_TYPES) or isinstance(value, bool):
         raise TypeError('"%s" must be %s, but is a %s' % (name, wanted, type(value).__name__))
     if value < least or (most is not None and value > most):
@@ -273,10 +276,10 @@ def _read_timeout(value):
         raise TypeError('"timeout" must be a number of milliseconds, but is a %s' % type(value).__name__)
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         number = float('nan')
     if number != number:
-        raise ValueError('"timeout" must be a number of milliseconds, or -1 for no limit, but is %r' % (value,))
+        raise ValueError('"timeout" must be a number of milliseconds, or -1 for no limit, but is %.40r' % (value,))
     return int(number) if number == number // 1 and abs(number) != float('inf') else number
 
 

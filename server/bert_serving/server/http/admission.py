@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
+from ..protocol.unicode import keeps_ascii
 from .config import HttpConfig
 from .errors import HTTPError, make_refusal
 from .requests import MAX_FIELDS
@@ -62,9 +63,8 @@ def install(app: Flask, config: HttpConfig) -> None:
             return  # 404: which routes exist is no secret
         if not is_open(label_of(rule.rule)) and not admits(request.headers.get('authorization')):
             raise make_refusal('Unauthorized')
-        is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
-        if is_compressed and encodes(request.method, request.path):
-            raise HTTPError('UnsupportedMediaType', 'the body must not be compressed')
+        if encodes(request.method, request.path):
+            _check_coding()
 
     @app.after_request
     def _complete_headers(response: Response) -> Response:
@@ -72,6 +72,16 @@ def install(app: Flask, config: HttpConfig) -> None:
         if response.status_code == 401:
             response.headers['www-authenticate'] = 'Bearer'
         return response
+
+
+def _check_coding() -> None:
+    """Refuse a body that is compressed, or in a character set that could pass for other text in UTF-8."""
+    is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
+    if is_compressed:
+        raise HTTPError('UnsupportedMediaType', 'the body must not be compressed')
+    charset = request.mimetype_params.get('charset', 'utf-8').lower()
+    if not charset.startswith(('utf-8', 'utf-16', 'utf-32')) and not keeps_ascii(charset):
+        raise HTTPError('UnsupportedMediaType', 'the body must be UTF-8, not what its charset says')
 
 
 def _exactly(origin: str) -> str | re.Pattern[str]:

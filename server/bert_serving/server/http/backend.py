@@ -125,8 +125,8 @@ class ServerBackend:
                     rows.items, is_tokenized, token_ids=token_ids, cancelled=cancelled, **wishes
                 )
             except UnsupportedError:
-                return _encode_as_1_10(client, rows, show_tokens, wishes)
-            return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
+                return _checked(_encode_as_1_10(client, rows, show_tokens, wishes))
+            return _checked(Encoding(encoded.array, encoded.tokens, encoded.token_counts))
 
     def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
         """The scores of `rows`, which are texts or pairs: `array` is [B, L]."""
@@ -135,7 +135,7 @@ class ServerBackend:
                 encoded = client.predict_with_details(rows.items, bool(options.raw), options.truncate, cancelled)
             except UnsupportedError:
                 raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot predict') from None
-            return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
+            return _checked(Encoding(encoded.array, encoded.tokens, encoded.token_counts))
 
     def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding:
         """The tokens and ids of `rows`."""
@@ -214,6 +214,13 @@ class ServerBackend:
         with self._lock:
             self._clients.append(client)
         return client
+
+
+def _checked(encoding: Encoding) -> Encoding:
+    """Return `encoding`; raise HTTPError if a number is not finite, which 1.10 sends and JSON cannot hold."""
+    if not np.isfinite(encoding.array).all():
+        raise HTTPError('NotFinite', 'the model has computed values that are not finite (NaN or infinity)')
+    return encoding
 
 
 def _wishes(options: EncodingOptions, rows: Rows) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _ERRORS = {
     401: 'The API key is missing or wrong',
     404: 'There is no model with that name',
     413: 'The body is too large, or has too many texts',
-    415: 'The body is compressed',
+    415: 'The body is compressed, or its charset is not Unicode',
     422: 'A field has a value of a wrong type',
     424: 'The server has failed on the request',
     429: 'Too many requests are waiting: retry after the seconds of Retry-After',

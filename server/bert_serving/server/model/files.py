@@ -6,6 +6,7 @@ before it is read, and every failure is a `ModelError` of one line that names th
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,12 @@ from ..errors import ModelError
 MOST_JSON_BYTES = 4 << 20
 """Of a configuration. The longest that are published, with the names of thousands of labels, have some hundred kB."""
 
-LFS_POINTER = b'version https://git-lfs.github.com/spec/'
+_BEGINNING_BYTES = 512
+"""How much of a file is looked at to recognize something that was stored in its place."""
+
+_LFS_POINTERS = (b'version https://git-lfs.github.com/spec/', b'version https://hawser.github.com/spec/')
+_ANNEX_POINTER = b'/annex/objects/'
+_PAGES = (b'<!doctype html', b'<html', b'<?xml')
 
 
 def read_json_object(path: str) -> Mapping[str, Any]:
@@ -90,14 +96,26 @@ def _open_and_measure(path: str, what: str) -> int:
         raise ModelError('%s is not a file' % path)
     try:
         with open(path, 'rb') as file:
-            start = file.read(len(LFS_POINTER))
+            start = file.read(_BEGINNING_BYTES)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise ModelError('%s cannot be read: %s' % (path, error.strerror)) from error
-    if start == LFS_POINTER:
-        raise ModelError(
-            '%s is a pointer of Git LFS, not the file itself: run `git lfs pull` in %s' % (path, os.path.dirname(path))
-        )
+    _check_beginning(path, start)
     if not size:
         raise ModelError('%s is empty: download it again' % path)
     return size
+
+
+def _check_beginning(path: str, start: bytes) -> None:
+    """Refuse what git and servers leave in the place of a file."""
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    folder = os.path.dirname(path) or '.'
+    if text.startswith(_LFS_POINTERS):
+        raise ModelError('%s is a pointer of Git LFS, not the file itself: run `git lfs pull` in %s' % (path, folder))
+    if text.startswith(_ANNEX_POINTER):
+        raise ModelError(
+            '%s is a pointer of git-annex, not the file itself: run `git annex get %s` in %s'
+            % (path, os.path.basename(path), folder)
+        )
+    if text.lower().startswith(_PAGES):
+        raise ModelError('%s is a page that a server sent, not the file itself: download it again' % path)

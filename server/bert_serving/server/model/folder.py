@@ -136,6 +136,9 @@ def find_model(
     tuned_folder = None
     if tuned_model_dir is not None:
         tuned_folder = snapshot_of(_existing_folder('-tuned_model_dir', tuned_model_dir))
+    whole = hints.whole_of(folder)
+    if whole is not None:
+        raise ModelError('%s is a part of a model: did you mean %s?' % (folder, whole))
     published = read_published(folder) if is_published(folder) else None
     encoder = folder if published is None else published.encoder
     names = _Names(encoder, tuned_folder or encoder, ckpt_name, config_name)
@@ -234,6 +237,11 @@ class _Names:
             return os.path.isfile(self.checkpoint + '.index') or not other
         if os.path.lexists(self.huggingface_config):
             return False
+        if self.config_name != GOOGLE_CONFIG:
+            path = os.path.join(self.folder, self.config_name)
+            raise ModelError(
+                'the configuration is missing: there is no file %s%s' % (path, hints.of_no_config(self.folder))
+            )
         raise ModelError(
             '%s holds no model: expected %s (Google) or %s (Hugging Face)%s'
             % (self.folder, self.google_config, self.huggingface_config, hints.of_no_model(self.folder))
@@ -324,11 +332,16 @@ def _is_plain(path: str) -> bool:
 def _check_vocabulary(model: Model) -> None:
     """Refuse a vocabulary with more tokens than embeddings: the first such token would fail a whole batch."""
     path = model.vocab or ''
+    if not os.path.lexists(path):
+        raise ModelError('the vocabulary is missing: there is no file %s%s' % (path, hints.of_no_file(path)))
     check_file(path, 'the vocabulary')
     if os.path.getsize(path) > MOST_VOCABULARY_BYTES:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_VOCABULARY_BYTES))
-    with open(path, encoding='utf-8', errors='replace', newline='\n') as file:
-        tokens = file.read().rstrip().count('\n') + 1
+    try:
+        with open(path, encoding='utf-8-sig', newline='\n') as file:
+            tokens = file.read().rstrip().count('\n') + 1
+    except UnicodeDecodeError as error:
+        raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
     if tokens > model.config.vocab_size:
         raise ModelError(
             '%s has %d tokens, but vocab_size in %s is %d' % (path, tokens, model.config_path, model.config.vocab_size)
@@ -340,4 +353,5 @@ def _existing_folder(option: str, path: str) -> str:
         return path
     if os.path.isfile(path):
         raise ModelError('%s: %s is a file%s' % (option, path, hints.of_a_file(path)))
-    raise ModelError('%s: there is no folder %s%s' % (option, path, hints.of_no_folder(path)))
+    shown = path if path and '\n' not in path else repr(path)
+    raise ModelError('%s: there is no folder %s%s' % (option, shown, hints.of_no_folder(path)))

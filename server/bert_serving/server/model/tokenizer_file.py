@@ -7,6 +7,7 @@ and exit code 2; each worker loads it again.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -189,7 +190,12 @@ def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
     if os.path.getsize(path) > MOST_TOKENIZER_BYTES:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_TOKENIZER_BYTES))
     with _readable(path), open(path, 'rb') as file:
-        tokenizer = Tokenizer.from_buffer(file.read())  # `from_file` takes no path that is not UTF-8
+        data = file.read()  # not `from_file`, which takes no path that is not UTF-8
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
+        tokenizer = Tokenizer.from_buffer(data.removeprefix(codecs.BOM_UTF8))
     if name in _PLAIN_CLASSES:
         return tokenizer
     if isinstance(tokenizer.model, models.WordPiece):
@@ -247,7 +253,7 @@ def _from_vocab(path: str, settings: _Settings) -> Tokenizer:
         raise settings.refusal('do_basic_tokenize', 'true', False)
     check_file(path, 'the vocabulary')
     try:
-        with open(path, encoding='utf-8', newline='\n') as lines:
+        with open(path, encoding='utf-8-sig', newline='\n') as lines:
             vocab = {line.rstrip('\r\n'): index for index, line in enumerate(lines)}
     except UnicodeDecodeError as error:
         raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None

@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn, TextIO
 
+from ..console.streams import say
 from ..console.suggestions import did_you_mean
 from ..console.terminal import bold
 from .help import layout_help, layout_usage
@@ -146,7 +147,7 @@ class EnvironmentParser(argparse.ArgumentParser):
 
     def print_help(self, file: Any = None) -> None:
         stream: TextIO = sys.stdout if file is None else file
-        stream.write(self._format_help(lambda title: bold(title, stream)))
+        say(self._format_help(lambda title: bold(title, stream)).rstrip('\n'), stream)
 
     def _format_help(self, emphasize: Callable[[str], str]) -> str:
         groups = sorted(self._action_groups, key=lambda group: group.title == OTHER)  # that one comes last

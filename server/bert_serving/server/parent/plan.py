@@ -20,6 +20,7 @@ from ..model.config import check_max_seq_len, check_position_embeddings, check_s
 from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, check_weights, find_model
 from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
+from ..model.vocabulary import load_vocab
 from ..options.settings import Settings
 from ..ventilator.served_model import ServedModel
 from .devices import DevicePlan, plan_devices
@@ -141,6 +142,8 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     if model.tokenizer_files is not None:
         model.tokenizer_files.load(model.config.vocab_size)  # each worker does; what is wrong with it is said here
         model.tokenizer_files.gives_types()
+    elif model.vocab is not None:
+        load_vocab(model.vocab)  # likewise
     check_strategy(settings.pooling_strategy, model.config)
     check_position_embeddings(not settings.no_position_embeddings, model.config)
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)

@@ -25,6 +25,9 @@ _ZEROS = {
 JSON begins with two ASCII characters, unless it is a single string or digit."""
 
 
+_PRINTABLE = bytes(range(32, 127))
+
+
 def detect_encoding(data: Buffer) -> tuple[str, int]:
     """Return the encoding of JSON text and the length of its byte order mark, 0 if it has none."""
     head = bytes(data[:4])
@@ -58,6 +61,19 @@ def decode(data: Buffer) -> str:
     except UnicodeDecodeError as error:
         error.start += mark
         raise
+
+
+def keeps_ascii(charset: str) -> bool:
+    """Return whether ASCII text is the same in a character set; one that Python does not know counts as such.
+
+    It is not in UTF-7, EBCDIC and some others, so a text in one of them could pass for another text in UTF-8.
+    """
+    try:
+        return _PRINTABLE.decode(charset) == _PRINTABLE.decode('ascii')
+    except LookupError:
+        return True
+    except ValueError:
+        return False
 
 
 def describe_error(error: UnicodeDecodeError) -> str:

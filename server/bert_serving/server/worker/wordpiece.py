@@ -1,6 +1,6 @@
 """WordPiece tokenization, exactly as in Google's BERT and bert-as-service 1.10.
 
-Pure, except that `load_vocab` reads a file. `worker/rows.py` calls it in the intake thread of a worker.
+Pure. `worker/rows.py` calls it in the intake thread of a worker.
 
 A text is divided into words, and words into pieces:
 
@@ -27,15 +27,11 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from os import PathLike
 from string import punctuation as ascii_punctuation
 
-from ..errors import ModelError
+from ..model.vocabulary import CLASSIFY, SEPARATE, UNKNOWN
 from .tokenizer import Template
 
-UNKNOWN = '[UNK]'
-CLASSIFY = '[CLS]'
-SEPARATE = '[SEP]'
 CONTINUES = '##'
 
 MAX_WORD_CHARS = 100
@@ -53,34 +49,6 @@ IDEOGRAPHS = (
     range(0x2A700, 0x2CEB0),  # extensions C, D and E
     range(0x2F800, 0x2FA20),  # compatibility, supplement
 )
-
-
-def load_vocab(path: str | PathLike[str]) -> dict[str, int]:
-    """Read a `vocab.txt`, one token per line, and map each token to its id, counted from 0.
-
-    White space around a token is stripped. If a token occurs twice, the last one counts.
-
-    Raises:
-        ModelError: the file cannot be read, is not UTF-8, or lacks a token that every row needs.
-    """
-    try:
-        with open(path, encoding='utf-8', newline='\n') as lines:
-            vocab = {line.strip(): index for index, line in enumerate(lines)}
-    except OSError as error:
-        raise ModelError(
-            'cannot read the vocabulary %s: %s; -model_dir must be a folder with a vocab.txt' % (path, error.strerror)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ModelError(
-            'the vocabulary %s is not UTF-8 text (byte %d); copy vocab.txt from the model again' % (path, error.start)
-        ) from error
-    missing = [token for token in (UNKNOWN, CLASSIFY, SEPARATE) if token not in vocab]
-    if missing:
-        raise ModelError(
-            'the vocabulary %s has no %s among its %d tokens; it must be the vocab.txt of a BERT model, '
-            'one token per line' % (path, ' '.join(missing), len(vocab))
-        )
-    return vocab
 
 
 class WordPiece:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..console.logs import timed
 from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
 from ..model.tokenizer_file import TokenizerFiles
+from ..model.vocabulary import load_vocab
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
@@ -52,7 +53,7 @@ from .finite import find_rows_not_finite, try_tokens
 from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
 from .tokenizer import Tokenizer
-from .wordpiece import WordPiece, load_vocab
+from .wordpiece import WordPiece
 
 if TYPE_CHECKING:
     from ..graph.runtime import GraphEncoder
