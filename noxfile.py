@@ -134,6 +134,13 @@ def server_lowest(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend='none')
+def matrix(session: nox.Session) -> None:
+    """Every architecture with every strategy, type and choice of layers; in the environment that nox runs in."""
+    command = (sys.executable, '-m', 'pytest', 'tests/graph/test_matrix.py', *session.posargs)
+    session.run(*command, external=True, env={'BERT_SERVING_FULL_MATRIX': '1'})
+
+
+@nox.session(venv_backend='none')
 def interop(session: nox.Session) -> None:
     """Old and new clients and servers; needs an environment with the server, the one that nox runs in."""
     os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS / 'interop'))
