@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import socket
@@ -13,6 +14,7 @@ from functools import partial
 import pytest
 
 from bert_serving.server.errors import StartError
+from bert_serving.server.http import connections as connections_module
 from bert_serving.server.http import frontend as frontend_module
 from bert_serving.server.http import waitress_adapter
 from bert_serving.server.http.dispatcher import Dispatcher, refusal_kind
@@ -346,6 +348,12 @@ def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
         (b'OPTIONS /encode HTTP/1.1\r\nhost: a\r\ncontent-length: much', 400),
         (b'POST /encode HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip', 501),
         (b'POST /v1/embeddings HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip', 501),
+        (b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked', 400),
+        (b'POST /encode HTTP/1.0\r\ntransfer-encoding: chunked', 400),
+        (b'GET /health HTTP/9.9\r\nhost: a', 400),
+        (b'GET /health', 400),
+        (b'GET /health HTTP/1.1', 400),
+        (b'GET /health HTTP/1.1\r\nhost: a\r\nhost: b', 400),
         (b'GET /health HTTP/1.1\r\nhost: a\r\nlong: ' + b'x' * 300_000, 431),
     ],
 )
@@ -361,14 +369,91 @@ def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
         body = json.loads(answer.read())
         assert (answer.status, answer.getheader('connection')) == (status, 'close')
         assert answer.getheader('x-request-id')
-        error = body['error'] if b'/v1/' in request_line else body
-        assert 'malformed HTTP request' in (error.get('description') or error['message'])
+        assert 'malformed HTTP request' in str(body), 'in the format of its route'
         assert connection.recv(1) == b'', 'and then it is closed'
     after = series_of(frontend)
     assert set(after) == set(before), 'every series is there from the start'
     changed = {name for name in after if after[name] != before[name] and name.startswith('bert_http_requests_total')}
     assert {name for name in changed if 'status="%d"' % status in name}, changed
     assert post(frontend).status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('setting', ['HEADERS_S', 'BODY_S'])
+def test_a_request_that_drips_in_is_cut_off(
+    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setattr(connections_module, setting, 0.1)
+    frontend = start_frontend()
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n')
+        if setting == 'BODY_S':
+            connection.sendall(b'\r\n{')
+        assert connection.recv(1) == b''
+    assert post(frontend).status == 200
+
+
+def test_slow_connections_make_room_for_others_and_a_request_that_is_served_stays(
+    start_frontend: StartFrontend, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frontend_module, 'max_connections', lambda _files, clients: 8)
+    frontend = start_frontend(max_connect=1)
+    backend.gate.clear()
+    callers = Callers(frontend, 1)
+    wait_until(lambda: 'bert_http_requests_working 1.0' in get(frontend, '/metrics')[1])
+    slow = []
+    for _ in range(20):
+        connection = socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S)
+        connection.sendall(b'POST /encode HTTP/1.1\r\nx: ')
+        slow.append(connection)
+    assert get(frontend, '/metrics')[0] == 200
+    assert len(frontend._server.connections) <= 4, 'half of all, as they come from one address'
+    backend.gate.set()
+    assert callers.join() == [200]
+    for connection in slow:
+        connection.close()
+
+
+def test_without_a_file_for_a_connection_the_loop_rests_and_goes_on_later(
+    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waitress_adapter, 'ACCEPT_PAUSE_S', 0.01)
+    frontend = start_frontend()
+    server = frontend._server._server
+    accept, failures = server.accept, []
+
+    def fail_at_first() -> object:
+        if len(failures) < 3:
+            failures.append(OSError(errno.EMFILE, 'Too many open files'))
+            raise failures[-1]
+        return accept()
+
+    monkeypatch.setattr(server, 'accept', fail_at_first)
+    frontend._server.wake()
+    assert post(frontend).status == 200
+    assert len(failures) == 3
+
+
+@pytest.mark.slow
+def test_responses_that_nobody_reads_have_a_bound_and_then_make_room(
+    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, 'UNREAD_S', 0.2)
+    monkeypatch.setattr(waitress_adapter, 'SWEEP_S', 60.0)
+    frontend = start_frontend(max_body=1 << 26)
+    frontend._server.write_budget.most = 1 << 20
+    body = json.dumps({'id': 'x' * 20_000_000, 'texts': ['a']}).encode()
+    request = b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s' % (len(body), body)
+    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(request)
+        wait_until(lambda: frontend._server.write_budget.is_full)
+        refused = post(frontend)
+        assert (refused.status, refused.getheader('retry-after')) == (503, '5')
+        assert json.loads(refused.body)['type'] == 'ResponsesUnread'  # type: ignore[attr-defined]
+        assert get(frontend, '/health/live')[0] == 200, 'a probe is always answered'
+        assert get(frontend, '/openapi.json')[0] == 503
+        monkeypatch.setattr(waitress_adapter, 'SWEEP_S', 0.0)
+        wait_until(lambda: post(frontend).status == 200)
 
 
 def series_of(frontend: Frontend) -> dict[str, str]:

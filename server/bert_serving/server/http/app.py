@@ -19,7 +19,8 @@ from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
 from .catalog import Catalog
 from .config import HttpConfig
-from .errors import Family, HTTPError, error_from_status
+from .dispatcher import RESERVE
+from .errors import Family, HTTPError, error_from_status, make_refusal
 from .metrics import HttpMetrics
 from .responses import dump
 from .routes import family_of, label_of
@@ -52,6 +53,7 @@ def create_app(
     app.config[TIMEOUT_S] = config.timeout_s
     metrics = HttpMetrics(backend.server_status, working, waiting)
     _record(app, metrics)  # first, so that it sees each response in its final form
+    _bound_unwritten(app)
     admission.install(app, config)
     _handle_errors(app)
     FlaskJSON(app)
@@ -97,6 +99,23 @@ def _handle_errors(app: Flask) -> None:
         return _on_http_error(
             HTTPError('ProxyError', 'internal error in the HTTP proxy (%s); see its log' % type(error).__name__)
         )
+
+
+def _bound_unwritten(app: Flask) -> None:
+    @app.after_request
+    def _reserve_response(response: Response) -> Response:
+        """Send an error instead if there is no room for the response, which is compressed by now."""
+        reserve = request.environ.get(RESERVE)
+        if reserve is None or reserve(response.calculate_content_length() or 0):
+            return response
+        error = make_refusal('ResponsesUnread')
+        response.headers.remove('content-encoding')
+        family: Family = g.get('family') or family_of(request.path)
+        response.status_code, body = error.to_response(family)
+        response.mimetype = 'application/json'
+        response.set_data(dump(body))
+        response.headers['retry-after'] = str(error.kind.retry_after_s)
+        return response
 
 
 def _compress(app: Flask) -> None:

@@ -17,12 +17,16 @@ from wsgiref.types import WSGIApplication
 
 from .admission import REFUSAL
 from .backend_call import IS_GONE, RECEIVED_AT
+from .connections import WriteBudget
 from .errors import HTTPError, make_refusal
 from .routes import encodes
 from .waitress_adapter import PendingRequest, ThreadPool
 
 REFUSAL_THREADS = 1
 CONTROL_THREADS = 2
+
+RESERVE = 'bert_serving.reserve'
+"""In the WSGI environment: `reserve(size)`, whether there is room for a response of so many bytes."""
 
 _TASK = 'bert_serving.task'
 """In the WSGI environment: the `_Task` of the request."""
@@ -36,16 +40,20 @@ class Queue(Enum):
     CONTROL = 'control'
 
 
-def refusal_kind(is_admitted: bool, is_draining: bool, outstanding: int, max_outstanding: int) -> str | None:
+def refusal_kind(
+    is_admitted: bool, is_draining: bool, outstanding: int, max_outstanding: int, is_unread: bool = False
+) -> str | None:
     """The kind of error with which to refuse a request that encodes; None if the encode queue takes it.
 
     `outstanding` requests are in that queue, those that are being served included. The key is checked first, so that
-    requests without a key take no place.
+    requests without a key take no place. `is_unread`: there is no room for more responses.
     """
     if not is_admitted:
         return 'Unauthorized'
     if is_draining:
         return 'ShuttingDown'
+    if is_unread:
+        return 'ResponsesUnread'
     return 'Busy' if outstanding >= max_outstanding else None
 
 
@@ -71,7 +79,7 @@ def _admit_all(_authorization: str | None) -> bool:
 class _Task:
     """A request in a queue."""
 
-    __slots__ = ('_dispatcher', '_has_place', '_queue', '_received_at', '_refusal', '_request')
+    __slots__ = ('_dispatcher', '_has_place', '_queue', '_received_at', '_refusal', '_request', '_reserved')
 
     def __init__(
         self,
@@ -87,15 +95,23 @@ class _Task:
         self._received_at = received_at
         self._refusal = refusal
         self._has_place = True
+        self._reserved = 0
 
     def service(self) -> None:
-        environ = {RECEIVED_AT: self._received_at, IS_GONE: self._request.is_gone, _TASK: self}
+        environ = {RECEIVED_AT: self._received_at, IS_GONE: self._request.is_gone, RESERVE: self._reserve, _TASK: self}
         if self._refusal is not None:
             environ[REFUSAL] = self._refusal
         try:
             self._request.serve(environ)
         finally:
             self._finish()
+
+    def _reserve(self, size: int) -> bool:
+        budget = self._dispatcher.write_budget
+        if budget is None or not budget.reserve(size):
+            return budget is None
+        self._reserved += size
+        return True
 
     def cancel(self) -> None:
         self._request.cancel()
@@ -108,6 +124,8 @@ class _Task:
 
     def _finish(self) -> None:
         self.release_place()
+        if self._reserved and self._dispatcher.write_budget is not None:
+            self._dispatcher.write_budget.release(self._reserved)
         self._dispatcher.finish()
 
 
@@ -116,8 +134,10 @@ class Dispatcher:
 
     def __init__(self, max_connect: int, max_waiting: int, admits: Callable[[str | None], bool] = _admit_all) -> None:
         """`admits` says whether an `Authorization` header has a valid key."""
+        self.write_budget: WriteBudget | None = None
+        """The bound on unwritten responses; the frontend sets it."""
         self._admits = admits
-        self._max_connect = max_connect
+        self.max_connect = max_connect
         self._max_outstanding = max_connect + max_waiting
         self._threads = {Queue.ENCODE: max_connect, Queue.REFUSAL: REFUSAL_THREADS, Queue.CONTROL: CONTROL_THREADS}
         self._pools = {queue: ThreadPool() for queue in Queue}
@@ -141,11 +161,12 @@ class Dispatcher:
         refusal = request.error
         is_encoding = refusal is None and encodes(request.method, request.path)
         is_admitted = is_encoding and self._admits(request.authorization)
+        is_unread = is_encoding and self.write_budget is not None and self.write_budget.is_full
         with self._lock:
             queue = Queue.CONTROL if refusal is None else Queue.REFUSAL
             if is_encoding:
                 outstanding = self._outstanding[Queue.ENCODE]
-                kind = refusal_kind(is_admitted, self._is_draining, outstanding, self._max_outstanding)
+                kind = refusal_kind(is_admitted, self._is_draining, outstanding, self._max_outstanding, is_unread)
                 refusal = None if kind is None else make_refusal(kind)
                 queue = Queue.ENCODE if kind is None else Queue.REFUSAL
             self._outstanding[queue] += 1
@@ -165,12 +186,12 @@ class Dispatcher:
     @property
     def working(self) -> int:
         """Requests that encode and have a thread."""
-        return min(self._outstanding[Queue.ENCODE], self._max_connect)
+        return min(self._outstanding[Queue.ENCODE], self.max_connect)
 
     @property
     def waiting(self) -> int:
         """Requests that encode and wait for a thread."""
-        return max(0, self._outstanding[Queue.ENCODE] - self._max_connect)
+        return max(0, self._outstanding[Queue.ENCODE] - self.max_connect)
 
     @property
     def is_idle(self) -> bool:

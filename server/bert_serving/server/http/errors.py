@@ -53,6 +53,7 @@ KINDS: Mapping[str, Kind] = {
     'NotImplemented': Kind(501, _SERVER, 'not_implemented', is_final=True),
     'BadGateway': Kind(502, _SERVER, 'bad_gateway', tei_type='Backend'),
     'ShuttingDown': Kind(503, _SERVER, 'shutting_down', retry_after_s=5, tei_type='Unhealthy'),
+    'ResponsesUnread': Kind(503, _SERVER, 'responses_unread', retry_after_s=5),
     'Unavailable': Kind(503, _SERVER, 'unavailable', retry_after_s=5, tei_type='Unhealthy'),
     'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded', is_final=True, tei_type='Backend'),
 }
@@ -120,6 +121,7 @@ _REFUSALS = {
     'Unauthorized': 'missing or wrong API key: send the header "Authorization: Bearer KEY"',
     'Busy': 'too many requests are waiting: retry in a moment',
     'TooLarge': 'the body is too large: send less at a time',
+    'ResponsesUnread': 'other clients do not read their responses, and there is no room for one more: retry later',
     'ShuttingDown': 'the HTTP proxy is shutting down: retry later',
 }
 

@@ -24,8 +24,13 @@ POLL_S = 1.0
 
 DRAIN_POLL_S = 0.05
 
-_SPARE_FILES = 256
-"""File descriptors that are not for connections of HTTP."""
+MAX_FILES = 65536
+"""The file descriptors that the proxy asks for; the hard limit of the system can be lower."""
+
+SPARE_FILES = 96
+FILES_PER_CLIENT = 20
+"""File descriptors that are not for connections of HTTP: for the log, for large requests and responses, which are
+buffered in files, and for each client of the two ports of the server."""
 
 
 class Frontend:
@@ -48,9 +53,9 @@ class Frontend:
         self._round_at = time.monotonic()
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
-        self._server = Server(
-            release_place_after(application), listener, dispatcher.submit, max_body, _max_connections()
-        )
+        connections = max_connections(raise_file_limit(), clients=dispatcher.max_connect + 1)
+        self._server = Server(release_place_after(application), listener, dispatcher.submit, max_body, connections)
+        dispatcher.write_budget = self._server.write_budget
 
     @property
     def is_draining(self) -> bool:
@@ -116,10 +121,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _max_connections() -> int:
-    """As many connections as this process may have files; raises the soft limit toward the hard one first."""
+def raise_file_limit() -> int:
+    """Raise the limit on file descriptors to `MAX_FILES`, as far as the hard limit allows; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(wanted, soft) - _SPARE_FILES if max(wanted, soft) > 2 * _SPARE_FILES else _SPARE_FILES
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MAX_FILES if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def max_connections(files: int, clients: int) -> int:
+    """The connections for which there are files, if `clients` call the server at a time. At least a quarter of all."""
+    return max(1, files // 4, files - SPARE_FILES - FILES_PER_CLIENT * clients)

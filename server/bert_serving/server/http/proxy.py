@@ -67,6 +67,7 @@ def serve(
     config = HttpConfig.from_settings(settings)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the time at which each series began doubles the page
     _share_log_handlers('bert_serving.client')
+    _share_log_handlers('waitress')  # whose warnings are then rate-limited, too
     dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
     try:
         backend = ServerBackend(ip, port, port_out)
@@ -89,6 +90,12 @@ def serve(
                 'set -http_api_key_file, or -http_host 127.0.0.1',
                 frontend.port,
             )
+            if '*' in config.origins:
+                logger.warning(
+                    'any web page can use port %d through the browser of anyone who can reach it, and read the vectors '
+                    'and the status: name the origins with -cors, or set a key',
+                    frontend.port,
+                )
         logger.info(
             'serving HTTP at http://%s:%d, for the server at %s:%d and %d',
             with_brackets(config.host),

@@ -42,8 +42,8 @@ class Route:
 
 CLIENT_GONE = 499
 
-_OF_ANY = (400, 413, 431, 500, 501)
-"""The statuses of any route: malformed or unsupported HTTP, and an internal error."""
+_OF_ANY = (400, 413, 431, 500, 501, 503)
+"""The statuses of any route: malformed or unsupported HTTP, an internal error, and no room for the response."""
 
 _ENCODING = (200, 400, 401, 413, 415, 429, 500, 501, 502, 503, 504)
 _TEI = (*_ENCODING, 422, 424)
