@@ -54,6 +54,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """The options of graphs: of one for CPUs in each type, for GPUs, for both, and for XLA."""
 
+LEAST_COSINES = {'bf16': 0.97, 'fp16 for GPUs': 0.999}
+"""Of the answers of graphs whose products are not float32. In bfloat16, the tiny models with rotary positions differ
+(docs/architectures.md)."""
+
 ONE_TOKEN = (PoolingStrategy.FIRST_TOKEN, PoolingStrategy.LAST_TOKEN)
 """Strategies that take the state of a token even if it is masked. Transformers makes it from zeros in a DeBERTa, and
 from the token in all others; we make it from the token."""
@@ -125,13 +129,13 @@ def test_answers(case, tmp_path):
 def check(answer, expected, case):
     assert answer.shape == expected.shape
     assert np.isfinite(answer).all()
-    if case.variant == 'bf16':
+    if case.variant in LEAST_COSINES:
         a, b = answer.reshape(-1, answer.shape[-1]), expected.reshape(-1, answer.shape[-1])
         a, b = a[b.any(1)], b[b.any(1)]
         cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-        assert cosines.min() >= 0.98, cosines
+        assert cosines.min() >= LEAST_COSINES[case.variant], cosines
     else:
-        atol = {'fp16': 4e-3, 'fp16 for GPUs': 0.03}.get(case.variant, 1e-4)
+        atol = 4e-3 if case.variant == 'fp16' else 1e-4
         np.testing.assert_allclose(answer, expected, rtol=max(1e-4, atol / 2), atol=atol)
 
 

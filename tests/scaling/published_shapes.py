@@ -139,7 +139,8 @@ class Watch:
     def show(self, when: str) -> None:
         self._look_once()
         for name, values in self._most.items():
-            both = ['%s %d (now %d)' % (key, most >> 20, self._now[name][key] >> 20) for key, most in values.items()]
+            now = self._now[name] if self._processes[name].is_running() else dict.fromkeys(values, 0)
+            both = ['%s %d (now %d)' % (key, most >> 20, now[key] >> 20) for key, most in values.items()]
             print('%s: memory of the %s in MiB, at most: %s' % (when, name, ', '.join(both)))
 
     def _look(self) -> None:
