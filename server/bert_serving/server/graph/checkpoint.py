@@ -66,63 +66,91 @@ def variable_shapes(
     config: EncoderConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
 ) -> dict[str, Shape]:
     """The weights of the `depth` lowest layers and their shapes, with a head of `num_labels` unless that is 0."""
-    hidden, biases = config.hidden_size, config.biases
-    shapes: dict[str, Shape] = {}
-
-    def dense(name: str, inputs: int, outputs: int, has_bias: bool = True) -> None:
-        shapes[name + '/kernel'] = (inputs, outputs)
-        if has_bias:
-            shapes[name + '/bias'] = (outputs,)
-
-    def layer_norm(name: str, width: int = hidden) -> None:
-        shapes[name + '/LayerNorm/gamma'] = (width,)
-        if biases.norm:
-            shapes[name + '/LayerNorm/beta'] = (width,)
-
-    shapes[WORDS] = (config.vocab_size, config.embedding_width)
-    if config.type_vocab_size:
-        shapes['embeddings/token_type_embeddings'] = (config.type_vocab_size, config.embedding_width)
-    if position_embeddings and config.has_position_embeddings:
-        shapes[POSITIONS] = (config.position_rows, config.embedding_width)
-    layer_norm('embeddings', config.embedding_width)
-    if config.embedding_size:
-        dense('embeddings/projection', config.embedding_size, hidden)
-    if config.relative_bias:
-        shapes['encoder/relative_attention_bias'] = (config.relative_bias.buckets, config.num_attention_heads)
-    relative = config.disentangled
-    if relative:
-        shapes['encoder/relative_embeddings'] = (2 * relative.span, hidden)
-        if relative.has_norm:
-            layer_norm('encoder/relative_embeddings')
+    weights = _Weights(config)
+    weights.add_embeddings(position_embeddings)
+    weights.add_relative_positions()
     for index in range(depth):
         layer = 'encoder/layer_%d' % config.group(index)
+        weights.add_attention(layer, has_norm=bool(index) or not config.pre_norm)
+        weights.add_feed_forward(layer)
+    if config.pre_norm and depth == config.num_hidden_layers:
+        weights.add_layer_norm('encoder')
+    if pooler:
+        weights.add_dense('pooler/dense', config.hidden_size, config.hidden_size)
+    if num_labels:
+        weights.add_classifier(num_labels)
+    return weights.shapes
+
+
+class _Weights:
+    """Collects the weights of a model by their canonical names, with their shapes."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        self.shapes: dict[str, Shape] = {}
+        self._config = config
+        self._hidden = config.hidden_size
+
+    def add_dense(self, name: str, inputs: int, outputs: int, has_bias: bool = True) -> None:
+        self.shapes[name + '/kernel'] = (inputs, outputs)
+        if has_bias:
+            self.shapes[name + '/bias'] = (outputs,)
+
+    def add_layer_norm(self, name: str, width: int | None = None) -> None:
+        """Add a LayerNorm over `width` values, by default the hidden size."""
+        self.shapes[name + '/LayerNorm/gamma'] = (width or self._hidden,)
+        if self._config.biases.norm:
+            self.shapes[name + '/LayerNorm/beta'] = (width or self._hidden,)
+
+    def add_embeddings(self, position_embeddings: bool) -> None:
+        config, width = self._config, self._config.embedding_width
+        self.shapes[WORDS] = (config.vocab_size, width)
+        if config.type_vocab_size:
+            self.shapes['embeddings/token_type_embeddings'] = (config.type_vocab_size, width)
+        if position_embeddings and config.has_position_embeddings:
+            self.shapes[POSITIONS] = (config.position_rows, width)
+        self.add_layer_norm('embeddings', width)
+        if config.embedding_size:
+            self.add_dense('embeddings/projection', config.embedding_size, self._hidden)
+
+    def add_relative_positions(self) -> None:
+        """Add what the layers share to compare positions: the biases of MPNet, the embeddings of DeBERTa."""
+        bias, relative = self._config.relative_bias, self._config.disentangled
+        if bias:
+            self.shapes['encoder/relative_attention_bias'] = (bias.buckets, self._config.num_attention_heads)
+        if relative:
+            self.shapes['encoder/relative_embeddings'] = (2 * relative.span, self._hidden)
+            if relative.has_norm:
+                self.add_layer_norm('encoder/relative_embeddings')
+
+    def add_attention(self, layer: str, has_norm: bool) -> None:
+        hidden, biases, relative = self._hidden, self._config.biases, self._config.disentangled
         for part in ('query', 'key', 'value'):
-            dense('%s/attention/self/%s' % (layer, part), hidden, hidden, biases.attention_in)
+            self.add_dense('%s/attention/self/%s' % (layer, part), hidden, hidden, biases.attention_in)
         if relative and not relative.shares_projections:
             if relative.content_to_position:
-                dense(layer + '/attention/self/position_key', hidden, hidden)
+                self.add_dense(layer + '/attention/self/position_key', hidden, hidden)
             if relative.position_to_content:
-                dense(layer + '/attention/self/position_query', hidden, hidden)
-        dense(layer + '/attention/output/dense', hidden, hidden, biases.attention_out)
-        if index or not config.pre_norm:
-            layer_norm(layer + '/attention/output')
-        dense(layer + '/intermediate/dense', hidden, config.intermediate_size, biases.feed_forward_in)
-        if config.gated:
-            dense(layer + '/intermediate/gate', hidden, config.intermediate_size, biases.feed_forward_in)
-        dense(layer + '/output/dense', config.intermediate_size, hidden, biases.feed_forward_out)
-        layer_norm(layer + '/output')
-    if config.pre_norm and depth == config.num_hidden_layers:
-        layer_norm('encoder')
-    if pooler:
-        dense('pooler/dense', hidden, hidden)
-    if num_labels:
-        classifier = config.classifier
-        dense(classifier.scope + '/dense', hidden, hidden, classifier.has_bias)
+                self.add_dense(layer + '/attention/self/position_query', hidden, hidden)
+        self.add_dense(layer + '/attention/output/dense', hidden, hidden, biases.attention_out)
+        if has_norm:
+            self.add_layer_norm(layer + '/attention/output')
+
+    def add_feed_forward(self, layer: str) -> None:
+        hidden, inner, biases = self._hidden, self._config.intermediate_size, self._config.biases
+        self.add_dense(layer + '/intermediate/dense', hidden, inner, biases.feed_forward_in)
+        if self._config.gated:
+            self.add_dense(layer + '/intermediate/gate', hidden, inner, biases.feed_forward_in)
+        self.add_dense(layer + '/output/dense', inner, hidden, biases.feed_forward_out)
+        self.add_layer_norm(layer + '/output')
+
+    def add_classifier(self, num_labels: int) -> None:
+        """Add the head: a dense layer, a LayerNorm if the model has one, and the weights of the labels."""
+        classifier = self._config.classifier
+        self.add_dense(classifier.scope + '/dense', self._hidden, self._hidden, classifier.has_bias)
         if classifier.has_norm:
-            layer_norm(classifier.scope)
-        shapes['output_weights'] = (num_labels, hidden)
-        shapes['output_bias'] = (num_labels,)
-    return shapes
+            self.add_layer_norm(classifier.scope)
+        self.shapes['output_weights'] = (num_labels, self._hidden)
+        self.shapes['output_bias'] = (num_labels,)
 
 
 class Weights:
