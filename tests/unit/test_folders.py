@@ -40,6 +40,20 @@ def test_a_path_too_long_for_a_socket_is_refused_and_removed(tmp_path: Path, mon
     assert list(long.iterdir()) == []
 
 
+def test_a_path_that_is_not_utf_8_is_refused_for_sockets_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Path('/tmp') / os.fsdecode(b'bss\xe9%d' % os.getpid())
+    short.mkdir()
+    monkeypatch.setenv('ZEROMQ_SOCK_TMP_DIR', str(short))
+    try:
+        with pytest.raises(StartError, match='is not UTF-8: set ZEROMQ_SOCK_TMP_DIR'), socket_folder():
+            pass
+        assert list(short.iterdir()) == []
+    finally:
+        short.rmdir()
+
+
 def test_without_a_folder_of_the_user_the_graph_gets_one_that_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

