@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bert_serving.client import BertClient
 from support.processes import fake_server
 from support.proxies import curl
 from support.serving import ServerProcess
@@ -127,3 +129,19 @@ def test_a_port_that_is_taken_ends_the_start() -> None:
         with start('-http_port', str(port)) as second:
             assert second.wait() == 1
             assert 'cannot listen on' in second.log
+
+
+def test_three_bars_are_text_to_openai_and_tei_and_divide_a_pair_on_1_10s_route_and_in_the_client() -> None:
+    """The last number of a fake vector counts the tokens of the second text of a pair."""
+    texts = ['hello ||| world', 'a ||| b ||| c', ' ||| b', 'a ||| ', 'a\n ||| b']
+    with start() as server:
+        url = 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
+        openai = curl(url + '/v1/embeddings', '-d', json.dumps({'input': texts}))[1]
+        tei = curl(url + '/embed', '-d', json.dumps({'inputs': texts, 'normalize': False}))[1]
+        legacy = curl(url + '/encode', '-d', json.dumps({'id': 1, 'texts': texts}))[1]
+        with BertClient(port=server.port, port_out=server.port_out, timeout=60_000) as client:
+            vectors = client.encode(texts).tolist()
+    assert [each['embedding'] for each in openai['data']] == tei
+    assert not any(vector[2] for vector in tei)
+    assert legacy['result'] == vectors
+    assert [vector[2] > 0 for vector in vectors] == [True, True, False, False, False]
