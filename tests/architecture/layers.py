@@ -11,7 +11,7 @@ from pathlib import Path
 SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'server'
 
 LAYERS = [
-    ['addresses', 'console', 'errors', 'release'],
+    ['addresses', 'console', 'descriptors', 'errors', 'release'],
     ['model', 'protocol', 'stats', 'transport'],
     ['options', 'process', 'zap'],
     ['graph', 'ventilator', 'sink', 'http'],

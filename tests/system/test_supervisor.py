@@ -193,6 +193,28 @@ def test_a_process_that_the_system_does_not_grant_is_a_failed_start(
     assert 'ODD could not be started' in bench.lost[0][0]
 
 
+def test_a_child_for_which_no_file_is_left_is_tried_again_and_not_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, 'POSTPONED_S', 0.01)
+    start, refused = Child.start, 0
+
+    def refuse(child: Child) -> None:
+        nonlocal refused
+        if len(bench.ready) == 1 and refused < 10:
+            refused += 1
+            raise OSError(errno.EMFILE, 'Too many open files')
+        start(child)
+
+    monkeypatch.setattr(Child, 'start', refuse)
+    bench.supervise({'what': 'die when told', 'path': '/'}, SLEEP)
+    bench.run_until(lambda: len(bench.ready) == 2)
+    assert refused == 10, 'more often than starts may fail'
+    assert bench.given_up == []
+    assert len(bench.lost) == 1
+    assert bench.slot.restarts.failed_starts == 0
+
+
 def test_slots_that_are_released_get_no_other_child(bench: Bench) -> None:
     bench.supervise(SLEEP)
     bench.run_until(lambda: bool(bench.ready))

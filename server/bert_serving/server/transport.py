@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 
 from .addresses import ANY_IPV4, with_brackets
+from .descriptors import guard_port
 from .errors import StartError
 
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
@@ -61,7 +62,9 @@ def bind_tcp(listener: Socket, port: int, option: str, address: str = ANY_IPV4) 
         else:
             reason = str(error)
         raise StartError('-%s %d: cannot listen on it: %s' % (option, port, reason)) from None
-    return int(listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
+    bound = int(listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
+    guard_port(bound)
+    return bound
 
 
 def _notice_dead_peers(listener: Socket) -> None:

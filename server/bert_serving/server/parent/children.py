@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from .. import descriptors
 from ..errors import ChildDied
 from ..process.child import Child
 from ..process.reports import Payload
@@ -123,7 +124,8 @@ class Children:
         logger.error('%s; what was not published is computed again', how)
         self._counters.sink_lost()
         self._endpoints.move_sink()
-        self._ventilator.replace_sink(self._endpoints.feedback, self._endpoints.sink)
+        with descriptors.reserve():
+            self._ventilator.replace_sink(self._endpoints.feedback, self._endpoints.sink)
 
     def _on_sink_given_up(self, how: str) -> None:
         raise ChildDied(how)
@@ -135,7 +137,8 @@ class Children:
         return self._factory.worker(worker, graph)
 
     def _on_worker_ready(self, worker: int, _payload: Payload) -> None:
-        self._ventilator.add_worker(worker, self._endpoints.workers[worker])
+        with descriptors.reserve():
+            self._ventilator.add_worker(worker, self._endpoints.workers[worker])
         self._on_ready()
 
     def _on_worker_lost(self, worker: int, how: str, error: ChildFailed | None) -> None:

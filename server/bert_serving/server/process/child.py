@@ -22,6 +22,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
+from .. import descriptors
 from ..console import streams
 from .reports import ChildConfig, ChildReport, Exited, Ready, decode_report
 from .states import ChildEvent, ChildState, advance_child
@@ -74,6 +75,10 @@ class Child:
         Raises:
             OSError: the operating system cannot start a process.
         """
+        with descriptors.reserve():
+            self._start()
+
+    def _start(self) -> None:
         streams.reserve_descriptors()  # or a pipe could get the number of a standard stream of the child
         output = streams.output_of_children()
         self._reports, writer = os.pipe()

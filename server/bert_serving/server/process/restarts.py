@@ -45,6 +45,11 @@ class Restarts:
         self._failing_since: float | None = None
         self._was_ready = False
 
+    @property
+    def was_ready(self) -> bool:
+        """Whether the child, or one of its predecessors, has been ready."""
+        return self._was_ready
+
     def became_ready(self, now: float) -> None:
         """Note that the child can do its work."""
         self._ready_since = now

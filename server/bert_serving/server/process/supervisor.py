@@ -15,6 +15,7 @@ from typing import Any
 
 from ..console.formatting import format_duration
 from ..console.progress import ProgressDisplay
+from ..descriptors import NONE_LEFT
 from ..errors import ServingError, StartError
 from ..transport import Reactor
 from .child import Child
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 900.0
 """How long a child in a slot may take to become ready."""
+
+
+POSTPONED_S = 1.0
+"""The pause before another start if no file descriptor was left for this one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -138,7 +143,18 @@ class Supervisor:
         try:
             self._watch.launch(child, ChildCallbacks(on_ready, on_exit, slot.on_heartbeat))
         except OSError as error:  # no process or file descriptor is left in the system, say
-            self._on_loss(slot, '%s could not be started: %s' % (child.name, error), None)
+            how = '%s could not be started: %s' % (child.name, error)
+            if error.errno in NONE_LEFT and slot.restarts.was_ready:
+                self._postpone(slot, how)
+            else:
+                self._on_loss(slot, how, None)
+
+    def _postpone(self, slot: ChildSlot, how: str) -> None:
+        """Try again later to start the child of `slot`. Files come back, so it does not count as a failed start."""
+        slot.child = None
+        slot.state = advance_slot(slot.state, SlotEvent.CHILD_LOST)
+        slot.start_at = time.monotonic() + POSTPONED_S
+        logger.error('%s; it is started again in %.1f s', how, POSTPONED_S)
 
     def _on_loss(self, slot: ChildSlot, how: str, error: ChildFailed | None) -> None:
         now = time.monotonic()
