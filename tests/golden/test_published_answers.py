@@ -1,7 +1,8 @@
 """Every published folder whose answers we have, started with `-model_dir` alone, answers as its authors' library.
 
-The judges are our client and, in its own environment, the real `bert-serving-client==1.10.0`. Both ask what 1.10's API
-can say: blank texts are refused, and a pair is written with ` ||| `.
+The judges are our client and, in its own environment, the real `bert-serving-client==1.10.0`. The latter asks what
+1.10's API can say: blank texts are refused, and a pair is written with ` ||| `. Ours asks that, and then everything
+else: prompts, fewer dimensions, pairs of any texts, logits and rankings.
 """
 
 from __future__ import annotations
@@ -55,6 +56,48 @@ def questions(case: dict[str, Any]) -> list[tuple[int, list[int], list[str]]]:
     return asked
 
 
+def judge_encode(client: BertClient, case: dict[str, Any], request: dict[str, Any], expected: Any, number: int) -> None:
+    asked = request['kwargs'] or {}
+    if 'output_value' in asked:
+        return
+    options = {'dimensions' if name == 'truncate_dim' else name: value for name, value in asked.items()}
+    rows = [row for row, text in enumerate(request['texts']) if text.strip()]
+    texts = [request['texts'][row] for row in rows]
+    wanted = expected['e%d' % number][rows]
+    answers = [client.encode_with_details(texts, joined_pairs=False, **options).array]
+    if not any(' ||| ' in text for text in texts):
+        answers.append(client.encode(texts, **options))
+    if options.get('prompt_name') == 'query':
+        answers.append(client.encode_query(texts))
+    elif options.get('prompt_name') == 'document':
+        answers.append(client.encode_document(texts))
+    for answer in answers:
+        np.testing.assert_allclose(answer, wanted, RTOL, ATOL, err_msg=repr(options))
+
+
+def judge_predict(
+    client: BertClient, case: dict[str, Any], request: dict[str, Any], expected: Any, number: int
+) -> None:
+    scores = client.predict(request['pairs'], **(request['kwargs'] or {}))
+    assert scores.shape == expected['s%d' % number].shape
+    np.testing.assert_allclose(scores, expected['s%d' % number], RTOL, ATOL)
+    labels = case['id2label']
+    assert client.model['labels'] == [labels[number] for number in sorted(labels, key=int)]
+    assert client.model['task'] == ('rerank' if len(labels) == 1 else 'classify')
+
+
+def judge_rank(client: BertClient, case: dict[str, Any], request: dict[str, Any], expected: Any, number: int) -> None:
+    ranking = client.rerank(request['query'], request['documents'])
+    assert [index for index, _ in ranking] == [hit['corpus_id'] for hit in request['ranking']]
+    np.testing.assert_allclose(
+        [score for _, score in ranking], [hit['score'] for hit in request['ranking']], RTOL, ATOL
+    )
+    assert client.rerank(request['query'], request['documents'], top_n=3) == ranking[:3]
+
+
+JUDGES = {'encode': judge_encode, 'predict': judge_predict, 'rank': judge_rank}
+
+
 @pytest.mark.parametrize('path', CASES, ids=lambda path: path.stem)
 def test_a_published_folder_answers_as_its_authors_library(path: Path, real_client: str, tmp_path: Path) -> None:
     case = json.loads(path.read_text('utf-8'))
@@ -64,6 +107,8 @@ def test_a_published_folder_answers_as_its_authors_library(path: Path, real_clie
     with serve('-model_dir', str(PUBLISHED / 'models' / case['model'])) as server:
         with BertClient(port=server.port, port_out=server.port_out, timeout=60_000, check_length=False) as client:
             ours = [client.encode(texts) for _, _, texts in asked]
+            for number, request in enumerate(case['requests']):
+                JUDGES[request['kind']](client, case, request, expected, number)
         (tmp_path / 'texts').write_text(json.dumps([texts for _, _, texts in asked]))
         subprocess.run(
             [real_client, '-c', SCRIPT, str(tmp_path / 'texts'), str(server.port), str(server.port_out)],
