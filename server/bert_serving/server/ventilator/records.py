@@ -13,8 +13,11 @@ from .stories import Story
 OBJECTS_BYTES = 4096
 """Memory that a request of one job takes in addition to its message."""
 
-Key = tuple[bytes, bytes, bytes, Options]
-"""Identity, request id, digest of the message, options: two requests with the same key are one that was sent again."""
+Key = tuple[bytes, bytes, bytes, Options | None]
+"""Identity, request id, digest of the message, options or None without.
+
+Two requests with the same key are one that was sent again.
+"""
 
 
 @dataclass(slots=True)
