@@ -86,6 +86,24 @@ def test_options_are_sent_only_where_they_ask_for_something(backend: ServerBacke
     assert 'pairs' not in server.requests[-1].options
 
 
+def test_places_and_texts_of_ids(backend: ServerBackend, server: ScriptedServer) -> None:
+    until = time.monotonic() + PATIENCE_S
+    options = EncodingOptions(offsets=True, prompt_name='query')
+    encoding = backend.tokenize(Rows(['a b']), until, lambda: False, options)
+    assert encoding.tokens == tokens_of(['a b'])
+    sent = server.requests[-1].options
+    assert (sent['tokenize'], sent['offsets'], sent['prompt_name']) == (True, True, 'query')
+    server.script = lambda request: [
+        server.result(request, np.zeros((1, 1), np.int32), tokens=[['hello world']], token_counts=[2])
+    ]
+    rows = Rows([[7592, 2088]], 'ids')
+    assert backend.decode(rows, until, lambda: False, EncodingOptions(decode=True)) == ['hello world']
+    assert 'special_tokens' not in server.requests[-1].options
+    backend.decode(rows, until, lambda: False, EncodingOptions(decode=True, special_tokens=True))
+    sent = server.requests[-1]
+    assert (sent.texts, sent.options['decode'], sent.options['special_tokens']) == ([[7592, 2088]], True, True)
+
+
 @pytest.mark.parametrize(('rows', 'pairs'), [(Rows(['a b']), False), (Rows([['a ||| b', '']], 'pairs'), True)])
 def test_scores(backend: ServerBackend, server: ScriptedServer, rows: Rows, pairs: bool) -> None:
     server.script = lambda request: [server.result(request, np.array([[0.5]], np.float32), token_counts=[4])]
@@ -315,6 +333,9 @@ def test_what_a_server_of_1_10_can_do_is_done_with_it() -> None:
         np.testing.assert_allclose(np.linalg.norm(cut), 1, rtol=1e-6)
         with pytest.raises(HTTPError) as caught:
             backend.predict(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False, EncodingOptions())
+        assert caught.value.status == 501
+        with pytest.raises(HTTPError) as caught:
+            backend.decode(Rows([[1]], 'ids'), time.monotonic() + PATIENCE_S, lambda: False, EncodingOptions())
         assert caught.value.status == 501
         with pytest.raises(HTTPError) as caught:
             backend.tokenize(Rows(['a']), time.monotonic() + PATIENCE_S, lambda: False)

@@ -157,6 +157,32 @@ def test_the_options_of_v1_embeddings(http: FlaskClient, backend: FakeBackend) -
     assert backend.options[-1] == EncodingOptions(**fields, pairs=False)
 
 
+# Tokens --------------------------------------------------------------------------------------------------------------
+
+
+def test_tokenize_in_the_form_of_tei(http: FlaskClient, backend: FakeBackend) -> None:
+    (tokens,) = post(http, '/tokenize', inputs='hello  world')
+    assert [token['text'] for token in tokens] == ['[CLS]', 'hello', 'world', '[SEP]']
+    assert [(token['start'], token['stop']) for token in tokens] == [(None, None), (0, 5), (7, 12), (None, None)]
+    assert len(post(http, '/tokenize', inputs=TEXTS, add_special_tokens=False)[1]) == 2
+    post(http, '/tokenize', inputs='a', prompt_name='query')
+    assert backend.options[-1].prompt_name == 'query'
+    assert 'tokens' in post(http, '/tokenize', texts=TEXTS), 'ours as before'
+
+
+def test_errors_of_tokenize_have_the_format_of_the_request(http: FlaskClient) -> None:
+    answer = http.post('/tokenize', json={'inputs': 5})
+    assert (answer.status_code, answer.json['error_type']) == (422, 'Validation')
+    answer = http.post('/tokenize', json={'texts': 5})
+    assert (answer.status_code, answer.json['type']) == (400, 'TypeError')
+
+
+def test_decode(http: FlaskClient, backend: FakeBackend) -> None:
+    assert post(http, '/decode', ids=[7, 8]) == ['7 8']
+    assert post(http, '/decode', ids=[[7], [8, 9]], skip_special_tokens=False) == ['7', '8 9']
+    assert backend.options[-1] == EncodingOptions(decode=True, special_tokens=True)
+
+
 # Scores --------------------------------------------------------------------------------------------------------------
 
 

@@ -193,21 +193,36 @@ def test_a_row_that_is_not_finite_fails_its_job_by_name_and_is_counted_and_other
 
 
 @pytest.mark.parametrize(
-    ('payload', 'options', 'says'),
+    ('payload', 'options', 'type_name', 'says'),
     [
-        (b'["a"]', EncodingOptions(pairs=True), 'a list of two texts as element 0'),
-        (b'[["a"]]', EncodingOptions(prompt='b '), 'prompt: expected texts'),
-        (b'["a a a a a a a"]', EncodingOptions(truncate='error'), 'element 0 has 9 tokens'),
+        (b'["a"]', EncodingOptions(pairs=True), 'BadRequest', 'a list of two texts as element 0'),
+        (b'[["a"]]', EncodingOptions(prompt='b '), 'BadRequest', 'prompt: expected texts'),
+        (b'["a a a a a a a"]', EncodingOptions(truncate='error'), 'TooLong', 'element 0 has 9 tokens'),
+        (b'[["a"]]', EncodingOptions(offsets=True), 'BadRequest', 'offsets: expected a text as element 0'),
+        (b'["a"]', EncodingOptions(decode=True), 'BadRequest', 'decode: expected a list of ids as element 0'),
     ],
 )
 def test_options_that_do_not_fit_the_texts_fail_their_job(
-    bench: Bench, payload: bytes, options: EncodingOptions, says: str
+    bench: Bench, payload: bytes, options: EncodingOptions, type_name: str, says: str
 ) -> None:
     bench.put(1, payload, rows=1, options=options)
     part = bench.take()
     assert isinstance(part, FailedPart)
-    assert part.error.type == 'BadRequest'
+    assert part.error.type == type_name
     assert says in part.error.message
+
+
+def test_places_and_texts_are_answered_without_a_run(bench: Bench) -> None:
+    bench.put(1, b'["a b"]', rows=1, options=EncodingOptions(offsets=True))
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert part.answer.tokens == [['[CLS]', 'a', 'b', '[SEP]']]
+    assert part.answer.shape == [1, 4, 3]
+    ids = np.frombuffer(part.answer.body, np.int32).reshape(4, 3)[1:3, 0].tolist()
+    bench.put(2, b'[%s]' % str(ids).encode(), rows=1, options=EncodingOptions(decode=True))
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert part.answer.tokens == [['a b']]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -46,6 +47,10 @@ STATUS: Mapping[str, Any] = {
 
 def tokens_of(row: str | list[Any]) -> list[str]:
     return ['[CLS]', *(row.split() if isinstance(row, str) else map(str, row)), '[SEP]']
+
+
+def places_of(text: str) -> list[tuple[str, int, int]]:
+    return [(match[0], match.start(), match.end()) for match in re.finditer(r'\S+', text)]
 
 
 def classifier(*labels: str, **more: Any) -> Mapping[str, Any]:
@@ -118,13 +123,25 @@ class FakeBackend:
         ]
         return Encoding(np.array(shares, np.float32), '', [len(row) + 3 for row in words])
 
-    def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding:
-        self._wait(rows, deadline, is_gone)
+    def tokenize(
+        self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
+    ) -> Encoding:
+        self._wait(rows, deadline, is_gone, options)
+        if options.offsets:
+            found = [[('[CLS]', -1, -1), *places_of(row), ('[SEP]', -1, -1)] for row in rows.items]
+            places = np.zeros((len(found), max(map(len, found)), 3), np.int32)
+            for place, spelled in enumerate(found):
+                places[place, : len(spelled)] = [(100 + len(text), start, end) for text, start, end in spelled]
+            return Encoding(places, [[text for text, _, _ in spelled] for spelled in found], list(map(len, found)))
         tokens = [tokens_of(row) for row in rows.items]
         ids = np.zeros((len(tokens), max(map(len, tokens))), np.int32)
         for place, row in enumerate(tokens):
             ids[place, : len(row)] = [100 + len(token) for token in row]
         return Encoding(ids, tokens, [len(row) for row in tokens])
+
+    def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
+        self._wait(rows, deadline, is_gone, options)
+        return [' '.join(map(str, row)) for row in rows.items]
 
     def server_status(self, max_age_s: float = 1.0) -> StatusSnapshot:
         return StatusSnapshot(self.status, self.is_fresh)

@@ -17,17 +17,21 @@ from bert_serving.server.http.model_card import ModelCard
 from bert_serving.server.http.ranking import rank
 from bert_serving.server.http.requests import Rows
 from bert_serving.server.http.tei_bodies import (
+    decode_body,
     embed_all_body,
     embed_body,
     info_body,
     predict_body,
     rank_body,
+    read_decode,
     read_embed,
     read_embed_all,
     read_predict,
     read_rerank,
     read_similarity,
+    read_tokenize,
     similarity_body,
+    tokenize_body,
 )
 from bert_serving.server.protocol.options import EncodingOptions
 from support.fake_backend import STATUS, classifier
@@ -155,6 +159,11 @@ def test_rerank() -> None:
         (read_predict, {'inputs': ['a', 'b', 'c']}, 422, '"inputs" must have one text or two, but has 3'),
         (read_predict, {'inputs': [['a'], 'b']}, 422, 'element 1 of "inputs" must be a list'),
         (read_predict, {'inputs': [['a', 5]]}, 422, 'text 1 of element 0 of "inputs" must be a string, but is 5'),
+        (read_tokenize, {'inputs': [[1]]}, 422, 'element 0 of "inputs" must be a string, but is a list'),
+        (read_tokenize, {'inputs': 'a', 'add_special_tokens': 1}, 422, 'must be true or false'),
+        (read_decode, {}, 422, '"ids" is missing'),
+        (read_decode, {'ids': 'a'}, 422, '"ids" must be a list'),
+        (read_decode, {'ids': [[1, 'a']]}, 422, 'token 1 of element 0 of "ids" must be an id'),
         (read_rerank, {}, 422, '"query" is missing'),
         (read_rerank, {'query': 'a'}, 422, '"texts" is missing'),
         (read_rerank, {'query': ' ', 'texts': ['a']}, 400, '"query" must not be blank'),
@@ -186,6 +195,16 @@ def test_any_request_is_read_or_refused(read: Reader, data: dict[str, Any]) -> N
         read(data)
     except HTTPError as error:
         assert error.to_response('tei')[0] in (400, 413, 422)
+
+
+def test_tokenize_and_decode() -> None:
+    assert read_tokenize({'inputs': 'a'}).rows == Rows(['a'])
+    assert read_tokenize({'inputs': ['a']}).options == EncodingOptions(offsets=True, special_tokens=True)
+    query = read_tokenize({'inputs': 'a', 'add_special_tokens': False, 'prompt_name': 'query'})
+    assert query.options == EncodingOptions(offsets=True, prompt_name='query')
+    assert read_decode({'ids': [7, 8]}).rows == Rows([[7, 8]], 'ids')
+    assert read_decode({'ids': [[7], [8]]}).options == EncodingOptions(decode=True)
+    assert read_decode({'ids': [7], 'skip_special_tokens': False}).options.special_tokens is True
 
 
 # Responses -----------------------------------------------------------------------------------------------------------
@@ -249,3 +268,14 @@ def test_info_of_each_kind_of_model() -> None:
     assert info['model_type'] == {'reranker': {'id2label': {'0': 'score'}, 'label2id': {'score': 0}}}
     info = json.loads(info_body(ModelCard.from_status(classifier('no', 'yes')), {}, 1))
     assert info['model_type']['classifier']['label2id'] == {'no': 0, 'yes': 1}
+
+
+def test_tokens_have_their_places() -> None:
+    places = np.array([[[101, -1, -1], [7, 0, 2], [102, -1, -1]], [[101, -1, -1], [102, -1, -1], [0, 0, 0]]], np.int32)
+    tokens = [['[CLS]', 'ab', '[SEP]'], ['[CLS]', '[SEP]']]
+    first, second = json.loads(tokenize_body(places, tokens, [3, 2], has_special=True))
+    assert first[0] == {'id': 101, 'text': '[CLS]', 'special': True, 'start': None, 'stop': None}
+    assert first[1] == {'id': 7, 'text': 'ab', 'special': False, 'start': 0, 'stop': 2}
+    assert (len(first), len(second)) == (3, 2)
+    assert json.loads(tokenize_body(places, tokens, [3, 2], has_special=False)) == [[first[1]], []]
+    assert json.loads(decode_body(['a b', ''])) == ['a b', '']

@@ -23,6 +23,8 @@ READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     'TeiSimilarityRequest': tei_bodies.read_similarity,
     'TeiPredictRequest': tei_bodies.read_predict,
     'TeiRerankRequest': tei_bodies.read_rerank,
+    'TeiTokenizeRequest': tei_bodies.read_tokenize,
+    'TeiDecodeRequest': tei_bodies.read_decode,
     'CohereRerankRequest': cohere_bodies.read_rerank,
 }
 

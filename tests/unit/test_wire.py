@@ -127,6 +127,8 @@ def test_a_fifth_frame_holds_options(frame: bytes, options: Options) -> None:
         (b'{"truncate": null}', 'truncate: expected one of'),
         (b'{"pairs": "yes"}', 'pairs: expected true, false or null'),
         (b'{"raw": 0}', 'raw: expected true, false or null'),
+        (b'{"offsets": true}', 'offsets, decode: expected tokenize as well'),
+        (b'{"decode": true, "tokenize": false}', 'expected tokenize as well'),
         (b'{"tokenize": true, "normalize": true}', 'normalize: expected nothing with tokenize'),
     ],
 )

@@ -1855,7 +1855,7 @@ class BertClient(object):
             needs = {'token_ids'} if token_ids else set()
             return self._ask_for_details(rows, options, needs, cancelled)
 
-    def tokenize(self, texts, is_tokenized=False, cancelled=None):
+    def tokenize(self, texts, is_tokenized=False, cancelled=None, offsets=False, prompt_name=None, prompt=None):
         """Return the tokens of texts, as the model would receive them; needs a server of release 2 or later.
 
         ::
@@ -1865,12 +1865,39 @@ class BertClient(object):
         :param texts: as in ``encode``
         :param is_tokenized: as in ``encode``
         :param cancelled: as in ``encode_with_details``
-        :return: ``Encoded(array, tokens, token_counts)``; the array has the ids
+        :param offsets: also return where each token starts and ends in its text, and cut no text; the tokens are then
+            as they stand in the text
+        :param prompt_name: as in ``encode``, like ``prompt``; offsets count from its start
+        :return: ``Encoded(array, tokens, token_counts)``; the array has the ids, int32 [rows, T]. With ``offsets``
+            it is [rows, T, 3]: id, start and end, which are -1 for special tokens.
         :raises UnsupportedError: the server does not advertise what this needs
         """
+        options = dict(_wishes(prompt_name, prompt, is_text=not is_tokenized) or {}, tokenize=True)
+        if offsets:
+            options['offsets'] = True
         with self._claimed():
             rows = _Texts(texts, is_tokenized)  # no warning about long texts: the result shows where they are cut
-            return self._ask_for_details(rows, {'tokenize': True}, set(), cancelled)
+            return self._ask_for_details(rows, options, set(), cancelled)
+
+    def decode(self, token_ids, special_tokens=False, cancelled=None):
+        """Return the texts that lists of token ids stand for; needs a server of release 2 or later.
+
+        ::
+
+            bc.decode([[7592, 2088]])  # ['hello world']
+
+        :param token_ids: a list of lists of ids of the server's vocabulary
+        :param special_tokens: do not leave out special tokens
+        :param cancelled: as in ``encode_with_details``
+        :return: a list of strings
+        :raises UnsupportedError: the server does not advertise what this needs
+        """
+        options = {'tokenize': True, 'decode': True}
+        if special_tokens:
+            options['special_tokens'] = True
+        with self._claimed():
+            rows = _TokenIds(token_ids)
+            return [row[0] for row in self._ask_for_details(rows, options, {'token_ids'}, cancelled).tokens]
 
     @property
     def is_connected(self):
@@ -2245,9 +2272,9 @@ class ConcurrentBertClient(BertClient):
 
     If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``, ``encode_query``,
     ``encode_document``, ``predict``, ``rerank``, ``encode_with_details``, ``predict_with_details``, ``tokenize``,
-    ``model``, ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``. The methods
-    that collect results later raise NotImplementedError, since a thread could not distinguish its results from those
-    of others.
+    ``decode``, ``model``, ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``.
+    The methods that collect results later raise NotImplementedError, since a thread could not distinguish its results
+    from those of others.
 
     :param max_concurrency: maximum number of connections
     :param kwargs: the arguments of ``BertClient``
@@ -2322,9 +2349,13 @@ class ConcurrentBertClient(BertClient):
         with self._connection() as client:
             return client.predict_with_details(*args, **kwargs)
 
-    def tokenize(self, texts, is_tokenized=False, cancelled=None):
+    def tokenize(self, *args, **kwargs):
         with self._connection() as client:
-            return client.tokenize(texts, is_tokenized, cancelled)
+            return client.tokenize(*args, **kwargs)
+
+    def decode(self, *args, **kwargs):
+        with self._connection() as client:
+            return client.decode(*args, **kwargs)
 
     @property
     def is_connected(self):

@@ -202,8 +202,17 @@ class BertClient:
         joined_pairs: bool = True,
     ) -> Encoded: ...
     def tokenize(
-        self, texts: _Sentences, is_tokenized: bool = False, cancelled: Callable[[], bool] | None = None
+        self,
+        texts: _Sentences,
+        is_tokenized: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+        offsets: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> Encoded: ...
+    def decode(
+        self, token_ids: _Ids, special_tokens: bool = False, cancelled: Callable[[], bool] | None = None
+    ) -> list[str]: ...
     @property
     def is_connected(self) -> bool: ...
     def encode_async(

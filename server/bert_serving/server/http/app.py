@@ -14,7 +14,7 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import admission, dashboard, legacy, monitoring, openai, rerank, tei
+from . import admission, dashboard, legacy, monitoring, openai, rerank, tei, tokens
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
 from .catalog import Catalog
@@ -59,6 +59,7 @@ def create_app(
     FlaskJSON(app)
     _compress(app)
     app.register_blueprint(legacy.make_blueprint(backend, config.token_ids))
+    app.register_blueprint(tokens.make_blueprint(backend))
     catalog = Catalog(backend, config.model_names)
     app.register_blueprint(openai.make_blueprint(backend, catalog, config.token_ids))
     max_requests = config.max_connect + config.max_waiting

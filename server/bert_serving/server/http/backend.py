@@ -86,7 +86,11 @@ class Backend(Protocol):
 
     def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding: ...
 
-    def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding: ...
+    def tokenize(
+        self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
+    ) -> Encoding: ...
+
+    def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]: ...
 
     def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot: ...
 
@@ -137,14 +141,31 @@ class ServerBackend:
                 raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot predict') from None
             return _checked(Encoding(encoded.array, encoded.tokens, encoded.token_counts))
 
-    def tokenize(self, rows: Rows, deadline: float, is_gone: IsGone) -> Encoding:
-        """The tokens and ids of `rows`."""
+    def tokenize(
+        self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
+    ) -> Encoding:
+        """The tokens and ids of `rows`; with `options.offsets` `array` is [B, T, 3]: id, start and end."""
         with self._calling(deadline, is_gone) as (client, cancelled):
             try:
-                encoded = client.tokenize(rows.items, rows.form == 'tokens', cancelled=cancelled)
+                encoded = client.tokenize(
+                    rows.items,
+                    rows.form == 'tokens',
+                    cancelled=cancelled,
+                    offsets=bool(options.offsets),
+                    prompt_name=options.prompt_name,
+                )
             except UnsupportedError:
                 raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot tokenize only') from None
             return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
+
+    def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
+        """The texts that the ids of `rows` stand for."""
+        with self._calling(deadline, is_gone) as (client, cancelled):
+            try:
+                texts: list[str] = client.decode(rows.items, bool(options.special_tokens), cancelled)
+            except UnsupportedError:
+                raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot decode') from None
+            return texts
 
     def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
         """The status of the server, at most `max_age_s` old if it is fresh."""

@@ -1,4 +1,4 @@
-"""The routes of 1.10 (`/encode`, `/status/server`, `/status/client`), and `/tokenize`, which is new."""
+"""The routes of 1.10: `/encode`, `/status/server` and `/status/client`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from .requests import (
     read_encode,
     read_encode_form,
     read_object,
-    read_tokenize,
     read_utf8,
 )
-from .responses import encode_body, tokenize_body
+from .responses import encode_body
 
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 
@@ -40,14 +39,6 @@ def make_blueprint(backend: Backend, token_ids: bool) -> Blueprint:
             encoding = backend.encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
         call.record(encoding)
         return reply_json(encode_body(query.id, encoding.array, encoding.tokens, query.show_tokens))
-
-    @routes.post('/tokenize')
-    def tokenize() -> Response:
-        query = read_tokenize(read_object(request.get_data()))
-        with BackendCall.for_request() as call:
-            encoding = backend.tokenize(query.rows, call.deadline, call.is_gone)
-        call.record(encoding)
-        return reply_json(tokenize_body(encoding.array, encoding.tokens, encoding.counts or ()))
 
     @routes.get('/status/server')
     def server_status() -> Response:

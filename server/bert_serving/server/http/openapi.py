@@ -54,10 +54,11 @@ _ERRORS = {
 _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
     ('POST', '/encode'): ('Encode texts, in the format of bert-as-service 1.10', 'EncodeRequest', 'EncodeAnswer'),
     ('POST', '/tokenize'): (
-        'Return the tokens and ids of texts, as the model would see them',
-        'TokenizeRequest',
-        'TokenizeAnswer',
+        'Return the tokens and ids of texts, as the model would see them; with inputs their places, too',
+        'TokenizeRequest TeiTokenizeRequest',
+        'TokenizeAnswer TeiTokenizeAnswer',
     ),
+    ('POST', '/decode'): ('Return the texts that token ids stand for', 'TeiDecodeRequest', 'TeiDecodeAnswer'),
     ('POST', '/v1/embeddings'): (
         "Encode texts, in the format of OpenAI's API",
         'EmbeddingsRequest',

@@ -50,7 +50,8 @@ _TEI = (*_ENCODING, 422, 424)
 
 ROUTES = (
     Route('POST', '/encode', _ENCODING, encodes=True),
-    Route('POST', '/tokenize', _ENCODING, encodes=True),
+    Route('POST', '/tokenize', _TEI, encodes=True, other_family='tei'),
+    Route('POST', '/decode', _TEI, encodes=True, family='tei'),
     Route('POST', '/v1/embeddings', (*_ENCODING, 404), encodes=True, family='openai', has_octets=True),
     Route('GET', '/v1/models', (200, 401, 503), family='openai'),
     Route('GET', '/v1/models/{id}', (200, 401, 404, 503), family='openai'),

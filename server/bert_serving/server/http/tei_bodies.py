@@ -16,12 +16,14 @@ from ..protocol.options import EncodingOptions, Truncation
 from ..release import RELEASE
 from .errors import HTTPError
 from .fields import (
+    check_ids,
     check_list,
     check_number,
     check_present,
     check_string,
     check_text,
     check_texts,
+    is_integer,
     read_boolean,
     read_number,
     read_string,
@@ -40,7 +42,7 @@ _INPUTS = 'a text, a list of texts, or one or more lists of token ids'
 
 @dataclass(frozen=True, slots=True)
 class EmbedQuery:
-    """A request for vectors, of `/embed`, `/embed_all` or `/similarity`."""
+    """A request of `/embed`, `/embed_all`, `/similarity`, `/tokenize` or `/decode`."""
 
     rows: Rows
     options: EncodingOptions
@@ -145,6 +147,28 @@ def read_rerank(data: Mapping[str, Any]) -> RerankQuery:
     return RerankQuery(query, documents, options, read_boolean(data, 'return_text') or False, top_n)
 
 
+def read_tokenize(data: Mapping[str, Any]) -> EmbedQuery:
+    """The query of `POST /tokenize` in TEI's form; without `add_special_tokens` the response has none."""
+    value = check_present(data, 'inputs', 'a text or a list of texts')
+    rows = check_list([value] if isinstance(value, str) else value, '"inputs"', 'inputs')
+    check_number(rows, MAX_ROWS, 'inputs')
+    has_special = read_boolean(data, 'add_special_tokens') is not False
+    prompt_name = read_string(data, 'prompt_name')
+    options = EncodingOptions(prompt_name=prompt_name, offsets=True, special_tokens=has_special or None)
+    return EmbedQuery(Rows(check_texts(rows, 'inputs')), options)
+
+
+def read_decode(data: Mapping[str, Any]) -> EmbedQuery:
+    """The query of `POST /decode`: a list of ids, or a list of such lists."""
+    rows = check_list(check_present(data, 'ids', 'one or more lists of token ids'), '"ids"', 'ids')
+    if is_integer(rows[0]):
+        rows = [rows]
+    check_number(rows, MAX_ROWS, 'ids')
+    keeps_special = read_boolean(data, 'skip_special_tokens') is False
+    options = EncodingOptions(decode=True, special_tokens=keeps_special or None)
+    return EmbedQuery(Rows(check_ids(rows, 'ids'), 'ids'), options)
+
+
 def read_truncation(data: Mapping[str, Any]) -> Truncation:
     """Which end of a text that is too long is dropped; with `truncate` false it is an error."""
     direction = read_word(data, 'truncation_direction', _DIRECTIONS)
@@ -195,6 +219,30 @@ def rank_body(ranking: Sequence[tuple[int, np.float32]], query: RerankQuery) -> 
     if not query.shows_documents:
         return dump([{'index': index, 'score': score} for index, score in ranking])
     return dump([{'index': index, 'text': query.documents[index], 'score': score} for index, score in ranking])
+
+
+def tokenize_body(places: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int], has_special: bool) -> bytes:
+    """The response of `/tokenize` in TEI's form.
+
+    `places` is [B, T, 3]: id, start and end, which are negative for special tokens. Without `has_special` those are
+    left out.
+    """
+    rows = []
+    for row, texts, count in zip(places.tolist(), tokens, counts, strict=True):
+        found = []
+        for (index, start, stop), text in zip(row[:count], texts, strict=True):
+            is_special = start < 0
+            if is_special and not has_special:
+                continue
+            place = {'start': None, 'stop': None} if is_special else {'start': start, 'stop': stop}
+            found.append({'id': index, 'text': text, 'special': is_special, **place})
+        rows.append(found)
+    return dump(rows)
+
+
+def decode_body(texts: Sequence[str]) -> bytes:
+    """The response of `/decode`."""
+    return dump(list(texts))
 
 
 def info_body(card: ModelCard, status: Mapping[str, Any], max_requests: int) -> bytes:

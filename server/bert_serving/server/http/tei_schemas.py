@@ -10,6 +10,7 @@ from .text_schemas import (
     ANY_TEXT,
     DIMENSIONS,
     DTYPE,
+    IDS,
     NUMBERS,
     PROMPT,
     PROMPT_NAME,
@@ -118,6 +119,38 @@ SCHEMAS: dict[str, Schema] = {
         ),
         'description': 'Best first',
     },
+    'TeiTokenizeRequest': _object(
+        ['inputs'],
+        {
+            'inputs': {'anyOf': [TEXT, {'type': 'array', 'minItems': 1, 'maxItems': MAX_ROWS, 'items': TEXT}]},
+            'add_special_tokens': flag(True, 'Return the special tokens, too'),
+            'prompt_name': PROMPT_NAME,
+        },
+        {'inputs': ['hello world']},
+    ),
+    'TeiToken': _object(
+        ['id', 'text', 'special', 'start', 'stop'],
+        {
+            'id': {'type': 'integer'},
+            'text': {'type': 'string'},
+            'special': {'type': 'boolean'},
+            'start': {'type': ['integer', 'null'], 'description': 'In characters of the text'},
+            'stop': {'type': ['integer', 'null']},
+        },
+    ),
+    'TeiTokenizeAnswer': {
+        'type': 'array',
+        'items': {'type': 'array', 'items': {'$ref': '#/components/schemas/TeiToken'}},
+    },
+    'TeiDecodeRequest': _object(
+        ['ids'],
+        {
+            'ids': {'anyOf': [IDS, {'type': 'array', 'minItems': 1, 'maxItems': MAX_ROWS, 'items': IDS}]},
+            'skip_special_tokens': flag(True, 'Leave out special tokens'),
+        },
+        {'ids': [[7592, 2088]]},
+    ),
+    'TeiDecodeAnswer': {'type': 'array', 'items': {'type': 'string'}},
     'TeiInfo': _object(
         ['model_id', 'model_dtype', 'model_type', 'max_concurrent_requests', 'max_client_batch_size', 'version'],
         {

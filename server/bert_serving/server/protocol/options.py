@@ -34,6 +34,9 @@ class EncodingOptions:
         dtype: the type of the numbers; `binary` and `ubinary` are the signs, eight in a byte.
         truncate: which end of a text that is too long is dropped, or that it is an error.
         pairs: each text is a list of two; False: `' ||| '` in a text is text.
+        offsets: with `tokenize`, the places of the tokens in the texts are wanted, too, and no text is cut.
+        decode: with `tokenize`, the texts are lists of ids, and the texts that these stand for are wanted.
+        special_tokens: with `decode`, special tokens are not left out.
         raw: scores are wanted, as logits or with the activation of the model.
     """
 
@@ -45,6 +48,9 @@ class EncodingOptions:
     truncate: Truncation = 'right'
     pairs: bool | None = None
     raw: bool | None = None
+    offsets: bool | None = None
+    decode: bool | None = None
+    special_tokens: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The values that are not the defaults; they are the arguments of the class."""
@@ -116,6 +122,9 @@ def _read_encoding(options: Mapping[str, Any], tokenize: bool) -> EncodingOption
         truncate=_read_word(options, 'truncate', get_args(Truncation), 'right'),
         pairs=_read_choice(options, 'pairs'),
         raw=_read_choice(options, 'raw'),
+        offsets=_read_choice(options, 'offsets'),
+        decode=_read_choice(options, 'decode'),
+        special_tokens=_read_choice(options, 'special_tokens'),
     )
     if encoding.prompt is not None and encoding.prompt_name is not None:
         raise RequestError('prompt and prompt_name: expected one of them, got both')
@@ -123,6 +132,8 @@ def _read_encoding(options: Mapping[str, Any], tokenize: bool) -> EncodingOption
         for name in ('normalize', 'dimensions', 'dtype', 'raw'):
             if getattr(encoding, name) is not None:
                 raise RequestError('%s: expected nothing with tokenize, which answers ids' % name)
+    elif encoding.offsets or encoding.decode:
+        raise RequestError('offsets, decode: expected tokenize as well, because they answer no vectors')
     return None if encoding == _DEFAULT_ENCODING else encoding
 
 

@@ -7,7 +7,7 @@ asking the tokenizer for a row and for a pair.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tokenizers import Encoding
@@ -80,6 +80,13 @@ class PublishedTokenizer:
     def tokens_of(self, ids: Sequence[int]) -> list[str]:
         return [self._backend.id_to_token(index) or '' for index in ids]
 
+    def spell(self, text: str) -> list[tuple[int, int, int]]:
+        (encoding,) = self._encodings(self._backend.encode_batch, [text])
+        return [(index, *place) for index, place in zip(encoding.ids, encoding.offsets, strict=True)]
+
+    def decode(self, ids: Sequence[int], keeps_special: bool) -> str:
+        return str(self._backend.decode(list(ids), skip_special_tokens=not keeps_special))
+
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
         """As `longest_first` does: both give way down to half of the room; if it is odd, the longer text gets more."""
         shorter, longer = min(first, second), max(first, second)
@@ -98,18 +105,18 @@ class PublishedTokenizer:
         return self._encode([text])[0]
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._encodings(self._backend.encode_batch_fast, texts)]
+
+    def _encodings(self, encode: Callable[..., list[Encoding]], texts: Sequence[str]) -> list[Encoding]:
         try:
             try:
-                encodings: list[Encoding] = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+                return encode(texts, add_special_tokens=False)
             except (UnicodeEncodeError, TypeError):
-                encodings = self._backend.encode_batch_fast(
-                    list(map(_without_surrogates, texts)), add_special_tokens=False
-                )
+                return encode(list(map(_without_surrogates, texts)), add_special_tokens=False)
         except BaseException as error:
             if type(error).__name__ == 'PanicException':  # of the package's Rust; it is no Exception
                 raise RuntimeError('the tokenizer failed: %s' % error) from None
             raise
-        return [encoding.ids for encoding in encodings]
 
 
 def _without_surrogates(text: str) -> str:

@@ -151,7 +151,7 @@ class RowEncoder:
         Raises:
             RequestError: a pair is too long and that is to be an error.
         """
-        prompt = self._prompt if options.prompt is None else options.prompt
+        prompt = self.prompt_of(options)
         left_out = self._left_out(prompt)
         halves = [half for first, second in pairs for half in (prompt + self._strip(first), self._strip(second))]
         ids = iter(self._encode_texts(halves, options.truncate))
@@ -168,6 +168,15 @@ class RowEncoder:
         keeps_end = truncate == 'left'
         return JobRows([self._row(source, max_len, keeps_end) for source in sources], max_len)
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the model."""
+        return self._tokenizer
+
+    def prompt_of(self, options: EncodingOptions) -> str:
+        """The prompt that stands before each text."""
+        return self._prompt if options.prompt is None else options.prompt
+
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row, including the special tokens that it has."""
         return self._tokenizer.tokens_of(row.ids)
@@ -183,7 +192,7 @@ class RowEncoder:
 
     def _of_texts(self, texts: Sequence[str], options: EncodingOptions) -> list[_Source]:
         """The sources of texts, all of which are tokenized in one call."""
-        prompt = self._prompt if options.prompt is None else options.prompt
+        prompt = self.prompt_of(options)
         halves: list[str] = []
         is_pair: list[bool] = []
         strips, divides_texts = self._tokenizer.strips, options.pairs is None

@@ -61,5 +61,11 @@ class Tokenizer(Protocol):
     def tokens_of(self, ids: Sequence[int]) -> list[str]:
         """Return the tokens with these ids."""
 
+    def spell(self, text: str) -> list[tuple[int, int, int]]:
+        """Return the id of each token of a text, and where the token starts and ends in it, in characters."""
+
+    def decode(self, ids: Sequence[int], keeps_special: bool) -> str:
+        """Return the text that some ids stand for; without `keeps_special`, special tokens are left out."""
+
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
         """Return how many of `first` and of `second` tokens of a pair are kept, from the left, if `room` is for all."""

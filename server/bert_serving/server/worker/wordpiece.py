@@ -23,16 +23,20 @@ Character classes come from the running Python's `unicodedata`, as in 1.10: newe
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from string import punctuation as ascii_punctuation
 
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+
 from ..model.vocabulary import CLASSIFY, SEPARATE, UNKNOWN
 from .tokenizer import Template
 
 CONTINUES = '##'
+SPECIAL_TOKENS = frozenset({UNKNOWN, CLASSIFY, SEPARATE, '[PAD]', '[MASK]'})
 
 MAX_WORD_CHARS = 100
 REMEMBERED_WORDS = 1 << 15
@@ -60,6 +64,7 @@ class WordPiece:
         self.classify_id = vocab[CLASSIFY]
         self.separate_id = vocab[SEPARATE]
         self._words_of = folded_words if lower_case else cased_words
+        self._split_char = _fold_and_split_char if lower_case else _split_cased_char
         self._ids = dict(vocab)
         self._tokens = {index: token for token, index in vocab.items()}
         self._continuations = {
@@ -121,6 +126,28 @@ class WordPiece:
         """The tokens with these ids; KeyError for an id that is not in the vocabulary."""
         return [self._tokens[index] for index in ids]
 
+    def spell(self, text: str) -> list[tuple[int, int, int]]:
+        """The id of each token of a text, and where the token starts and ends in it, in characters."""
+        pieces = [self._split_char(char) for char in text]
+        origins = [index for index, piece in enumerate(pieces) for _ in piece]  # of each character after step 3
+        places: list[tuple[int, int, int]] = []
+        words = self._words_of(text)  # which are the same as below, but for a final sigma
+        for word, match in zip(words, re.finditer(r'\S+', ''.join(pieces)), strict=True):
+            start = match.start()
+            ids = self._spell_remembered(word) if len(word) <= MAX_WORD_CHARS else (self.unknown_id,)
+            for number, index in enumerate(ids):
+                piece = self._tokens[index].removeprefix(CONTINUES) if number else self._tokens[index]
+                end = match.end() if number == len(ids) - 1 else start + len(piece)
+                places.append((index, origins[start], origins[end - 1] + 1))
+                start = end
+        return places
+
+    def decode(self, ids: Sequence[int], keeps_special: bool) -> str:
+        """The text that some ids stand for: words with spaces between them, but none before punctuation."""
+        tokens = [self._tokens[index] for index in ids]
+        kept = [token for token in tokens if keeps_special or token not in SPECIAL_TOKENS]
+        return str(WordPieceDecoder().decode(kept))
+
     def _spell(self, word: str) -> tuple[int, ...]:
         """The ids of the pieces of a non-empty word, by greedy longest match; (unknown_id,) if there is no match."""
         ids: list[int] = []
@@ -145,6 +172,14 @@ def cased_words(text: str) -> list[str]:
 def folded_words(text: str) -> list[str]:
     """The words of a text in lowercase and without accents: steps 1 to 3."""
     return unicodedata.normalize('NFD', text.translate(_CLEAN).lower()).translate(_FOLD_AND_SPLIT).split()
+
+
+def _split_cased_char(char: str) -> str:
+    return char.translate(_CLEAN).translate(_SPLIT)
+
+
+def _fold_and_split_char(char: str) -> str:
+    return unicodedata.normalize('NFD', char.translate(_CLEAN).lower()).translate(_FOLD_AND_SPLIT)
 
 
 class CharacterTable(dict[int, str]):

@@ -15,7 +15,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
@@ -28,6 +28,7 @@ from ..model.tokenizer_file import TokenizerFiles
 from ..model.vocabulary import load_vocab
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
+from ..protocol.options import EncodingOptions
 from ..protocol.ring import (
     Drop,
     DroppedPart,
@@ -52,6 +53,7 @@ from .device import Encoder, batch_limits, is_out_of_memory
 from .finite import find_rows_not_finite, try_tokens
 from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
+from .spelling import spell, unspell
 from .tokenizer import Tokenizer
 from .wordpiece import WordPiece
 
@@ -214,6 +216,10 @@ class Worker:
         try:
             check_rows(job.payload, header.rows)
             value = decode_texts(job.payload)
+            if options is not None and (options.offsets or options.decode):
+                answer = self._spell(parse_texts(value, header.rows), header.first_row, options)
+                self._send(sink, Part(self._number, header, answer, answer.shape[1]))
+                return
             if options is None:
                 encoded = self._rows.encode(parse_texts(value, header.rows), header.first_row)
             elif options.pairs:
@@ -328,6 +334,13 @@ class Worker:
         body = array.reshape(-1).view(np.uint8).data  # works for an empty array, too: rows without a token
         answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts)
         return Part(self._number, job.header, answer, width)
+
+    def _spell(self, texts: Sequence[Any], first_row: int, options: EncodingOptions) -> Answer:
+        """The answer to a job that wants tokens with their places, or texts of ids."""
+        tokenizer = self._rows.tokenizer
+        if options.decode:
+            return unspell(tokenizer, texts, first_row, bool(options.special_tokens))
+        return spell(tokenizer, texts, first_row, self._rows.prompt_of(options))
 
     def _make_tokens(self, job: ReadyJob) -> Part:
         """The answer to a job that wants no vectors: the ids, int32 [rows, T of the longest row], and the tokens."""
