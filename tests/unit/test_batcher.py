@@ -21,9 +21,11 @@ def a_row(length: int, first_id: int = 100, max_len: int = 25, masked: bool = Fa
     return Row([first_id, *range(1, length)], length, (0, length - 1) if masked else (), max_len)
 
 
-def a_job(number: int, lengths: list[int], lane: Lane = Lane.URGENT, max_len: int = 25) -> ReadyJob:
+def a_job(
+    number: int, lengths: list[int], lane: Lane = Lane.URGENT, max_len: int = 25, identity: bytes = b'client'
+) -> ReadyJob:
     """A job with a row of each length; no two of its rows, or of two jobs, are the same."""
-    header = JobHeader(RequestRef(number, b'client', b'1', 1, len(lengths)), 0, 0, 0, len(lengths), lane)
+    header = JobHeader(RequestRef(number, identity, b'1', 1, len(lengths)), 0, 0, 0, len(lengths), lane)
     rows = [a_row(length, 1000 * number + index, max_len) for index, length in enumerate(lengths)]
     return ReadyJob(header, rows, max_len)
 
@@ -377,3 +379,20 @@ def test_the_oldest_row_is_in_the_half_that_is_computed_first() -> None:
     assert batch is not None
     assert [len(row) for row in batch.rows] == [5, 9]
     assert (batch.width, batch.tokens) == (9, 14)
+
+
+def test_a_clients_row_behind_many_of_another_waits_for_two_batches_at_most() -> None:
+    batcher = a_batcher(*(a_job(number, [5] * 4, identity=b'flooder') for number in range(8)))
+    batcher.add(a_job(100, [5], identity=b'victim'))
+    batches = [take(batcher) for _ in range(2)]
+    assert 0 in batches[0]
+    assert 100 in batches[0] + batches[1]
+
+
+def test_the_oldest_row_is_computed_though_new_clients_come_all_the_time() -> None:
+    batcher = a_batcher(a_job(0, [2], identity=b'old'), a_job(1, [2], identity=b'old'), limits=replace(LIMITS, rows=1))
+    order = []
+    for number in range(2, 12):
+        batcher.add(a_job(number, [20], identity=b'%d' % number))
+        order += take(batcher)
+    assert {0, 1} <= set(order[:3])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bert_serving.server.errors import RequestError
+from bert_serving.server.errors import Busy, RequestError
 from bert_serving.server.protocol.ring import ClientGone, Collected, Drop, Lane, Published, Refuse, Register, RequestRef
 from bert_serving.server.protocol.wire import BadRequest, CancelRequest, EncodeRequest
 from bert_serving.server.ventilator.events import (
@@ -22,7 +22,7 @@ from bert_serving.server.ventilator.events import (
     WorkerReady,
 )
 from bert_serving.server.ventilator.limits import AdmissionLimits
-from bert_serving.server.ventilator.scheduler import Scheduler
+from bert_serving.server.ventilator.scheduler import DROPPED_AT_ONCE, Scheduler
 from support.scheduling import (
     LIMITS,
     a_request,
@@ -533,3 +533,49 @@ def test_no_request_is_tried_alone_while_there_is_no_sink_to_say_that_it_is_done
     (tried,) = scheduler.handle(SinkReady(), 0)
     assert isinstance(tried, SendJob)
     assert tried.worker == 1
+
+
+# ---- clients among each other
+
+
+def test_one_client_cannot_fill_the_queue_for_all_others() -> None:
+    scheduler = a_scheduler(workers=0)
+    limits = scheduler.limits
+    taken = 0
+    while not isinstance((message := messages_in(scheduler.handle(a_request(500, taken, b'flooder'), 0))[0]), Refuse):
+        taken += 1
+    assert taken * 500 == limits.max_queue_rows // 2
+    assert message.error.type == 'Busy'
+    assert 'this client has 5000 rows pending, and its share is 5000' in message.error.message
+    (accepted,) = messages_in(scheduler.handle(a_request(500, 1, b'victim'), 0))
+    assert isinstance(accepted, Register)
+
+
+def test_one_client_cannot_fill_the_memory_for_all_others() -> None:
+    limits = replace(LIMITS, max_queue_bytes=200 << 20, max_message_bytes=1 << 30)
+    limits.check_share_of_memory(99 << 20, 99 << 20, 1 << 20)
+    with pytest.raises(Busy, match='this client has requests of 99 MB pending, and its share is 100 MB'):
+        limits.check_share_of_memory(99 << 20, 99 << 20, 2 << 20)
+    limits.check_share_of_memory(199 << 20, 0, 64 << 20)
+
+
+def test_a_client_with_many_requests_leaves_and_others_are_served_meanwhile() -> None:
+    scheduler = Scheduler(replace(LIMITS, max_queue_bytes=1 << 30))
+    for number in range(4 * DROPPED_AT_ONCE):
+        scheduler.handle(a_request(1, number, b'leaver'), 0)
+    dropped = [len(messages_in(scheduler.handle(ClientGone(b'leaver', 20), 20)))]
+    assert scheduler.awaits_deadline
+    while scheduler.awaits_deadline:
+        dropped.append(len(messages_in(scheduler.handle(Tick(), 21))))
+    assert dropped == [DROPPED_AT_ONCE] * 4
+    assert scheduler.unanswered == 0
+    scheduler.check_invariants()
+
+
+def test_a_request_that_comes_again_while_those_of_its_client_are_dropped_is_kept() -> None:
+    scheduler = Scheduler(replace(LIMITS, max_queue_bytes=1 << 30))
+    for number in range(DROPPED_AT_ONCE + 1):
+        scheduler.handle(a_request(1, number, b'leaver'), 0)
+    scheduler.handle(ClientGone(b'leaver', 20), 20)
+    scheduler.handle(a_request(1, DROPPED_AT_ONCE, b'leaver'), 21)
+    assert scheduler.unanswered == 1

@@ -8,6 +8,12 @@ from ..errors import Busy, TooLarge
 from ..protocol.ring import Lane
 from ..protocol.wire import EncodeRequest
 
+SPARE_ROWS = 1000
+"""Rows that one client can have in the queue, even if they are more than half of what is free."""
+
+SPARE_BYTES = 64 << 20
+"""The same for bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
@@ -46,6 +52,24 @@ class AdmissionLimits:
             raise TooLarge(
                 'the message has %d bytes, and -max_message_bytes of the server is %d: send it in parts'
                 % (len(request.payload), self.max_message_bytes)
+            )
+
+    def check_share(self, rows: int, own_rows: int, more_rows: int) -> None:
+        """Raise Busy if a client with `own_rows` of all `rows` would have more than half of what others leave free."""
+        share = max(SPARE_ROWS, (self.max_queue_rows - (rows - own_rows)) // 2)
+        if own_rows + more_rows > share:
+            raise Busy(
+                'server busy: this client has %d rows pending, and its share is %d, half of what others leave free of '
+                '-max_queue_rows %d; retry after some of its replies have come' % (own_rows, share, self.max_queue_rows)
+            )
+
+    def check_share_of_memory(self, memory_bytes: int, own_bytes: int, more_bytes: int) -> None:
+        """Raise Busy if the requests of a client would take more than half of the memory that others leave free."""
+        share = max(SPARE_BYTES, (self.max_queue_bytes - (memory_bytes - own_bytes)) // 2)
+        if own_bytes + more_bytes > share:
+            raise Busy(
+                'server busy: this client has requests of %d MB pending, and its share is %d MB, half of what others '
+                'leave free; retry after some of its replies have come' % (own_bytes >> 20, share >> 20)
             )
 
     def check_queue(self, rows: int, more_rows: int, memory_bytes: int, more_bytes: int) -> None:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from .invariants import check
 from .records import Key, RequestRecord
+
+
+class Holding(NamedTuple):
+    """What unfinished requests take: rows, and bytes of memory."""
+
+    rows: int
+    memory_bytes: int
+
+
+NOTHING = Holding(0, 0)
 
 
 class RequestRegistry:
@@ -17,6 +28,8 @@ class RequestRegistry:
         self._by_number: dict[int, RequestRecord] = {}
         self._by_key: dict[Key, RequestRecord] = {}
         self._by_identity: dict[bytes, dict[int, RequestRecord]] = {}
+        self._by_id: dict[tuple[bytes, bytes], dict[int, RequestRecord]] = {}
+        self._holdings: dict[bytes, Holding] = {}
         self._last_number = 0
 
     def __len__(self) -> int:
@@ -40,6 +53,14 @@ class RequestRegistry:
         """The requests of one client, oldest first."""
         return list(self._by_identity.get(identity, {}).values())
 
+    def with_id(self, identity: bytes, request_id: bytes) -> Sequence[RequestRecord]:
+        """The requests of one client with one id, oldest first."""
+        return list(self._by_id.get((identity, request_id), {}).values())
+
+    def holding(self, identity: bytes) -> Holding:
+        """How much of the queue one client has."""
+        return self._holdings.get(identity, NOTHING)
+
     def next_number(self) -> int:
         """A number that no other request of this server has or had."""
         self._last_number += 1
@@ -50,8 +71,8 @@ class RequestRegistry:
         self._by_number[request.number] = request
         self._by_key[request.key] = request
         self._by_identity.setdefault(request.identity, {})[request.number] = request
-        self.rows += request.rows
-        self.memory_bytes += request.memory_bytes
+        self._by_id.setdefault((request.identity, request.ref.request_id), {})[request.number] = request
+        self._add_to_sums(request.identity, request.rows, request.memory_bytes)
 
     def remove(self, request: RequestRecord) -> None:
         """Keep nothing of a request."""
@@ -61,8 +82,19 @@ class RequestRegistry:
         del siblings[request.number]
         if not siblings:
             del self._by_identity[request.identity]
-        self.rows -= request.rows
-        self.memory_bytes -= request.memory_bytes
+        same_id = self._by_id[request.identity, request.ref.request_id]
+        del same_id[request.number]
+        if not same_id:
+            del self._by_id[request.identity, request.ref.request_id]
+        self._add_to_sums(request.identity, -request.rows, -request.memory_bytes)
+
+    def _add_to_sums(self, identity: bytes, rows: int, memory_bytes: int) -> None:
+        self.rows += rows
+        self.memory_bytes += memory_bytes
+        before = self._holdings.get(identity, NOTHING)
+        self._holdings[identity] = Holding(before.rows + rows, before.memory_bytes + memory_bytes)
+        if identity not in self._by_identity:
+            del self._holdings[identity]
 
     def check(self) -> None:
         """Raise InvariantError where the indexes and sums differ from the requests."""
@@ -74,6 +106,12 @@ class RequestRegistry:
         check(len(self._by_key) == len(self), 'a finished request is found by its key')
         indexed = sum(map(len, self._by_identity.values()))
         check(indexed == len(self), 'a finished request is found by its client')
+        check(sum(map(len, self._by_id.values())) == len(self), 'a finished request is found by its id')
+        check(all(self._by_id.values()), 'an id without requests is remembered')
+        check(self._holdings.keys() == self._by_identity.keys(), 'what a client holds is not known')
+        for identity, siblings in self._by_identity.items():
+            rows = sum(request.rows for request in siblings.values())
+            check(self._holdings[identity].rows == rows, 'what a client holds is miscounted')
         check(all(self._by_identity.values()), 'a client without requests is remembered')
         check(self.rows == sum(request.rows for request in self), 'the rows are miscounted')
         check(self.memory_bytes == sum(request.memory_bytes for request in self), 'the memory is miscounted')

@@ -3,10 +3,11 @@
 Pure: typed messages and the time go in, a list of actions comes out. No socket, process, clock or random source. The
 loop in `ventilator.py` performs the actions: `for action in scheduler.handle(event, now): perform(action)`.
 
-Jobs wait in two lanes, urgent (at most `priority_batch_size` rows) and bulk, and in each lane the requests take turns
-(`turns.py`). Each worker has credit for each lane, counted in rows. Together they are the `prefetch_size` batches that
-it can hold. Its own credit lets a small request reach a worker at once, however much bulk is queued. The worker's
-batcher (`worker/batcher.py`) then orders the two lanes, and bounds how often a bulk job is overtaken.
+Jobs wait in two lanes, urgent (at most `priority_batch_size` rows) and bulk. In each lane the clients get equal shares
+of the rows, and the requests of each take turns (`turns.py`). Each worker has credit for each lane, counted in rows.
+Together they are the `prefetch_size` batches that it can hold. Its own credit lets a small request reach a worker at
+once, however much bulk is queued. The worker's batcher (`worker/batcher.py`) then orders the two lanes, and bounds how
+often a bulk job is overtaken.
 
 The input of a request is kept until the sink has published its answer (rule 1 of the ring, docs/architecture.md). Until
 then a lost worker's jobs can go to another worker, and after the loss of the sink everything can be computed again.
@@ -54,6 +55,9 @@ from .stories import MAX_FINISHED, Story
 from .turns import LANES, TurnQueue
 from .workers import WorkerPool
 
+DROPPED_AT_ONCE = 500
+"""Requests of clients that have left that are dropped between two events."""
+
 MAX_STRIKES = 2
 """Workers that a request can crash while it runs alone, before it is answered with an error."""
 
@@ -75,6 +79,8 @@ class Scheduler:
         self._deadlines = Deadlines()
         self._workers = WorkerPool(limits.lane_rows)
         self._quarantine: deque[Job] = deque()
+        # Requests whose clients have left, and when they did.
+        self._leaving: deque[tuple[int, float]] = deque()
         self._finished_stories: deque[tuple[int, Story]] = deque(maxlen=MAX_FINISHED)
         self._draining = False
         self._has_sink = True
@@ -87,14 +93,14 @@ class Scheduler:
     @property
     def awaits_deadline(self) -> bool:
         """Whether a `Tick` should come soon."""
-        return bool(self._deadlines)
+        return bool(self._deadlines) or bool(self._leaving)
 
     def gauge(self) -> dict[str, int]:
         """The amounts at this moment, in the keys of the status."""
-        waiting = [*self._turns, *self._quarantine]
+        quarantined = {job.header.request.number for job in self._quarantine}
         return {
-            'queue_rows': sum(job.header.rows for job in waiting),
-            'queue_requests': len({job.header.request.number for job in waiting}),
+            'queue_rows': self._turns.rows + sum(job.header.rows for job in self._quarantine),
+            'queue_requests': self._turns.requests + sum(not self._turns.parts_of(number) for number in quarantined),
             'in_flight_rows': sum(worker.total_rows for worker in self._workers),
             'unfinished_requests': len(self._requests),
             'unfinished_rows': self._requests.rows,
@@ -141,7 +147,7 @@ class Scheduler:
             case CancelRequest(identity, request_id):
                 actions += self._cancel(identity, request_id, now)
             case ClientGone(identity, away_s):
-                actions += self._drop_those_of(identity, away_s, now)
+                self._note_leaving(identity, away_s, now)
             case WorkerReady(worker):
                 self._workers.add(worker)
             case WorkerDying(worker):
@@ -158,6 +164,8 @@ class Scheduler:
                 actions += self._expire(now)
             case _:
                 assert_never(event)
+        if self._leaving:
+            actions += self._drop_leaving(now)
         actions += self._dispatch(now)
         return actions
 
@@ -199,7 +207,11 @@ class Scheduler:
             raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
         if self._requests:  # a request that is the only one is never too much
             requests = self._requests
-            self.limits.check_queue(requests.rows, request.rows, requests.memory_bytes, memory_bytes(request))
+            own, more_bytes = requests.holding(request.identity), memory_bytes(request)
+            self.limits.check_queue(requests.rows, request.rows, requests.memory_bytes, more_bytes)
+            if own.rows:
+                self.limits.check_share(requests.rows, own.rows, request.rows)
+                self.limits.check_share_of_memory(requests.memory_bytes, own.memory_bytes, more_bytes)
 
     def _enter(
         self,
@@ -235,18 +247,29 @@ class Scheduler:
         yield from self._forget(request)
 
     def _cancel(self, identity: bytes, request_id: bytes, now: float) -> Iterator[Action]:
-        for request in self._requests.of_identity(identity):
-            if request.ref.request_id == request_id and request.refusal is None:
+        for request in self._requests.with_id(identity, request_id):
+            if request.refusal is None:
                 self.outcomes.cancelled += 1
                 request.note(now, 'cancelled')
                 yield from self._drop(request)
 
-    def _drop_those_of(self, identity: bytes, away_s: float, now: float) -> Iterator[Action]:
-        """Drop the requests that a client sent before it left. If it is back, it has sent the others again already."""
-        for request in self._requests.of_identity(identity):
-            if request.last_seen_at <= now - away_s and request.refusal is None:
+    def _note_leaving(self, identity: bytes, away_s: float, now: float) -> None:
+        """Drop, soon, the requests that a client sent before it left. If it is back, it has sent the others again."""
+        left_at = now - away_s
+        self._leaving += (
+            (request.number, left_at)
+            for request in self._requests.of_identity(identity)
+            if request.last_seen_at <= left_at
+        )
+
+    def _drop_leaving(self, now: float) -> Iterator[Action]:
+        """Drop some of the requests whose clients have left; others are served before the next."""
+        for _ in range(min(DROPPED_AT_ONCE, len(self._leaving))):
+            number, left_at = self._leaving.popleft()
+            request = self._requests.get(number)
+            if request is not None and request.last_seen_at <= left_at and request.refusal is None:
                 self.outcomes.gone += 1
-                request.note(now, 'dropped: its client has been away for %.1f s' % away_s)
+                request.note(now, 'dropped: its client has been away for %.1f s' % (now - left_at))
                 yield from self._drop(request)
 
     def _expire(self, now: float) -> Iterator[Action]:
@@ -287,7 +310,8 @@ class Scheduler:
             return
         number = request.number
         self._turns.drop_request(number)
-        self._quarantine = deque(job for job in self._quarantine if job.header.request.number != number)
+        if self._quarantine:
+            self._quarantine = deque(job for job in self._quarantine if job.header.request.number != number)
         for name in self._workers.holders_of(number):
             yield SendToWorker(name, Drop(number))
 

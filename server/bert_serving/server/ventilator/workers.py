@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ class WorkerRecord:
 
     held: dict[Hold, Job] = field(default_factory=dict)
     """Jobs sent and not collected."""
+    jobs_of: dict[int, int] = field(default_factory=dict)
+    """How many jobs of each request it holds."""
     rows: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(LANES, 0))
     """Rows held, by lane."""
     is_running_alone: bool = False
@@ -38,6 +41,7 @@ class WorkerRecord:
     def forget_all(self) -> None:
         """Hold nothing."""
         self.held.clear()
+        self.jobs_of.clear()
         self.rows = dict.fromkeys(LANES, 0)
         self.is_running_alone = False
 
@@ -96,7 +100,9 @@ class WorkerPool:
     def take(self, name: int, job: Job) -> None:
         """Let a worker hold a job."""
         header, worker = job.header, self._workers[name]
-        worker.held[header.request.number, header.part, header.attempt] = job
+        number = header.request.number
+        worker.held[number, header.part, header.attempt] = job
+        worker.jobs_of[number] = worker.jobs_of.get(number, 0) + 1
         worker.rows[header.lane] += header.rows
 
     def give_credit(self, collected: Collected) -> None:
@@ -107,13 +113,16 @@ class WorkerPool:
         job = worker.held.pop((collected.number, collected.part, collected.attempt), None)
         if job is not None:
             worker.rows[job.header.lane] -= job.header.rows
+            worker.jobs_of[collected.number] -= 1
+            if not worker.jobs_of[collected.number]:
+                del worker.jobs_of[collected.number]
         if not worker.held:
             worker.is_running_alone = False
 
     def holders_of(self, number: int) -> Iterator[int]:
         """The workers that hold a job of that request."""
         for name, worker in self._workers.items():
-            if any(held == number for held, _, _ in worker.held):
+            if number in worker.jobs_of:
                 yield name
 
     def check(self) -> None:
@@ -123,5 +132,9 @@ class WorkerPool:
                 held = sum(job.header.rows for job in worker.held.values() if job.header.lane is lane)
                 check(held == worker.rows[lane], 'the rows held are not the sum of the jobs held')
                 check(held <= most, 'a worker holds more rows than its credit')
+            check(
+                worker.jobs_of == Counter(number for number, _, _ in worker.held),
+                'the jobs of a request are miscounted',
+            )
             check(not worker.is_running_alone or len(worker.held) == 1, 'a quarantined job is not alone')
         check(self.reserved is None or self.reserved in self._workers, 'a lost worker is reserved')

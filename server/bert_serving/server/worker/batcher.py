@@ -6,8 +6,9 @@ thread or clock. The intake thread of `worker.py` adds jobs and its compute thre
 A batch consists of rows, not of jobs: it can join rows of several requests, and one job's rows can be spread over
 several batches. Padding costs as much as text, so rows of similar length belong together: the oldest rows of a lane, up
 to a window, are sorted by length and cut into batches by their limits, and the batch that holds the oldest row is
-next. Every batch thus takes the oldest row along, however much is added meanwhile: no row starves. Equal rows are
-computed once; with a cache, rows that were computed before are not computed again.
+next. So no row starves, however much is added meanwhile. If rows of several clients wait, every second batch is that
+with the oldest row of another client, each in its turn. Equal rows are computed once; with a cache, rows that were
+computed before are not computed again.
 
 Urgent rows go before bulk rows. After `MAX_OVERTAKES` urgent batches in a row that passed waiting bulk rows, one bulk
 batch is taken. A row that is longer than a whole batch counts as bulk, even if its job is urgent: urgent short rows
@@ -97,6 +98,11 @@ class _Entry:
     """The only T at which the row can be computed; None if any T from `length` on is right."""
     places: list[tuple[_PendingJob, int]] = field(default_factory=list)
 
+    @property
+    def client(self) -> bytes:
+        """The identity of the client that asked for it first."""
+        return self.places[0][0].job.header.request.identity
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -156,6 +162,10 @@ class Batcher:
         """Rows that the cache has answered."""
         self._lanes: dict[Lane, dict[Key, _Entry]] = {lane: {} for lane in Lane}  # oldest first
         self._overtakes = 0
+        # When the oldest row of a client was last the one that a batch is made for, in such batches.
+        self._turns: dict[bytes, int] = {}
+        self._turn = 0
+        self._is_turn = False
 
     def __len__(self) -> int:
         """The number of waiting rows; equal rows count once."""
@@ -186,9 +196,10 @@ class Batcher:
         if not lane:
             return None
         window = list(islice(lane.values(), WINDOW_BATCHES * self.limits.rows))
-        batch = self._batch_with(window[0], window)
+        first = self._choose_first(window)
+        batch = self._batch_with(first, window)
         if any(pending.job.header.reduced_batch for entry in batch.entries for pending, _ in entry.places):
-            batch = batch.half_with(window[0])
+            batch = batch.half_with(first)
         for entry in batch.entries:
             del lane[entry.key]
         return batch
@@ -202,6 +213,24 @@ class Batcher:
             return urgent
         self._overtakes = 0
         return bulk
+
+    def _choose_first(self, window: list[_Entry]) -> _Entry:
+        """The row that the next batch is made for: by turns the oldest of all, and that of the client waiting longest.
+
+        So a client whose row is behind a thousand rows of another waits for two batches, not for all of theirs.
+        """
+        self._is_turn = not self._is_turn
+        self._turn += 1
+        if self._is_turn:
+            self._turns[window[0].client] = self._turn
+            return window[0]
+        oldest: dict[bytes, _Entry] = {}
+        for entry in window:
+            oldest.setdefault(entry.client, entry)
+        self._turns = {client: self._turns.get(client, 0) for client in oldest}
+        client = min(self._turns, key=lambda client: self._turns[client])
+        self._turns[client] = self._turn
+        return oldest[client]
 
     def _batch_with(self, oldest: _Entry, window: list[_Entry]) -> Batch:
         """Cut the rows of `window` into batches and return the one that holds `oldest`."""
