@@ -13,7 +13,7 @@ SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'serv
 LAYERS = [
     ['addresses', 'console', 'descriptors', 'errors', 'release'],
     ['model', 'protocol', 'stats', 'transport'],
-    ['options', 'process', 'zap'],
+    ['guard', 'options', 'process', 'zap'],
     ['graph', 'ventilator', 'sink', 'http'],
     ['worker', 'parent'],
     ['benchmark'],

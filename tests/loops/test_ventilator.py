@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,7 @@ from bert_serving.server.protocol.ring import (
 from bert_serving.server.protocol.wire import encode_client_message
 from bert_serving.server.transport import Reactor, make_socket
 from bert_serving.server.ventilator.ventilator import Ventilator
+from support.raw_peer import connect_by_hand, frame
 from support.waiting import wait_until
 
 
@@ -423,3 +425,18 @@ def test_a_message_of_very_many_frames_is_read_in_slices_while_reports_are_read(
     assert wait_until(lambda: bench.reactor.run_once(1) or 'dropped a message of 5000 frames' in caplog.text)
     assert 'closed a connection from 127.0.0.1' in caplog.text
     assert bench.statistic()['num_garbage_message'] == 1
+
+
+def test_a_message_that_never_ends_is_cut_off_and_others_are_served(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr('bert_serving.server.guard.INTERVAL_S', 0.01)
+    bench = Bench(max_message_bytes=1000)
+    port = int(bench.client.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
+    with connect_by_hand(port) as endless, contextlib.suppress(OSError):
+        while True:
+            endless.sendall(frame(b'x' * 100, more=True))
+    assert wait_until(lambda: 'it sends a message that does not end' in caplog.text)
+    bench.ask(['a'])
+    assert [type(message) for message in bench.heard(bench.sink)] == [Register]
+    bench.close()

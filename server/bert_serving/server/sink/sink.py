@@ -23,6 +23,7 @@ import zmq
 
 from ..addresses import ANY_IPV4
 from ..errors import WireError
+from ..guard import MessageCounter, Watch, guard_port
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
     ClientGone,
@@ -89,6 +90,9 @@ LONGEST_SUBSCRIPTION = 2 * MAX_IDENTITY_BYTES
 """Bytes of the largest message that a client can send here; clients send nothing but subscriptions. ZeroMQ ends the
 connection of a larger one before it remembers it."""
 
+MOST_UNREAD = 1 << 20
+"""Bytes that a connection can send without a subscription that ends: clients send very few."""
+
 READER_HWM = 32
 """Replies that libzmq queues for one connection. The publisher keeps, counts and limits the rest."""
 
@@ -124,6 +128,7 @@ class Sink:
         self._linger_ms = linger_ms
         self._clock = clock
         self._decider = decider
+        self._counter = MessageCounter()
         self._book = SubscriptionBook(decider.publisher.limits)
         self._subscribing: tuple[Connection, bytes] | None = None
         self._stopped = False
@@ -169,6 +174,7 @@ class Sink:
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
         admit_known_protocols(context, self._clients)
         self._port_out = bind_tcp(self._clients, self._port_out, 'port_out', self._address)
+        self._stop_guard = guard_port(self._port_out, Watch(MOST_UNREAD), self._counter, lambda: 0)
         self._intake = make_socket(context, zmq.PULL)
         self._intake.bind(self._intake_endpoint)
         self._feedback = make_socket(context, zmq.PUSH)
@@ -179,6 +185,7 @@ class Sink:
         unread = publisher.discarded + publisher.waiting_replies
         if unread:
             logger.warning('discarded %d unread replies', unread)
+        self._stop_guard()
         for socket in (self._clients, self._intake, self._feedback):
             socket.close()
 
@@ -187,6 +194,7 @@ class Sink:
             if not self._clients.poll(0):
                 return
             frame = self._clients.recv(copy=False)
+            self._counter.add(frame)
             message = frame.bytes
             peer = peer_of_message(frame)
             connection = None if peer is None else Connection(*peer)

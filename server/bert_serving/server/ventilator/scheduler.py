@@ -95,6 +95,11 @@ class Scheduler:
         """Whether a `Tick` should come soon."""
         return bool(self._deadlines) or bool(self._leaving)
 
+    @property
+    def memory_bytes(self) -> int:
+        """The memory, roughly, of all unfinished requests."""
+        return self._requests.memory_bytes
+
     def gauge(self) -> dict[str, int]:
         """The amounts at this moment, in the keys of the status."""
         quarantined = {job.header.request.number for job in self._quarantine}

@@ -20,6 +20,7 @@ import zmq
 
 from ..addresses import ANY_IPV4, is_local
 from ..errors import PoisonedRequest, WireError
+from ..guard import MessageCounter, Watch, guard_port
 from ..options.settings import Settings
 from ..protocol.ring import (
     ClientGone,
@@ -133,6 +134,7 @@ class Ventilator:
             resolve,
         )
         self._workers: dict[int, Socket] = {}
+        self._counter = MessageCounter()
         self._garbage = 0
         self._skipped = 0
         self._skipped_from: zmq.Frame | None = None
@@ -163,7 +165,10 @@ class Ventilator:
         self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
         self._bind_to_sink(feedback, sink)
         admit_known_protocols(context, self._requests)
-        return bind_tcp(self._requests, self._settings.port, 'port', address)
+        port = bind_tcp(self._requests, self._settings.port, 'port', address)
+        watch = Watch(largest=HARD_LIMIT * self._settings.max_message_bytes)
+        self._stop_guard = guard_port(port, watch, self._counter, lambda: self._scheduler.memory_bytes)
+        return port
 
     def _bind_to_sink(self, feedback: str, sink: str) -> None:
         self._feedback = make_socket(self._context, zmq.PULL)
@@ -186,6 +191,7 @@ class Ventilator:
         deadline = time.monotonic() + LAST_REFUSALS_S
         while self._requests.poll(0) and time.monotonic() < deadline:
             self._on_request()
+        self._stop_guard()
         self._reactor.remove(self._requests)
         self._requests.close()
 
@@ -306,6 +312,7 @@ class Ventilator:
         """
         if self._skipped_from is None:
             frame = self._requests.recv(copy=False)
+            self._counter.add(frame)
             frames = [frame]
             while frame.more and len(frames) < MAX_FRAMES:
                 frame = self._requests.recv(copy=False)

@@ -1,0 +1,190 @@
+"""Messages that never end: a connection that sends one is closed before it fills the memory.
+
+libzmq bounds the size of a frame, not the number of frames of a message, and shows no frame of a message before its
+last has come. So nothing that reads the socket can see such a message grow. A thread watches instead how many bytes the
+system has received for each connection since the last message that was read from it.
+
+`Watch` decides, and is pure; `guard_port` is the thread. It needs Linux.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import zmq
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 0.25
+"""Seconds between two looks at the memory of this process."""
+
+LOOKS_A_SCAN = 20
+"""Looks after which the connections are looked at, too, even if the memory has not grown."""
+
+GROWTH_BYTES = 16 << 20
+"""Growth of the memory after which the connections are looked at."""
+
+HARMLESS_BYTES = 1 << 16
+"""A connection with so many unread bytes is not worth closing."""
+
+ALLOWANCE_BYTES = 256 << 20
+"""Memory that unfinished messages can take before the connection with the largest is closed."""
+
+FORGIVEN_BYTES = 128
+"""Bytes that a connection can send between two looks without a message: its heartbeats."""
+
+_RECEIVED = struct.Struct('@Q')
+_RECEIVED_AT = 128
+"""Where the `tcp_info` of Linux has the bytes that were received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection to a port: its file descriptor in this process, and its peer."""
+
+    descriptor: int
+    address: str
+    port: int
+
+
+@dataclass(slots=True)
+class Watch:
+    """Decides which connections to close.
+
+    Attributes:
+        largest: bytes that a connection can have sent since the last message that was read from it.
+        allowance: bytes by which the memory of the process can grow on account of unfinished messages.
+    """
+
+    largest: int
+    allowance: int = ALLOWANCE_BYTES
+    _received: dict[Connection, int] = field(default_factory=dict)
+    _messages: dict[Connection, int] = field(default_factory=dict)
+    _unread: dict[Connection, int] = field(default_factory=dict)
+    _usual: int | None = None
+
+    def look(
+        self, received: Mapping[Connection, int], messages: Mapping[int, int], memory_bytes: int
+    ) -> list[Connection]:
+        """Return the connections to close.
+
+        Args:
+            received: the bytes that each connection has received so far.
+            messages: how many messages were read so far, by the file descriptor of their connection.
+            memory_bytes: what the process takes, without that of the messages that it has accepted.
+        """
+        unread: dict[Connection, int] = {}
+        for connection, total in received.items():
+            count = messages.get(connection.descriptor, 0)
+            is_stuck = self._messages.get(connection, count) == count
+            more = total - self._received.get(connection, 0)
+            if not is_stuck:
+                unread[connection] = 0
+            else:
+                unread[connection] = self._unread.get(connection, 0) + (more if more > FORGIVEN_BYTES else 0)
+            self._messages[connection] = count
+        self._messages = {connection: self._messages[connection] for connection in received}
+        self._received, self._unread = dict(received), unread
+        if self._usual is None or sum(unread.values()) < GROWTH_BYTES // 16:
+            self._usual = memory_bytes
+        too_large = [connection for connection, size in unread.items() if size > self.largest]
+        if too_large or memory_bytes - self._usual <= self.allowance:
+            return too_large
+        worst = max(unread, key=lambda connection: unread[connection])
+        return [worst] if unread[worst] > HARMLESS_BYTES else []
+
+
+class MessageCounter:
+    """How many messages were read from each connection, by its file descriptor in this process."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+
+    def add(self, first_frame: zmq.Frame) -> None:
+        """Count a message; one whose connection is gone does not count."""
+        with contextlib.suppress(zmq.ZMQError):
+            descriptor = int(first_frame.get(zmq.SRCFD))
+            self.counts[descriptor] = self.counts.get(descriptor, 0) + 1
+
+
+def guard_port(
+    port: int, watch: Watch, counter: MessageCounter, accepted_bytes: Callable[[], int]
+) -> Callable[[], None]:
+    """Watch the connections to `port` of this process in a thread; return what ends it. Do nothing but on Linux."""
+    stopped = threading.Event()
+    if os.path.isdir('/proc/self/fd'):
+        thread = threading.Thread(
+            target=_watch, args=(port, watch, counter, accepted_bytes, stopped), name='guard', daemon=True
+        )
+        thread.start()
+    return stopped.set
+
+
+def _watch(
+    port: int,
+    watch: Watch,
+    counter: MessageCounter,
+    accepted_bytes: Callable[[], int],
+    stopped: threading.Event,
+) -> None:
+    looks, seen = 0, 0
+    while not stopped.wait(INTERVAL_S):
+        memory = resident_bytes()
+        looks += 1
+        if looks < LOOKS_A_SCAN and memory - seen < GROWTH_BYTES:
+            continue
+        looks, seen = 0, memory
+        received = received_bytes(port)
+        for connection in watch.look(received, dict(counter.counts), memory - accepted_bytes()):
+            logger.warning(
+                'closed a connection from %s: it sends a message that does not end bytes=%d',
+                connection.address,
+                received[connection],
+            )
+            shut_down(connection)
+
+
+def resident_bytes() -> int:
+    """The physical memory that this process takes."""
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def received_bytes(port: int) -> dict[Connection, int]:
+    """The bytes that the system has received so far for each connection to `port` of this process."""
+    found = {}
+    for name in os.listdir('/proc/self/fd'):
+        with contextlib.suppress(OSError), _duplicate(int(name)) as connection:
+            if connection.type != socket.SOCK_STREAM or connection.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            if connection.getsockname()[1] == port:
+                address, peer_port = connection.getpeername()[:2]
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+                found[Connection(int(name), address, peer_port)] = _RECEIVED.unpack_from(info, _RECEIVED_AT)[0]
+    return found
+
+
+def shut_down(connection: Connection) -> bool:
+    """Shut a connection down if it is still there; return whether it was. libzmq notices, and frees its memory."""
+    with contextlib.suppress(OSError), _duplicate(connection.descriptor) as duplicate:
+        if duplicate.getpeername()[:2] == (connection.address, connection.port):
+            duplicate.shutdown(socket.SHUT_RDWR)
+            return True
+    return False
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    """Return a socket of our own for the connection at a file descriptor, which ZeroMQ can close meanwhile."""
+    duplicate = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        raise
