@@ -48,7 +48,7 @@ def damaged(folder: Path, change: Callable[[dict[str, np.ndarray], int], None]) 
     return folder, bad, good
 
 
-@pytest.mark.parametrize('words', [(), ('-xla',), ('-bf16',)])
+@pytest.mark.parametrize('words', [(), ('-xla',), ('-bf16',), ('-fp16',)])
 def test_a_model_that_overflows_for_one_token_does_not_start(tmp_path: Path, words: tuple[str, ...]) -> None:
     def change(weights: dict[str, np.ndarray], bad: int) -> None:
         weights[WORDS][bad] = np.float32(3.3e38)
