@@ -16,6 +16,7 @@ from .console.terminal import color
 from .errors import ServingError, UsageError
 from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
 from .http.config import check_installed
+from .http.upstreams import read_upstream_file
 from .options.settings import Settings
 from .parent.server import BertServer
 from .parent.terminate import terminate
@@ -85,7 +86,8 @@ def http_main() -> None:
         check_installed()
         from .http.proxy import run_alone  # Flask and the client, which only this command needs
 
-        run_alone(Settings.from_args(args), args.ip)
+        upstreams = [*(args.upstream or []), *(read_upstream_file(args.upstream_file) if args.upstream_file else [])]
+        run_alone(Settings.from_args(args), args.ip, upstreams)
     except ServingError as error:
         fail('bert-serving-http', error)
 

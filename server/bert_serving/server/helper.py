@@ -9,6 +9,7 @@ from .benchmark.plan import EXPERIMENTS, FP32, MAX_REQUESTS, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
 from .console.suggestions import did_you_mean
 from .http.config import DEFAULT_PORT
+from .http.upstreams import read_upstream
 from .options.parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
 from .options.settings import HTTP, OPTIONS, Option, integer, whole_number
 from .release import RELEASE
@@ -86,6 +87,22 @@ _SERVER_OF_THE_PROXY: Mapping[str, Option] = {
     ),
     'port': replace(OPTIONS['port'], help='request port of the server'),
     'port_out': replace(OPTIONS['port_out'], help='result port of the server'),
+    'upstream': Option(
+        names=('upstream',),
+        group='Server',
+        help='a server and the name of its model, instead of -ip, -port and -port_out; repeat it for several models, '
+        'and for several servers of one model',
+        parse=read_upstream,
+        metavar='NAME=HOST:PORT,PORT_OUT',
+        many=True,
+        adds_up=True,
+    ),
+    'upstream_file': Option(
+        names=('upstream_file',),
+        group='Server',
+        help='file with one -upstream on each line',
+        metavar='FILE',
+    ),
 }
 
 _SHARED_WITH_THE_PROXY = ('shutdown_timeout', 'verbose')

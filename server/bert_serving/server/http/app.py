@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Flask, Response, g, request
 from flask_compress import Compress
@@ -17,11 +17,12 @@ from werkzeug.exceptions import HTTPException
 from . import admission, dashboard, legacy, monitoring, openai, rerank, tei, tokens
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
-from .catalog import Catalog
+from .catalog import Catalog, Entry
 from .config import HttpConfig
 from .dispatcher import RESERVE
 from .errors import Family, HTTPError, error_from_status, make_refusal
-from .metrics import HttpMetrics
+from .metrics import HttpMetrics, ServerStatuses
+from .replicas import ReplicatedBackend
 from .responses import dump
 from .routes import family_of, label_of
 
@@ -37,13 +38,13 @@ def _none() -> int:
 
 
 def create_app(
-    backend: Backend,
+    backend: Backend | Sequence[ReplicatedBackend],
     config: HttpConfig | None = None,
     is_draining: Callable[[], bool] = _never,
     working: Callable[[], int] = _none,
     waiting: Callable[[], int] = _none,
 ) -> Flask:
-    """The application, whose routes call `backend`.
+    """The application, whose routes call `backend`, which is a server, or one for each name of an upstream.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
     `/metrics`, are the numbers of requests that have a thread and that wait for one.
@@ -51,24 +52,40 @@ def create_app(
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
     app.config[TIMEOUT_S] = config.timeout_s
-    metrics = HttpMetrics(backend.server_status, working, waiting)
+    catalog = _catalog_of(backend, config.model_names)
+    metrics = HttpMetrics(lambda: _statuses_of(catalog), working, waiting)
     _record(app, metrics)  # first, so that it sees each response in its final form
     _bound_unwritten(app)
     admission.install(app, config)
     _handle_errors(app)
     FlaskJSON(app)
     _compress(app)
-    app.register_blueprint(legacy.make_blueprint(backend, config.token_ids))
-    app.register_blueprint(tokens.make_blueprint(backend))
-    catalog = Catalog(backend, config.model_names)
-    app.register_blueprint(openai.make_blueprint(backend, catalog, config.token_ids))
+    app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids))
+    app.register_blueprint(tokens.make_blueprint(catalog))
+    app.register_blueprint(openai.make_blueprint(catalog, config.token_ids))
     max_requests = config.max_connect + config.max_waiting
-    app.register_blueprint(tei.make_blueprint(backend, catalog, config.token_ids, max_requests))
-    app.register_blueprint(rerank.make_blueprint(backend, catalog))
-    app.register_blueprint(monitoring.make_blueprint(backend, metrics, is_draining, bool(config.api_keys)))
+    app.register_blueprint(tei.make_blueprint(catalog, config.token_ids, max_requests))
+    app.register_blueprint(rerank.make_blueprint(catalog))
+    app.register_blueprint(monitoring.make_blueprint(catalog, metrics, is_draining, bool(config.api_keys)))
     app.register_blueprint(monitoring.make_docs_blueprint())
     app.register_blueprint(dashboard.make_dashboard_blueprint())
     return app
+
+
+def _catalog_of(backend: Backend | Sequence[ReplicatedBackend], names: tuple[str, ...]) -> Catalog:
+    if isinstance(backend, Sequence):
+        return Catalog([Entry(each, (each.upstreams[0].name,)) for each in backend])
+    return Catalog([Entry(backend, names)])
+
+
+def _statuses_of(catalog: Catalog) -> ServerStatuses:
+    if not catalog.upstreams:
+        return [((), catalog.first.server_status())]
+    return [
+        ((name, upstream.address), snapshot)
+        for name, backend in catalog.upstreams
+        for upstream, snapshot in zip(backend.upstreams, backend.replica_statuses(), strict=True)
+    ]
 
 
 def _handle_errors(app: Flask) -> None:

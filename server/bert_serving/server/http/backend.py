@@ -100,13 +100,15 @@ class Backend(Protocol):
 class ServerBackend:
     """The `Backend` that calls a `BertServer`. Thread-safe."""
 
-    def __init__(self, ip: str, port: int, port_out: int) -> None:
+    def __init__(self, ip: str, port: int, port_out: int, away_s: float = AWAY_S) -> None:
         """The server need not be up yet. There are as many connections as threads that have called it at once.
+
+        `away_s` is how long a request waits for a connection before it is refused.
 
         Raises:
             ValueError: `ip` is not an address.
         """
-        self._ip, self._port, self._port_out = ip, port, port_out
+        self._ip, self._port, self._port_out, self._away_s = ip, port, port_out, away_s
         self._lock = threading.Lock()  # guards the next three
         self._clients: list[BertClient] = []
         self._idle: list[BertClient] = []
@@ -171,6 +173,10 @@ class ServerBackend:
         """The status of the server, at most `max_age_s` old if it is fresh."""
         return self._watch.latest(max_age_s)
 
+    def last_status(self) -> tuple[StatusSnapshot, float]:
+        """The last status, and when it was asked for; if it is old, the next one is asked for, without waiting."""
+        return self._watch.last()
+
     def client_status(self) -> Mapping[str, Any]:
         """The status of one pooled client, with the request counts of all of them."""
         with self._lock:
@@ -197,7 +203,7 @@ class ServerBackend:
     def _calling(self, deadline: float, is_gone: IsGone) -> Iterator[tuple[BertClient, Callable[[], bool]]]:
         """A client for one request, with the condition that cancels it. Every failure leaves as an `HTTPError`."""
         with self._borrowed() as client:
-            condition = _CancelCondition(client, is_gone)
+            condition = _CancelCondition(client, is_gone, self._away_s)
             client.timeout = max(0.0, 1000 * (deadline - time.monotonic()))
             try:
                 yield client, condition.is_met
@@ -272,8 +278,9 @@ def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool, wishes: d
 class _CancelCondition:
     """Says when to cancel a request: its HTTP client has disconnected, or the server is away for too long."""
 
-    def __init__(self, client: BertClient, is_gone: IsGone) -> None:
+    def __init__(self, client: BertClient, is_gone: IsGone, away_s: float) -> None:
         self._client = client
+        self._away_s = away_s
         self._is_gone = is_gone
         self._connected_at = time.monotonic()
         self.error = HTTPError('ClientGone', 'the client has disconnected')
@@ -282,7 +289,7 @@ class _CancelCondition:
     def is_met(self) -> bool:
         if self._client.is_connected:
             self._connected_at = time.monotonic()
-        elif time.monotonic() - self._connected_at > AWAY_S:
+        elif time.monotonic() - self._connected_at > self._away_s:
             self.error = self._unavailable()
             return True
         return self._is_gone()
@@ -323,17 +330,26 @@ class StatusWatch:
         fails: if the server is away, the snapshot is not fresh.
         """
         with self._changed:
-            now = time.monotonic()
-            oldest = now - max_age_s
-            last_question = max(self._asked_at, self._asking_since)
-            is_too_old_for_caller = last_question <= oldest
-            is_due_for_refresh = last_question <= now - STATUS_AGE_S
-            if is_too_old_for_caller or is_due_for_refresh:
-                self._is_wanted = True
-                self._changed.notify_all()
+            oldest = time.monotonic() - max_age_s
+            self._refresh(max_age_s)
             if self._asked_at <= oldest:
                 self._changed.wait_for(lambda: self._asked_at > oldest or self._is_closed, STATUS_TIMEOUT_S + 1)
             return StatusSnapshot(self._status, self._has_answered and self._asked_at > oldest)
+
+    def last(self) -> tuple[StatusSnapshot, float]:
+        """The outcome of the last question, and its time: when it was asked or, without an answer, given up.
+
+        The time is -inf if there is none yet. If it is older than `STATUS_AGE_S`, the next one is asked for.
+        """
+        with self._changed:
+            self._refresh(STATUS_AGE_S)
+            return StatusSnapshot(self._status, self._has_answered), self._asked_at
+
+    def _refresh(self, max_age_s: float) -> None:
+        """Ask for a status if the last one is older than that, or than `STATUS_AGE_S`."""
+        if max(self._asked_at, self._asking_since) <= time.monotonic() - min(max_age_s, STATUS_AGE_S):
+            self._is_wanted = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End the thread and every call of `latest` that waits."""

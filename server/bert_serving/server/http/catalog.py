@@ -1,36 +1,123 @@
-"""What the routes know of the model: its card, from a status of the server that can be some seconds old."""
+"""The models behind the proxy: which server a request goes to, and what the routes know of its model.
+
+A card is from a status that can be some seconds old.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from .backend import Backend
 from .errors import HTTPError
 from .model_card import ModelCard
+from .replicas import ReplicatedBackend
 
 KNOWN_AGE_S = 5.0
 """Age in seconds of a status that may still describe the model; under steady load it is one second old."""
 
+Need = Literal['embed', 'predict', 'rerank']
+"""What a route wants of a model: vectors, scores, or one score for each pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that requests can go to: the server that has it, and its card."""
+
+    backend: Backend
+    card: ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A server and the names of its model; () for those that the server tells."""
+
+    backend: Backend
+    names: tuple[str, ...] = ()
+
+    def card(self, *max_age_s: float) -> ModelCard | None:
+        """The card of its model; None if the server has not responded yet."""
+        status = self.backend.server_status(*max_age_s).status
+        return None if status is None else ModelCard.from_status(status, self.names)
+
 
 class Catalog:
-    """The model of the server behind `backend`. Thread-safe."""
+    """The models of all upstreams, or the one of the server. Thread-safe."""
 
-    def __init__(self, backend: Backend, given_names: tuple[str, ...] = ()) -> None:
-        """`given_names` are the names of the model, () for its own."""
-        self._backend = backend
-        self._given_names = given_names
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        """At least one; if there are several, each has names."""
+        self.entries = entries
 
-    def card(self, model: str | None = None) -> ModelCard:
-        """The card of the model; asks the server again if its status is missing, or has no model of the name `model`.
+    @property
+    def first(self) -> Backend:
+        """The server of the first model: the only one, unless there are upstreams."""
+        return self.entries[0].backend
+
+    def requested(self, data: Mapping[str, Any]) -> str | None:
+        """The name in the field `model` of a request whose API has none: of use only if there are several models."""
+        name = data.get('model')
+        return name if len(self.entries) > 1 and isinstance(name, str) else None
+
+    def find(self, model: str | None = None, need: Need = 'embed') -> Served:
+        """The model of that name; without a name the first that does what is needed, else the first.
 
         Raises:
-            HTTPError: Unavailable, the server has not responded yet.
+            HTTPError: Unavailable, the server has not responded yet; ModelNotFound, no model has that name.
         """
-        card = self._card_of_age(KNOWN_AGE_S)
+        if len(self.entries) == 1:
+            served = Served(self.first, self._card_of(self.entries[0], model))
+            served.card.check_name(model)
+            return served
+        if model is None:
+            return self._first_that(lambda card: card.does(need))
+        for entry in self.entries:
+            if model in entry.names:
+                return Served(entry.backend, self._card_of(entry, model))
+        known = ', '.join(name for entry in self.entries for name in entry.names)
+        raise HTTPError('ModelNotFound', 'the model %r is not served here: there is %s' % (model[:100], known), 'model')
+
+    def backend_of(self, model: str | None = None) -> Backend:
+        """The server for a request that needs no card, of that name or, without one, the first that embeds."""
+        return self.first if len(self.entries) == 1 else self.find(model).backend
+
+    @property
+    def upstreams(self) -> list[tuple[str, ReplicatedBackend]]:
+        """The names and servers of the upstreams; [] if the proxy is that of one server."""
+        return [
+            (entry.names[0], each) for entry in self.entries if isinstance(each := entry.backend, ReplicatedBackend)
+        ]
+
+    def describe_upstreams(self) -> list[dict[str, Any]]:
+        """The state of each upstream, for the status."""
+        return [{'name': name, **replica} for name, backend in self.upstreams for replica in backend.describe()]
+
+    def cards(self) -> list[ModelCard]:
+        """The cards of all models whose servers have responded; at least one.
+
+        Raises:
+            HTTPError: Unavailable, none has.
+        """
+        cards = [card for entry in self.entries if (card := entry.card(KNOWN_AGE_S) or entry.card()) is not None]
+        if not cards:
+            raise _unavailable()
+        return cards
+
+    def _first_that(self, fits: Callable[[ModelCard], bool]) -> Served:
+        responding = [Served(e.backend, card) for e in self.entries if (card := e.card(KNOWN_AGE_S)) is not None]
+        if not responding:
+            raise _unavailable()
+        return next((served for served in responding if fits(served.card)), responding[0])
+
+    def _card_of(self, entry: Entry, model: str | None) -> ModelCard:
+        """Asks the server again if its status is missing, or has no model of the name `model`."""
+        card = entry.card(KNOWN_AGE_S)
         if card is None or (model is not None and model not in card.names):
-            card = self._card_of_age()
+            card = entry.card()
         if card is None:
-            raise HTTPError('Unavailable', 'the server has not responded yet: retry later')
+            raise _unavailable()
         return card
 
-    def _card_of_age(self, *max_age_s: float) -> ModelCard | None:
-        status = self._backend.server_status(*max_age_s).status
-        return None if status is None else ModelCard.from_status(status, self._given_names)
+
+def _unavailable() -> HTTPError:
+    return HTTPError('Unavailable', 'the server has not responded yet: retry later')

@@ -1,8 +1,8 @@
-"""The health of the server, judged by its status, and whether this proxy should be sent requests. Pure."""
+"""The health of the servers, judged by their statuses, and whether this proxy should be sent requests. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,3 +64,22 @@ def judge(snapshot: StatusSnapshot, is_draining: bool = False) -> Health:
         reason = 'no worker is ready'
     workers = None if listed is None else len(listed)
     return Health(snapshot.is_fresh, not reason, reason, state, ready, workers, status.get('server_release'))
+
+
+def judge_upstreams(
+    snapshots: Mapping[str, Sequence[StatusSnapshot]], is_draining: bool = False
+) -> tuple[Health, dict[str, list[Health]]]:
+    """The health of a proxy with upstreams, by the snapshots of each name's replicas, and that of each replica.
+
+    It is ready if each name has a replica that is, and live if any replica responds. Numbers of workers are sums.
+    """
+    health = {name: [judge(snapshot) for snapshot in of_name] for name, of_name in snapshots.items()}
+    replicas = [each for of_name in health.values() for each in of_name]
+    lacking = [name for name, of_name in health.items() if not any(each.is_ready for each in of_name)]
+    reason = 'no server is ready for %s' % ', '.join(lacking) if lacking else ''
+    if is_draining:
+        reason = 'the HTTP proxy is shutting down'
+    ready = sum(each.workers_ready or 0 for each in replicas)
+    workers = sum(each.workers or 0 for each in replicas)
+    is_live = any(each.is_live for each in replicas)
+    return Health(is_live, not reason, reason, 'upstreams', ready, workers, None), health

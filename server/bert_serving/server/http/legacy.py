@@ -8,8 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 from flask_json import json_response
 
-from .backend import Backend
 from .backend_call import BackendCall
+from .catalog import Catalog
 from .errors import HTTPError
 from .replies import reply_json
 from .requests import (
@@ -27,8 +27,8 @@ from .responses import encode_body
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 
 
-def make_blueprint(backend: Backend, token_ids: bool) -> Blueprint:
-    """The routes, which call `backend`."""
+def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
+    """The routes, which call the servers of `catalog`."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')
@@ -36,20 +36,21 @@ def make_blueprint(backend: Backend, token_ids: bool) -> Blueprint:
         query = _read_encode_query()
         check_form(query.rows, token_ids, 'texts')
         with BackendCall.for_request() as call:
-            encoding = backend.encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
+            encoding = catalog.backend_of().encode(query.rows, call.deadline, call.is_gone, query.show_tokens)
         call.record(encoding)
         return reply_json(encode_body(query.id, encoding.array, encoding.tokens, query.show_tokens))
 
     @routes.get('/status/server')
     def server_status() -> Response:
-        snapshot = backend.server_status(max_age_s=0)
+        snapshot = catalog.first.server_status(max_age_s=0)
         if not snapshot.is_fresh or snapshot.status is None:
             raise HTTPError('Unavailable', 'the server does not respond: retry later')
-        return _with_status(snapshot.status)
+        upstreams = catalog.describe_upstreams()
+        return _with_status({**snapshot.status, 'upstreams': upstreams} if upstreams else snapshot.status)
 
     @routes.get('/status/client')
     def client_status() -> Response:
-        return _with_status(backend.client_status())
+        return _with_status(catalog.first.client_status())
 
     return routes
 

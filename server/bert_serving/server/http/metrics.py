@@ -6,16 +6,21 @@ threads of the proxy use this module; each app has its own registry, so that sev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .. import stats
-from .health import StatusSnapshot, judge
+from .health import Health, StatusSnapshot, judge
 from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES
+
+Labels: TypeAlias = tuple[str, ...]
+"""The name and the address of an upstream; () for the only server."""
+
+ServerStatuses: TypeAlias = Sequence[tuple[Labels, StatusSnapshot]]
 
 CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
@@ -28,7 +33,7 @@ class HttpMetrics:
 
     def __init__(
         self,
-        server_status: Callable[[], StatusSnapshot],
+        server_statuses: Callable[[], ServerStatuses],
         working: Callable[[], int],
         waiting: Callable[[], int],
     ) -> None:
@@ -63,7 +68,7 @@ class HttpMetrics:
         self._begin_at_zero()
         _gauge('bert_http_requests_working', 'Requests that have a thread', working, self._registry)
         _gauge('bert_http_requests_waiting', 'Requests that wait for a thread', waiting, self._registry)
-        self._registry.register(ServerMetrics(server_status))
+        self._registry.register(ServerMetrics(server_statuses))
         ProcessCollector(registry=self._registry)
 
     def _begin_at_zero(self) -> None:
@@ -145,40 +150,61 @@ _HISTOGRAMS = {
 
 
 class ServerMetrics(Collector):
-    """The `statistic` of the server's status as series; while it is away, `up` is 0 and the rest keeps its values."""
+    """The `statistic` of each server's status as series; while it is away, `up` is 0 and the rest keeps its values."""
 
-    def __init__(self, server_status: Callable[[], StatusSnapshot]) -> None:
-        self._server_status = server_status
+    def __init__(self, server_statuses: Callable[[], ServerStatuses]) -> None:
+        self._server_statuses = server_statuses
 
     def describe(self) -> list[Metric]:
         """Nothing, so that the registration does not ask the server."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        snapshot = self._server_status()
-        health = judge(snapshot)
-        yield _one('up', 'Whether the server responds', health.is_live)
-        yield _one('ready', 'Whether the server accepts requests and has a worker for them', health.is_ready)
-        yield _one('workers', 'Workers that the server should have', health.workers or 0)
-        yield _one('workers_ready', 'Workers that are ready', health.workers_ready or 0)
-        yield from server_series((snapshot.status or {}).get('statistic', {}))
+        servers = [(labels, snapshot, judge(snapshot)) for labels, snapshot in self._server_statuses()]
+
+        def gauge(name: str, about: str, value: Callable[[Health], float]) -> Metric:
+            return _gauges(name, about, [(labels, value(health)) for labels, _, health in servers])
+
+        yield gauge('up', 'Whether the server responds', lambda health: health.is_live)
+        yield gauge(
+            'ready', 'Whether the server accepts requests and has a worker for them', lambda health: health.is_ready
+        )
+        yield gauge('workers', 'Workers that the server should have', lambda health: health.workers or 0)
+        yield gauge('workers_ready', 'Workers that are ready', lambda health: health.workers_ready or 0)
+        yield from server_series(
+            [(labels, (snapshot.status or {}).get('statistic', {})) for labels, snapshot, _ in servers]
+        )
 
 
-def server_series(statistic: Mapping[str, Any]) -> Iterator[Metric]:
-    """The series of a `statistic`; zero for a missing key."""
+def server_series(statistics: Sequence[tuple[Labels, Mapping[str, Any]]]) -> Iterator[Metric]:
+    """The series of the `statistic` of each server; zero for a missing key."""
+    names = _names_of(statistics)
     for key, (name, about) in _COUNTERS.items():
-        yield CounterMetricFamily('bert_serving_' + name, about, value=statistic.get(key, 0))
+        counter = CounterMetricFamily('bert_serving_' + name, about, labels=names)
+        for labels, statistic in statistics:
+            counter.add_metric(labels, statistic.get(key, 0))
+        yield counter
     for key, (name, about) in _GAUGES.items():
-        yield _one(name, about, statistic.get(key, 0))
+        yield _gauges(name, about, [(labels, statistic.get(key, 0)) for labels, statistic in statistics])
     for key, (name, about) in _HISTOGRAMS.items():
-        yield _histogram(name, about, statistic.get(key) or {})
+        histogram = HistogramMetricFamily('bert_serving_' + name, about, labels=names)
+        for labels, statistic in statistics:
+            summary = statistic.get(key) or {}
+            histogram.add_metric(labels, _buckets(summary), sum_value=summary.get('sum_s', 0))
+        yield histogram
 
 
-def _one(name: str, about: str, value: float) -> Metric:
-    return GaugeMetricFamily('bert_serving_' + name, about, value=value)
+def _names_of(series: Sequence[tuple[Labels, Any]]) -> tuple[str, ...]:
+    return ('upstream', 'replica') if series and series[0][0] else ()
 
 
-def _histogram(name: str, about: str, summary: Mapping[str, Any]) -> Metric:
+def _gauges(name: str, about: str, values: Sequence[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily('bert_serving_' + name, about, labels=_names_of(values))
+    for labels, value in values:
+        family.add_metric(labels, value)
+    return family
+
+
+def _buckets(summary: Mapping[str, Any]) -> list[tuple[str, float]]:
     counted = summary.get('buckets') or stats.Histogram().to_dict()['buckets']
-    buckets = [('+Inf' if bound is None else repr(float(bound)), count) for bound, count in counted]
-    return HistogramMetricFamily('bert_serving_' + name, about, buckets=buckets, sum_value=summary.get('sum_s', 0))
+    return [('+Inf' if bound is None else repr(float(bound)), count) for bound, count in counted]

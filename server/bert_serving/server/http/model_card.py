@@ -69,6 +69,10 @@ class ModelCard:
         """Whether a text gets one vector."""
         return self.pooling != str(PoolingStrategy.NONE)
 
+    def does(self, need: str) -> bool:
+        """Whether the model is for it: to embed, to predict scores, or to rerank by one."""
+        return self.task == need or (need == 'predict' and self.task != 'embed')
+
     def check_name(self, requested: str | None) -> str:
         """The name of the model in the response: the requested one, else its first.
 

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from flask import Blueprint, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from .backend import Backend
-from .health import Health, judge
+from .catalog import Catalog
+from .health import Health, judge, judge_upstreams
 from .metrics import CONTENT_TYPE, HttpMetrics
 from .openapi import make_document
 from .responses import dump
 
 
 def make_blueprint(
-    backend: Backend, metrics: HttpMetrics, is_draining: Callable[[], bool], has_keys: bool
+    catalog: Catalog, metrics: HttpMetrics, is_draining: Callable[[], bool], has_keys: bool
 ) -> Blueprint:
     """The routes; with `has_keys` the document says that a key is required."""
     routes = Blueprint('monitoring', __name__)
     document = dump(make_document(has_keys))
 
-    def current_health() -> Health:
-        return judge(backend.server_status(), is_draining())
+    def current_health() -> tuple[Health, dict[str, Any]]:
+        """The health, and what the body says in addition."""
+        if not catalog.upstreams:
+            return judge(catalog.first.server_status(), is_draining()), {}
+        snapshots = {name: backend.replica_statuses() for name, backend in catalog.upstreams}
+        health, of_replicas = judge_upstreams(snapshots, is_draining())
+        return health, {'upstreams': _list_replicas(catalog, of_replicas)}
 
     @routes.get('/health')
     @routes.get('/health/ready', endpoint='ready')
     def health() -> Response:
-        current = current_health()
-        return _respond(current, current.is_ready)
+        current, more = current_health()
+        return _respond(current, current.is_ready, more)
 
     @routes.get('/health/live')
     def live() -> Response:
-        current = current_health()
-        return _respond(current, current.is_live)
+        current, more = current_health()
+        return _respond(current, current.is_live, more)
 
     @routes.get('/metrics')
     def show_metrics() -> Response:
@@ -60,7 +66,17 @@ def make_docs_blueprint() -> Blueprint:
     return docs
 
 
-def _respond(health: Health, is_good: bool) -> Response:
-    response = Response(dump(health.to_json(is_good)), status=200 if is_good else 503, mimetype='application/json')
+def _list_replicas(catalog: Catalog, health: Mapping[str, Sequence[Health]]) -> list[dict[str, Any]]:
+    return [
+        {'name': name, 'address': upstream.address, 'ready': state.is_ready, 'reason': state.reason}
+        for name, backend in catalog.upstreams
+        for upstream, state in zip(backend.upstreams, health[name], strict=True)
+    ]
+
+
+def _respond(health: Health, is_good: bool, more: Mapping[str, Any]) -> Response:
+    response = Response(
+        dump({**health.to_json(is_good), **more}), status=200 if is_good else 503, mimetype='application/json'
+    )
     response.headers['cache-control'] = 'no-store'
     return response

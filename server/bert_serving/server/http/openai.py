@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from .backend import Backend, Encoding
+from .backend import Encoding
 from .backend_call import BackendCall
 from .catalog import Catalog
 from .errors import HTTPError
@@ -17,20 +17,21 @@ from .requests import check_form, read_object
 from .responses import dump
 
 
-def make_blueprint(backend: Backend, catalog: Catalog, token_ids: bool) -> Blueprint:
-    """The routes, which call `backend`."""
+def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
+    """The routes, which call the servers of `catalog`."""
     routes = Blueprint('openai', __name__)
 
     @routes.post('/v1/embeddings')
     def embeddings() -> Response:
         query = read_embeddings(read_object(request.get_data()))
         check_form(query.rows, token_ids, 'input')
-        card = catalog.card(query.model)
+        served = catalog.find(query.model)
+        card = served.card
         model = card.check_name(query.model)
         card.check_pools()
         options = card.with_prompt_for(query.options, query.input_type)
         with BackendCall.for_request() as call:
-            encoding = call.record(backend.encode(query.rows, call.deadline, call.is_gone, options=options))
+            encoding = call.record(served.backend.encode(query.rows, call.deadline, call.is_gone, options=options))
         counts = token_counts(encoding)
         vectors = as_asked(encoding.array, options)
         response = reply_array(vectors, lambda: embeddings_body(vectors, counts, model, query.encoding_format))
@@ -40,13 +41,12 @@ def make_blueprint(backend: Backend, catalog: Catalog, token_ids: bool) -> Bluep
 
     @routes.get('/v1/models')
     def models() -> Response:
-        card = catalog.card()
-        data = [describe_model(name, card) for name in card.names]
+        data = [describe_model(name, card) for card in catalog.cards() for name in card.names]
         return reply_json(dump({'object': 'list', 'data': data}))
 
     @routes.get('/v1/models/<path:model>')
     def one_model(model: str) -> Response:
-        card = catalog.card(model)
+        card = catalog.find(model).card
         return reply_json(dump(describe_model(card.check_name(model), card)))
 
     return routes

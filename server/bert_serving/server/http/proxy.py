@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from prometheus_client import disable_created_metrics
@@ -24,6 +24,8 @@ from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
 from .dispatcher import Dispatcher
 from .frontend import Frontend
+from .replicas import ReplicatedBackend
+from .upstreams import Upstream, by_name
 
 logger = logging.getLogger(__name__)
 
@@ -39,29 +41,34 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
     def on_ready(frontend: Frontend) -> None:
         report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()})
 
-    ip, port, port_out = config['ip'], config['port'], config['port_out']
-    serve(settings, ip, port, port_out, config['http_port'], on_ready)
+    server = Upstream('', config['ip'], config['port'], config['port_out'])
+    serve(settings, [server], config['http_port'], on_ready)
 
 
-def run_alone(settings: Settings, ip: str) -> None:
-    """Run a proxy by itself, for the server at `ip`.
+def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = ()) -> None:
+    """Run a proxy by itself, for the `upstreams` or, without any, for the server at `ip`.
 
     Raises:
-        UsageError: a port of the server is 0.
+        UsageError: a port of the server is 0, or an option contradicts the upstreams.
     """
     port = DEFAULT_PORT if settings.http_port is None else settings.http_port
-    if 0 in (settings.port, settings.port_out):
+    if upstreams and settings.http_model_name is not None:
+        raise UsageError('-http_model_name: the names of the models are those of -upstream: leave it out')
+    if not upstreams and 0 in (settings.port, settings.port_out):
         raise UsageError('-port, -port_out: expected the ports of a running server, got 0')
-    serve(settings, ip, settings.port, settings.port_out, port, lambda _frontend: None)
+    servers = upstreams or [Upstream('', ip, settings.port, settings.port_out)]
+    serve(settings, servers, port, lambda _frontend: None)
 
 
 def serve(
-    settings: Settings, ip: str, port: int, port_out: int, http_port: int, on_ready: Callable[[Frontend], None]
+    settings: Settings, servers: Sequence[Upstream], http_port: int, on_ready: Callable[[Frontend], None]
 ) -> None:
     """Serve until a signal comes; call `on_ready` as soon as the port is open.
 
+    `servers` is one without a name, or are several with names.
+
     Raises:
-        UsageError: an option, or the address of the server, is invalid.
+        UsageError: an option, or the address of a server, is invalid.
         StartError: the port is in use or not allowed.
     """
     config = HttpConfig.from_settings(settings)
@@ -69,10 +76,7 @@ def serve(
     _share_log_handlers('bert_serving.client')
     _share_log_handlers('waitress')  # whose warnings are then rate-limited, too
     dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
-    try:
-        backend = ServerBackend(ip, port, port_out)
-    except ValueError as error:
-        raise UsageError('-ip: %s' % error) from None
+    backend = _connect(servers)
     try:
         frontend: Frontend | None = None
         app = create_app(
@@ -97,12 +101,10 @@ def serve(
                     frontend.port,
                 )
         logger.info(
-            'serving HTTP at http://%s:%d, for the server at %s:%d and %d',
+            'serving HTTP at http://%s:%d, for %s',
             with_brackets(config.host),
             frontend.port,
-            with_brackets(ip),
-            port,
-            port_out,
+            _describe(servers),
         )
         on_ready(frontend)
         try:
@@ -110,7 +112,25 @@ def serve(
         finally:
             frontend.close()
     finally:
-        backend.close()
+        for each in backend if isinstance(backend, list) else [backend]:
+            each.close()
+
+
+def _connect(servers: Sequence[Upstream]) -> ServerBackend | list[ReplicatedBackend]:
+    groups = by_name(servers)
+    try:
+        if '' in groups:
+            return ServerBackend(servers[0].host, servers[0].port, servers[0].port_out)
+        return [ReplicatedBackend(replicas) for replicas in groups.values()]
+    except ValueError as error:
+        raise UsageError('%s: %s' % ('-ip' if '' in groups else '-upstream', error)) from None
+
+
+def _describe(servers: Sequence[Upstream]) -> str:
+    if not servers[0].name:
+        one = servers[0]
+        return 'the server at %s:%d and %d' % (with_brackets(one.host), one.port, one.port_out)
+    return ', '.join('%s at %s' % (one.name, one.address) for one in servers)
 
 
 def _handle_signals(frontend: Frontend) -> None:

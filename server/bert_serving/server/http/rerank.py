@@ -7,7 +7,6 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from . import cohere_bodies, tei_bodies
-from .backend import Backend
 from .backend_call import BackendCall
 from .catalog import Catalog
 from .ranking import rank
@@ -15,43 +14,44 @@ from .replies import reply_json
 from .requests import read_object
 
 
-def make_blueprint(backend: Backend, catalog: Catalog) -> Blueprint:
-    """The routes, which call `backend`."""
+def make_blueprint(catalog: Catalog) -> Blueprint:
+    """The routes, which call the servers of `catalog`."""
     routes = Blueprint('rerank', __name__)
 
     @routes.post('/rerank')
     def either() -> Response:
-        return rerank(backend, catalog, read_object(request.get_data()))
+        return rerank(catalog, read_object(request.get_data()))
 
     @routes.post('/v1/rerank')
     def version_1() -> Response:
-        return _rerank_as_cohere(backend, catalog, read_object(request.get_data()), '1')
+        return _rerank_as_cohere(catalog, read_object(request.get_data()), '1')
 
     @routes.post('/v2/rerank')
     def version_2() -> Response:
-        return _rerank_as_cohere(backend, catalog, read_object(request.get_data()), '2')
+        return _rerank_as_cohere(catalog, read_object(request.get_data()), '2')
 
     return routes
 
 
-def rerank(backend: Backend, catalog: Catalog, data: dict[str, Any]) -> Response:
+def rerank(catalog: Catalog, data: dict[str, Any]) -> Response:
     """The response in the form of the request: with `documents` Cohere's and Jina's, else TEI's."""
     if 'documents' in data:
         g.family = 'cohere'
-        return _rerank_as_cohere(backend, catalog, data, '1')
+        return _rerank_as_cohere(catalog, data, '1')
     query = tei_bodies.read_rerank(data)
-    catalog.card().check_reranks()
+    served = catalog.find(catalog.requested(data), 'rerank')
+    served.card.check_reranks()
     with BackendCall.for_request() as call:
-        encoding = call.record(backend.predict(query.rows, call.deadline, call.is_gone, query.options))
+        encoding = call.record(served.backend.predict(query.rows, call.deadline, call.is_gone, query.options))
     return reply_json(tei_bodies.rank_body(rank(encoding.array, query.top_n), query))
 
 
-def _rerank_as_cohere(backend: Backend, catalog: Catalog, data: dict[str, Any], version: str) -> Response:
+def _rerank_as_cohere(catalog: Catalog, data: dict[str, Any], version: str) -> Response:
     query = cohere_bodies.read_rerank(data)
-    card = catalog.card(query.model)
-    model = card.check_name(query.model)
-    card.check_reranks()
+    served = catalog.find(query.model, 'rerank')
+    model = served.card.check_name(query.model)
+    served.card.check_reranks()
     with BackendCall.for_request() as call:
-        encoding = call.record(backend.predict(query.rows, call.deadline, call.is_gone, query.options))
+        encoding = call.record(served.backend.predict(query.rows, call.deadline, call.is_gone, query.options))
     ranking = rank(encoding.array, query.top_n)
     return reply_json(cohere_bodies.rank_body(ranking, query, model, call.tokens, g.request_id, version))

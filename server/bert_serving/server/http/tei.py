@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from flask import Blueprint, Response, request
 
-from .backend import Backend
 from .backend_call import BackendCall
 from .catalog import Catalog
 from .openai_bodies import as_asked
@@ -28,8 +27,8 @@ from .tei_bodies import (
 )
 
 
-def make_blueprint(backend: Backend, catalog: Catalog, token_ids: bool, max_requests: int) -> Blueprint:
-    """The routes, which call `backend`; `max_requests` is how many can be served or wait."""
+def make_blueprint(catalog: Catalog, token_ids: bool, max_requests: int) -> Blueprint:
+    """The routes, which call the servers of `catalog`; `max_requests` is how many can be served or wait."""
     routes = Blueprint('tei', __name__)
 
     @routes.post('/embed')
@@ -41,26 +40,35 @@ def make_blueprint(backend: Backend, catalog: Catalog, token_ids: bool, max_requ
         """The task that the model is for, as TEI has it."""
         data = read_object(request.get_data())
         if 'query' in data:
-            return rerank(backend, catalog, data)
-        return _embed(data) if catalog.card().task == 'embed' else _predict(data)
+            return rerank(catalog, data)
+        embeds = catalog.find(catalog.requested(data)).card.does('embed')
+        return _embed(data) if embeds else _predict(data)
 
     @routes.post('/embed_all')
     def embed_all() -> Response:
-        query = read_embed_all(read_object(request.get_data()))
+        data = read_object(request.get_data())
+        query = read_embed_all(data)
         check_form(query.rows, token_ids, 'inputs')
-        catalog.card().check_does_not_pool()
+        served = catalog.find(catalog.requested(data))
+        served.card.check_does_not_pool()
         with BackendCall.for_request() as call:
-            encoding = call.record(backend.encode(query.rows, call.deadline, call.is_gone, options=query.options))
+            encoding = call.record(
+                served.backend.encode(query.rows, call.deadline, call.is_gone, options=query.options)
+            )
         counts = list(encoding.counts or ())
         states = little_endian(encoding.array)
         return reply_array(states, lambda: embed_all_body(states, counts), counts)
 
     @routes.post('/similarity')
     def similarity() -> Response:
-        query = read_similarity(read_object(request.get_data()))
-        catalog.card().check_pools()
+        data = read_object(request.get_data())
+        query = read_similarity(data)
+        served = catalog.find(catalog.requested(data))
+        served.card.check_pools()
         with BackendCall.for_request() as call:
-            encoding = call.record(backend.encode(query.rows, call.deadline, call.is_gone, options=query.options))
+            encoding = call.record(
+                served.backend.encode(query.rows, call.deadline, call.is_gone, options=query.options)
+            )
         return reply_json(similarity_body(as_asked(encoding.array, query.options)))
 
     @routes.post('/predict')
@@ -69,27 +77,31 @@ def make_blueprint(backend: Backend, catalog: Catalog, token_ids: bool, max_requ
 
     @routes.get('/info')
     def info() -> Response:
-        card = catalog.card()
-        return reply_json(info_body(card, backend.server_status().status or {}, max_requests))
+        served = catalog.find(request.args.get('model'))
+        return reply_json(info_body(served.card, served.backend.server_status().status or {}, max_requests))
 
     def _embed(data: dict[str, Any]) -> Response:
         query = read_embed(data)
         check_form(query.rows, token_ids, 'inputs')
-        catalog.card().check_pools()
+        served = catalog.find(catalog.requested(data))
+        served.card.check_pools()
         with BackendCall.for_request() as call:
-            encoding = call.record(backend.encode(query.rows, call.deadline, call.is_gone, options=query.options))
+            encoding = call.record(
+                served.backend.encode(query.rows, call.deadline, call.is_gone, options=query.options)
+            )
         vectors = as_asked(encoding.array, query.options)
         return reply_array(vectors, lambda: embed_body(vectors))
 
     def _predict(data: dict[str, Any]) -> Response:
         query = read_predict(data)
-        card = catalog.card()
+        served = catalog.find(catalog.requested(data), 'predict')
+        card = served.card
         card.check_predicts()
         is_pair = np.array(query.is_pair)
         scores = np.empty((len(is_pair), len(card.labels)), np.float32)  # [B, L]
         with BackendCall.for_request() as call:
             for of_pairs in sorted(set(query.is_pair)):  # the server takes them in separate requests
-                encoding = backend.predict(query.rows(of_pairs), call.deadline, call.is_gone, query.options)
+                encoding = served.backend.predict(query.rows(of_pairs), call.deadline, call.is_gone, query.options)
                 scores[is_pair == of_pairs] = call.record(encoding).array.reshape(-1, len(card.labels))
         return reply_json(predict_body(scores, card.labels, query.is_single))
 

@@ -134,6 +134,7 @@ class EnvironmentParser(argparse.ArgumentParser):
             help=option.help,
             metavar=option.metavar,
             nargs='+' if option.many else None,
+            action=_AddUp if option.adds_up else 'store',
         )
 
     # ---- help
@@ -187,6 +188,16 @@ def add_help_and_version(parser: EnvironmentParser, release: str) -> None:
 def add_server_options(parser: EnvironmentParser) -> None:
     """Add every option of `Settings`, in its groups."""
     add_options(parser, lambda _name, _option: True)
+
+
+class _AddUp(argparse.Action):
+    """Keeps the words of all occurrences of an option, in one list."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        earlier = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, [*(earlier if isinstance(earlier, list) else []), *values])
 
 
 def add_options(

@@ -47,6 +47,7 @@ class Option:
 
     `default` is its value when it is not given. `parse` turns one word of the command line into a value and raises
     ValueError, which says what it expected, for any other word. A `flag` takes no word: giving it stores that value.
+    `many` words may follow it; if it `adds_up`, those of all its occurrences count, else those of the last.
     """
 
     names: tuple[str, ...]
@@ -56,6 +57,7 @@ class Option:
     parse: Callable[[str], Any] = str
     metavar: str | None = None
     many: bool = False
+    adds_up: bool = False
     flag: bool | None = None
     secret: bool = False
 

@@ -1,0 +1,157 @@
+"""A model that several servers have, as the routes see it: one backend.
+
+A request goes to the replica with the fewest unanswered. One that is away, or shuts down, gets none until it answers
+for its status again, and what it had goes to another one, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ..protocol.options import EncodingOptions
+from . import backend
+from .backend import DEFAULT_OPTIONS, STATUS_AGE_S, Encoding, IsGone, ServerBackend
+from .errors import HTTPError
+from .health import StatusSnapshot, judge
+from .requests import Rows
+from .upstreams import ReplicaBook, Upstream
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar('Answer')
+
+AWAY_S = 1.0
+"""Seconds that a request waits for a connection to a replica before it goes to another."""
+
+_ELSEWHERE = ('Unavailable', 'ShuttingDown')
+"""Errors of a server with which a request goes to another: it was not computed, or nobody will hear the answer."""
+
+
+class ReplicatedBackend:
+    """The `Backend` of one name. Thread-safe."""
+
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        """The servers need not be up yet.
+
+        Raises:
+            ValueError: a host is not an address.
+        """
+        self.upstreams = list(upstreams)
+        away_s = AWAY_S if len(upstreams) > 1 else backend.AWAY_S
+        self._replicas = [ServerBackend(each.host, each.port, each.port_out, away_s) for each in upstreams]
+        self._lock = threading.Lock()  # guards the next two
+        self._book = ReplicaBook(len(upstreams))
+        self._failed_at = [float('-inf')] * len(upstreams)
+
+    def encode(
+        self,
+        rows: Rows,
+        deadline: float,
+        is_gone: IsGone,
+        show_tokens: bool = False,
+        options: EncodingOptions = DEFAULT_OPTIONS,
+    ) -> Encoding:
+        """The vectors of `rows`."""
+        return self._ask(lambda replica: replica.encode(rows, deadline, is_gone, show_tokens, options))
+
+    def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
+        """The scores of `rows`, which are texts or pairs: `array` is [B, L]."""
+        return self._ask(lambda replica: replica.predict(rows, deadline, is_gone, options))
+
+    def tokenize(
+        self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
+    ) -> Encoding:
+        """The tokens and ids of `rows`, as `ServerBackend.tokenize` gives them."""
+        return self._ask(lambda replica: replica.tokenize(rows, deadline, is_gone, options))
+
+    def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
+        """The texts of rows of token ids."""
+        return self._ask(lambda replica: replica.decode(rows, deadline, is_gone, options))
+
+    def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
+        """The status of a replica that is there, else of the first, at most `max_age_s` old if it is fresh."""
+        self._look_around()
+        with self._lock:
+            present = [index for index, away in enumerate(self._book.is_away) if not away]
+        return self._replicas[present[0] if present else 0].server_status(max_age_s)
+
+    def replica_statuses(self) -> list[StatusSnapshot]:
+        """The status of each replica, in the order of `upstreams`; those that are away are not waited for together."""
+        threads, found = [], [StatusSnapshot(None, False)] * len(self._replicas)
+
+        def ask(index: int) -> None:
+            found[index] = self._replicas[index].server_status()
+
+        for index in range(len(self._replicas)):
+            threads.append(threading.Thread(target=ask, args=(index,), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        return found
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Each replica, for the status: its address, whether it is there, and the number of its unanswered requests."""
+        self._look_around()
+        with self._lock:
+            return [
+                {'address': upstream.address, 'is_away': away, 'unanswered_requests': unanswered}
+                for upstream, away, unanswered in zip(
+                    self.upstreams, self._book.is_away, self._book.unanswered, strict=True
+                )
+            ]
+
+    def client_status(self) -> Mapping[str, Any]:
+        """The status of a pooled client of the first replica."""
+        return self._replicas[0].client_status()
+
+    def close(self) -> None:
+        """End every call that waits and close every connection."""
+        for replica in self._replicas:
+            replica.close()
+
+    def _ask(self, ask: Callable[[ServerBackend], Answer]) -> Answer:
+        self._look_around()
+        with self._lock:
+            first = self._book.choose()
+        try:
+            return self._ask_one(first, ask)
+        except HTTPError as error:
+            if error.name not in _ELSEWHERE:
+                raise
+            with self._lock:
+                second = self._book.choose_other(first)
+            if second is None:
+                raise
+            addresses = self.upstreams[first].address, self.upstreams[second].address
+            logger.warning('sent a request to another replica from=%s to=%s: %s', *addresses, error.message)
+            return self._ask_one(second, ask)
+
+    def _ask_one(self, index: int, ask: Callable[[ServerBackend], Answer]) -> Answer:
+        try:
+            return ask(self._replicas[index])
+        except HTTPError as error:
+            if error.name in _ELSEWHERE:
+                with self._lock:
+                    self._book.is_away[index] = True
+                    self._failed_at[index] = time.monotonic()
+            raise
+        finally:
+            with self._lock:
+                self._book.end(index)
+
+    def _look_around(self) -> None:
+        """Note which replicas are there, by the statuses that have come so far; ask for newer ones, without waiting."""
+        for index, replica in enumerate(self._replicas):
+            snapshot, asked_at = replica.last_status()
+            with self._lock:
+                if asked_at <= self._failed_at[index]:
+                    continue
+                was_away, is_away = self._book.is_away[index], not judge(snapshot).is_ready
+                self._book.is_away[index] = is_away
+            if was_away != is_away:
+                state = 'is away' if is_away else 'is back'
+                logger.warning('upstream %s at %s %s', self.upstreams[index].name, self.upstreams[index].address, state)

@@ -1,0 +1,124 @@
+"""Upstreams: the servers behind one address, told apart by the names of their models.
+
+Pure. Upstreams of one name are replicas. `read_upstreams` reads what the user gives, and `ReplicaBook` chooses a
+replica for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..addresses import with_brackets, without_brackets
+from ..errors import UsageError
+
+_EXPECTED = 'expected NAME=HOST:PORT,PORT_OUT, as in bge=10.0.0.7:5555,5556'
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A server: the name of its model, and its address, an IPv6 one without brackets."""
+
+    name: str
+    host: str
+    port: int
+    port_out: int
+
+    @property
+    def address(self) -> str:
+        """The address as the user gives it."""
+        return '%s:%d,%d' % (with_brackets(self.host), self.port, self.port_out)
+
+
+def read_upstream(text: str) -> Upstream:
+    """Read `NAME=HOST:PORT,PORT_OUT`.
+
+    Raises:
+        ValueError: it is not in that form; the message says what was expected.
+    """
+    name, equals, address = text.strip().partition('=')
+    host, colon, ports = address.rpartition(':')
+    port, _, port_out = ports.partition(',')
+    if not (name.strip() and equals and host and colon and _is_port(port) and _is_port(port_out)):
+        raise ValueError('%s, got %r' % (_EXPECTED, text))
+    if ':' in host and host[:1] != '[':
+        raise ValueError('%s, got %r: put an IPv6 address in brackets' % (_EXPECTED, text))
+    return Upstream(name.strip(), without_brackets(host), int(port), int(port_out))
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
+def read_upstream_file(path: str) -> list[Upstream]:
+    """The upstreams in a file, one on each line; empty lines and those that begin with # are skipped.
+
+    Raises:
+        UsageError: the file cannot be read, has no upstream, or a line is not one.
+    """
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            lines = [(number, line.strip()) for number, line in enumerate(file, 1)]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'
+        raise UsageError('-upstream_file: cannot read %s: %s' % (path, why)) from None
+    found = []
+    for number, line in lines:
+        if line and not line.startswith('#'):
+            try:
+                found.append(read_upstream(line))
+            except ValueError as error:
+                raise UsageError('-upstream_file: line %d of %s: %s' % (number, path, error)) from None
+    if not found:
+        raise UsageError('-upstream_file: no upstream in %s: write one on each line' % path)
+    return found
+
+
+def by_name(upstreams: Iterable[Upstream]) -> dict[str, list[Upstream]]:
+    """The replicas of each name, in the order given.
+
+    Raises:
+        UsageError: an address is given twice.
+    """
+    groups: dict[str, list[Upstream]] = {}
+    seen: set[str] = set()
+    for upstream in upstreams:
+        if upstream.address in seen:
+            raise UsageError('-upstream: %s is given twice' % upstream.address)
+        seen.add(upstream.address)
+        groups.setdefault(upstream.name, []).append(upstream)
+    return groups
+
+
+class ReplicaBook:
+    """Which replica gets the next request: of those that are there, the one with the fewest unanswered.
+
+    Where several have as few, it is the one that was chosen the longest ago. If all are away, any may be back.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.unanswered = [0] * count
+        self.is_away = [False] * count
+        self._chosen_at = [0] * count
+        self._turn = 0
+
+    def choose(self) -> int:
+        """Choose a replica for a request, and count the request."""
+        everyone = range(len(self.unanswered))
+        return self._take([index for index in everyone if not self.is_away[index]] or everyone)
+
+    def choose_other(self, failed: int) -> int | None:
+        """Choose another replica than the one that failed, and count the request; None if no other is there."""
+        others = [index for index, away in enumerate(self.is_away) if not away and index != failed]
+        return self._take(others) if others else None
+
+    def _take(self, indices: Iterable[int]) -> int:
+        index = min(indices, key=lambda index: (self.unanswered[index], self._chosen_at[index]))
+        self._turn += 1
+        self._chosen_at[index] = self._turn
+        self.unanswered[index] += 1
+        return index
+
+    def end(self, index: int) -> None:
+        """Count the end of a request."""
+        self.unanswered[index] -= 1
