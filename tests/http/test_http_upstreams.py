@@ -132,22 +132,25 @@ def test_a_replica_that_dies_under_load_costs_no_answer_and_gets_requests_again_
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(statuses) > 20)
-    fleet.encoders[0].hold()  # so that it dies with requests unanswered
-    wait_until(lambda: len(statuses) > 30)
-    fleet.encoders[0].stop()
-    wait_until(lambda: len(statuses) > 60)
-    assert 'bert_serving_up{replica="127.0.0.1:%d,%d",upstream="encoder"} 0.0' % (
-        fleet.encoders[0].port, fleet.encoders[0].port_out
-    ) in proxy.curl('/metrics')[1]  # fmt: skip
-    assert proxy.curl('/health/ready')[0] == 200, 'the name still has a server'
-    before = len(fleet.encoders[0].requests)
-    fleet.encoders[0].script = fleet.encoders[1].script
-    fleet.encoders[0].start()
-    wait_until(lambda: len(fleet.encoders[0].requests) > before)
-    stopping.set()
-    for thread in threads:
-        thread.join()
+    try:
+        wait_until(lambda: len(statuses) > 20)
+        victim = fleet.encoders[0]
+        victim.hold()  # so that it dies with requests unanswered
+        wait_until(lambda: len(victim.requests) > 12)
+        victim.stop()
+        labels = 'replica="127.0.0.1:%d,%d",upstream="encoder"' % (victim.port, victim.port_out)
+        wait_until(lambda: 'bert_serving_up{%s} 0.0' % labels in proxy.curl('/metrics')[1])
+        assert proxy.curl('/health/ready')[0] == 200, 'the name still has a server'
+        before, answered = len(victim.requests), len(statuses)
+        wait_until(lambda: len(statuses) > answered + 20)
+        assert len(victim.requests) == before
+        victim.script = fleet.encoders[1].script
+        victim.start()
+        wait_until(lambda: len(victim.requests) > before)
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
     assert set(statuses) == {200}
     assert 'sent a request to another replica' in proxy.log
 
