@@ -198,6 +198,15 @@ def test_a_termination_from_another_machine_is_obeyed_if_that_is_allowed(monkeyp
     bench.close()
 
 
+def test_no_local_user_can_stop_a_server_that_obeys_signals_only(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(no_terminate=True)
+    bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
+    bench.reactor.run_once(5000)
+    assert bench.terminations == 0
+    assert '-no_terminate' in caplog.text
+    bench.close()
+
+
 def test_a_request_that_is_too_large_or_comes_on_top_of_too_much_is_refused_and_counted() -> None:
     bench = Bench(max_request_rows=10, max_queue_rows=12, max_message_bytes=1000)
     bench.ask(['a'] * 10)

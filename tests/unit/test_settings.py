@@ -65,6 +65,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'max_message_bytes',
         'max_queue_rows',
         'max_request_rows',
+        'no_terminate',
         'shutdown_timeout',
         'worker_timeout',
     }, 'options of our own'

@@ -370,6 +370,10 @@ class Settings:
         group=SERVING,
         help='let bert-serving-terminate stop the server from another machine',
     )
+    no_terminate: bool = _flag(
+        group=SERVING,
+        help='ignore bert-serving-terminate, which any user of this machine can run; stop the server with a signal',
+    )
     shutdown_timeout: int = _option(
         default=30,
         group=SERVING,
@@ -520,6 +524,8 @@ class Settings:
         settings = cls(**values)
         if settings.bf16 and settings.fp16:
             raise UsageError('-bf16 and -fp16 are mutually exclusive')
+        if settings.no_terminate and settings.allow_remote_terminate:
+            raise UsageError('-no_terminate and -allow_remote_terminate are mutually exclusive')
         if 0 != settings.port == settings.port_out:
             raise UsageError('-port and -port_out are both %d: give them different ports' % settings.port)
         return settings
@@ -531,6 +537,11 @@ class Settings:
         values['pooling_layer'] = list(self.pooling_layer)
         values['device_map'] = list(self.device_map)
         return values
+
+    def without_secrets(self) -> Settings:
+        """The settings for a process that needs no secret."""
+        hidden: dict[str, Any] = {name: None for name, option in OPTIONS.items() if option.secret}
+        return replace(self, **hidden)
 
     def to_status(self) -> dict[str, Any]:
         """`to_dict` for clients: secrets are replaced by `***`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..addresses import reachable
 from ..model.pipeline import Pipeline
+from ..options.settings import OPTIONS
 from ..process.child import Child
 from .endpoints import Endpoints, Ports
 from .plan import Plan
@@ -31,6 +32,18 @@ class ExportedGraph:
     path: str
     sha256: str
     """Its digest, in hexadecimal digits."""
+
+
+OPTION_SECRETS = tuple(option.variable for option in OPTIONS.values() if option.secret)
+"""The variables of the environment that hold secrets of the options."""
+
+HUB_SECRETS = ('HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HUGGINGFACE_HUB_TOKEN')
+"""Those of the Hugging Face hub, which only the parent asks."""
+
+
+def secret_variables() -> set[str]:
+    """Return the variables of the environment that a child gets only if it needs them."""
+    return {*OPTION_SECRETS, *HUB_SECRETS}
 
 
 class ChildFactory:
@@ -56,7 +69,7 @@ class ChildFactory:
     def exporter(self, path: str) -> Child:
         """Make the exporter that writes the graph to `path`."""
         config = {
-            'settings': self._plan.settings.to_dict(),
+            'settings': self._plan.settings.without_secrets().to_dict(),
             'model': self._plan.model.to_json(),
             'path': path,
             'on_gpu': all(device >= 0 for device in self._plan.devices.devices),
@@ -80,7 +93,7 @@ class ChildFactory:
         plan, device = self._plan, self._plan.devices.devices[worker]
         on_cpu = sum(other < 0 for other in plan.devices.devices)
         config = {
-            'settings': plan.settings.to_dict(),
+            'settings': plan.settings.without_secrets().to_dict(),
             'worker': worker,
             'device': device,
             'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
@@ -103,15 +116,22 @@ class ChildFactory:
             'port_out': self._ports.port_out,
             'http_port': self._ports.http_port,
         }
-        return self._make(self._modules.http, 'PROXY', config)
+        return self._make(self._modules.http, 'PROXY', config, secrets=OPTION_SECRETS)
 
     def _make(
-        self, module: str, name: str, config: dict[str, Any], environment: Mapping[str, str] | None = None
+        self,
+        module: str,
+        name: str,
+        config: dict[str, Any],
+        environment: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
     ) -> Child:
+        """Make a child; of the variables with secrets it gets only `secrets`."""
         verbose = self._plan.settings.verbose
         common = {'context': name, 'verbose': verbose, 'temp_dirs': self._temp_dirs}
         tensorflow_log = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
-        return Child(module, name, {**common, **config}, {**tensorflow_log, **(environment or {})})
+        hidden = dict.fromkeys(secret_variables() - set(secrets))
+        return Child(module, name, {**common, **config}, {**hidden, **tensorflow_log, **(environment or {})})
 
 
 def _tokenization(plan: Plan) -> dict[str, Any]:

@@ -40,12 +40,13 @@ class Child:
     """The parent's side of one child process. Not thread-safe."""
 
     def __init__(
-        self, module: str, name: str, config: ChildConfig, environment: Mapping[str, str] | None = None
+        self, module: str, name: str, config: ChildConfig, environment: Mapping[str, str | None] | None = None
     ) -> None:
         """Describe a process that will run `main(config, reporter)` of `module`; `start` starts it.
 
         In addition to the keys of its `main`, `config` has `context` and `verbose`, for the log, and `temp_dirs`, the
-        folders that the child removes if its parent dies. `environment` is laid over the parent's.
+        folders that the child removes if its parent dies. `environment` is laid over the parent's; a variable that is
+        None there is left out.
         """
         self.module = module
         self.name = name
@@ -110,7 +111,8 @@ class Child:
         return self._process
 
     def _make_environment(self) -> dict[str, str]:
-        environment = {**os.environ, **self.environment}
+        merged: dict[str, str | None] = {**os.environ, **self.environment}
+        environment = {name: value for name, value in merged.items() if value is not None}
         installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ('purelib', 'platlib')}
         if PACKAGE_ROOT not in installed:  # run from a checkout
             path = environment.get('PYTHONPATH')

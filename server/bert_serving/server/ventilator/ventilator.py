@@ -354,6 +354,9 @@ class Ventilator:
                 assert_never(message)
 
     def _terminate(self, sender: str) -> None:
+        if self._settings.no_terminate:
+            logger.warning('ignored a shutdown request from %s: the server was started with -no_terminate', sender)
+            return
         if not (self._settings.allow_remote_terminate or is_local(sender, self._address)):
             logger.warning(
                 'ignored a shutdown request from %s: only local requests are accepted without -allow_remote_terminate',
