@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.errors import RequestError, TooLarge
+from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.wire import Answer
 from bert_serving.server.worker import spelling
+from bert_serving.server.worker.rows import LONG_TEXT_CHARS, RowEncoder
 from bert_serving.server.worker.spelling import spell, unspell
 from bert_serving.server.worker.tokenizer import Tokenizer
 from bert_serving.server.worker.wordpiece import WordPiece
@@ -117,3 +119,16 @@ def test_the_places_of_a_list_of_tokens_are_not_known() -> None:
     tokenizer: Tokenizer = UNCASED
     with pytest.raises(RequestError, match='offsets: expected a text as element 1, got a list'):
         spell(tokenizer, [['a']], 1)
+
+
+def test_rows_tell_with_which_tokenizer_they_are_made() -> None:
+    rows = RowEncoder(UNCASED, 8, 8, mask_cls_sep=False, no_special_token=False, prompt='a ')
+    assert rows.tokenizer is UNCASED
+    assert rows.prompt_of(EncodingOptions(offsets=True)) == 'a '
+    assert rows.prompt_of(EncodingOptions(prompt='')) == ''
+
+
+def test_of_a_very_long_text_with_few_tokens_at_its_end_the_whole_is_tokenized() -> None:
+    rows = RowEncoder(UNCASED, 6, 6, mask_cls_sep=False, no_special_token=False)
+    (row,) = rows.encode(['un a b e' + ' \x00' * LONG_TEXT_CHARS + 'x'], options=EncodingOptions(truncate='left')).rows
+    assert rows.tokens(row) == ['[CLS]', 'a', 'b', 'e', 'x', '[SEP]']
