@@ -396,3 +396,11 @@ def test_the_oldest_row_is_computed_though_new_clients_come_all_the_time() -> No
         batcher.add(a_job(number, [20], identity=b'%d' % number))
         order += take(batcher)
     assert {0, 1} <= set(order[:3])
+
+
+def test_without_a_cache_a_computed_batch_is_remembered_by_nobody() -> None:
+    batcher = a_batcher(a_job(1, [4]))
+    batch = batcher.next_batch()
+    assert batch is not None
+    batcher.remember(batch, compute(batch))
+    assert batcher.cache is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert_serving.server.http.health import StatusSnapshot, judge
+from bert_serving.server.http.health import StatusSnapshot, judge, judge_upstreams
 from support.fake_backend import STATUS
 
 
@@ -32,3 +32,20 @@ def test_health_tells_the_truth() -> None:
         'workers': 2,
         'server_release': '2.0.0',
     }
+
+
+def test_a_proxy_of_several_servers_is_ready_if_each_model_has_one_that_is() -> None:
+    ready, silent = StatusSnapshot(STATUS, True), StatusSnapshot(None, False)
+    now, replicas = judge_upstreams({'a': [ready, silent], 'b': [ready]})
+    assert (now.is_live, now.is_ready, now.reason) == (True, True, '')
+    assert (now.state, now.workers_ready, now.workers) == ('upstreams', 2, 4)
+    assert {name: [each.is_ready for each in of_name] for name, of_name in replicas.items()} == {
+        'a': [True, False],
+        'b': [True],
+    }
+    now, _ = judge_upstreams({'a': [silent], 'b': [silent], 'c': [ready]})
+    assert (now.is_live, now.is_ready, now.reason) == (True, False, 'no server is ready for a, b')
+    now, _ = judge_upstreams({'a': [silent]})
+    assert not now.is_live
+    now, _ = judge_upstreams({'a': [ready]}, is_draining=True)
+    assert (now.is_ready, now.reason) == (False, 'the HTTP proxy is shutting down')

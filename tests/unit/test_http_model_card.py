@@ -89,3 +89,10 @@ def test_the_prompt_for_an_input_type(
     card = ModelCard(('m',), prompts=prompts, default_prompt_name=default)
     options = EncodingOptions(dimensions=2)
     assert card.with_prompt_for(options, input_type) == EncodingOptions(dimensions=2, **expected)
+
+
+def test_a_reranker_predicts_too_and_a_classifier_does_not_rerank() -> None:
+    needs = ('embed', 'predict', 'rerank')
+    assert [ENCODER.does(need) for need in needs] == [True, False, False]
+    assert [RERANKER.does(need) for need in needs] == [False, True, True]
+    assert [CLASSIFIER.does(need) for need in needs] == [False, True, False]

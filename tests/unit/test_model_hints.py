@@ -208,6 +208,7 @@ def test_a_vocabulary_with_what_a_browser_or_an_editor_adds(google: Path, name: 
 
 
 def test_a_checkpoint_in_a_folder_inside_or_in_part(google: Path, tmp_path: Path) -> None:  # noqa: F811
+    folder(tmp_path / 'out' / 'logs', 'events')
     tuned = folder(tmp_path / 'out' / 'tuned', 'model.ckpt-343.index')
     assert refusal(str(google), str(tmp_path / 'out')).endswith(': did you mean the folder %s?' % tuned)
     (google / 'bert_model.ckpt.index').unlink()

@@ -179,3 +179,9 @@ def test_what_is_not_ours_can_be_left_to_somebody_else() -> None:
     args, rest = get_args_parser().parse_known_args(['-cpu', '--theirs'])
     assert args.cpu is True
     assert rest == ['--theirs']
+
+
+def test_an_option_that_is_given_several_times_can_add_up() -> None:
+    words = '-upstream a=one:5555,5556 -upstream b=two:1,2 b=three:3,4'
+    upstreams = get_http_parser().parse_args(words.split()).upstream
+    assert [(each.name, each.host) for each in upstreams] == [('a', 'one'), ('b', 'two'), ('b', 'three')]

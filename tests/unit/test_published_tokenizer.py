@@ -442,6 +442,7 @@ def test_a_folder_that_lowers_its_texts_lowers_them_once(files: Files) -> None:
             [normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents(), normalizers.NFC()]
         ),
         normalizers.Lowercase(),
+        normalizers.NFC(),
         None,
     ],
 )

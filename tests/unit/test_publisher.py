@@ -310,6 +310,14 @@ def test_a_broken_invariant_is_noticed() -> None:
 # ---- a short identity that is the beginning of another
 
 
+def test_among_long_identities_nobody_is_looked_for() -> None:
+    sink = SinkDouble()
+    identity = b'b8f7a149-8718-4765-9003-960e41a4ef6f'
+    sink.handle(Subscribed(identity))
+    sink.handle(a_part(identity=identity))
+    assert ([frames[0] for frames in sink.published], sink.cut_off) == ([identity], [])
+
+
 def test_a_subscription_to_the_beginning_of_an_identity_reads_none_of_its_replies() -> None:
     sink = SinkDouble()
     victim = b'b8f7a149-8718-4765-9003-960e41a4ef6f'

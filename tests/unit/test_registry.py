@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,15 @@ def test_nothing_of_a_removed_request_is_kept() -> None:
     assert registry.find(record.key) is None
     assert [left.number for left in registry.of_identity(b'client')] == [2]
     assert (len(registry), registry.rows, registry.memory_bytes) == (1, 3, 10)
+
+
+def test_of_two_requests_with_one_id_the_other_is_still_found() -> None:
+    first, second = a_record(1), a_record(2)
+    second.ref = replace(second.ref, request_id=first.ref.request_id)
+    registry = a_registry(first, second)
+    assert registry.with_id(b'client', b'1') == [first, second]
+    registry.remove(first)
+    assert registry.with_id(b'client', b'1') == [second]
 
 
 def test_the_requests_of_an_unknown_client_are_none() -> None:

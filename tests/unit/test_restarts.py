@@ -9,8 +9,10 @@ POLICY = RestartPolicy(first_pause_s=0.5, longest_pause_s=3.0, recovered_after_s
 
 def test_a_child_that_had_been_ready_is_started_again_at_once() -> None:
     restarts = Restarts(POLICY)
+    assert not restarts.was_ready
     restarts.became_ready(now=5)
     assert restarts.died(now=6) == 0
+    assert restarts.was_ready
     assert restarts.count == 1
 
 

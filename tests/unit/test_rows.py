@@ -350,7 +350,7 @@ def test_the_end_of_a_text_can_be_kept() -> None:
     assert shown_with(encoder(None, 6), 'a b c d e', truncate='left') == ['[CLS] b c d e [SEP]']
 
 
-@pytest.mark.parametrize('words', [['a', 'b'], ['abcdefg'], ['a' * 101]])
+@pytest.mark.parametrize('words', [['a', 'b'], ['abcdefg'], ['a' * 101], ['\x01' * 101]])
 def test_the_end_of_a_very_long_text_is_that_of_all_its_tokens(words: list[str]) -> None:
     text = 'c ' + ' '.join(words * (200_000 // len(' '.join(words))))
     whole = LETTERS.encode(text)
@@ -390,3 +390,7 @@ def test_pairs_are_two_texts_whatever_is_in_them() -> None:
 
 def test_bars_in_a_text_are_text_if_texts_are_no_pairs() -> None:
     assert shown_with(encoder(), 'a ||| b', pairs=False) == ['[CLS] a | | | b [SEP]']
+
+
+def test_the_tokenizer_of_a_row_encoder_is_that_of_its_model() -> None:
+    assert encoder().tokenizer is LETTERS

@@ -579,3 +579,11 @@ def test_a_request_that_comes_again_while_those_of_its_client_are_dropped_is_kep
     scheduler.handle(ClientGone(b'leaver', 20), 20)
     scheduler.handle(a_request(1, DROPPED_AT_ONCE, b'leaver'), 21)
     assert scheduler.unanswered == 1
+
+
+def test_the_memory_of_a_request_is_counted_until_it_is_published() -> None:
+    scheduler = a_scheduler()
+    (job,) = jobs_in(scheduler.handle(a_request(2, payload=b'["text", "text"]'), 0))
+    assert scheduler.memory_bytes > len(b'["text", "text"]')
+    collect_and_publish(scheduler, job)
+    assert scheduler.memory_bytes == 0

@@ -135,6 +135,13 @@ def test_an_option_of_the_environment(variable: str, text: str, dest: str, value
     assert getattr(parse(**{'BERT_SERVING_' + variable: text}), dest) == value
 
 
+def test_an_address_is_never_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse('-host', ' ::1 ').host == '::1'
+    with pytest.raises(SystemExit):
+        parse('-host', ' ')
+    assert "expected an address or a name, got ' '" in capsys.readouterr().err
+
+
 def test_the_command_line_wins_over_the_environment() -> None:
     assert parse('-max_batch_size', '8', BERT_SERVING_MAX_BATCH_SIZE='64').max_batch_size == 8
     assert parse('-pooling_layer', '-1', BERT_SERVING_POOLING_LAYER='-3 -2').pooling_layer == (-1,)
@@ -201,6 +208,7 @@ def test_a_namespace_of_another_making_is_completed_with_defaults() -> None:
         ({'port': 7, 'port_out': 7}, 'both 7'),
         ({'pooling_layer': []}, 'at least one layer'),
         ({'bf16': True, 'fp16': True}, '-bf16 and -fp16'),
+        ({'no_terminate': True, 'allow_remote_terminate': True}, '-no_terminate and -allow_remote_terminate'),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(values: dict[str, Any], says: str) -> None:

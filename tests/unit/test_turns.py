@@ -215,3 +215,24 @@ def test_no_client_with_jobs_waiting_gets_less_than_its_share_over_any_window(
                     lag = served[other] / WEIGHTS[other] - served[one] / WEIGHTS[one]
                     assert lag <= 2 * (16 / WEIGHTS[one] + 16 / WEIGHTS[other]), 'it got less than its share'
     assert not any(waiting.values()), 'somebody starved'
+
+
+def test_clients_that_leave_without_having_been_served_leave_nothing_behind() -> None:
+    turns = a_queue(*(a_job(number, identity=b'%d' % number) for number in range(300)))
+    for number in range(295):
+        turns.drop_request(number)
+    turns.check()
+    assert len(turns._lanes[BULK]._heap) < 300
+    assert take_all(turns) == [(number, 0) for number in range(295, 300)]
+
+
+def test_what_very_many_clients_have_had_is_remembered_while_it_matters_and_forgotten_then() -> None:
+    turns = a_queue(*(a_job(number, identity=b'%d' % number) for number in range(150)))
+    turns.add(a_job(1000, 0, identity=b'patient'))
+    for number in range(150):
+        assert turns.take(BULK).header.request.number == number
+    turns.add(a_job(2000, identity=b'0'))
+    turns.add(a_job(2001, identity=b'new'))
+    order = [number for number, _ in take_all(turns)]
+    assert order.index(2001) < order.index(2000), 'who has had a turn comes after who has had none'
+    assert not turns._lanes[BULK]._ended_at

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,8 @@ def convert(array: Array, dtype: VectorType) -> Array:
             return np.packbits(array > 0, axis=-1)
         case 'binary':
             return (np.packbits(array > 0, axis=-1) ^ 0x80).view(np.int8)
+        case _:
+            assert_never(dtype)
 
 
 def _linear(logits: Array) -> Array:
