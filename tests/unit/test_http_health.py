@@ -38,7 +38,7 @@ def test_a_proxy_of_several_servers_is_ready_if_each_model_has_one_that_is() -> 
     ready, silent = StatusSnapshot(STATUS, True), StatusSnapshot(None, False)
     now, replicas = judge_upstreams({'a': [ready, silent], 'b': [ready]})
     assert (now.is_live, now.is_ready, now.reason) == (True, True, '')
-    assert (now.state, now.workers_ready, now.workers) == ('upstreams', 2, 4)
+    assert (now.server, now.workers_ready, now.workers) == ('upstreams', 2, 4)
     assert {name: [each.is_ready for each in of_name] for name, of_name in replicas.items()} == {
         'a': [True, False],
         'b': [True],
