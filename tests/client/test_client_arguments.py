@@ -74,7 +74,7 @@ def test_numbers_of_numpy_are_taken(server):
         ('port_out', 5556.0, TypeError, 'but is a float'),
         ('identity', 3, TypeError, 'bytes or text, but is a int'),
         ('identity', 0, TypeError, 'bytes or text, but is a int'),
-        ('identity', 'a' * 2000, ValueError, 'at most 1024 bytes, but has 2000'),
+        ('identity', 'a' * 2000, ValueError, 'at most 256 bytes, but has 2000'),
         ('timeout', 'soon', ValueError, 'a number of milliseconds'),
         ('timeout', float('nan'), ValueError, 'a number of milliseconds'),
         ('timeout', 10**400, ValueError, 'a number of milliseconds'),

@@ -130,7 +130,7 @@ def test_garbage_an_odd_text_is_answered(server: ServerProcess, text: str) -> No
         client.assert_served()
 
 
-@pytest.mark.parametrize('identity', ['ünï'.encode(), b'\xff\xfe\x00', b'a#b', b'#', b'x' * 1024, b' '])
+@pytest.mark.parametrize('identity', ['ünï'.encode(), b'\xff\xfe\x00', b'a#b', b'#', b'x' * 256, b' '])
 def test_garbage_an_odd_identity_is_answered_like_any_other(server: ServerProcess, identity: bytes) -> None:
     with raw_client(server, identity) as client:
         client.assert_served()

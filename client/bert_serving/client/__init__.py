@@ -221,7 +221,7 @@ class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_count
 # They can come from the environment or a file, and so be text.
 
 _TRUE_WORDS, _FALSE_WORDS = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
-_MOST_IDENTITY_BYTES = 1024  # the server ignores a request with a longer one
+_MOST_IDENTITY_BYTES = 256  # the server ignores a request with a longer one
 
 
 def _read_host(value):
