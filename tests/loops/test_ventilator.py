@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import zmq
 
+from bert_serving.server.console.logs import ROOT
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.protocol.ring import (
     ClientGone,
@@ -404,7 +405,7 @@ def test_a_poisoned_request_is_logged_with_its_story(bench: Bench, caplog: pytes
 def test_a_request_that_met_something_unusual_is_logged_with_its_story_in_verbose_mode(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level('DEBUG')
+    caplog.set_level('DEBUG', logger=ROOT)  # a server in an earlier test may have set another
     bench.ask(['plain'], request_id=1)
     bench.tell(Published(1, True))
     bench.ask(['unlucky'], request_id=2)
