@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bert_serving.client import ServerError as RequestFailed
-from support.processes import SINK, children_of, fake_server, memory_of, send
+from support.processes import SINK, children_of, connections_to, fake_server, memory_of, send
 from support.raw_client import raw_client
 from support.serving import connect
 from support.waiting import wait_until
@@ -155,6 +155,7 @@ def test_gone_a_client_that_comes_back_in_time_has_lost_nothing(tmp_path: Path) 
             client.ask(['the'], request_id=8)
             wait_until(lambda: other.server_status['statistic']['unfinished_requests'] == 1)
             client.leave()
+            wait_until(lambda: connections_to(server.port_out) == 1)  # else the reply can meet the old connection
             gate.touch()
             wait_until(lambda: other.server_status['statistic']['num_run'])
             client.subscribe()

@@ -48,6 +48,13 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(('127.0.0.1', port)) == 0
 
 
+def connections_to(port: int) -> int:
+    """How many connections this machine's servers have on the port that they listen on."""
+    return sum(
+        each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED for each in psutil.net_connections('tcp4')
+    )
+
+
 def send(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process that may have gone."""
     with contextlib.suppress(ProcessLookupError):
