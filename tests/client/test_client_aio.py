@@ -26,6 +26,8 @@ EXTENSIONS = [
     'truncate',
     'pairs',
     'raw',
+    'offsets',
+    'decode',
 ]
 
 
@@ -59,7 +61,9 @@ def extended(make_server):
         server.result(
             request,
             np.array([[len(str(row))] for row in request.texts], np.float32),
-            tokens='',
+            tokens=[[' '.join(map(str, row))] for row in request.texts]
+            if (request.options or {}).get('decode')
+            else '',
             token_counts=[3] * request.rows,
         )
     ]
@@ -177,12 +181,22 @@ def test_details_tokens_and_descriptions(extended):
         assert (await client.encode_with_details(['a'])).token_counts == [3]
         assert (await client.encode_with_details([[7, 8]], token_ids=True)).token_counts == [3]
         await client.tokenize(['a'])
+        await client.tokenize(['a'], offsets=True)
+        assert await client.decode([[7, 8]]) == ['7 8']
+        assert (await client.predict_with_details([['a', 'b']])).token_counts == [3]
         assert (await client.model)['task'] == 'rerank'
         assert (await client.server_config)['server_version'] == '1.10.0'
-        assert (await client.server_status)['statistic'] == {'num_data_request': 3}
+        assert (await client.server_status)['statistic'] == {'num_data_request': 6}
 
     run(extended, use, timeout=-1)
-    assert [request.options for request in extended.requests] == [{'token_counts': True}] * 2 + [{'tokenize': True}]
+    assert [request.options for request in extended.requests] == [
+        {'token_counts': True},
+        {'token_counts': True},
+        {'tokenize': True},
+        {'tokenize': True, 'offsets': True},
+        {'tokenize': True, 'decode': True},
+        {'token_counts': True, 'pairs': True, 'raw': False},
+    ]
 
 
 def test_an_old_server_is_asked_for_nothing_new(server):

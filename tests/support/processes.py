@@ -51,7 +51,7 @@ def is_listening(port: int) -> bool:
 def connections_to(port: int) -> int:
     """How many connections this machine's servers have on the port that they listen on."""
     open_ones = [each for each in psutil.net_connections('tcp4') if each.status == psutil.CONN_ESTABLISHED]
-    return sum(bool(each.laddr) and each.laddr[1] == port for each in open_ones)
+    return sum(getattr(each.laddr, 'port', None) == port for each in open_ones)
 
 
 def send(pid: int, number: signal.Signals) -> None:

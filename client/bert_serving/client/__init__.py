@@ -1459,6 +1459,32 @@ def _prompt_options(kind, prompts):
     return {'prompt': ''}
 
 
+def _details_options(wishes, joined_pairs):
+    options = dict(wishes or {}, token_counts=True)
+    if not joined_pairs:
+        options['pairs'] = False
+    return options
+
+
+def _tokenize_options(is_tokenized, offsets, prompt_name, prompt):
+    options = dict(_wishes(prompt_name, prompt, is_text=not is_tokenized) or {}, tokenize=True)
+    if offsets:
+        options['offsets'] = True
+    return options
+
+
+def _decode_options(special_tokens):
+    options = {'tokenize': True, 'decode': True}
+    if special_tokens:
+        options['special_tokens'] = True
+    return options
+
+
+def _decoded(answer):
+    """The texts of a ``decode``."""
+    return [row[0] for row in answer.tokens]
+
+
 def _pairs_or_texts(values, raw, truncate):
     """Return the rows and options of a ``predict``."""
     rows = _sequence(values, '"pairs_or_texts"')
@@ -1510,7 +1536,79 @@ def _unsupported_error(missing):
 # --- client -----------------------------------------------------------------------------------------------------------
 
 
-class BertClient(object):
+class _Configured(object):
+    """The arguments that both kinds of client have, and what the server's configuration says of them."""
+
+    def _configure(
+        self,
+        ip,
+        port,
+        port_out,
+        output_fmt,
+        show_server_config,
+        identity,
+        check_version,
+        check_length,
+        check_token_info,
+        ignore_all_checks,
+        timeout,
+    ):
+        if output_fmt not in ('ndarray', 'list'):
+            raise AttributeError('"output_fmt" must be "ndarray" or "list", but is %r' % (output_fmt,))
+        self.ip = _read_host(ip)
+        self.port = _read_number(port, 'port', 1, 65535)
+        self.port_out = _read_number(port_out, 'port_out', 1, 65535)
+        self.output_fmt = output_fmt
+        self.timeout = timeout
+        self.identity = _read_identity(identity)
+        self.length_limit = 0
+        self.token_info_available = False
+        checks = {
+            'show_server_config': show_server_config,
+            'check_version': check_version,
+            'check_length': check_length,
+            'check_token_info': check_token_info,
+        }
+        wanted = {name for name, value in checks.items() if _read_flag(value, name)}
+        self._checks = set() if _read_flag(ignore_all_checks, 'ignore_all_checks') else wanted
+
+    @property
+    def timeout(self):
+        """Milliseconds that a call waits for the server; -1: forever. You can change it at any time."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value):
+        self._timeout = _read_timeout(value)
+
+    def _check_server(self, config):
+        if 'check_version' in self._checks:
+            _check_protocol(config)
+        if 'check_length' in self._checks:
+            self.length_limit = _length_limit(config)
+        if 'check_token_info' in self._checks:
+            self.token_info_available = bool(config.get('show_tokens_to_client'))
+        if 'show_server_config' in self._checks:
+            _print_config(config)
+
+    def _describe(self, num_request, pending):
+        """Return the ``status``; ``pending`` are the ids of the requests whose results are still to come."""
+        return {
+            'identity': self.identity,
+            'num_request': num_request,
+            'num_pending_request': len(pending),
+            'pending_request': pending,
+            'output_fmt': self.output_fmt,
+            'port': self.port,
+            'port_out': self.port_out,
+            'server_ip': self.ip,
+            'client_version': PROTOCOL_VERSION,
+            'client_release': __version__,
+            'timeout': self.timeout,
+        }
+
+
+class BertClient(_Configured):
     """A client of one BertServer.
 
     ::
@@ -1559,22 +1657,19 @@ class BertClient(object):
         ignore_all_checks=False,
         timeout=-1,
     ):
-        if output_fmt not in ('ndarray', 'list'):
-            raise AttributeError('"output_fmt" must be "ndarray" or "list", but is %r' % (output_fmt,))
-        self.ip = _read_host(ip)
-        self.port = _read_number(port, 'port', 1, 65535)
-        self.port_out = _read_number(port_out, 'port_out', 1, 65535)
-        self.output_fmt = output_fmt
-        self.timeout = timeout
-        self.identity = _read_identity(identity)
-        show_server_config = _read_flag(show_server_config, 'show_server_config')
-        check_version = _read_flag(check_version, 'check_version')
-        check_length = _read_flag(check_length, 'check_length')
-        check_token_info = _read_flag(check_token_info, 'check_token_info')
-        ignore_all_checks = _read_flag(ignore_all_checks, 'ignore_all_checks')
-        self.length_limit = 0
-        self.token_info_available = False
-
+        self._configure(
+            ip,
+            port,
+            port_out,
+            output_fmt,
+            show_server_config,
+            identity,
+            check_version,
+            check_length,
+            check_token_info,
+            ignore_all_checks,
+            timeout,
+        )
         self._pid = os.getpid()
         self._busy = threading.Lock()
         self._fetchable = _Inbox()
@@ -1582,34 +1677,14 @@ class BertClient(object):
         link = _Link(self.ip, self.port, self.port_out, self.identity)
         self._courier = _Courier(link, self.identity, has_clones=bool(identity))
 
-        if not ignore_all_checks and (check_version or check_length or check_token_info or show_server_config):
+        if self._checks:
             try:
-                config = self.server_config
-                self._check_server(config, check_version, check_length, check_token_info, show_server_config)
+                self._check_server(self.server_config)
             except BaseException:
                 self.close()
                 raise
 
-    def _check_server(self, config, version, length, token_info, show):
-        if version:
-            _check_protocol(config)
-        if length:
-            self.length_limit = _length_limit(config)
-        if token_info:
-            self.token_info_available = bool(config.get('show_tokens_to_client'))
-        if show:
-            _print_config(config)
-
     # --- public -------------------------------------------------------------------------------------------------------
-
-    @property
-    def timeout(self):
-        """Milliseconds that a call waits for the server; negative: forever. Can be set between calls."""
-        return self._timeout
-
-    @timeout.setter
-    def timeout(self, value):
-        self._timeout = _read_timeout(value)
 
     @property
     def status(self):
@@ -1621,19 +1696,7 @@ class BertClient(object):
         """
         pending = set(self._courier.pending_ids)
         pending.update(reply.id for reply in list(self._fetchable.arrived))
-        return {
-            'identity': self.identity,
-            'num_request': self._courier.num_request,
-            'num_pending_request': len(pending),
-            'pending_request': pending,
-            'output_fmt': self.output_fmt,
-            'port': self.port,
-            'port_out': self.port_out,
-            'server_ip': self.ip,
-            'client_version': PROTOCOL_VERSION,
-            'client_release': __version__,
-            'timeout': self.timeout,
-        }
+        return self._describe(self._courier.num_request, pending)
 
     @property
     def server_config(self):
@@ -1845,11 +1908,8 @@ class BertClient(object):
         :raises CancelledError: ``cancelled`` returned True
         """
         is_text = not (is_tokenized or token_ids)
-        options = dict(
-            _wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, is_text) or {}, token_counts=True
-        )
-        if not joined_pairs:
-            options['pairs'] = False
+        wishes = _wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, is_text)
+        options = _details_options(wishes, joined_pairs)
         with self._claimed():
             rows = _TokenIds(texts) if token_ids else self._checked(texts, is_tokenized, truncate)
             needs = {'token_ids'} if token_ids else set()
@@ -1872,9 +1932,7 @@ class BertClient(object):
             it is [rows, T, 3]: id, start and end, which are -1 for special tokens.
         :raises UnsupportedError: the server does not advertise what this needs
         """
-        options = dict(_wishes(prompt_name, prompt, is_text=not is_tokenized) or {}, tokenize=True)
-        if offsets:
-            options['offsets'] = True
+        options = _tokenize_options(is_tokenized, offsets, prompt_name, prompt)
         with self._claimed():
             rows = _Texts(texts, is_tokenized)  # no warning about long texts: the result shows where they are cut
             return self._ask_for_details(rows, options, set(), cancelled)
@@ -1892,12 +1950,9 @@ class BertClient(object):
         :return: a list of strings
         :raises UnsupportedError: the server does not advertise what this needs
         """
-        options = {'tokenize': True, 'decode': True}
-        if special_tokens:
-            options['special_tokens'] = True
+        options = _decode_options(special_tokens)
         with self._claimed():
-            rows = _TokenIds(token_ids)
-            return [row[0] for row in self._ask_for_details(rows, options, {'token_ids'}, cancelled).tokens]
+            return _decoded(self._ask_for_details(_TokenIds(token_ids), options, {'token_ids'}, cancelled))
 
     @property
     def is_connected(self):

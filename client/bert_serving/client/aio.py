@@ -20,10 +20,8 @@ import weakref
 
 import bert_serving.client as _client
 from bert_serving.client import (
-    PROTOCOL_VERSION,
     Encoded,
     SharedClientError,
-    __version__,
 )
 
 __all__ = ['AsyncBertClient']
@@ -308,7 +306,7 @@ class _Room:
 # --- client -----------------------------------------------------------------------------------------------------------
 
 
-class AsyncBertClient:
+class AsyncBertClient(_client._Configured):
     """A client of one BertServer for any number of tasks of an event loop, over one pair of connections.
 
     ::
@@ -359,22 +357,20 @@ class AsyncBertClient:
         timeout=-1,
         max_pending_rows=_MOST_PENDING_ROWS,
     ):
-        if output_fmt not in ('ndarray', 'list'):
-            raise AttributeError('"output_fmt" must be "ndarray" or "list", but is %r' % (output_fmt,))
-        self.ip = _client._read_host(ip)
-        self.port = _client._read_number(port, 'port', 1, 65535)
-        self.port_out = _client._read_number(port_out, 'port_out', 1, 65535)
-        self.output_fmt = output_fmt
-        self.timeout = timeout
-        self.identity = _client._read_identity(identity)
-        self.length_limit = 0
-        self.token_info_available = False
+        self._configure(
+            ip,
+            port,
+            port_out,
+            output_fmt,
+            show_server_config,
+            identity,
+            check_version,
+            check_length,
+            check_token_info,
+            ignore_all_checks,
+            timeout,
+        )
         self._has_clones = bool(identity)
-        self._shows_config = _client._read_flag(show_server_config, 'show_server_config')
-        has_checks = not _client._read_flag(ignore_all_checks, 'ignore_all_checks')
-        self._checks_version = _client._read_flag(check_version, 'check_version') and has_checks
-        self._checks_length = _client._read_flag(check_length, 'check_length') and has_checks
-        self._checks_token_info = _client._read_flag(check_token_info, 'check_token_info') and has_checks
         self._max_pending_rows = _client._read_number(max_pending_rows, 'max_pending_rows', 1)
 
         # Made by the first call, so that a client can be made before a fork.
@@ -384,31 +380,10 @@ class AsyncBertClient:
     # --- public -------------------------------------------------------------------------------------------------------
 
     @property
-    def timeout(self):
-        """Milliseconds that a call waits for the server; -1: forever. You can change it at any time."""
-        return self._timeout
-
-    @timeout.setter
-    def timeout(self, value):
-        self._timeout = _client._read_timeout(value)
-
-    @property
     def status(self):
         """State of this client, without asking the server: the keys of ``BertClient.status``."""
         pending = set(self._driver.pending_ids) if self._driver else set()
-        return {
-            'identity': self.identity,
-            'num_request': self._driver.num_request if self._driver else 0,
-            'num_pending_request': len(pending),
-            'pending_request': pending,
-            'output_fmt': self.output_fmt,
-            'port': self.port,
-            'port_out': self.port_out,
-            'server_ip': self.ip,
-            'client_version': PROTOCOL_VERSION,
-            'client_release': __version__,
-            'timeout': self.timeout,
-        }
+        return self._describe(self._driver.num_request if self._driver else 0, pending)
 
     @property
     def is_connected(self):
@@ -493,25 +468,31 @@ class AsyncBertClient:
     ):
         """Encode, and also return the number of tokens of each text, as ``BertClient.encode_with_details`` does."""
         is_text = not (is_tokenized or token_ids)
-        options = dict(
-            _client._wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, is_text) or {},
-            token_counts=True,
-        )
-        if not joined_pairs:
-            options['pairs'] = False
+        wishes = _client._wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, is_text)
+        options = _client._details_options(wishes, joined_pairs)
         deadline = await self._begin()
         if token_ids:
             rows, needs = _client._TokenIds(texts), frozenset(['token_ids'])
         else:
             rows, needs = _client._checked(texts, is_tokenized, truncate, self.length_limit), frozenset()
-        answer = await self._encode_in_chunks(rows, deadline, options, needs, is_patient=False)
-        return Encoded(answer.array, answer.tokens, answer.token_counts)
+        return await self._ask_for_details(rows, deadline, options, needs)
 
-    async def tokenize(self, texts, is_tokenized=False):
+    async def predict_with_details(self, pairs_or_texts, raw=False, truncate=None):
+        """Return scores and the number of tokens of each row, as ``BertClient.predict_with_details`` does."""
+        rows, options = _client._pairs_or_texts(pairs_or_texts, raw, truncate)
+        return await self._ask_for_details(rows, await self._begin(), dict(options, token_counts=True))
+
+    async def tokenize(self, texts, is_tokenized=False, offsets=False, prompt_name=None, prompt=None):
         """Return the tokens of texts and their ids, as ``BertClient.tokenize`` does."""
-        rows = _client._Texts(texts, is_tokenized)
-        answer = await self._encode_in_chunks(rows, await self._begin(), {'tokenize': True}, is_patient=False)
-        return Encoded(answer.array, answer.tokens, answer.token_counts)
+        options = _client._tokenize_options(is_tokenized, offsets, prompt_name, prompt)
+        return await self._ask_for_details(_client._Texts(texts, is_tokenized), await self._begin(), options)
+
+    async def decode(self, token_ids, special_tokens=False):
+        """Return the texts that lists of token ids stand for, as ``BertClient.decode`` does."""
+        options = _client._decode_options(special_tokens)
+        rows = _client._TokenIds(token_ids)
+        needs = frozenset(['token_ids'])
+        return _client._decoded(await self._ask_for_details(rows, await self._begin(), options, needs))
 
     async def encode_async(
         self,
@@ -636,7 +617,8 @@ class AsyncBertClient:
                 told.cancel()
             told.result()  # raises
         if not self._is_checked:
-            self._check(self._driver.config)
+            self._check_server(self._driver.config)
+            self._is_checked = True
         return deadline
 
     def _claim(self):
@@ -659,17 +641,6 @@ class AsyncBertClient:
                 raise SharedClientError('this AsyncBertClient belongs to another event loop: make one in each')
             self._loop = loop
             self._room = _Room(self._max_pending_rows)
-
-    def _check(self, config):
-        if self._checks_version:
-            _client._check_protocol(config)
-        if self._checks_length:
-            self.length_limit = _client._length_limit(config)
-        if self._checks_token_info:
-            self.token_info_available = bool(config.get('show_tokens_to_client'))
-        if self._shows_config:
-            _client._print_config(config)
-        self._is_checked = True
 
     async def _wait(self, futures, deadline):
         """Wait for the first of some futures; return those that are done."""
@@ -726,6 +697,10 @@ class AsyncBertClient:
         options = _client._prompt_options(kind, limits.prompts)
         options.update(normalize=normalize, dimensions=dimensions, dtype=dtype, truncate=truncate)
         return await self.encode(texts, show_tokens=show_tokens, show_progress=show_progress, **options)
+
+    async def _ask_for_details(self, rows, deadline, options, needs=frozenset()):
+        answer = await self._encode_in_chunks(rows, deadline, options, needs, is_patient=False)
+        return Encoded(answer.array, answer.tokens, answer.token_counts)
 
     async def _encode_in_chunks(
         self, rows, deadline, options=None, needs=frozenset(), is_patient=True, show_progress=False

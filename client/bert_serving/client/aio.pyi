@@ -113,7 +113,18 @@ class AsyncBertClient:
         truncate: _Truncation | None = None,
         joined_pairs: bool = True,
     ) -> Encoded: ...
-    async def tokenize(self, texts: _Sentences, is_tokenized: bool = False) -> Encoded: ...
+    async def predict_with_details(
+        self, pairs_or_texts: _TextPairs | _OnlyTexts, raw: bool = False, truncate: _Truncation | None = None
+    ) -> Encoded: ...
+    async def tokenize(
+        self,
+        texts: _Sentences,
+        is_tokenized: bool = False,
+        offsets: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+    ) -> Encoded: ...
+    async def decode(self, token_ids: _Ids, special_tokens: bool = False) -> list[str]: ...
     def encode_async(
         self,
         batch_generator: AsyncIterable[_Sentences] | Iterable[_Sentences],
