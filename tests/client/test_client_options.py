@@ -467,10 +467,9 @@ def test_what_an_older_server_cannot_answer_is_told_once_and_the_rest_is_answere
 
 
 def test_a_stream_ends_when_an_older_server_takes_over(server, client):
-    server.script = lambda request: server.answer(request) if request.texts == ['0'] else []
+    server.script = lambda request: server.answer(server.requests[0]) if request.texts == ['1'] else []
     stream = client.encode_async(([str(number)] for number in range(100)), dtype='int8')
-    next(stream)
-    server.wait_for(2)
+    next(stream)  # answered only now that another request is on its way: a stream sends nothing between two results
     replace_by_an_older_one(server)
     with pytest.raises(UnsupportedError, match='dtype'):
         list(stream)
