@@ -11,7 +11,8 @@ from pathlib import Path
 SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'server'
 
 LAYERS = [
-    ['addresses', 'console', 'descriptors', 'errors', 'release'],
+    ['addresses', 'console', 'errors', 'release', 'tcp'],
+    ['descriptors'],
     ['model', 'protocol', 'stats', 'transport'],
     ['guard', 'options', 'process', 'zap'],
     ['graph', 'ventilator', 'sink', 'http'],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bert_serving.server.guard import Connection, Watch
+from bert_serving.server.guard import Watch
+from bert_serving.server.tcp import Connection
 
 MB = 1 << 20
 ONE, OTHER = Connection(7, '10.0.0.1', 50001), Connection(8, '10.0.0.2', 50002)

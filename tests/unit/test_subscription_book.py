@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bert_serving.server.sink.connections import DOUBT_S, Connection, SubscriptionBook
+from bert_serving.server.sink.connections import DOUBT_S, SubscriptionBook
 from bert_serving.server.sink.limits import SinkLimits
+from bert_serving.server.tcp import Connection
 
 ONE, OTHER, FAR = Connection(7, '10.0.0.1', 50001), Connection(8, '10.0.0.1', 50002), Connection(9, '10.0.0.2', 50001)
 

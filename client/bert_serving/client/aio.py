@@ -529,27 +529,22 @@ class AsyncBertClient(_client._Configured):
         batches = _Batches(batch_generator, max_num_batch or None)
         progress = _client._progress_bar(max_num_batch, stacklevel=3) if show_progress else _client._NoProgress()
         requests = set()  # tasks
-        pull = None
-        error = None  # of the producer: raised after the results of its earlier batches
+        pull = error = None  # the error of the producer is raised after the results of its earlier batches
         try:
             while True:
                 if pull is None and not batches.has_ended and len(requests) < _BATCHES_IN_FLIGHT:
-                    pull = asyncio.ensure_future(batches.next())
+                    pull = asyncio.ensure_future(self._next_rows(batches, is_tokenized, truncate))
                 if not requests and pull is None:
                     break
                 done, _ = await asyncio.wait(
-                    requests | ({pull} if pull else set()), return_when=asyncio.FIRST_COMPLETED
+                    [*requests, *([pull] if pull else [])], return_when=asyncio.FIRST_COMPLETED
                 )
                 if pull in done:
                     done.remove(pull)
-                    try:
-                        batch = pull.result()
-                        if not batches.has_ended:
-                            rows = _client._checked(batch, is_tokenized, truncate, self.length_limit)
-                            requests.add(asyncio.ensure_future(self._send_whole(rows, options)))
-                    except Exception as reason:
-                        error = reason
-                        batches.has_ended = True
+                    error = pull.exception()
+                    batches.has_ended |= error is not None
+                    if not batches.has_ended:
+                        requests.add(asyncio.ensure_future(self._send_whole(pull.result(), options)))
                     pull = None
                 for request in done:
                     requests.remove(request)
@@ -680,6 +675,11 @@ class AsyncBertClient(_client._Configured):
 
     async def _model(self):
         return _client._described_model(await self._ask(b'SHOW_CONFIG'))
+
+    async def _next_rows(self, batches, is_tokenized, truncate):
+        """Pull the next batch and check it; None after the last."""
+        batch = await batches.next()
+        return None if batches.has_ended else _client._checked(batch, is_tokenized, truncate, self.length_limit)
 
     async def _send_whole(self, rows, options):
         """Encode all rows by one request; return its ``Response``."""

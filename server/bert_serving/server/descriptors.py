@@ -21,6 +21,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .tcp import borrowed
+
 logger = logging.getLogger(__name__)
 
 MAX_FILES = 65536
@@ -182,27 +184,13 @@ def _identity_of(descriptor: int) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-@contextlib.contextmanager
-def _socket_of(descriptor: int) -> Iterator[socket.socket | None]:
-    """The socket with this descriptor, which stays open; None if there is none. A copy would need another one."""
-    try:
-        found = socket.socket(fileno=descriptor)
-    except OSError:
-        yield None
-        return
-    try:
-        yield found
-    finally:
-        found.detach()
-
-
 def _is_at(connection: socket.socket, port: int) -> bool:
     address = connection.getsockname()
     return isinstance(address, tuple) and len(address) > 1 and address[1] == port
 
 
 def _is_listener(descriptor: int, port: int) -> bool:
-    with contextlib.suppress(OSError), _socket_of(descriptor) as found:
+    with contextlib.suppress(OSError), borrowed(descriptor) as found:
         return (
             found is not None
             and _is_at(found, port)
@@ -213,7 +201,7 @@ def _is_listener(descriptor: int, port: int) -> bool:
 
 def _connection_of(descriptor: int, port: int) -> OpenConnection | None:
     """The connection to `port` with this descriptor; None if it is another one, or none."""
-    with contextlib.suppress(OSError), _socket_of(descriptor) as found:
+    with contextlib.suppress(OSError), borrowed(descriptor) as found:
         if found is not None and _is_at(found, port):
             address = str(found.getpeername()[0])
             silent_ms = min(_LAST_DATA.unpack_from(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)))
@@ -223,7 +211,7 @@ def _connection_of(descriptor: int, port: int) -> OpenConnection | None:
 
 def _shut_down(chosen: OpenConnection, port: int) -> bool:
     """End a connection; the thread of libzmq then closes it."""
-    with contextlib.suppress(OSError), _socket_of(chosen.descriptor) as found:
+    with contextlib.suppress(OSError), borrowed(chosen.descriptor) as found:
         if found is not None and _is_at(found, port) and found.getpeername()[0] == chosen.address:
             found.shutdown(socket.SHUT_RDWR)
             return True

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from .tcp import Connection, borrowed, peer_of, shut_down
+
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 0.25
@@ -43,15 +45,6 @@ FORGIVEN_BYTES = 128
 _RECEIVED = struct.Struct('@Q')
 _RECEIVED_AT = 128
 """Where the `tcp_info` of Linux has the bytes that were received."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection to a port: its file descriptor in this process, and its peer."""
-
-    descriptor: int
-    address: str
-    port: int
 
 
 @dataclass(slots=True)
@@ -161,30 +154,10 @@ def received_bytes(port: int) -> dict[Connection, int]:
     """The bytes that the system has received so far for each connection to `port` of this process."""
     found = {}
     for name in os.listdir('/proc/self/fd'):
-        with contextlib.suppress(OSError), _duplicate(int(name)) as connection:
-            if connection.type != socket.SOCK_STREAM or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError), borrowed(int(name)) as each:
+            if each is None or each.type != socket.SOCK_STREAM or each.family not in (socket.AF_INET, socket.AF_INET6):
                 continue
-            if connection.getsockname()[1] == port:
-                address, peer_port = connection.getpeername()[:2]
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                found[Connection(int(name), address, peer_port)] = _RECEIVED.unpack_from(info, _RECEIVED_AT)[0]
+            if each.getsockname()[1] == port:
+                info = each.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+                found[Connection(int(name), *peer_of(each))] = _RECEIVED.unpack_from(info, _RECEIVED_AT)[0]
     return found
-
-
-def shut_down(connection: Connection) -> bool:
-    """Shut a connection down if it is still there; return whether it was. libzmq notices, and frees its memory."""
-    with contextlib.suppress(OSError), _duplicate(connection.descriptor) as duplicate:
-        if duplicate.getpeername()[:2] == (connection.address, connection.port):
-            duplicate.shutdown(socket.SHUT_RDWR)
-            return True
-    return False
-
-
-def _duplicate(descriptor: int) -> socket.socket:
-    """Return a socket of our own for the connection at a file descriptor, which ZeroMQ can close meanwhile."""
-    duplicate = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=duplicate)
-    except OSError:
-        os.close(duplicate)
-        raise

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import queue
 import socket
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import zmq
 from .addresses import ANY_IPV4, with_brackets
 from .descriptors import guard_port
 from .errors import StartError
+from .tcp import Connection, connection_of
 
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
 """TCP probes a connection that is idle for so long, and closes it when so many probes are not answered: 25 s."""
@@ -80,59 +80,12 @@ def _notice_dead_peers(listener: Socket) -> None:
     listener.setsockopt(zmq.TCP_MAXRT, 1000 * UNACKNOWLEDGED_S)
 
 
-Peer = tuple[str, int]
-"""The address and the port of the other end of a connection."""
-
-
-def peer_of_message(frame: zmq.Frame) -> tuple[int, str, int] | None:
-    """Return the file descriptor of the TCP connection that a message came over, and its peer; None if it is gone."""
+def connection_of_message(frame: zmq.Frame) -> Connection | None:
+    """Return the TCP connection that a message came over; None if it is gone."""
     try:
-        descriptor = int(frame.get(zmq.SRCFD))
+        return connection_of(int(frame.get(zmq.SRCFD)))
     except zmq.ZMQError:
         return None
-    peer = peer_of_descriptor(descriptor)
-    return None if peer is None else (descriptor, *peer)
-
-
-def peer_of_descriptor(descriptor: int) -> Peer | None:
-    """Return the peer of the connection at a file descriptor of ZeroMQ; None if there is none."""
-    try:
-        with _duplicate(descriptor) as connection:
-            return _peer_of(connection)
-    except OSError:  # closed, or not a socket any more
-        return None
-
-
-def shut_down_connection(descriptor: int, peer: Peer) -> bool:
-    """Shut down the connection at a file descriptor of ZeroMQ if it is still the one to `peer`; return whether it was.
-
-    Nothing that is sent later reaches the peer; ZeroMQ notices, and closes it.
-    """
-    try:
-        with _duplicate(descriptor) as connection:
-            if _peer_of(connection) != peer:
-                return False
-            connection.shutdown(socket.SHUT_RDWR)
-            return True
-    except OSError:
-        return False
-
-
-def _duplicate(descriptor: int) -> socket.socket:
-    """Return a socket of our own for the connection at a file descriptor, which ZeroMQ can close meanwhile."""
-    duplicate = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=duplicate)
-    except OSError:
-        os.close(duplicate)
-        raise
-
-
-def _peer_of(connection: socket.socket) -> Peer:
-    name = connection.getpeername()
-    if not isinstance(name, tuple):  # a Unix socket
-        raise OSError('not a TCP connection')
-    return str(name[0]), int(name[1])
 
 
 class Reactor:

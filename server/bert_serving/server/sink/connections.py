@@ -9,21 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from ..tcp import Connection
 from .limits import DEFAULT_LIMITS, SinkLimits
 
 DOUBT_S = 2.0
 """Seconds in which the end of a subscription is looked at again that no connection explains."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection: its file descriptor, and the address and port of the peer."""
-
-    descriptor: int
-    address: str
-    port: int
 
 
 IsAlive = Callable[[Connection], bool]

@@ -44,17 +44,16 @@ from ..protocol.ring import (
     encode_ring_message,
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic
+from ..tcp import Connection, connection_of, shut_down
 from ..transport import (
     Context,
     Reactor,
     bind_tcp,
+    connection_of_message,
     make_socket,
-    peer_of_descriptor,
-    peer_of_message,
-    shut_down_connection,
 )
 from ..zap import admit_known_protocols
-from .connections import Connection, SubscriptionBook
+from .connections import SubscriptionBook
 from .decider import SinkDecider
 from .events import (
     AcceptSubscription,
@@ -196,8 +195,7 @@ class Sink:
             frame = self._clients.recv(copy=False)
             self._counter.add(frame)
             message = frame.bytes
-            peer = peer_of_message(frame)
-            connection = None if peer is None else Connection(*peer)
+            connection = connection_of_message(frame)
             if message[:1] == b'\1' and connection is not None:
                 self._subscribe(connection, message[1:])
             elif message[:1] == b'\0':
@@ -230,7 +228,7 @@ class Sink:
 
     def _cut_off(self, connection: Connection) -> None:
         """Close a connection: to its peer no more is sent, and none of its subscriptions counts any longer."""
-        shut_down_connection(connection.descriptor, (connection.address, connection.port))
+        shut_down(connection)
         for topic in self._book.topics_of(connection):
             self._book.remove(connection, topic)
             self._handle(Unsubscribed(topic))
@@ -285,7 +283,7 @@ class Sink:
     def _cut_off_readers(self, topic: bytes) -> Sequence[Event]:
         ended: list[Event] = []
         for connection in self._book.holders_of(topic):
-            shut_down_connection(connection.descriptor, (connection.address, connection.port))
+            shut_down(connection)
             for each in self._book.topics_of(connection):
                 self._book.remove(connection, each)
                 ended.append(Unsubscribed(each))
@@ -308,7 +306,7 @@ class Sink:
 
 def _is_alive(connection: Connection) -> bool:
     """Whether the connection is still the one of its file descriptor."""
-    return peer_of_descriptor(connection.descriptor) == (connection.address, connection.port)
+    return connection_of(connection.descriptor) == connection
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:

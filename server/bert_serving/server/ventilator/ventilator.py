@@ -49,7 +49,8 @@ from ..protocol.wire import (
     wrong_number_of_frames,
 )
 from ..stats import Outcomes, RequestStatistic
-from ..transport import Context, Reactor, Socket, bind_tcp, make_socket, peer_of_message, shut_down_connection
+from ..tcp import shut_down
+from ..transport import Context, Reactor, Socket, bind_tcp, connection_of_message, make_socket
 from ..zap import admit_known_protocols
 from .events import (
     Action,
@@ -332,9 +333,10 @@ class Ventilator:
                 logger.warning('%s', wrong_number_of_frames(self._skipped))
                 self._skipped_from = None
                 return
-        if MAX_SKIPPED < self._skipped <= MAX_SKIPPED + SKIPPED_A_ROUND and (peer := peer_of_message(first)):
-            logger.warning('closed a connection from %s: it sends a message of very many frames', peer[1])
-            shut_down_connection(peer[0], peer[1:])
+        has_too_many = MAX_SKIPPED < self._skipped <= MAX_SKIPPED + SKIPPED_A_ROUND
+        if has_too_many and (connection := connection_of_message(first)):
+            logger.warning('closed a connection from %s: it sends a message of very many frames', connection.address)
+            shut_down(connection)
 
     def _handle_message(self, message: ClientMessage) -> None:
         match message:

@@ -1,0 +1,71 @@
+"""The TCP connections of ZeroMQ's sockets, by their file descriptors in this process.
+
+libzmq owns the descriptors and can close one at any time, in its own thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection: its file descriptor, and the address and port of the peer."""
+
+    descriptor: int
+    address: str
+    port: int
+
+
+@contextlib.contextmanager
+def borrowed(descriptor: int) -> Iterator[socket.socket | None]:
+    """Lend the socket with this descriptor, which stays open; None if there is none.
+
+    It takes no other descriptor, so it works when none is left. Read from the socket only what may be wrong if libzmq
+    closes it meanwhile.
+    """
+    try:
+        found = socket.socket(fileno=descriptor)
+    except OSError:
+        yield None
+        return
+    try:
+        yield found
+    finally:
+        found.detach()
+
+
+def connection_of(descriptor: int) -> Connection | None:
+    """Return the connection at a file descriptor; None if it is closed, or none over TCP."""
+    with contextlib.suppress(OSError), borrowed(descriptor) as found:
+        if found is not None:
+            return Connection(descriptor, *peer_of(found))
+    return None
+
+
+def peer_of(connection: socket.socket) -> tuple[str, int]:
+    """Return the address and the port of the other end.
+
+    Raises:
+        OSError: there is none, or it is not over TCP.
+    """
+    name = connection.getpeername()
+    if not isinstance(name, tuple):  # a Unix socket
+        raise OSError('not a TCP connection')
+    return str(name[0]), int(name[1])
+
+
+def shut_down(connection: Connection) -> bool:
+    """Shut a connection down if its descriptor is still its own; return whether it was.
+
+    Nothing that is sent later reaches the peer; libzmq notices, and closes it.
+    """
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.descriptor)) as duplicate:
+        if peer_of(duplicate) == (connection.address, connection.port):
+            duplicate.shutdown(socket.SHUT_RDWR)
+            return True
+    return False
