@@ -3,8 +3,8 @@
 
 It asks /health/ready or, where HTTP is turned off, for the server's status over ZeroMQ, which is judged in the same
 way. At which port says the process itself: its command line and its environment, read with the server's own parsers. So
-a check is right whatever the options, needs no API key, and loads no TensorFlow. What it prints is its own: a word of a
-command line may be a secret.
+a check is right for all options, needs no API key, and loads no TensorFlow. It prints only its own words, because a
+word of a command line may be a secret.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write the tables of options into README.md and docs/: `python docs/options.py`; `--check` changes nothing.
 
-Each stands between two comments, `<!-- options: NAME -->` and `<!-- end of options -->`. What the server's options say
-comes from `settings.py` and `helper.py`, what the client's say from its signature and docstrings. tests/docs checks
-that all are current.
+Each stands between two comments, `<!-- options: NAME -->` and `<!-- end of options -->`. The text of the server's
+options comes from `settings.py` and `helper.py`, that of the client's from its signature and docstrings. tests/docs
+checks that all are current.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may connect to the ports for clients.
+"""The peers that may connect to the ports for clients.
 
 libzmq asks about every new connection over ZAP, its protocol for that, once a socket has a domain.
 It then also refuses peers that speak ZMTP 1 or 2. Those have no handshake, so that a web page could make a browser send

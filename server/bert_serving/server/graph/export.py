@@ -61,7 +61,7 @@ class GraphInfo:
 
     path: str
     bytes: int
-    """The size of the graph, and of the word embeddings if they are in a file of their own."""
+    """The size of the graph, and of the word embeddings if they are in a separate file."""
     sha256: str
     """The digest of the graph, in hexadecimal digits."""
     width: int
@@ -114,7 +114,7 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
 
 
 def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Callable[[int, int], None]) -> int:
-    """Write the word embeddings to a file of their own; return its size. Workers map the file and take rows from it."""
+    """Write the word embeddings to a separate file; return its size. Workers map the file and take rows from it."""
     dtype = spec.dtype.as_numpy_dtype
     size = int(spec.dtype.size) * math.prod(spec.variable_shapes()[WORDS])
     with timed(logger, 'write word embeddings to: %s' % path, bytes=size):

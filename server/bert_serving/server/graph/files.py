@@ -42,7 +42,7 @@ def write_graph(
 ) -> None:
     """Write all `parts`, of `total` bytes, to `path` one after another, or nothing; no reader ever sees half a file.
 
-    `on_written` is called with the bytes written so far and all of them. The file has mode 0600, whatever the umask is.
+    `on_written` is called with the bytes written so far and all of them. The file has mode 0600 under any umask.
 
     Raises:
         StartError: the file cannot be written.

@@ -18,7 +18,7 @@ LARGEST_WEIGHTS = 2**31 - 1 - 2**24
 """The maximum size of a protobuf message, and so of a graph, less some room for the ops."""
 
 LEAST_APART = 2**24
-"""The least size of a table of word embeddings that is worth a file of its own."""
+"""The least size of a table of word embeddings that is worth a separate file."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ KNOWN_AGE_S = 5.0
 """Age in seconds of a status that may still describe the model; under steady load it is one second old."""
 
 Need = Literal['embed', 'predict', 'rerank']
-"""What a route wants of a model: vectors, scores, or one score for each pair."""
+"""The needs of a route: vectors, scores, or one score for each pair."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ Connection = TypeVar('Connection')
 
 
 class Phase(IntEnum):
-    """What the server waits for on a connection; if there is no room, those of a lower phase are closed first."""
+    """The event that the server awaits on a connection. To make room, it closes those of a lower phase first."""
 
     HEADERS = 0
     """The headers of a request, or the first request of all."""
@@ -67,7 +67,7 @@ class ConnectionState:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the request should have come by now. Idle connections have a limit of their own."""
+        """Whether the request should have come by now. Idle connections have a separate limit."""
         if self.phase is Phase.HEADERS:
             return self.seconds > HEADERS_S
         return self.phase is Phase.BODY and self.seconds > BODY_S + self.received / BODY_BYTES_PER_S

@@ -25,7 +25,7 @@ _EXAMPLE = 'cross-encoder/ms-marco-MiniLM-L6-v2'
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the routes need to know of a model; the defaults are those of a server that does not describe it.
+    """The properties of a model that the routes need; the defaults are those of a server that does not describe it.
 
     `names` are those in OpenAI's API. `labels` are those of the scores, () for an encoder. `pools` says whether a text
     has one vector, not one for each token. `started_at` is in seconds since 1970, 0 if not known.

@@ -39,7 +39,7 @@ _NO_MODELS = (
 _PARTS_OF_MODELS = re.compile(r'\d+_(Pooling|Dense|Normalize|LayerNorm|Dropout)')
 _ADDRESS = re.compile(r'(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)|hf://([\w.-]+/[\w.-]+)')
 _COPIES = re.compile(r'( ?\(\d+\)|\.(txt|part|incomplete|download|crdownload|tmp|bak|json)|~)+', re.IGNORECASE)
-"""What browsers and editors add to the name of a file."""
+"""Endings that browsers and editors add to the name of a file."""
 
 
 def of_no_folder(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads what a published folder says of its own use: the files that sentence-transformers writes next to the encoder.
+"""Reads how a published folder is to be used: the files that sentence-transformers writes next to the encoder.
 
 `modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has
 its own folder with a `config.json`. Folders of all releases are read; a module that is not served is an error that

@@ -182,7 +182,7 @@ class _Settings:
                 raise self.refusal('added_tokens_decoder', 'ids that go on from the vocabulary', {name: content})
 
     def add_special_tokens(self, tokenizer: Tokenizer) -> None:
-        """Add the special tokens that have no use of their own, which a text can spell; one can be in the vocabulary.
+        """Add the special tokens that have no named use, which a text can spell; one can be in the vocabulary.
 
         Raises:
             ModelError: a value is no list of tokens.

@@ -40,7 +40,7 @@ HEARTBEAT_INTERVAL_S = 1.0
 """How often a child reports that it is alive."""
 
 PRIVATE_UMASK = 0o077
-"""Files and folders that a child makes are for its user alone, in any folder and whatever the user's umask says."""
+"""Files and folders that a child makes are for its user alone, in any folder and under any umask of the user."""
 
 _PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>."""

@@ -1,7 +1,6 @@
 """The options of a request: the JSON object in its fifth frame, decoded and checked.
 
-1.10 had none; the defaults answer as it did. What needs the model to be checked is checked by
-`ventilator.served_model`.
+1.10 had none; the defaults answer as it did. `ventilator.served_model` checks the options that depend on the model.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ..errors import RequestError, TooLarge
 from .wire import Buffer
 
 SMALL_BYTES = 1 << 20
-"""A message of that size is harmless, whatever is in it: it has at most a third of a million elements."""
+"""A message of that size is harmless with any content: it has at most a third of a million elements."""
 
 SPARE_ELEMENTS = 1_000_000
 """Elements beyond the rows that are harmless, too. Texts of that many commas are not looked at more closely."""

@@ -2,7 +2,7 @@
 
 It is that of bert-as-service 1.10 (see `docs/protocol.md`): four frames in, three or four frames out. A fifth frame in
 holds the options, which are new (`options.py`). Only this module knows the order of these frames; the messages between
-our own processes are in `ring.py`. A decoder raises nothing but what it documents, whatever the frames hold. No socket
+our own processes are in `ring.py`. A decoder raises only the errors that it documents, for any frames. No socket
 is opened here.
 """
 

@@ -10,7 +10,7 @@ from .records import Key, RequestRecord
 
 
 class Holding(NamedTuple):
-    """What unfinished requests take: rows, and bytes of memory."""
+    """The load of unfinished requests: rows, and bytes of memory."""
 
     rows: int
     memory_bytes: int

@@ -1,4 +1,4 @@
-"""What the options of a request may ask of the model that is served.
+"""The options that a request may have for the model that is served.
 
 The ventilator checks it before a request waits for its turn, and replaces the name of a prompt by its text.
 """
@@ -25,7 +25,7 @@ def as_it_is(options: EncodingOptions) -> EncodingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What a server answers with.
+    """The answers of a server.
 
     `dimensions` is the width of an answer. `is_token_level` says that it is the states of the tokens and no vector;
     `has_scores`, that it is scores; `has_logits`, that the scores can also be had without their activation.

@@ -1,6 +1,6 @@
 """Vectors that a worker has computed, kept for rows that come again.
 
-Pure. What is kept is what the graph computes for a row, before it is scaled, cut or converted: so one entry serves
+Pure. The cache keeps the output of the graph for a row, before it is scaled, cut or converted. So one entry serves
 requests with different options. A worker has one model, so an entry never serves another.
 """
 

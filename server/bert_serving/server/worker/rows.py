@@ -146,7 +146,7 @@ class RowEncoder:
     def encode_pairs(
         self, pairs: Sequence[Sequence[str]], first_row: int = 0, options: EncodingOptions = PLAIN
     ) -> JobRows:
-        """Encode pairs of texts, at least one, as one row each, whatever the texts are.
+        """Encode pairs of texts, at least one, as one row each; the texts can hold anything.
 
         Raises:
             RequestError: a pair is too long and that is to be an error.
