@@ -79,6 +79,11 @@ def test_an_encoder_in_a_folder_of_its_own() -> None:
     assert repository.weights('0_Transformer') == '0_Transformer/model.safetensors'
 
 
+def test_tokens_that_were_added_next_to_a_vocabulary_are_fetched_too() -> None:
+    names = ['config.json', 'vocab.txt', 'added_tokens.json', 'pytorch_model.bin']
+    assert Repository.of(NAME, names).settings('') == ['config.json', 'vocab.txt', 'added_tokens.json']
+
+
 def test_names_that_the_user_gave() -> None:
     repository = Repository.of(NAME, ['my.json', 'my.safetensors', 'model.safetensors'])
     assert repository.settings('', 'my.json') == ['my.json']

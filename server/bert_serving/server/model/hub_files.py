@@ -68,7 +68,14 @@ class Repository:
         `modules.json` comes first: without it the rest of a published folder would be another model.
         """
         used = [MODULES, USE]
-        inside = ['config.json', 'tokenizer_config.json', 'tokenizer.json', 'vocab.txt', *ENCODER_CONFIGS]
+        inside = [
+            'config.json',
+            'tokenizer_config.json',
+            'tokenizer.json',
+            'vocab.txt',
+            'added_tokens.json',
+            *ENCODER_CONFIGS,
+        ]
         inside += [config_name] if config_name else []
         return self._existing(used + [_join(encoder, file) for file in inside])
 
