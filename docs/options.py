@@ -1,7 +1,7 @@
 """Write the tables of options into README.md and docs/: `python docs/options.py`; `--check` changes nothing.
 
 Each stands between two comments, `<!-- options: NAME -->` and `<!-- end of options -->`. The text of the server's
-options comes from `settings.py` and `helper.py`, that of the client's from its signature and docstrings. tests/docs
+options comes from `options/` and `helper.py`, that of the client's from its signature and docstrings. tests/docs
 checks that all are current.
 """
 
@@ -20,7 +20,8 @@ sys.path[:0] = [str(ROOT / 'client'), str(ROOT / 'server')]  # the tables are of
 from bert_serving.client import BertClient  # noqa: E402
 from bert_serving.server.helper import get_http_parser, get_shutdown_parser  # noqa: E402
 from bert_serving.server.model.pooling import PoolingStrategy  # noqa: E402
-from bert_serving.server.options.settings import GROUPS, OPTIONS, Option, Settings  # noqa: E402
+from bert_serving.server.options.option import GROUPS, Option  # noqa: E402
+from bert_serving.server.options.settings import OPTIONS, Settings  # noqa: E402
 
 METHODS = """
     encode encode_async fetch fetch_all listen encode_with_details tokenize close status server_config server_status

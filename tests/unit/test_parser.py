@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bert_serving.server.helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
+from bert_serving.server.options.option import GROUPS, OTHER
 from bert_serving.server.options.parser import EnvironmentParser
-from bert_serving.server.options.settings import GROUPS, OPTIONS, OTHER
+from bert_serving.server.options.settings import OPTIONS
 
 MakeParser = Callable[[], EnvironmentParser]
 PARSERS = (get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser)

@@ -11,7 +11,8 @@ import pytest
 from bert_serving.server.errors import UsageError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
 from bert_serving.server.model.pooling import PoolingStrategy
-from bert_serving.server.options.settings import OPTIONS, Option, Settings
+from bert_serving.server.options.option import Option
+from bert_serving.server.options.settings import OPTIONS, Settings
 
 
 def parse(*words: str, **environ: str) -> Settings:

@@ -10,8 +10,10 @@ from .benchmark.random_model import SHAPES
 from .console.suggestions import did_you_mean
 from .http.config import DEFAULT_PORT
 from .http.upstreams import read_upstream
+from .options.option import HTTP, Option
 from .options.parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
-from .options.settings import HTTP, OPTIONS, Option, integer, whole_number
+from .options.settings import OPTIONS
+from .options.values import integer, whole_number
 from .release import RELEASE
 
 __all__ = ['get_args_parser', 'get_benchmark_parser', 'get_http_parser', 'get_shutdown_parser']

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from ..console.terminal import text_width
-from .settings import Option
+from .option import Option
 
 HELP_COLUMN = 28
 """The column at which the text of an option begins, at most."""

@@ -1,6 +1,7 @@
 """The argument parser of every command: defaults from the environment, errors on one line.
 
-`settings.py` describes each option, `helper.py` says which options a command has, and `help.py` lays out the help.
+A module for each group describes its options, `helper.py` says which options a command has, and `help.py` lays out
+the help.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from ..console.streams import say
 from ..console.suggestions import did_you_mean
 from ..console.terminal import bold
 from .help import layout_help, layout_usage
-from .settings import GROUPS, OPTIONS, OTHER, Option
+from .option import GROUPS, OTHER, Option
+from .settings import OPTIONS
 
 
 class EnvironmentParser(argparse.ArgumentParser):

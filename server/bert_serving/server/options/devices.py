@@ -1,0 +1,51 @@
+"""Options: where and how the model is computed, and what is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .option import DEVICES, OTHER, flag, option
+from .values import fraction, whole_number
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """The options of the groups `DEVICES` and `OTHER`."""
+
+    cpu: bool = flag(
+        group=DEVICES,
+        help='run on the CPU',
+    )
+    xla: bool = flag(
+        group=DEVICES,
+        help='compile the graph with XLA',
+    )
+    fp16: bool = flag(
+        group=DEVICES,
+        help='compute in float16 if all workers run on GPUs, and return float16 vectors',
+    )
+    bf16: bool = flag(
+        group=DEVICES,
+        help='compute in bfloat16, and return float32 vectors',
+    )
+    gpu_memory_fraction: float = option(
+        default=0.5,
+        group=DEVICES,
+        help="fraction of a GPU's memory that each worker can use",
+        parse=fraction,
+        metavar='FRACTION',
+    )
+    device_map: Sequence[int] = option(
+        default=(),
+        group=DEVICES,
+        help='GPU ids, assigned to the workers in turn; -1 is the CPU, so "0 -1" uses both; ignored with -cpu',
+        parse=whole_number(-1),
+        metavar='ID',
+        many=True,
+    )
+
+    verbose: bool = flag(
+        group=OTHER,
+        help='log every request, and the messages of TensorFlow',
+    )

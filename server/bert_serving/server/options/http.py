@@ -1,0 +1,86 @@
+"""Options: the HTTP API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .option import HTTP, flag, option
+from .values import port_number, whole_number
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """The options of the group `HTTP`."""
+
+    http_port: int | None = option(
+        default=None,
+        group=HTTP,
+        help='port of the HTTP server; 0 picks a free one (default: no HTTP server)',
+        parse=port_number,
+        metavar='PORT',
+    )
+    http_host: str = option(
+        default='0.0.0.0',
+        group=HTTP,
+        help='address to listen on; 127.0.0.1 accepts requests from this machine only',
+        metavar='ADDRESS',
+    )
+    http_max_connect: int = option(
+        default=10,
+        group=HTTP,
+        help='maximum HTTP requests served at the same time',
+        parse=whole_number(1),
+        metavar='N',
+    )
+    http_max_waiting: int = option(
+        default=128,
+        group=HTTP,
+        help='maximum HTTP requests waiting for their turn; further ones are rejected with status 429',
+        parse=whole_number(0),
+        metavar='N',
+    )
+    http_timeout: int = option(
+        default=60,
+        group=HTTP,
+        help='seconds to answer an HTTP request, waiting included; after that it is answered with status 504',
+        parse=whole_number(1, 86400),
+        metavar='SECONDS',
+    )
+    http_max_body: int = option(
+        default=1 << 24,
+        group=HTTP,
+        help='maximum bytes of the body of an HTTP request',
+        parse=whole_number(1024),
+        metavar='BYTES',
+    )
+    http_api_key: str | None = option(
+        default=None,
+        group=HTTP,
+        help='key that HTTP requests must send as "Authorization: Bearer KEY". Command lines are visible in process '
+        'listings: prefer the environment variable or -http_api_key_file',
+        metavar='KEY',
+        secret=True,
+    )
+    http_api_key_file: str | None = option(
+        default=None,
+        group=HTTP,
+        help='file with the accepted keys, one per line',
+        metavar='FILE',
+    )
+    http_model_name: str | None = option(
+        default=None,
+        group=HTTP,
+        help='comma-separated model names for the OpenAI API (default: name of the model)',
+        metavar='NAME',
+    )
+    http_token_ids: bool = flag(
+        group=HTTP,
+        help="accept token ids instead of texts, as ids of the model's own vocabulary; by default they are rejected, "
+        'because LangChain sends ids of another vocabulary',
+    )
+    cors: str = option(
+        default='*',
+        group=HTTP,
+        help='comma-separated origins whose pages can call the HTTP server from a browser',
+        metavar='ORIGIN',
+    )
