@@ -13,7 +13,7 @@ SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'serv
 LAYERS = [
     ['addresses', 'console', 'errors', 'release', 'tcp'],
     ['descriptors'],
-    ['model', 'protocol', 'stats', 'transport'],
+    ['model', 'protocol', 'security', 'stats', 'transport'],
     ['guard', 'options', 'process', 'zap'],
     ['graph', 'ventilator', 'sink', 'http'],
     ['worker', 'parent'],
@@ -31,7 +31,7 @@ ALSO_PURE = """
     process.states parent.counters parent.devices parent.endpoints benchmark.plan benchmark.results http.errors
     http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
     http.openai_bodies http.tei_bodies http.cohere_bodies http.text_schemas http.legacy_schemas http.openai_schemas
-    http.tei_schemas http.cohere_schemas http.upstreams
+    http.tei_schemas http.cohere_schemas http.upstreams security.principals
 """.split()
 
 MODULES = sorted(

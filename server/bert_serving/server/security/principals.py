@@ -1,0 +1,261 @@
+"""Principals: who may do what, and how much of it. Pure, but for the reading of a file.
+
+A principal is one who holds a key, by name. The file of `-principals` is TOML, with a table for each principal:
+
+    [alice]
+    grants = ["encode", "predict", "status"]
+    weight = 2
+    http_keys = ["sha256:<64 hexadecimal digits>"]
+    ends = 2027-01-31
+    [alice.quota]
+    rows_queued = 100000
+
+Each key of a table is optional. A principal that the file does not name has the values of `Principal`. The table
+`[anonymous]` is for peers without a key, where those are let in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from ..console.suggestions import did_you_mean
+from ..errors import UsageError
+
+ANONYMOUS = 'anonymous'
+"""The name of peers without a key."""
+
+MAX_NAME = 64
+"""Characters of the longest name; with a dot and a UUID it fits into an identity."""
+
+_NAME = re.compile(r'[A-Za-z0-9_-]{1,%d}' % MAX_NAME)
+_HTTP_KEY = re.compile(r'sha256:([0-9a-fA-F]{64})')
+
+
+class Grant(StrEnum):
+    """Something that a principal may do."""
+
+    ENCODE = 'encode'
+    """Ask for vectors, tokens or token ids of a model that answers vectors."""
+    PREDICT = 'predict'
+    """The same of a model that answers scores."""
+    STATUS = 'status'
+    """Read the configuration and the counters."""
+    TERMINATE = 'terminate'
+    """Stop the server."""
+
+
+DEFAULT_GRANTS = frozenset({Grant.ENCODE, Grant.PREDICT, Grant.STATUS})
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a principal can have at a time, all its clients together; None for no limit of its own.
+
+    Attributes:
+        rows_queued: rows that are accepted and not answered.
+        bytes_queued: bytes of their messages.
+        bytes_unread: bytes of its replies that wait for it to read.
+        connections: connections to each of the two ZeroMQ ports, and to the HTTP port.
+        rows_per_second: rows that it can send, averaged over a few seconds.
+    """
+
+    rows_queued: int | None = None
+    bytes_queued: int | None = None
+    bytes_unread: int | None = None
+    connections: int | None = None
+    rows_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One who holds a key.
+
+    Attributes:
+        name: letters, digits, `-` and `_`; its clients' identities begin with it and a dot.
+        grants: what it may do.
+        weight: its share of the workers, where that of others is 1.
+        http_keys: the SHA-256 of each of its keys for HTTP, as lowercase hexadecimal digits.
+        ends: when its keys stop to work, None for never.
+        quota: how much it can have at a time.
+    """
+
+    name: str
+    grants: frozenset[Grant] = DEFAULT_GRANTS
+    weight: float = 1.0
+    http_keys: frozenset[str] = field(default=frozenset(), repr=False)
+    ends: datetime | None = None
+    quota: Quota = Quota()
+
+    def may(self, grant: Grant) -> bool:
+        """Whether it has a grant."""
+        return grant in self.grants
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its keys have stopped to work; `now` has a time zone."""
+        return self.ends is not None and now >= self.ends
+
+    @property
+    def prefix(self) -> bytes:
+        """The beginning of the identities of its clients."""
+        return self.name.encode('ascii') + b'.'
+
+
+class Principals:
+    """The principals of one file. Falsy if it names none."""
+
+    def __init__(self, principals: Iterable[Principal] = ()) -> None:
+        self._by_name = {principal.name: principal for principal in principals}
+        self._by_http_key = {key: principal for principal in self._by_name.values() for key in principal.http_keys}
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Principals) and self._by_name == other._by_name
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._by_name))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The principals that the file names."""
+        return frozenset(self._by_name)
+
+    @property
+    def have_http_keys(self) -> bool:
+        """Whether any of them has a key for HTTP."""
+        return bool(self._by_http_key)
+
+    def get(self, name: str) -> Principal:
+        """The principal of that name; if the file does not name it, one with the default grants and no quota."""
+        return self._by_name.get(name) or Principal(name)
+
+    def of_http_key(self, key: str) -> Principal | None:
+        """The principal that holds a key for HTTP; None if nobody does. It may have ended."""
+        return self._by_http_key.get(hash_of_http_key(key))
+
+
+NOBODY = Principals()
+
+
+def hash_of_http_key(key: str) -> str:
+    """The SHA-256 of a key for HTTP, as lowercase hexadecimal digits."""
+    return sha256(key.encode()).hexdigest()
+
+
+def is_name(text: str) -> bool:
+    """Whether a principal can have that name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def read_principals(text: str, file: str = '-principals') -> Principals:
+    """Read the text of a file of principals; `file` is its name, for errors.
+
+    Raises:
+        UsageError: it is no TOML, or a name or a value is wrong: the message says where, and what is right.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError('%s: not TOML: %s' % (file, error)) from None
+    principals = [_read_principal(name, table, '%s: [%s]' % (file, name)) for name, table in document.items()]
+    _check_http_keys(principals, file)
+    return Principals(principals)
+
+
+def _read_principal(name: str, table: Any, where: str) -> Principal:
+    if not is_name(name):
+        expected = 'expected letters, digits, - and _, at most %d of them' % MAX_NAME
+        raise UsageError('%s: not a name of a principal: %s' % (where, expected))
+    if not isinstance(table, dict):
+        raise UsageError('%s: expected a table, as in\n[%s]\ngrants = ["encode"]' % (where, name))
+    _check_names(table, ('grants', 'weight', 'http_keys', 'ends', 'quota'), where)
+    values: dict[str, Any] = {}
+    if 'grants' in table:
+        values['grants'] = frozenset(map(Grant, _read_words(table['grants'], tuple(Grant), where + ': grants')))
+    if 'weight' in table:
+        values['weight'] = _read_weight(table['weight'], where + ': weight')
+    if 'http_keys' in table:
+        values['http_keys'] = _read_http_keys(table['http_keys'], where + ': http_keys')
+    if 'ends' in table:
+        values['ends'] = _read_end(table['ends'], where + ': ends')
+    if 'quota' in table:
+        values['quota'] = _read_quota(table['quota'], where + ': quota')
+    return Principal(name, **values)
+
+
+def _check_names(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for name in table:
+        if name not in known:
+            hint = did_you_mean(name, known) or ': expected one of %s' % ', '.join(known)
+            raise UsageError('%s: there is no key %r%s' % (where, name, hint))
+
+
+def _read_words(value: Any, known: Iterable[str], where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise UsageError('%s: expected a list of %s, got %r' % (where, ', '.join(known), value))
+    for word in value:
+        if word not in known:
+            hint = did_you_mean(word, known) or ': expected one of %s' % ', '.join(known)
+            raise UsageError('%s: there is no grant %r%s' % (where, word, hint))
+    return value
+
+
+def _read_weight(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 100:
+        raise UsageError('%s: expected a number from 0.01 to 100, got %r' % (where, value))
+    return float(value)
+
+
+def _read_http_keys(value: Any, where: str) -> frozenset[str]:
+    expected = 'expected a list of "sha256:" and 64 hexadecimal digits, as bert-serving-keys http prints them'
+    if not isinstance(value, list):
+        raise UsageError('%s: %s' % (where, expected))
+    keys = set()
+    for number, word in enumerate(value, 1):
+        found = _HTTP_KEY.fullmatch(word) if isinstance(word, str) else None
+        if found is None:  # do not print it: it may be the key itself
+            raise UsageError('%s: element %d is no SHA-256: %s' % (where, number, expected))
+        keys.add(found[1].lower())
+    return frozenset(keys)
+
+
+def _read_end(value: Any, where: str) -> datetime:
+    """A date is the last day, in UTC; so is a time without a zone."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, date) and value != date.max:
+        return datetime.combine(value + timedelta(days=1), time(), UTC)
+    expected = 'expected a date or a time, without quotes, as in 2027-01-31 or 2027-01-31T12:00:00Z'
+    raise UsageError('%s: %s, got %r' % (where, expected, value))
+
+
+def _read_quota(table: Any, where: str) -> Quota:
+    if not isinstance(table, dict):
+        raise UsageError('%s: expected a table, got %r' % (where, table))
+    known = tuple(Quota.__dataclass_fields__)
+    _check_names(table, known, where)
+    for name, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError('%s: %s: expected a whole number of at least 1, got %r' % (where, name, value))
+    return Quota(**table)
+
+
+def _check_http_keys(principals: Iterable[Principal], file: str) -> None:
+    """Raise UsageError if two principals have the same key: nobody could tell which of them it is."""
+    owners: dict[str, str] = {}
+    for principal in principals:
+        for key in principal.http_keys:
+            other = owners.setdefault(key, principal.name)
+            if other != principal.name:
+                raise UsageError(
+                    '%s: [%s]: http_keys: the key sha256:%s... is that of [%s], too: give each a key of its own'
+                    % (file, principal.name, key[:8], other)
+                )

@@ -1,0 +1,70 @@
+"""A file that is read again when it changes. What was read last holds as long as the new text is wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ..errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+Value = TypeVar('Value')
+
+Stamp = tuple[int, int, int] | None
+"""What changes with a file: when it was written, its size, its inode."""
+
+
+class WatchedFile(Generic[Value]):
+    """The value of a file. Used by one thread; `refresh` looks whether the file has changed.
+
+    Attributes:
+        value: what was last read without an error.
+    """
+
+    def __init__(self, path: str, read: Callable[[str, str], Value], option: str) -> None:
+        """Read the file: `read(text, name for errors)` makes the value. `option` is the option that names the file.
+
+        Raises:
+            UsageError: it cannot be read, or `read` refuses its text.
+        """
+        self.path = path
+        self._read = read
+        self._option = option
+        self._stamp = self._look()
+        self.value = self._load()
+
+    def refresh(self) -> bool:
+        """Read the file again if it has changed since the last call; return whether there is a new value.
+
+        A file that cannot be read, or is wrong, is logged, once, and the old value stays.
+        """
+        stamp = self._look()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self.value = self._load()
+        except UsageError as error:
+            logger.error('kept what %s said before: %s', self.path, error)
+            return False
+        logger.info('read %s again: it has changed', self.path)
+        return True
+
+    def _look(self) -> Stamp:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _load(self) -> Value:
+        try:
+            with open(self.path, encoding='utf-8-sig') as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'
+            raise UsageError('-%s: cannot read %s: %s' % (self._option, self.path, why)) from None
+        return self._read(text, '-%s %s' % (self._option, self.path))
