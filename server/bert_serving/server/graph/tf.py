@@ -6,6 +6,7 @@ latter is not set, TensorFlow logs errors only.
 
 TensorFlow imports Keras, which no child needs, and Keras imports scikit-learn and matplotlib if they are installed. In
 every child that costs 0.5 s of CPU and 20 MB, with those two 2.2 s and 105 MB, so the import of Keras is prevented.
+A process that must not see a GPU imports even less (`lazy_tensorflow.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from .lazy_tensorflow import import_lazily
+
 _ERRORS_ONLY = '2'
+
+NO_GPU = '-1'
+"""The value of `CUDA_VISIBLE_DEVICES` for a process that must not see any."""
 
 _verbose = os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', _ERRORS_ONLY) == '0'
 
@@ -57,12 +63,12 @@ def _keras_withheld() -> Iterator[None]:
 
 
 def _import_tensorflow() -> Any:
-    with _keras_withheld():
-        if _verbose:
+    with _keras_withheld(), nullcontext() if _verbose else _native_output_withheld():
+        lazy = import_lazily() if os.environ.get('CUDA_VISIBLE_DEVICES') == NO_GPU else None
+        if lazy is None:
             import tensorflow  # type: ignore[import-untyped, import-not-found, unused-ignore]
         else:
-            with _native_output_withheld():
-                import tensorflow
+            tensorflow = lazy
     tensorflow.get_logger().setLevel(logging.DEBUG if _verbose else logging.ERROR)
     return tensorflow
 
