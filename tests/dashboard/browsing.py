@@ -18,7 +18,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from bert_serving.server.http.dashboard import PAGE
+from bert_serving.server.http.pages import PAGE
 from support.environments import must_run
 from support.serving import ServerProcess
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.server.http.dashboard import PAGE
+from bert_serving.server.http.pages import PAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / 'plugin' / 'dashboard'

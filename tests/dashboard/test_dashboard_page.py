@@ -374,3 +374,14 @@ def test_the_configuration_can_be_searched(browser: Browser, start_server: Start
     assert browser.text('.configuration dl') == 'prefetch_size 7'
     browser.write('[data-search]', 'no such thing')
     browser.until(lambda: 'No key or value' in browser.text('.configuration'), 'none is left')
+
+
+def test_the_first_page_encodes_what_is_typed(browser: Browser) -> None:
+    with frontend_to(FakeBackend()) as address:
+        browser.open(address + '/')
+        browser.the('#texts').clear()
+        browser.the('#texts').send_keys('hello world' + Keys.ENTER + 'good day!')
+        browser.the('button').click()
+        browser.until(lambda: 'Cosine similarities' in browser.text('#answer'), 'the vectors are there')
+        assert 'good day!' in browser.text('#answer')
+        assert 'curl %s/ ' % address in browser.text('#curl')

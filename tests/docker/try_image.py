@@ -527,7 +527,7 @@ def try_plain_run(image: Image) -> None:
         container.wait_until_healthy()
         check('\x1b' not in container.log, 'the log has no colors, as it is no terminal')
         for line in container.log.splitlines():
-            if line.startswith(('I:', 'W:', 'E:')):
+            if any(level in line for level in (' I:', ' W:', ' E:')):
                 fact('| %s', line)
         users = {process.uids().effective for process in [container.init, *container.init.children(recursive=True)]}
         check(users == {10001}, 'all of its processes are of user 10001')

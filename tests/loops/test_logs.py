@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -26,9 +28,15 @@ class Terminal(io.StringIO):
         return True
 
 
-def write(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, context: str, verbose: bool = False) -> str:
+def write(
+    monkeypatch: pytest.MonkeyPatch,
+    stream: io.StringIO,
+    context: str,
+    verbose: bool = False,
+    log_format: str = 'plain',
+) -> str:
     monkeypatch.setattr('sys.stderr', stream)
-    logs.set_up(context, verbose)
+    logs.set_up(context, verbose, log_format)
     logger = logging.getLogger('bert_serving.server.sink.sink')
     logger.info('ready and %s', 'listening!')
     logger.debug('a detail')
@@ -39,6 +47,40 @@ def test_a_line_has_the_form_of_1_10(monkeypatch: pytest.MonkeyPatch) -> None:
     line = write(monkeypatch, io.StringIO(), 'WORKER-3')
     assert line.startswith('I:WORKER-3:[tes:wri: ')
     assert line.endswith(']:ready and listening!\n')
+
+
+@pytest.mark.parametrize('log_format', ['auto', 'time'])
+def test_lines_that_go_to_a_file_begin_with_the_time(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
+    line = write(monkeypatch, io.StringIO(), 'SINK', log_format=log_format)
+    time, _, rest = line.partition(' ')
+    assert datetime.fromisoformat(time).tzinfo == UTC
+    assert abs(datetime.fromisoformat(time) - datetime.now(UTC)) < timedelta(seconds=10)
+    assert rest.startswith('I:SINK:[tes:wri: ')
+
+
+def test_lines_on_a_terminal_are_those_of_1_10(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('NO_COLOR', '1')
+    monkeypatch.setenv('TERM', 'xterm')
+    assert write(monkeypatch, Terminal(), 'SINK', log_format='auto').startswith('I:SINK:[tes:wri: ')
+
+
+def test_json_lines_have_the_fields_that_log_collectors_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = json.loads(write(monkeypatch, io.StringIO(), 'WORKER-1', log_format='json'))
+    assert datetime.fromisoformat(line.pop('time')).tzinfo == UTC
+    assert line.pop('source').startswith('test_logs.py:')
+    assert line == {'level': 'info', 'process': 'WORKER-1', 'message': 'ready and listening!'}
+
+
+def test_a_traceback_is_a_part_of_its_json_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr('sys.stderr', stream)
+    logs.set_up('SINK', log_format='json')
+    try:
+        raise ValueError('one\ntwo')
+    except ValueError:
+        logging.getLogger('bert_serving.server.sink.sink').exception('failed')
+    (line,) = stream.getvalue().splitlines()
+    assert 'ValueError: one\ntwo' in json.loads(line)['traceback']
 
 
 def test_verbose_logs_details(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,7 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_1(option: str) -> None:
         port = taken.getsockname()[1]
         with fake_server(option, str(port)) as server:
             assert server.wait() == 1
-            errors = [line for line in server.log.splitlines() if line.startswith('E:')]
+            errors = [line for line in server.log.splitlines() if ' E:' in line]
             assert len(errors) == 1, server.log
             assert '%s %d: cannot listen on it: it is in use' % (option, port) in errors[0]
             assert 'Traceback' not in server.log
@@ -340,7 +340,7 @@ def test_options_that_can_not_work_are_one_line_and_exit_code_2_before_any_proce
 def test_a_head_that_the_checkpoint_lacks_ends_the_start_before_any_worker() -> None:
     with ServerProcess('-model_dir', SMALL_MODEL, '-pooling_strategy', 'CLASSIFICATION') as server:
         assert server.wait() == 2
-        errors = [line for line in server.log.splitlines() if line.startswith('E:')]
+        errors = [line for line in server.log.splitlines() if ' E:' in line]
         assert len(errors) == 1
         assert 'output_weights' in errors[0]
         assert 'output_bias' in errors[0]

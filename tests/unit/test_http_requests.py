@@ -141,13 +141,16 @@ def test_what_is_true(word: object) -> None:
     assert read_encode({'id': 1, 'texts': [['a']], 'is_tokenized': word}).rows.form == 'tokens'
 
 
+def test_an_id_is_not_needed() -> None:
+    assert read_encode({'texts': ['a']}).id is None
+
+
 SECRET = 'a text of a user'
 
 
 @pytest.mark.parametrize(
     ('data', 'param', 'type_name', 'words'),
     [
-        ({'texts': ['a']}, 'id', 'KeyError', '"id" is missing'),
         ({'id': 1}, 'texts', 'KeyError', '"texts" is missing'),
         ({'id': 1, 'texts': SECRET}, 'texts', 'TypeError', '"texts" must be a list, but is a string'),
         ({'id': 1, 'texts': {}}, 'texts', 'TypeError', 'is an object'),

@@ -22,9 +22,12 @@ def test_labels_of_routes() -> None:
 
 
 def test_who_may_ask_without_a_key() -> None:
-    assert is_open('/health/live')
-    assert not is_open('/encode')
-    assert not is_open(OTHER)
+    assert is_open('GET', '/health/live')
+    assert is_open('GET', '/')
+    assert is_open('HEAD', '/')
+    assert not is_open('POST', '/'), 'a page is open, the model is not'
+    assert not is_open('POST', '/encode')
+    assert not is_open('GET', OTHER)
 
 
 def test_which_requests_go_to_the_workers() -> None:

@@ -62,6 +62,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'bf16',
         'cache_rows',
         'host',
+        'log_format',
         'max_batch_tokens',
         'max_message_bytes',
         'max_queue_rows',

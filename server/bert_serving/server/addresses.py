@@ -47,6 +47,12 @@ def reachable(host: str) -> str:
     return {ANY: '127.0.0.1', '': '127.0.0.1', ANY_IPV4: '127.0.0.1', ANY_IPV6: '::1'}.get(name, name)
 
 
+def url_of(host: str, port: int) -> str:
+    """Return the URL at which a browser on the same machine reaches an HTTP server that listens on `host`."""
+    address = reachable(host)
+    return 'http://%s:%d/' % ('localhost' if is_loopback(address) else with_brackets(address), port)
+
+
 def without_brackets(host: str) -> str:
     """Return an IPv6 address without the brackets that it has in a URL; anything else as it is."""
     return host[1:-1] if host[:1] == '[' and host[-1:] == ']' else host

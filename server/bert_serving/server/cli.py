@@ -81,7 +81,7 @@ def http_main() -> None:
     """
     replace_missing()
     args = get_http_parser().parse_args()
-    logs.set_up('PROXY', args.verbose)
+    logs.set_up('PROXY', args.verbose, args.log_format)
     try:
         check_installed()
         from .http.proxy import run_alone  # Flask and the client, which only this command needs

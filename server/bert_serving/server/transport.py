@@ -54,17 +54,34 @@ def bind_tcp(listener: Socket, port: int, option: str, address: str = ANY_IPV4) 
     try:
         listener.bind('tcp://%s:%d' % (with_brackets(address), port))
     except zmq.ZMQError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = (
-                'it is in use: stop the process that listens there (bert-serving-terminate stops a server) '
-                'or choose another port'
-            )
-        else:
-            reason = str(error)
-        raise StartError('-%s %d: cannot listen on it: %s' % (option, port, reason)) from None
+        raise _no_port(port, option, error.errno, str(error)) from None
     bound = int(listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
     guard_port(bound)
     return bound
+
+
+def check_port(port: int, option: str, address: str) -> None:
+    """Find out whether a process that is started later could listen on `port` of `address`; 0 always can.
+
+    Raises:
+        StartError: as of `bind_tcp`.
+    """
+    family = socket.AF_INET6 if ':' in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        raise _no_port(port, option, error.errno, str(error)) from None
+
+
+def _no_port(port: int, option: str, number: int | None, reason: str) -> StartError:
+    if number == errno.EADDRINUSE:
+        reason = (
+            'it is in use: stop the process that listens there (bert-serving-terminate stops a server) '
+            'or choose another port'
+        )
+    return StartError('-%s %d: cannot listen on it: %s' % (option, port, reason))
 
 
 def _notice_dead_peers(listener: Socket) -> None:

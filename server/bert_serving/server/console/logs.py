@@ -9,15 +9,21 @@ Modules log through `logging.getLogger(__name__)`; only the entry point of a pro
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import TextIO
 
-from .terminal import ERASE_LINE, color, takes_escapes
+from .terminal import ERASE_LINE, color, is_terminal, takes_escapes
 
 ROOT = 'bert_serving.server'
+
+FORMATS = ('auto', 'plain', 'time', 'json')
+"""`plain` are the lines of 1.10; `time` puts the time before them; `json` writes an object a line. `auto` is `plain` on
+a terminal, else `time`."""
 
 LINES_PER_SECOND = 10
 """The maximum number of warnings and errors per call site."""
@@ -25,10 +31,11 @@ LINES_PER_SECOND = 10
 _COLORS = {'VENTILATOR': 'magenta', 'SINK': 'green', 'WORKER': 'yellow', 'GRAPHOPT': 'cyan', 'PROXY': 'red'}
 
 
-def set_up(context: str, verbose: bool = False) -> None:
+def set_up(context: str, verbose: bool = False, log_format: str = 'auto') -> None:
     """Log to standard error as `I:CONTEXT:[fil:fun: 12]:message`, from level DEBUG with `verbose`, else from INFO.
 
-    If the program has added its own handler to the logger, that one stays and none is added.
+    `log_format` is one of `FORMATS`. If the program has added its own handler to the logger, that one stays and none is
+    added.
     """
     logger = logging.getLogger(ROOT)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -42,10 +49,46 @@ def set_up(context: str, verbose: bool = False) -> None:
     name = color(context, _COLORS.get(context.split('-')[0], 'white'), sys.stderr)
     if context == 'GRAPHOPT':
         handler.erases_line = takes_escapes(sys.stderr)  # by the parent, with the progress of this process
-    line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
-    handler.setFormatter(logging.Formatter(line))
+    handler.setFormatter(_formatter(log_format, context, name))
     logger.addHandler(handler)
     logger.propagate = False
+
+
+def _formatter(log_format: str, context: str, name: str) -> logging.Formatter:
+    """The formatter of a format; `name` is the context in the color of a terminal."""
+    if log_format == 'json':
+        return _JsonFormatter(context)
+    line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
+    if log_format == 'time' or (log_format == 'auto' and not is_terminal(sys.stderr)):
+        return _TimeFormatter('%(asctime)s ' + line)
+    return logging.Formatter(line)
+
+
+class _TimeFormatter(logging.Formatter):
+    """Writes times in UTC, as ISO 8601 with milliseconds."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  logging's name
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')
+
+
+class _JsonFormatter(_TimeFormatter):
+    """Writes an object a line: `time`, `level`, `process`, `message`, where it was logged, and the traceback if any."""
+
+    def __init__(self, context: str) -> None:
+        super().__init__()
+        self._context = context
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            'time': self.formatTime(record),
+            'level': record.levelname.lower(),
+            'process': self._context,
+            'message': record.getMessage(),
+            'source': '%s:%d' % (record.filename, record.lineno),
+        }
+        if record.exc_info:
+            line['traceback'] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 @contextlib.contextmanager

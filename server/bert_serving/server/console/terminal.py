@@ -15,13 +15,17 @@ NARROWEST, WIDEST = 40, 120
 """The limits of the width of a text, in columns; wider texts are hard to read."""
 
 
-def takes_escapes(stream: TextIO | None) -> bool:
-    """Whether `stream` is a terminal that takes escape sequences, and NO_COLOR is not set."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal."""
     try:
-        is_terminal = stream is not None and stream.isatty()
+        return stream is not None and stream.isatty()
     except (AttributeError, ValueError, OSError):  # some object that only has `write`, or a stream that is closed
         return False
-    return is_terminal and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
+
+
+def takes_escapes(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal that takes escape sequences, and NO_COLOR is not set."""
+    return is_terminal(stream) and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
 
 
 def color(text: str, name: str, stream: TextIO | None) -> str:

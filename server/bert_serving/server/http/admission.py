@@ -61,7 +61,7 @@ def install(app: Flask, config: HttpConfig) -> None:
         rule = request.url_rule
         if rule is None:
             return  # 404: which routes exist is no secret
-        if not is_open(label_of(rule.rule)) and not admits(request.headers.get('authorization')):
+        if not is_open(request.method, label_of(rule.rule)) and not admits(request.headers.get('authorization')):
             raise make_refusal('Unauthorized')
         if encodes(request.method, request.path):
             _check_coding()

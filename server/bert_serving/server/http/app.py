@@ -14,7 +14,7 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import admission, dashboard, legacy, monitoring, openai, rerank, tei, tokens
+from . import admission, legacy, monitoring, openai, pages, rerank, tei, tokens
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
 from .catalog import Catalog, Entry
@@ -68,7 +68,7 @@ def create_app(
     app.register_blueprint(rerank.make_blueprint(catalog))
     app.register_blueprint(monitoring.make_blueprint(catalog, metrics, is_draining, bool(config.api_keys)))
     app.register_blueprint(monitoring.make_docs_blueprint())
-    app.register_blueprint(dashboard.make_dashboard_blueprint())
+    app.register_blueprint(pages.make_pages_blueprint())
     return app
 
 

@@ -7,9 +7,9 @@ from .text_schemas import TEXTS, VECTORS, Schema
 SCHEMAS: dict[str, Schema] = {
     'EncodeRequest': {
         'type': 'object',
-        'required': ['id', 'texts'],
+        'required': ['texts'],
         'properties': {
-            'id': {'description': 'Any value; it is returned with the response'},
+            'id': {'description': 'Any value; it is returned with the response, null by default'},
             'texts': {**TEXTS, 'description': 'Texts, or lists of tokens with is_tokenized. "a ||| b" is a pair'},
             'is_tokenized': {'type': 'boolean', 'default': False},
             'show_tokens': {

@@ -31,6 +31,7 @@ def make_blueprint(
         return health, {'upstreams': _list_replicas(catalog, of_replicas)}
 
     @routes.get('/health')
+    @routes.get('/healthz', endpoint='healthz')
     @routes.get('/health/ready', endpoint='ready')
     def health() -> Response:
         current, more = current_health()

@@ -69,6 +69,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
         'TeiEmbedRequest',
         'TeiEmbedAnswer',
     ),
+    ('GET', '/'): ('Show a page with links, on which to try a text', None, None),
     ('POST', '/'): (
         'Do what the model is for: as /embed, /predict or, with a query, /rerank',
         'TeiEmbedRequest TeiPredictRequest TeiRerankRequest CohereRerankRequest',
@@ -110,6 +111,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
     ('GET', '/status/server'): ('Show the options, versions and statistics of the server', None, 'Status'),
     ('GET', '/status/client'): ('Show the connection of the HTTP proxy to the server', None, 'Status'),
     ('GET', '/health'): ('Tell whether the server is ready for requests', None, 'Health'),
+    ('GET', '/healthz'): ('The same as /health', None, 'Health'),
     ('GET', '/health/live'): ('Tell whether the server responds at all', None, 'Health'),
     ('GET', '/health/ready'): (
         'Tell whether the server is ready for requests: it has a worker and is not draining',
@@ -130,7 +132,20 @@ _ERROR_SCHEMAS: dict[Family, str] = {
     'cohere': 'CohereError',
 }
 
-_FORMATS = {'/metrics': 'text/plain', '/docs/': 'text/html', '/dashboard': 'text/html'}
+_FORMATS = {
+    ('GET', '/'): 'text/html',
+    ('GET', '/metrics'): 'text/plain',
+    ('GET', '/docs/'): 'text/html',
+    ('GET', '/dashboard'): 'text/html',
+}
+
+_TAGS: dict[Family, str] = {
+    'legacy': 'bert-as-service',
+    'openai': 'OpenAI',
+    'tei': 'text-embeddings-inference',
+    'cohere': 'Cohere and Jina',
+}
+_MONITORING = 'Pages and monitoring'
 
 
 def make_document(has_keys: bool) -> dict[str, Any]:
@@ -141,6 +156,7 @@ def make_document(has_keys: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         'openapi': '3.1.0',
         'info': {'title': 'bert-as-service', 'version': RELEASE, 'description': 'Texts in, vectors out.'},
+        'tags': [{'name': name} for name in (*_TAGS.values(), _MONITORING)],
         'paths': paths,
         'components': {'schemas': _SCHEMAS},
     }
@@ -153,6 +169,7 @@ def _operation(route: Route, has_keys: bool) -> dict[str, Any]:
     summary, request, answer = _OPERATIONS[route.method, route.path]
     operation: dict[str, Any] = {
         'summary': summary,
+        'tags': [_tag_of(route)],
         'responses': {str(status): _response(route, status, answer) for status in sorted(route.statuses)},
     }
     if request is not None:
@@ -164,9 +181,16 @@ def _operation(route: Route, has_keys: bool) -> dict[str, Any]:
     return operation
 
 
+def _tag_of(route: Route) -> str:
+    """The group of a route on the page of this document."""
+    return _MONITORING if route.is_open or route.path.startswith(('/status/', '/metrics')) else _TAGS[route.family]
+
+
 def _response(route: Route, status: int, answer: str | None) -> dict[str, Any]:
     if status == 200 or answer == 'Health':
-        content = {_FORMATS.get(route.path, 'application/json'): {} if answer is None else _reference(answer)}
+        content = {
+            _FORMATS.get((route.method, route.path), 'application/json'): {} if answer is None else _reference(answer)
+        }
         if route.has_octets:
             content['application/octet-stream'] = {}
         return {'description': 'Yes' if status == 200 else 'No', 'content': content}

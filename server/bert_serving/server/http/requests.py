@@ -128,12 +128,11 @@ def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MA
 
 def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
     """The query of `POST /encode`, from JSON."""
-    for name in ('id', 'texts'):
-        if name not in data:
-            raise _missing(name)
+    if 'texts' not in data:
+        raise _missing('texts')
     is_tokenized = _flag(data, 'is_tokenized')
     rows = _read_rows(data['texts'], 'texts', is_tokenized, takes_ids=True)
-    return EncodeQuery(data['id'], rows, _flag(data, 'show_tokens'))
+    return EncodeQuery(data.get('id'), rows, _flag(data, 'show_tokens'))
 
 
 def check_fields(body: bytes) -> None:

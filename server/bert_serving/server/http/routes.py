@@ -56,6 +56,7 @@ ROUTES = (
     Route('GET', '/v1/models', (200, 401, 503), family='openai'),
     Route('GET', '/v1/models/{id}', (200, 401, 404, 503), family='openai'),
     Route('POST', '/embed', _TEI, encodes=True, family='tei', has_octets=True),
+    Route('GET', '/', (200, 304), is_open=True),
     Route('POST', '/', (*_TEI, 404), encodes=True, family='tei', other_family='cohere', has_octets=True),
     Route('POST', '/embed_all', _TEI, encodes=True, family='tei', has_octets=True),
     Route('POST', '/similarity', _TEI, encodes=True, family='tei'),
@@ -67,6 +68,7 @@ ROUTES = (
     Route('GET', '/status/server', (200, 401, 503)),
     Route('GET', '/status/client', (200, 401)),
     Route('GET', '/health', (200, 503), is_open=True),
+    Route('GET', '/healthz', (200, 503), is_open=True),
     Route('GET', '/health/live', (200, 503), is_open=True),
     Route('GET', '/health/ready', (200, 503), is_open=True),
     Route('GET', '/metrics', (200, 401)),
@@ -84,7 +86,7 @@ COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 308, 404, 405})
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}
 _FAMILIES: Mapping[str, Family] = {route.path: route.family for route in ROUTES}
-_OPEN = frozenset(route.path for route in ROUTES if route.is_open)
+_OPEN = frozenset((route.method, route.path) for route in ROUTES if route.is_open)
 
 
 def label_of(rule: str | None) -> str:
@@ -94,9 +96,9 @@ def label_of(rule: str | None) -> str:
     return _LABELS.get(rule or '', OTHER)
 
 
-def is_open(label: str) -> bool:
-    """Whether the route with that label needs no API key."""
-    return label in _OPEN
+def is_open(method: str, label: str) -> bool:
+    """Whether a request to the route with that label needs no API key."""
+    return ('GET' if method == 'HEAD' else method, label) in _OPEN
 
 
 def encodes(method: str, path: str) -> bool:

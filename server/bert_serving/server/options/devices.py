@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .option import DEVICES, OTHER, flag, option
-from .values import fraction, whole_number
+from .values import fraction, log_format, whole_number
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ class DeviceOptions:
         many=True,
     )
 
+    log_format: str = option(
+        default='auto',
+        group=OTHER,
+        help='lines of the log: plain as in 1.10, time with the time before it, json with an object a line. auto: plain '
+        'on a terminal, else time',
+        parse=log_format,
+        metavar='FORMAT',
+    )
     verbose: bool = flag(
         group=OTHER,
         help='log every request, and the messages of TensorFlow',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..console.logs import FORMATS
 from ..console.suggestions import did_you_mean
 from ..model.pooling import PoolingStrategy
 
@@ -59,6 +60,12 @@ def sequence_length(text: str) -> int | None:
     if value <= 3:
         raise ValueError('expected a number above 3, or NONE; got %d' % value)
     return value
+
+
+def log_format(text: str) -> str:
+    if text not in FORMATS:
+        raise ValueError('expected one of %s; got %r%s' % (', '.join(FORMATS), text, did_you_mean(text, FORMATS)))
+    return text
 
 
 def pooling_strategy(text: str) -> PoolingStrategy:

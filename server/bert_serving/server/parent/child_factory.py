@@ -127,8 +127,9 @@ class ChildFactory:
         secrets: Sequence[str] = (),
     ) -> Child:
         """Make a child; of the variables with secrets it gets only `secrets`."""
-        verbose = self._plan.settings.verbose
-        common = {'context': name, 'verbose': verbose, 'temp_dirs': self._temp_dirs}
+        settings = self._plan.settings
+        verbose, log_format = settings.verbose, settings.log_format
+        common = {'context': name, 'verbose': verbose, 'log_format': log_format, 'temp_dirs': self._temp_dirs}
         tensorflow_log = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
         hidden = dict.fromkeys(secret_variables() - set(secrets))
         return Child(module, name, {**common, **config}, {**hidden, **tensorflow_log, **(environment or {})})

@@ -21,10 +21,12 @@ from typing import Any
 
 import zmq
 
+from ..addresses import own_address, url_of
 from ..console import logs, streams
 from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
 from ..errors import ServingError, StartError
+from ..http.config import HttpConfig
 from ..options.settings import Settings
 from ..process.child import Child
 from ..process.restarts import DEFAULT_POLICY
@@ -32,7 +34,7 @@ from ..process.states import ServerEvent, ServerState, advance_server
 from ..process.supervisor import Supervisor
 from ..process.watch import CHECK_INTERVAL_S
 from ..stats import summarize
-from ..transport import CommandQueue, Context, Reactor
+from ..transport import CommandQueue, Context, Reactor, check_port
 from ..ventilator.ventilator import Ventilator
 from .child_factory import ChildFactory, ChildModules, ExportedGraph
 from .children import SINK_STOP_S, Children
@@ -129,7 +131,7 @@ class BertServer(threading.Thread):
             StartError: it was told to stop while it fetched the model from the hub.
         """
         streams.reserve_descriptors()
-        logs.set_up('VENTILATOR', self.settings.verbose)
+        logs.set_up('VENTILATOR', self.settings.verbose, self.settings.log_format)
         self._plan = make_plan(self.settings, lambda: bool(self._early_commands))
         logger.info('model: %s', self._plan.describe())
         logger.info('files: %s', self._plan.model.describe())
@@ -241,12 +243,20 @@ class BertServer(threading.Thread):
         stack.callback(context.destroy, linger=0)
         stack.callback(self._supervisor.kill_all)
         self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink, self._plan.address)
+        self._check_ports()
         graph = self._export_graph(factory.exporter(folders.graph), folders.graph)
         if graph is not None:
             self._ventilator.listen(self._reactor)
             self._children.start(graph, self._plan.devices.devices)
             self._serve()
             self._drain()
+
+    def _check_ports(self) -> None:
+        """Raise StartError if a port that a child is to listen on is in use: it would know only after the export."""
+        check_port(self._ports.port_out, 'port_out', self._plan.address)
+        if self.settings.http_port is not None:
+            address = own_address(HttpConfig.from_settings(self.settings).host)
+            check_port(self.settings.http_port, 'http_port', address)
 
     def _export_graph(self, exporter: Child, path: str) -> ExportedGraph | None:
         """Let `exporter` write the frozen graph to `path`; return None if the server was told to stop meanwhile."""
@@ -268,6 +278,9 @@ class BertServer(threading.Thread):
             if self.http_port is not None:
                 ports += ' http_port=%d' % self.http_port
             duration = format_duration(time.monotonic() - self._created)
+            if self.http_port is not None:
+                where = url_of(HttpConfig.from_settings(self.settings).host, self.http_port)
+                logger.info('HTTP API, its documentation and the dashboard: %s', where)
             logger.info('all set, ready to serve request! %s start=%s', ports, duration)
             self.is_ready.set()
             self._settled.set()

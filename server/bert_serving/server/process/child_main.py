@@ -61,7 +61,7 @@ def run_child(main: ChildMain) -> NoReturn:
     os.umask(PRIVATE_UMASK)
     with open(0, 'rb', buffering=0, closefd=False) as stdin:
         config = json.loads(stdin.readline())
-    logs.set_up(config['context'], config['verbose'])
+    logs.set_up(config['context'], config['verbose'], config.get('log_format', 'auto'))
     reporter = _PipeReporter(config.pop('report_to'))
     temp_dirs = config.pop('temp_dirs')
     threading.Thread(target=_hold_lifeline, args=(temp_dirs,), name='lifeline', daemon=True).start()

@@ -1,7 +1,7 @@
-"""`/dashboard`: a page that shows `/status/server` and `/metrics`, which it requests from the browser.
+"""The pages for people: `/dashboard`, which shows `/status/server` and `/metrics`, and `/`, which has links and a form.
 
-`make dashboard` builds `dashboard.html` from plugin/dashboard. It is a single file that loads nothing from other
-servers.
+`make dashboard` builds `dashboard.html` from plugin/dashboard. Each page is a single file that loads nothing from other
+servers, and requests its data from the browser.
 """
 
 from __future__ import annotations
@@ -9,19 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import Blueprint, Response, request
 
-PAGE = Path(__file__).with_name('dashboard.html')
+PAGE, HOME = (Path(__file__).with_name(name) for name in ('dashboard.html', 'home.html'))
 
 _INLINE = re.compile(r'<(script|style)\b[^>]*>(.*?)</\1>', re.DOTALL)
 
 
-def make_dashboard_blueprint() -> Blueprint:
-    """The route. The page is read once, here."""
-    routes = Blueprint('dashboard', __name__)
-    page = PAGE.read_bytes()
+def make_pages_blueprint() -> Blueprint:
+    """The routes. The pages are read once, here."""
+    routes = Blueprint('pages', __name__)
+    routes.get('/', endpoint='home')(_route_of(HOME))
+    routes.get('/dashboard', endpoint='dashboard', strict_slashes=False)(_route_of(PAGE))
+    return routes
+
+
+def _route_of(path: Path) -> Callable[[], Response]:
+    page = path.read_bytes()
     headers = {
         'content-security-policy': policy_of(page.decode()),
         'x-content-type-options': 'nosniff',
@@ -29,15 +36,14 @@ def make_dashboard_blueprint() -> Blueprint:
     }
     tag = hashlib.sha256(page).hexdigest()
 
-    @routes.get('/dashboard', strict_slashes=False)
-    def dashboard() -> Response:
+    def show() -> Response:
         response = Response(page, mimetype='text/html', headers=headers)
         response.cache_control.no_cache = True  # a browser checks each time whether the page has changed
         response.set_etag(tag, weak=True)  # the tag is the same for the compressed page
         response.make_conditional(request)
         return response
 
-    return routes
+    return show
 
 
 def policy_of(page: str) -> str:
