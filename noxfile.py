@@ -7,6 +7,7 @@ tests/support/environments.py, in .nox/. A Python that is not on this machine sk
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -150,15 +151,27 @@ def interop(session: nox.Session) -> None:
 @nox.session(venv_backend='none')
 def integrations(session: nox.Session) -> None:
     """The packages of docs/integrations.md against live servers; needs an environment with the server."""
-    from support.serving import DATA, ServerProcess  # here, because other sessions have no server
+    from support.proxies import ProxyProcess  # here, because other sessions have no server
+    from support.serving import DATA, ServerProcess
 
     python = environment(session, 'integrations', '3.11', *TEST_TOOLS, *INTEGRATIONS)
     http = ('-http_port', '0', '-http_host', '127.0.0.1')
-    model = str(DATA / 'published' / 'models' / 'ce-bert-one')
-    with ServerProcess(*http) as encoder, ServerProcess('-model_dir', model, *http) as reranker:
+    with contextlib.ExitStack() as stack:
+        encoder = stack.enter_context(ServerProcess(*http))
+        rerankers = {
+            folder.name: stack.enter_context(ServerProcess('-model_dir', str(folder), *http))
+            for folder in sorted((DATA / 'published' / 'models').glob('ce-*'))
+        }
+        encoder.wait_until_ready()
+        upstreams: list[str] = []
+        for name, server in rerankers.items():
+            server.wait_until_ready()
+            upstreams += ['-upstream', '%s=127.0.0.1:%d,%d' % (name, server.port, server.port_out)]
+        proxy = stack.enter_context(ProxyProcess(1, 2, *upstreams)).wait_until_ready()
         addresses = {
-            'BERT_SERVING_TEST_ENCODER': 'http://127.0.0.1:%d' % encoder.wait_until_ready().http_port,
-            'BERT_SERVING_TEST_RERANKER': 'http://127.0.0.1:%d' % reranker.wait_until_ready().http_port,
+            'BERT_SERVING_TEST_ENCODER': 'http://127.0.0.1:%d' % encoder.http_port,
+            'BERT_SERVING_TEST_RERANKER': 'http://127.0.0.1:%d' % rerankers['ce-bert-one'].http_port,
+            'BERT_SERVING_TEST_CROSS_ENCODERS': proxy.url(''),
         }
         settings = {'LITELLM_LOCAL_MODEL_COST_MAP': 'True', 'ANONYMIZED_TELEMETRY': 'False'}  # no calls home
         command = (python, '-m', 'pytest', '--disable-warnings', '-W', 'default', 'tests/integrations')

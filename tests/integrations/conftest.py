@@ -1,7 +1,7 @@
 """The addresses of an encoder and of a cross-encoder, which the page calls localhost:8125 and localhost:8126.
 
-The nox session `integrations` starts them, because its environment has no server. Elsewhere they are started here, if
-any test needs them.
+The nox session `integrations` starts them, because its environment has no server, and all cross-encoders behind one
+address. Elsewhere they are started here, if any test needs them, with one cross-encoder alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
+PUBLISHED = Path(__file__).resolve().parents[1] / 'golden' / 'data' / 'published'
+
 ENCODER, RERANKER = 'BERT_SERVING_TEST_ENCODER', 'BERT_SERVING_TEST_RERANKER'
 """In the environment: the addresses of servers that run."""
+
+CROSS_ENCODERS = 'BERT_SERVING_TEST_CROSS_ENCODERS'
+"""In the environment: the address of a proxy to all published cross-encoders, each by the name of its folder."""
 
 
 @pytest.fixture(scope='session')
@@ -23,8 +28,17 @@ def encoder() -> Iterator[str]:
 
 @pytest.fixture(scope='session')
 def reranker() -> Iterator[str]:
-    folder = Path(__file__).resolve().parents[1] / 'golden' / 'data' / 'published' / 'models' / 'ce-bert-one'
-    yield from _address(RERANKER, '-model_dir', str(folder))
+    yield from _address(RERANKER, '-model_dir', str(PUBLISHED / 'models' / 'ce-bert-one'))
+
+
+@pytest.fixture
+def cross_encoder(name: str, request: pytest.FixtureRequest) -> str:
+    """The address of the cross-encoder `name`; skips the test if only the one of the page is served."""
+    if CROSS_ENCODERS in os.environ:
+        return os.environ[CROSS_ENCODERS]
+    if name != 'ce-bert-one':
+        pytest.skip('nox --sessions integrations serves it')
+    return str(request.getfixturevalue('reranker'))
 
 
 def _address(name: str, *words: str) -> Iterator[str]:
