@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -12,17 +13,18 @@ from docker.files import DOCKER, README, environment, load
 
 
 def test_compose_gives_a_server_time_to_stop_and_a_place_to_write() -> None:
-    server = load('compose.yaml')['services']['server']
-    assert int(server['stop_grace_period'][:-1]) > int(environment()['BERT_SERVING_SHUTDOWN_TIMEOUT'])
-    assert server['read_only'] is True
-    assert server['tmpfs'][0].startswith('/tmp:')
+    ours = [load('compose.yaml')['services']['server'], *load('compose.rerank.yaml')['services'].values()]
+    for service in ours:
+        assert int(service['stop_grace_period'][:-1]) > int(environment()['BERT_SERVING_SHUTDOWN_TIMEOUT'])
+        assert service['read_only'] is True
+        assert service['tmpfs'][0].startswith('/tmp:')
 
 
 def test_compose_opens_no_port_to_other_machines_unless_it_is_told_to() -> None:
     """There is no key, and for ZeroMQ there can be none."""
-    services = load('compose.yaml')['services']
-    ports = [port for service in services.values() for port in service['ports']]
-    assert len(ports) == 5
+    services = [*load('compose.yaml')['services'].values(), *load('compose.rerank.yaml')['services'].values()]
+    ports = [port for service in services for port in service.get('ports', [])]
+    assert len(ports) == 6
     for port in ports:
         assert re.match(r'(\$\{BIND:-127\.0\.0\.1\}|127\.0\.0\.1):\d+:\d+$', port), port
     assert '`BIND`' in README
@@ -43,12 +45,34 @@ def test_compose_hands_the_key_on() -> None:
     assert 'export %s=' % name in README
 
 
-@pytest.mark.parametrize('file', ['compose.yaml', 'compose.gpu.yaml'])
+SERVICES = [
+    pytest.param(service, id='%s-%s' % (file, name))
+    for file in ('compose.yaml', 'compose.rerank.yaml')
+    for name, service in load(file)['services'].items()
+]
+
+
+@pytest.mark.parametrize('service', SERVICES)
+def test_a_container_may_do_nothing_that_it_need_not_and_has_limits(service: dict[str, Any]) -> None:
+    """Neither does any switch off Docker's seccomp profile, or become privileged."""
+    assert service['read_only'] is True
+    assert service['cap_drop'] == ['ALL']
+    assert service['security_opt'] == ['no-new-privileges:true']
+    assert re.fullmatch(r'(\$\{\w+:-)?\d+g\}?', service['mem_limit'])
+    assert 256 <= service['pids_limit'] <= 4096
+    (tmp,) = service['tmpfs']
+    assert re.fullmatch(r'/tmp:size=\d+[gm]', tmp)
+    assert not {'privileged', 'cap_add', 'network_mode', 'pid', 'user', 'devices'} & set(service)
+
+
+@pytest.mark.parametrize('file', ['compose.yaml', 'compose.gpu.yaml', 'compose.rerank.yaml'])
 def test_compose_names_files_that_exist_and_releases(file: str) -> None:
     for name, service in load(file)['services'].items():
+        if service['image'].startswith('bert-as-service'):
+            assert service.get('build') or file == 'compose.rerank.yaml', 'one service builds the image for all'
         if 'build' in service:
             assert (DOCKER / service['build']['context'] / service['build']['dockerfile']).is_file()
-        else:
+        elif service['image'] != 'bert-as-service':
             assert re.search(r':v?\d+\.\d+\.\d+$', service['image']), name
         for volume in service.get('volumes', []):
             source = volume.split(':')[0]

@@ -477,14 +477,26 @@ def try_configuration(files: Path) -> None:
     for words in (['check', 'config', 'prometheus.yml'], ['test', 'rules', 'alerts_test.yml']):
         output = run(promtool, *words, cwd=prometheus)
         check('SUCCESS' in output and 'FAILED' not in output, 'promtool %s', ' '.join(words))
-    for names in (['compose.yaml'], ['compose.yaml', 'compose.gpu.yaml']):
+    monitored, ranked = {'server', 'prometheus', 'grafana'}, {'encoder', 'reranker', 'proxy'}
+    composed = (
+        (['compose.yaml'], monitored),
+        (['compose.yaml', 'compose.gpu.yaml'], monitored),
+        (['compose.rerank.yaml'], ranked),
+    )
+    for names, expected in composed:
         words = [word for name in names for word in ('-f', str(files / name))]
-        services = run('docker-compose', *words, 'config', '--services').split()
+        services = run(
+            'docker-compose', *words, 'config', '--services', env={**os.environ, 'RERANKER_DIR': '/model'}
+        ).split()
         check(
-            set(services) == {'server', 'prometheus', 'grafana'},
+            set(services) == expected,
             'docker-compose %s config',
             ' '.join(words[1::2]).replace(str(ROOT) + '/', ''),
         )
+    python = make_environment(WORKPLACE / 'kubernetes', '3.11', 'kubernetes-validate')
+    objects = [path for path in sorted((files / 'kubernetes').glob('*.yaml')) if path.name != 'kustomization.yaml']
+    output = run(Path(python).with_name('kubernetes-validate'), '--strict', *objects)
+    check(output.count(' passed ') == 12, 'kubernetes-validate --strict docker/kubernetes/*.yaml')
 
 
 def try_files(image: Image) -> None:
