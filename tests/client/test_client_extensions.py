@@ -45,6 +45,22 @@ def test_an_embedding_comes_with_the_number_of_tokens(server, client):
     assert server.requests[0].options['token_counts'] is True
 
 
+def test_the_rows_that_were_cut_are_told_also_of_an_input_that_is_sent_in_several_requests(make_server, connect):
+    server = make_server(extensions=EXTENSIONS, max_request_rows=2)
+    server.script = lambda request: [
+        server.result(
+            request,
+            vectors(request.texts),
+            token_counts=[3] * request.rows,
+            truncated_rows=[row for row, text in enumerate(request.texts) if text == 'long'],
+        )
+    ]
+    client = connect(server)
+    client.server_config  # so that it knows the limit
+    assert client.encode_with_details(['long', 'a', 'b', 'long', 'long']).truncated_rows == [0, 3, 4]
+    assert client.encode_with_details(['a']).truncated_rows == []
+
+
 def test_scores_come_with_the_number_of_tokens(make_server, connect):
     server = make_server(extensions=EXTENSIONS + ['pairs', 'raw', 'truncate'])
     server.script = lambda request: [

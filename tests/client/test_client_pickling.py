@@ -70,6 +70,7 @@ def test_results_and_errors_can_be_pickled(protocol):
     encoded = Encoded(np.ones((1, 2), np.float32), '', [3])
     assert pickle.loads(pickle.dumps(response, protocol)).tokens == [['a']]
     assert pickle.loads(pickle.dumps(encoded, protocol)).token_counts == [3]
+    assert encoded.truncated_rows == (), 'of a server that does not tell'
     for kind in (CancelledError, ProtocolError, SharedClientError, TimeoutError, UnsupportedError):
         copied = pickle.loads(pickle.dumps(kind('why'), pickle.HIGHEST_PROTOCOL))
         assert (type(copied), str(copied)) == (kind, 'why')

@@ -73,7 +73,15 @@ def test_vectors_with_the_number_of_tokens(backend: ServerBackend, server: Scrip
         encoding = encode(backend, rows)
         np.testing.assert_array_equal(encoding.array, vectors(rows.items))
         assert encoding.counts == expected
+        assert list(encoding.truncated) == []
     assert 19000 < server.requests[0].options['deadline_ms'] <= 20000
+
+
+def test_vectors_with_the_rows_that_were_cut(backend: ServerBackend, server: ScriptedServer) -> None:
+    server.script = lambda request: [
+        server.result(request, vectors(request.texts), token_counts=[4, 3], truncated_rows=[1])
+    ]
+    assert encode(backend, Rows(['a b', 'c'])).truncated == [1]
 
 
 def test_options_are_sent_only_where_they_ask_for_something(backend: ServerBackend, server: ScriptedServer) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shlex
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from support.proxies import curl
 from support.replay import compare
 from support.serving import DATA, ServerProcess
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +99,16 @@ def test_another_layer() -> None:
         for request, expected in texts_of('minilm-last'):
             answer = curl(base + '/v1/embeddings', '-d', json.dumps({'input': request['texts']}))[1]
             compare(np.array([item['embedding'] for item in answer['data']], np.float32), expected, 'embeddings')
+
+
+def test_a_text_that_was_cut_is_told_and_counted(url: str) -> None:
+    body = json.dumps({'input': ['short', 'word ' * 300]}).encode()
+    with urllib.request.urlopen(url + '/v1/embeddings', body, timeout=60) as response:
+        answer = json.load(response)
+    assert (response.headers['x-truncated-rows'], answer['truncated']) == ('1', [1])
+    assert answer['usage']['total_tokens'] == 3 + 256
+    wait_until(lambda: curl(url + '/status/server')[1]['statistic']['num_truncated_row'] >= 1)
+    assert not curl(url + '/metrics')[1].count('bert_serving_truncated_rows_total 0.0')
 
 
 # The page ------------------------------------------------------------------------------------------------------------

@@ -382,6 +382,24 @@ def test_the_tokens_of_each_row_are_counted_if_asked_for(bench: Bench) -> None:
     assert (part.answer.token_counts, part.answer.tokens) == ([3, 4, 3], None)
 
 
+@pytest.mark.parametrize('flag', ['token_counts', 'tokenize'])
+def test_the_rows_that_were_cut_are_told_if_asked_for_counted_and_logged_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture, flag: str
+) -> None:
+    caplog.set_level('INFO')
+    long = ' '.join('abcabcabc')
+    bench.put(1, ['a', long, 'b c', long], token_counts=flag == 'token_counts', tokenize=flag == 'tokenize')
+    bench.put(2, [long])
+    parts = [part for part in (bench.take(), bench.take()) if isinstance(part, Part)]
+    assert {part.header.request.number: part.answer.truncated_rows for part in parts} == {1: [1, 3], 2: None}
+    tally = WorkerTally.from_json(bench.status()['tally'])
+    assert tally.truncated_rows == 3
+    told = [record.getMessage() for record in caplog.records if 'cut texts' in record.getMessage()]
+    assert told == [
+        'cut texts rows=2 tokens=8: the model gets no more; num_truncated_row of the status counts later ones'
+    ]
+
+
 def test_ids_are_computed_as_the_tokens_they_stand_for_and_an_unknown_one_is_refused(bench: Bench) -> None:
     bench.put(1, [[4, 5]])
     np.testing.assert_array_equal(array_of(bench.take()), [[2 + 4 + 5 + 3, 4, 0]])

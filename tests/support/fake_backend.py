@@ -70,6 +70,8 @@ def classifier(*labels: str, **more: Any) -> Mapping[str, Any]:
 class FakeBackend:
     """Answers [B, 3] float32: the number of a row's tokens, of the characters in them, and its place in the request.
 
+    A row that has more tokens than the `max_seq_len` of its status is said to be cut.
+
     With -pooling_strategy NONE in its `status`, it answers that for each token, [B, T, 3]. `predict` answers [B, L],
     for the labels of the status: the share of the words of a row that end in the number of the label.
 
@@ -112,7 +114,8 @@ class FakeBackend:
                 states[place, :count] = vectors[place]
             vectors = states
         array = Finish().apply(vectors, options)
-        return Encoding(array, tokens if self.shows_tokens else '', counts if self.counts else None)
+        shown = tokens if self.shows_tokens else ''
+        return Encoding(array, shown, counts if self.counts else None, self._truncated(counts))
 
     def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
         self._wait(rows, deadline, is_gone, options)
@@ -121,7 +124,8 @@ class FakeBackend:
         shares = [
             [sum(word.endswith(str(label)) for word in row) / (len(row) + 1) for label in labels] for row in words
         ]
-        return Encoding(np.array(shares, np.float32), '', [len(row) + 3 for row in words])
+        counts = [len(row) + 3 for row in words]
+        return Encoding(np.array(shares, np.float32), '', counts, self._truncated(counts))
 
     def tokenize(
         self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
@@ -137,7 +141,8 @@ class FakeBackend:
         ids = np.zeros((len(tokens), max(map(len, tokens))), np.int32)
         for place, row in enumerate(tokens):
             ids[place, : len(row)] = [100 + len(token) for token in row]
-        return Encoding(ids, tokens, [len(row) for row in tokens])
+        counts = [len(row) for row in tokens]
+        return Encoding(ids, tokens, counts, self._truncated(counts))
 
     def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
         self._wait(rows, deadline, is_gone, options)
@@ -153,6 +158,9 @@ class FakeBackend:
     def _model(self) -> Mapping[str, Any]:
         model: Mapping[str, Any] = (self.status or STATUS).get('model') or {}
         return {**STATUS['model'], **model}
+
+    def _truncated(self, counts: list[int]) -> list[int]:
+        return [row for row, count in enumerate(counts) if count > self._model['max_seq_len']]
 
     def _wait(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS) -> None:
         self.asked.append(rows)

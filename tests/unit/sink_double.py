@@ -91,13 +91,15 @@ def a_part(
     tokens: list[list[str]] | None = None,
     attempt: int = 0,
     token_counts: list[int] | None = None,
+    truncated_rows: list[int] | None = None,
 ) -> Part:
     if array is None:
         array = np.arange(first_row * 3, (first_row + rows) * 3, dtype=np.float32).reshape(rows, 3)
     header = JobHeader(
         RequestRef(number, identity, b'%d' % number, parts, total), part, attempt, first_row, rows, Lane.URGENT
     )
-    return Part(4, header, Answer(str(array.dtype), list(array.shape), array.tobytes(), tokens, token_counts), width)
+    answer = Answer(str(array.dtype), list(array.shape), array.tobytes(), tokens, token_counts, truncated_rows)
+    return Part(4, header, answer, width)
 
 
 def array_of(frames: list[bytes]) -> np.ndarray:

@@ -25,6 +25,14 @@ def test_the_rows_of_a_dead_worker_are_still_counted() -> None:
     assert counters.to_dict()['num_computed_row'] == 9, 'its successor counts from 0'
 
 
+def test_the_rows_that_were_cut_by_living_and_dead_workers_are_counted() -> None:
+    counters = ChildCounters()
+    counters.update_worker(0, {'tally': WorkerTally(truncated_rows=2).to_json()})
+    counters.worker_lost(0)
+    counters.update_worker(0, {'tally': WorkerTally(truncated_rows=3).to_json()})
+    assert (counters.truncated_rows, counters.to_dict()['num_truncated_row']) == (5, 5)
+
+
 def test_a_worker_that_dies_before_its_first_heartbeat_has_counted_nothing() -> None:
     counters = ChildCounters()
     counters.update_worker(0, {})

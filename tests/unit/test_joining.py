@@ -46,10 +46,11 @@ def test_tokenized_rows_without_a_token_are_an_array_of_no_width() -> None:
     assert join_parts(empty, 2).shape == [2, 0]
 
 
-def test_token_counts_come_in_the_order_of_the_rows() -> None:
-    first = a_part(part=0, parts=2, first_row=0, rows=2, total=3, token_counts=[3, 4])
-    last = a_part(part=1, parts=2, first_row=2, rows=1, total=3, token_counts=[5])
+def test_token_counts_and_truncated_rows_come_in_the_order_of_the_rows() -> None:
+    first = a_part(part=0, parts=2, first_row=0, rows=2, total=3, token_counts=[3, 4], truncated_rows=[1])
+    last = a_part(part=1, parts=2, first_row=2, rows=1, total=3, token_counts=[5], truncated_rows=[2])
     assert join_parts([last, first], 3).token_counts == [3, 4, 5]
+    assert join_parts([last, first], 3).truncated_rows == [1, 2]
     assert join_parts([last, first], 3).tokens is None
 
 

@@ -209,7 +209,7 @@ def test_without_a_maximal_length_the_longest_row_of_the_job_sets_it(texts, max_
 
 def test_with_a_maximal_length_it_is_that():
     job = encoder(7).encode(['a', 'a b c d e f g'])
-    assert job == JobRows([Row([CLS, 4, SEP], 3, (), 7), Row([CLS, 4, 5, 6, 7, 8, SEP], 7, (), 7)], 7)
+    assert job == JobRows([Row([CLS, 4, SEP], 3, (), 7), Row([CLS, 4, 5, 6, 7, 8, SEP], 7, (), 7)], 7, [1])
 
 
 @given(st.integers(0, 41), st.integers(0, 41), st.integers(0, 41))
@@ -372,6 +372,35 @@ def test_a_text_that_is_too_long_can_be_an_error_that_names_it() -> None:
     assert len(encoder(None, 6).encode(['a b c d'], 0, error).rows) == 1
     with pytest.raises(RequestError, match=r'has 7 tokens.* at most 6'):
         encoder(None, 6).encode(['a b c d e'], 0, error)
+
+
+@pytest.mark.parametrize('truncate', ['right', 'left'])
+@pytest.mark.parametrize(
+    ('texts', 'truncated'),
+    [
+        (['a b c', 'a b c d', '', 'a b c d e'], [11, 13]),
+        (['a ||| b c', 'a b ||| c', 'a ||| b'], [10, 11]),
+        ([['a', 'b', 'c', 'd', 'e'], ['a', 'b', 'c', 'd', 'e', 'f'], ['a', '|||', 'b', 'c']], [11, 12]),
+        ([[4, 5, 6, 7, 8, 9], [4, 5, 6, 7, 8]], [10]),
+        (['a ' * 100_000, 'a'], [10]),
+    ],
+)
+def test_the_rows_that_were_cut_are_told_as_places_in_the_request(
+    truncate: Any, texts: list[Any], truncated: list[int]
+) -> None:
+    """A row of at most 5 tokens; lists of tokens and ids have no special ones here."""
+    rows = encoder(5, no_special_token=True)
+    job = rows.encode(texts, 10, EncodingOptions(truncate=truncate))
+    assert job.truncated == truncated
+
+
+def test_a_pair_that_was_cut_is_told_even_if_nothing_is_left_of_its_second_text() -> None:
+    rows = encoder(4)
+    assert rows.encode_pairs([['a', ''], ['a', 'b'], ['a b c', 'd']]).truncated == [1, 2]
+
+
+def test_without_a_maximal_length_rows_are_cut_to_the_positions_of_the_model() -> None:
+    assert encoder(None, max_position_embeddings=6).encode(['a b c d', 'a b c d e']).truncated == [1]
 
 
 def test_pairs_are_two_texts_whatever_is_in_them() -> None:

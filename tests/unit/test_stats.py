@@ -142,6 +142,7 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
     second.count_batch(rows=1, tokens=3, computed_tokens=4, seconds=2.0)
     first.cached_rows, second.cached_rows = 1, 2
     first.not_finite_rows, second.not_finite_rows = 2, 5
+    first.truncated_rows, second.truncated_rows = 4, 1
     copies = [WorkerTally.from_json(json.loads(json.dumps(tally.to_json()))) for tally in (first, second)]
     assert [copy.to_dict() for copy in copies] == [first.to_dict(), second.to_dict()]
     both = (copies[0] + copies[1]).to_dict()
@@ -154,6 +155,7 @@ def test_tallies_of_workers_go_from_process_to_process_and_add_up() -> None:
         'num_tokens_done': 12,
         'num_computed_tokens': 16,
         'num_not_finite_row': 7,
+        'num_truncated_row': 5,
         'padding_share': 0.25,
     }
 
@@ -168,3 +170,6 @@ def test_the_end_is_told_in_a_line_that_names_what_happened_and_nothing_else() -
         rows_done=700, published=30, failed=1, refused=2, busy=3, expired=4, poisoned=5, cancelled=6, gone=7
     )
     assert summarize(busy, 2, 7385) == 'rows=700 requests=30 uptime=2h03m05s errors=15 dropped=13 restarts=2'
+    assert summarize(Outcomes(rows_done=3, published=1), 0, 3.04, truncated_rows=2) == (
+        'rows=3 requests=1 uptime=3.0s truncated_rows=2'
+    )

@@ -219,7 +219,7 @@ RING_MESSAGES: list[RingMessage] = [
     Job(HEADER, b'["a"]', EncodingOptions(prompt='frage: é', normalize=False, dimensions=3, truncate='left')),
     Job(HEADER, b'[["a", "b"]]', EncodingOptions(pairs=True, raw=True, dtype='int8')),
     Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),
-    Part(9, HEADER, Answer('float16', [1, 2, 1], b'1234', None, [2]), 0),
+    Part(9, HEADER, Answer('float16', [1, 2, 1], b'1234', None, [2], [0]), 0),
     DroppedPart(9, HEADER),
     Drop(1 << 40),
     SinkMoved('ipc:///tmp/é/sink-2'),
@@ -293,9 +293,10 @@ def test_an_error_of_a_kind_that_is_not_known_is_ours() -> None:
     assert (type(refusal.error), refusal.error.message) == (InternalError, 'odd')
 
 
-def test_the_token_counts_of_a_result_are_there_if_asked_for() -> None:
-    head = encode_result(b'me', b'3', Answer('float32', [1, 2], b'12345678', token_counts=[4]))[1]
-    assert json.loads(bytes(head)) == {'dtype': 'float32', 'shape': [1, 2], 'tokens': '', 'token_counts': [4]}
+def test_the_token_counts_of_a_result_and_its_truncated_rows_are_there_if_asked_for() -> None:
+    head = encode_result(b'me', b'3', Answer('float32', [1, 2], b'12345678', token_counts=[4], truncated_rows=[0]))[1]
+    told = {'dtype': 'float32', 'shape': [1, 2], 'tokens': '', 'token_counts': [4], 'truncated_rows': [0]}
+    assert json.loads(bytes(head)) == told
 
 
 def test_an_error_reply_names_type_and_message_on_one_line() -> None:

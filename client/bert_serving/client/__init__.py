@@ -205,15 +205,19 @@ class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])
         return np.shape(self.embedding)
 
 
-class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_counts'])):
+class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_counts', 'truncated_rows'])):
     """Result of ``encode_with_details`` and ``tokenize``.
 
     :ivar array: the embedding; of ``tokenize`` the token ids, int32 [rows, tokens], zero after the last of a row
     :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
     :ivar token_counts: a list of ints, the number of tokens of each row for the model, [CLS] and [SEP] included
+    :ivar truncated_rows: a list of the rows, counted from 0, that were cut because they were too long
     """
 
     __slots__ = ()
+
+
+Encoded.__new__.__defaults__ = ((),)
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -856,6 +860,7 @@ class _Answer(object):
         self.array = None
         self._tokens = [''] * rows
         self.token_counts = [0] * rows
+        self.truncated_rows = []
 
     @property
     def bytes_per_row(self):
@@ -865,6 +870,9 @@ class _Answer(object):
     def tokens(self):
         return '' if '' in self._tokens else self._tokens
 
+    def details(self):
+        return Encoded(self.array, self.tokens, self.token_counts, sorted(self.truncated_rows))
+
     def put(self, start, reply):
         """Store the rows of a reply from ``start`` on; return their number."""
         count = self.put_array(start, reply.array)
@@ -872,6 +880,7 @@ class _Answer(object):
             self._tokens[start : start + count] = reply.tokens
         if reply.token_counts:
             self.token_counts[start : start + count] = reply.token_counts
+        self.truncated_rows += [start + row for row in reply.header.get('truncated_rows') or ()]
         self.missing -= count
         return count
 
@@ -2199,7 +2208,7 @@ class BertClient(_Configured):
     def _ask_for_details(self, rows, options, needs, cancelled):
         """Encode by requests with ``options``; ``needs`` are the extensions that they require."""
         answer = self._encode_in_chunks(rows, False, options, needs, cancelled, is_patient=False)
-        return Encoded(answer.array, answer.tokens, answer.token_counts)
+        return answer.details()
 
     def _require(self, needs, deadline, cancelled=None):
         """Raise UnsupportedError unless the server of this connection has these extensions."""

@@ -69,6 +69,7 @@ class Encoded(NamedTuple):
     array: NDArray[Any]
     tokens: _TokenLists | Literal['']
     token_counts: list[int]
+    truncated_rows: list[int] = ...
 
 class BertClient:
     ip: str

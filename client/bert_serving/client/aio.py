@@ -19,10 +19,7 @@ import threading
 import weakref
 
 import bert_serving.client as _client
-from bert_serving.client import (
-    Encoded,
-    SharedClientError,
-)
+from bert_serving.client import SharedClientError
 
 __all__ = ['AsyncBertClient']
 
@@ -700,7 +697,7 @@ class AsyncBertClient(_client._Configured):
 
     async def _ask_for_details(self, rows, deadline, options, needs=frozenset()):
         answer = await self._encode_in_chunks(rows, deadline, options, needs, is_patient=False)
-        return Encoded(answer.array, answer.tokens, answer.token_counts)
+        return answer.details()
 
     async def _encode_in_chunks(
         self, rows, deadline, options=None, needs=frozenset(), is_patient=True, show_progress=False

@@ -192,6 +192,8 @@ class WorkerTally:
     compute_time: Histogram = field(default_factory=Histogram)
     cached_rows: int = 0
     """Rows answered from the cache; they are not among `rows`."""
+    truncated_rows: int = 0
+    """Rows that were cut because they had more tokens than a row takes."""
 
     def count_batch(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
         """Count a computed batch."""
@@ -210,20 +212,20 @@ class WorkerTally:
             not_finite_rows=self.not_finite_rows + other.not_finite_rows,
             compute_time=self.compute_time + other.compute_time,
             cached_rows=self.cached_rows + other.cached_rows,
+            truncated_rows=self.truncated_rows + other.truncated_rows,
         )
 
     def to_json(self) -> list[Any]:
         """The tally as JSON values, for the heartbeat of a worker."""
-        counts = [self.batches, self.rows, self.tokens, self.computed_tokens, self.not_finite_rows, self.cached_rows]
-        return [*counts, self.compute_time.to_list()]
+        counts = [self.batches, self.rows, self.tokens, self.computed_tokens, self.not_finite_rows]
+        return [*counts, self.compute_time.to_list(), self.cached_rows, self.truncated_rows]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> WorkerTally:
         """Make a tally from `to_json`."""
-        batches, rows, tokens, computed_tokens, not_finite_rows, cached_rows, compute_time = values
-        return cls(
-            batches, rows, tokens, computed_tokens, not_finite_rows, Histogram.from_list(compute_time), cached_rows
-        )
+        batches, rows, tokens, computed_tokens, not_finite_rows, compute_time, cached_rows, truncated_rows = values
+        times = Histogram.from_list(compute_time)
+        return cls(batches, rows, tokens, computed_tokens, not_finite_rows, times, cached_rows, truncated_rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of the status."""
@@ -235,6 +237,7 @@ class WorkerTally:
             'num_tokens_done': self.tokens,
             'num_computed_tokens': self.computed_tokens,
             'num_not_finite_row': self.not_finite_rows,
+            'num_truncated_row': self.truncated_rows,
             'padding_share': padding,
             'compute_time': self.compute_time.to_dict(),
         }
@@ -277,8 +280,8 @@ class Outcomes:
         return {names.get(f.name, 'num_%s_request' % f.name): getattr(self, f.name) for f in fields(self)}
 
 
-def summarize(outcomes: Outcomes, restarts: int, seconds: float) -> str:
-    """The counts in the last line of the log; those of errors, dropped requests and restarts only if not 0."""
+def summarize(outcomes: Outcomes, restarts: int, seconds: float, truncated_rows: int = 0) -> str:
+    """The counts in the last line of the log; all but the first two only if not 0."""
     facts = {
         'rows': outcomes.rows_done,
         'requests': outcomes.published,
@@ -286,6 +289,7 @@ def summarize(outcomes: Outcomes, restarts: int, seconds: float) -> str:
         'errors': outcomes.errors,
         'dropped': outcomes.dropped,
         'restarts': restarts,
+        'truncated_rows': truncated_rows,
     }
     always = ('rows', 'requests', 'uptime')
     return ' '.join('%s=%s' % (name, value) for name, value in facts.items() if value or name in always)

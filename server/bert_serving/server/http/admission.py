@@ -41,6 +41,7 @@ def install(app: Flask, config: HttpConfig) -> None:
             'x-dtype',
             'x-shape',
             'x-lengths',
+            'x-truncated-rows',
         ],
         max_age=600,
         send_wildcard='*' in config.origins,

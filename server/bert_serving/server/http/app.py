@@ -23,7 +23,7 @@ from .dispatcher import RESERVE
 from .errors import Family, HTTPError, error_from_status, make_refusal
 from .metrics import HttpMetrics, ServerStatuses
 from .replicas import ReplicatedBackend
-from .responses import dump
+from .responses import dump, list_rows
 from .routes import family_of, label_of
 
 logger = logging.getLogger(__name__)
@@ -160,6 +160,8 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
         call = g.get('backend_call')
         if call is not None:
             response.headers['x-inference-time'] = '%.1f' % (1000 * call.seconds)
+            if call.truncated:
+                response.headers['x-truncated-rows'] = list_rows(call.truncated)
             if call.rows:
                 metrics.count_rows(label, call.rows, call.tokens)
         is_probe = label.startswith('/health')  # which may well get 503

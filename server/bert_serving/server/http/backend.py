@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bert_serving.client import (
     BertClient,
     CancelledError,
+    Encoded,
     ProtocolError,
     ServerError,
     SharedClientError,
@@ -60,12 +61,19 @@ class Encoding:
     """The result of a call: `array` is [B, D] or [B, T, D].
 
     Of `predict` these are the scores, [B, L], and of `tokenize` the ids, [B, T].
-    `tokens` is '' if the server does not show them, `counts` None if it cannot count them (release 1.10).
+    `tokens` is '' if the server does not show them, `counts` None if it cannot count them (release 1.10). `truncated`
+    are the rows, counted from 0, that were cut; a server of release 1.10 does not tell.
     """
 
     array: NDArray[np.generic]
     tokens: Sequence[Sequence[str]] | str
     counts: Sequence[int] | None
+    truncated: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, encoded: Encoded) -> Encoding:
+        """The result of a call of the client."""
+        return cls(encoded.array, encoded.tokens, encoded.token_counts, encoded.truncated_rows)
 
 
 class Backend(Protocol):
@@ -132,7 +140,7 @@ class ServerBackend:
                 )
             except UnsupportedError:
                 return _checked(_encode_as_1_10(client, rows, show_tokens, wishes))
-            return _checked(Encoding(encoded.array, encoded.tokens, encoded.token_counts))
+            return _checked(Encoding.of(encoded))
 
     def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
         """The scores of `rows`, which are texts or pairs: `array` is [B, L]."""
@@ -141,7 +149,7 @@ class ServerBackend:
                 encoded = client.predict_with_details(rows.items, bool(options.raw), options.truncate, cancelled)
             except UnsupportedError:
                 raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot predict') from None
-            return _checked(Encoding(encoded.array, encoded.tokens, encoded.token_counts))
+            return _checked(Encoding.of(encoded))
 
     def tokenize(
         self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
@@ -158,7 +166,7 @@ class ServerBackend:
                 )
             except UnsupportedError:
                 raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot tokenize only') from None
-            return Encoding(encoded.array, encoded.tokens, encoded.token_counts)
+            return Encoding.of(encoded)
 
     def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
         """The texts that the ids of `rows` stand for."""

@@ -6,6 +6,7 @@ The routes that encode use it, within a request of Flask. `app` reads the result
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from flask import current_app, g, request
@@ -27,7 +28,7 @@ class BackendCall:
     """A context manager around the calls of the backend for a request, whose results are given to `record`.
 
     `deadline` is a time of `time.monotonic`; `is_gone` says whether the client has disconnected. `seconds` is the
-    duration of the calls, `rows` and `tokens` the size of their results.
+    duration of the calls, `rows` and `tokens` the size of their results, `truncated` the rows that were cut.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -36,6 +37,7 @@ class BackendCall:
         self.seconds = 0.0
         self.rows = 0
         self.tokens = 0
+        self.truncated: list[int] = []
 
     @classmethod
     def for_request(cls) -> BackendCall:
@@ -60,10 +62,12 @@ class BackendCall:
     ) -> None:
         self.seconds = time.monotonic() - self._began_at
 
-    def record(self, encoding: Encoding) -> Encoding:
-        """Add the size of a result, and return it."""
+    def record(self, encoding: Encoding, places: Sequence[int] | None = None) -> Encoding:
+        """Add the size of a result, and return it; `places` are those of its rows in the request, if it has others."""
         self.rows += len(encoding.array)
         self.tokens += sum(encoding.counts or ())
+        truncated = encoding.truncated if places is None else [places[row] for row in encoding.truncated]
+        self.truncated = sorted([*self.truncated, *truncated])
         return encoding
 
 

@@ -14,7 +14,7 @@ from ..protocol.options import EncodingOptions
 from .fields import check_present, read_boolean, read_number, read_string
 from .openai_bodies import read_truncate
 from .ranking import RerankQuery, read_documents, read_query
-from .responses import dump
+from .responses import dump, truncated_field
 
 
 def read_rerank(data: Mapping[str, Any]) -> RerankQuery:
@@ -37,8 +37,12 @@ def rank_body(
     tokens: int,
     request_id: str,
     version: str,
+    truncated: Sequence[int] = (),
 ) -> bytes:
-    """The response; `tokens` is their number in all pairs, and `version` that of the API, 1 or 2."""
+    """The response; `tokens` is their number in all pairs, and `version` that of the API, 1 or 2.
+
+    `truncated` are the documents that were cut.
+    """
     results: list[dict[str, Any]] = [{'index': index, 'relevance_score': score} for index, score in ranking]
     if query.shows_documents:
         for result in results:
@@ -50,5 +54,6 @@ def rank_body(
             'results': results,
             'usage': {'total_tokens': tokens},
             'meta': {'api_version': {'version': version}, 'billed_units': {'search_units': 1}},
+            **truncated_field(truncated),
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .openai_schemas import SCHEMAS as OPENAI
 from .ranking import MAX_DOCUMENTS
-from .text_schemas import ANY_TEXT, TEXT, TRUNCATE, Schema, flag
+from .text_schemas import ANY_TEXT, TEXT, TRUNCATE, TRUNCATED, Schema, flag
 
 _DOCUMENT: Schema = {'type': 'object', 'required': ['text'], 'properties': {'text': ANY_TEXT}}
 
@@ -56,6 +56,7 @@ SCHEMAS: dict[str, Schema] = {
                 'properties': {'total_tokens': {'type': 'integer'}},
             },
             'meta': {'type': 'object'},
+            'truncated': TRUNCATED,
         },
     },
     'CohereError': {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text_schemas import TEXTS, VECTORS, Schema
+from .text_schemas import TEXTS, TRUNCATED, VECTORS, Schema
 
 SCHEMAS: dict[str, Schema] = {
     'EncodeRequest': {
@@ -43,6 +43,7 @@ SCHEMAS: dict[str, Schema] = {
         'properties': {
             'tokens': {'type': 'array', 'items': {'type': 'array', 'items': {'type': 'string'}}},
             'ids': {'type': 'array', 'items': {'type': 'array', 'items': {'type': 'integer'}}},
+            'truncated': TRUNCATED,
             'status': {'type': 'integer'},
         },
     },

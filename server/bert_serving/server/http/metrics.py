@@ -117,6 +117,7 @@ _COUNTERS = {
     'num_computed_row': ('computed_rows', 'Rows computed, where equal rows that came together count once'),
     'num_cached_row': ('cached_rows', 'Rows answered from the cache of a worker, without computing them'),
     'num_run': ('runs', 'Batches computed'),
+    'num_truncated_row': ('truncated_rows', 'Rows that were cut because they had more tokens than a row takes'),
     'num_not_finite_row': ('not_finite_rows', 'Rows for which the model computed no numbers, and so an error'),
     'num_published_request': ('published_requests', 'Requests whose reply was published'),
     'num_failed_request': ('failed_requests', 'Requests to which a worker or the sink replied with an error'),

@@ -34,7 +34,9 @@ def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
             encoding = call.record(served.backend.encode(query.rows, call.deadline, call.is_gone, options=options))
         counts = token_counts(encoding)
         vectors = as_asked(encoding.array, options)
-        response = reply_array(vectors, lambda: embeddings_body(vectors, counts, model, query.encoding_format))
+        response = reply_array(
+            vectors, lambda: embeddings_body(vectors, counts, model, query.encoding_format, encoding.truncated)
+        )
         if query.encoding_format == 'base64':
             response.headers['cache-control'] = 'no-transform'  # not worth compressing: `app` heeds this
         return response

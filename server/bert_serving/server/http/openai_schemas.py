@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .openai_bodies import INPUT_TYPES, MAX_INPUTS
-from .text_schemas import DIMENSIONS, DTYPE, PROMPT, PROMPT_NAME, TRUNCATE, Schema, inputs, word
+from .text_schemas import DIMENSIONS, DTYPE, PROMPT, PROMPT_NAME, TRUNCATE, TRUNCATED, Schema, inputs, word
 
 SCHEMAS: dict[str, Schema] = {
     'EmbeddingsRequest': {
@@ -53,6 +53,7 @@ SCHEMAS: dict[str, Schema] = {
                 'required': ['prompt_tokens', 'total_tokens'],
                 'properties': {'prompt_tokens': {'type': 'integer'}, 'total_tokens': {'type': 'integer'}},
             },
+            'truncated': TRUNCATED,
         },
     },
     'Model': {

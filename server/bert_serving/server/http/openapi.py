@@ -147,6 +147,13 @@ _TAGS: dict[Family, str] = {
 }
 _MONITORING = 'Pages and monitoring'
 
+_HEADERS: dict[str, Schema] = {
+    'x-truncated-rows': {
+        'description': 'The elements, counted from 0, that were cut because they were too long; absent if none was',
+        'schema': {'type': 'string', 'pattern': r'^\d+(,\d+)*(,\.\.\.)?$'},
+    },
+}
+
 
 def make_document(has_keys: bool) -> dict[str, Any]:
     """The document; with `has_keys` it says that a key is required."""
@@ -193,7 +200,8 @@ def _response(route: Route, status: int, answer: str | None) -> dict[str, Any]:
         }
         if route.has_octets:
             content['application/octet-stream'] = {}
-        return {'description': 'Yes' if status == 200 else 'No', 'content': content}
+        response = {'description': 'Yes' if status == 200 else 'No', 'content': content}
+        return {**response, 'headers': _HEADERS} if route.encodes else response
     if status == 304:
         return {'description': 'The version in If-None-Match is current'}
     error = _ERROR_SCHEMAS[route.family]

@@ -54,4 +54,6 @@ def _rerank_as_cohere(catalog: Catalog, data: dict[str, Any], version: str) -> R
     with BackendCall.for_request() as call:
         encoding = call.record(served.backend.predict(query.rows, call.deadline, call.is_gone, query.options))
     ranking = rank(encoding.array, query.top_n)
-    return reply_json(cohere_bodies.rank_body(ranking, query, model, call.tokens, g.request_id, version))
+    return reply_json(
+        cohere_bodies.rank_body(ranking, query, model, call.tokens, g.request_id, version, encoding.truncated)
+    )

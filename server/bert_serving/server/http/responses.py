@@ -20,6 +20,9 @@ Array = NDArray[Any]
 MAX_NUMBERS = 1 << 24
 """Most numbers in a response of `/encode`: about 200 MB as text, and each is written twice."""
 
+MAX_LISTED = 500
+"""Most rows in a header, which some clients read only up to 8 KiB of."""
+
 
 def dump(value: Any) -> bytes:
     """JSON, with NumPy arrays and numbers as lists and numbers; a lone surrogate becomes a question mark."""
@@ -41,6 +44,16 @@ def _encodable(value: Any) -> Any:
     return value
 
 
+def list_rows(rows: Sequence[int]) -> str:
+    """The value of `x-truncated-rows`: the first `MAX_LISTED` rows, and `...` if there are more."""
+    return ','.join([*map(str, rows[:MAX_LISTED]), *['...'][: len(rows) > MAX_LISTED]])
+
+
+def truncated_field(rows: Sequence[int]) -> dict[str, list[int]]:
+    """The field `truncated` of a response, which is there only if rows were cut."""
+    return {'truncated': list(rows)} if rows else {}
+
+
 def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -> list[bytes]:
     """The body of `POST /encode` for [B, D] or [B, T, D], in parts; the array is converted once for its two names.
 
@@ -56,10 +69,12 @@ def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -
     return [head, b',"result":', vectors, b',"results":', vectors, shown, b',"status":200}']
 
 
-def tokenize_body(ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int]) -> bytes:
-    """The body of `POST /tokenize`; `ids` is [B, T], and its padding is removed here."""
+def tokenize_body(
+    ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int], truncated: Sequence[int] = ()
+) -> bytes:
+    """The body of `POST /tokenize`; `ids` is [B, T], and its padding is removed here. `truncated` rows were cut."""
     rows = [row[:count] for row, count in zip(ids, counts)]
-    return dump({'tokens': tokens, 'ids': rows, 'status': 200})
+    return dump({'tokens': tokens, 'ids': rows, **truncated_field(truncated), 'status': 200})
 
 
 def check_size(array: Array) -> None:

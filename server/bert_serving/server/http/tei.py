@@ -102,7 +102,8 @@ def make_blueprint(catalog: Catalog, token_ids: bool, max_requests: int) -> Blue
         with BackendCall.for_request() as call:
             for of_pairs in sorted(set(query.is_pair)):  # the server takes them in separate requests
                 encoding = served.backend.predict(query.rows(of_pairs), call.deadline, call.is_gone, query.options)
-                scores[is_pair == of_pairs] = call.record(encoding).array.reshape(-1, len(card.labels))
+                places = np.flatnonzero(is_pair == of_pairs)
+                scores[places] = call.record(encoding, places.tolist()).array.reshape(-1, len(card.labels))
         return reply_json(predict_body(scores, card.labels, query.is_single))
 
     return routes

@@ -62,4 +62,9 @@ DTYPE = word(
     'float32',
     'The type of the numbers; binary and ubinary are the signs, eight in a byte',
 )
+TRUNCATED: Schema = {
+    'type': 'array',
+    'items': {'type': 'integer', 'minimum': 0},
+    'description': 'The elements, counted from 0, that were cut because they were too long; absent if none was',
+}
 TRUNCATE = word(('right', 'left', 'error'), 'right', 'Which end of a text that is too long to drop, or an error')

@@ -28,7 +28,9 @@ def make_blueprint(catalog: Catalog) -> Blueprint:
         backend = catalog.backend_of(catalog.requested(data))
         with BackendCall.for_request() as call:
             encoding = call.record(backend.tokenize(query.rows, call.deadline, call.is_gone))
-        return reply_json(tokenize_body(encoding.array, encoding.tokens, encoding.counts or ()))
+        return reply_json(
+            tokenize_body(encoding.array, encoding.tokens, encoding.counts or (), truncated=encoding.truncated)
+        )
 
     @routes.post('/decode')
     def decode() -> Response:

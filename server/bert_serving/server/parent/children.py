@@ -209,6 +209,11 @@ class Children:
             'num_http_restart': 0 if self._http is None else self._http.restarts.count,
         }
 
+    @property
+    def truncated_rows(self) -> int:
+        """Rows that the workers have cut."""
+        return self._counters.truncated_rows
+
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of the status's `statistic` that count the children's work and their restarts."""
         return {**self._counters.to_dict(), **self.count_restarts()}

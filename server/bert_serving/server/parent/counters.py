@@ -35,7 +35,16 @@ class ChildCounters:
         self._discarded_by_dead_sinks += self._discarded_replies
         self._discarded_replies = 0
 
+    @property
+    def truncated_rows(self) -> int:
+        """Rows that the workers have cut."""
+        return self._all_workers.truncated_rows
+
+    @property
+    def _all_workers(self) -> WorkerTally:
+        return sum(self._workers.values(), self._dead_workers)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of the status's `statistic`."""
-        tally = sum(self._workers.values(), self._dead_workers)
-        return {**tally.to_dict(), 'num_given_up_reply': self._discarded_by_dead_sinks + self._discarded_replies}
+        discarded = self._discarded_by_dead_sinks + self._discarded_replies
+        return {**self._all_workers.to_dict(), 'num_given_up_reply': discarded}

@@ -347,7 +347,7 @@ class BertServer(threading.Thread):
         outcomes, seconds = self._ventilator.outcomes, time.monotonic() - self._created
         if was_ready or outcomes.published:
             num_restart = sum(self._children.count_restarts().values())
-            logger.info('terminated! %s', summarize(outcomes, num_restart, seconds))
+            logger.info('terminated! %s', summarize(outcomes, num_restart, seconds, self._children.truncated_rows))
         else:
             logger.info('terminated! it never became ready (%s)', format_duration(seconds))
 

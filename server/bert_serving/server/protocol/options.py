@@ -62,7 +62,8 @@ class Options:
     """The options of a request; the defaults are 1.10's.
 
     `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts`
-    asks for the number of tokens of each row as the model gets them, `tokenize` for the ids themselves and no vectors.
+    asks for the number of tokens of each row as the model gets them and for the rows that were cut, `tokenize` for the
+    ids themselves and no vectors.
     `encoding` is None unless one of its values is given, so that a request without costs nothing.
     """
 

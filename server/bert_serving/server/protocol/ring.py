@@ -207,7 +207,8 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
                 return [b'JOB', *_encode_header(header), payload]
             return [b'JOB', *_encode_header(header), encode_json(options.to_json()), payload]
         case Part(worker, header, answer, width):
-            head = encode_json([answer.dtype, answer.shape, answer.tokens, answer.token_counts])
+            about = [answer.dtype, answer.shape, answer.tokens, answer.token_counts, answer.truncated_rows]
+            head = encode_json(about)
             return [b'PART', *_encode_header(header), _PART.pack(worker, width), head, answer.body]
         case FailedPart(worker, header, error):
             return [b'FAILED', *_encode_header(header), _WORKER.pack(worker), *_encode_fault(error)]
@@ -262,8 +263,8 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
         case b'PART':
             *header, numbers, head, body = frames
             worker, width = _PART.unpack(numbers)
-            dtype, shape, tokens, counts = orjson.loads(head)
-            return Part(worker, _decode_header(header), Answer(dtype, shape, body, tokens, counts), width)
+            dtype, shape, *details = orjson.loads(head)
+            return Part(worker, _decode_header(header), Answer(dtype, shape, body, *details), width)
         case b'FAILED':
             *header, numbers, type_, text = frames
             (worker,) = _WORKER.unpack(numbers)

@@ -168,11 +168,13 @@ def exact_topic(identity: bytes) -> bytes:
 def encode_result(identity: bytes, request_id: bytes, array: Answer) -> list[Buffer]:
     """The frames of a result: `[identity, {"dtype", "shape", "tokens"}, C-order bytes, request id]`.
 
-    `tokens` is `''` when the server does not show them, which is what 1.10 sends. `token_counts` is there if asked for.
+    `tokens` is `''` when the server does not show them, which is what 1.10 sends. `token_counts` and `truncated_rows`
+    are there if asked for.
     """
     head: dict[str, Any] = {'dtype': array.dtype, 'shape': array.shape, 'tokens': array.tokens or ''}
     if array.token_counts is not None:
         head['token_counts'] = array.token_counts
+        head['truncated_rows'] = array.truncated_rows
     return [identity, encode_json(head), array.body, request_id]
 
 
@@ -200,6 +202,7 @@ class Answer:
     """An array on its way to a client: `body` holds `shape` values of `dtype` in C order.
 
     `tokens` is a list for each row, as the model is fed it, `token_counts` a number for each; None if not asked for.
+    `truncated_rows` are the rows of the request, counted from 0, that were cut; they come with `token_counts`.
     """
 
     dtype: str
@@ -207,3 +210,4 @@ class Answer:
     body: Buffer
     tokens: list[list[str]] | None = None
     token_counts: list[int] | None = None
+    truncated_rows: list[int] | None = None

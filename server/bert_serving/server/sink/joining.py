@@ -44,10 +44,12 @@ def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:
     in_order = [part.answer for part in sorted(parts, key=lambda part: part.header.first_row)]
     tokens = [row for answer in in_order for row in answer.tokens or []]
     counts = [count for answer in in_order for count in answer.token_counts or []]
+    truncated = [row for answer in in_order for row in answer.truncated_rows or []]
     return Answer(
         dtype=first.dtype,
         shape=shape,
         body=joined.reshape(-1).view(np.uint8).data,
         tokens=None if first.tokens is None else tokens,
         token_counts=None if first.token_counts is None else counts,
+        truncated_rows=None if first.truncated_rows is None else truncated,
     )

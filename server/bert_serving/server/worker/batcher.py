@@ -49,13 +49,14 @@ class ReadyJob:
     """A tokenized job, with one row for each of its texts. No row is longer than `max_len`, 1.10's L of the job.
 
     `options` are those of its request; rows that differ only in what they ask for after the graph are computed
-    together.
+    together. `truncated` are the rows that were cut, as places in the request.
     """
 
     header: JobHeader
     rows: Sequence[Row]
     max_len: int
     options: EncodingOptions | None = None
+    truncated: Sequence[int] = ()
 
 
 @dataclass(slots=True, eq=False)

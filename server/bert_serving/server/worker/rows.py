@@ -80,10 +80,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class JobRows:
-    """The rows of a job, in the order of its texts, and its L, `max_len`."""
+    """The rows of a job, in the order of its texts, and its L, `max_len`.
+
+    `truncated` are the rows that had more tokens than that, as places in the request.
+    """
 
     rows: list[Row]
     max_len: int
+    truncated: list[int]
 
 
 @dataclass(slots=True)
@@ -166,7 +170,9 @@ class RowEncoder:
             for index, source in enumerate(sources, first_row):
                 self._check_length(source, max_len, index)
         keeps_end = truncate == 'left'
-        return JobRows([self._row(source, max_len, keeps_end) for source in sources], max_len)
+        rows = [self._row(source, max_len, keeps_end) for source in sources]
+        truncated = [index for index, source in enumerate(sources, first_row) if self._length_of(source) > max_len]
+        return JobRows(rows, max_len, truncated)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -220,7 +226,7 @@ class RowEncoder:
         """
         if truncate == 'left':
             return self._ends(texts)
-        return self._tokenizer.encode_texts(texts, self._most if truncate == 'right' else MAX_COUNTED)
+        return self._tokenizer.encode_texts(texts, self._most + 1 if truncate == 'right' else MAX_COUNTED)
 
     def _ends(self, texts: Sequence[str]) -> list[Ids]:
         """The last ids of texts. Of a very long one only the end is tokenized if that yields enough ids."""
@@ -252,19 +258,23 @@ class RowEncoder:
         return _Source(first, second or None, is_tokenized=True)
 
     def _cut(self, tokens: list[T], truncate: Truncation, one_more: bool = False) -> list[T]:
-        most = self._most + one_more
+        most = self._most + 1 + one_more  # one more than a row takes, so that it shows that there were more
         if truncate == 'right':
             return tokens[:most]
         return tokens[-most:] if truncate == 'left' else tokens
 
     def _check_length(self, source: _Source, most: int, index: int) -> None:
         """Raise TooLong if a row would be longer than `most`."""
-        length = len(source.first) + len(source.second or ()) + self._specials_of(source)
+        length = self._length_of(source)
         if length > most:
             raise TooLong(
                 'element %d has %s%d tokens, the special ones included, and a row takes at most %d: shorten it, or ask for '
                 'truncate right or left' % (index, 'at least ' if length >= MAX_COUNTED else '', length, most)
             )
+
+    def _length_of(self, source: _Source) -> int:
+        """How many tokens the row would have without a limit; above the limit it can be more than that."""
+        return len(source.first) + len(source.second or ()) + self._specials_of(source)
 
     def _specials_of(self, source: _Source) -> int:
         if source.second is not None:

@@ -54,7 +54,7 @@ def spell(tokenizer: Tokenizer, texts: Sequence[Any], first_row: int, prompt: st
     array = np.zeros((len(rows), max(counts), 3), np.int32)
     for row, at in zip(rows, array, strict=True):
         at[: len(row)] = np.array(row, np.int32).reshape(-1, 3)
-    return Answer('int32', list(array.shape), array.tobytes(), tokens, counts)
+    return Answer('int32', list(array.shape), array.tobytes(), tokens, counts, [])
 
 
 def unspell(tokenizer: Tokenizer, rows: Sequence[Any], first_row: int, keeps_special: bool) -> Answer:
@@ -70,4 +70,4 @@ def unspell(tokenizer: Tokenizer, rows: Sequence[Any], first_row: int, keeps_spe
             if not tokenizer.has_id(id_):
                 raise RequestError('element %d has the id %d, and the vocabulary has no such token' % (index, id_))
     texts = [[tokenizer.decode(row, keeps_special)] for row in rows]
-    return Answer('int32', [len(rows), 1], bytes(4 * len(rows)), texts, [len(row) for row in rows])
+    return Answer('int32', [len(rows), 1], bytes(4 * len(rows)), texts, [len(row) for row in rows], [])

@@ -233,7 +233,9 @@ class Worker:
             logger.exception('could not tokenize a job number=%d part=%d', header.request.number, header.part)
             self._send(sink, FailedPart(self._number, header, self._explain(error)))
             return
-        ready = ReadyJob(header, encoded.rows, encoded.max_len, options)
+        ready = ReadyJob(header, encoded.rows, encoded.max_len, options, encoded.truncated)
+        if encoded.truncated:
+            self._note_truncated(len(encoded.truncated), encoded.max_len)
         if header.tokenize:
             self._send(sink, self._make_tokens(ready))
             return
@@ -243,6 +245,15 @@ class Worker:
             self._changed.notify()
         if cached is not None:
             self._send(sink, self._answer(ready, cached))
+
+    def _note_truncated(self, rows: int, max_len: int) -> None:
+        if not self._tally.truncated_rows:
+            logger.info(
+                'cut texts rows=%d tokens=%d: the model gets no more; num_truncated_row of the status counts later ones',
+                rows,
+                max_len,
+            )
+        self._tally.truncated_rows += rows
 
     # ---- the compute thread
 
@@ -332,7 +343,8 @@ class Worker:
         width = 0 if array.ndim == 2 else self._embed_length or job.max_len
         array = self._finish.apply(array, job.options)
         body = array.reshape(-1).view(np.uint8).data  # works for an empty array, too: rows without a token
-        answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts)
+        truncated = None if counts is None else list(job.truncated)
+        answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts, truncated)
         return Part(self._number, job.header, answer, width)
 
     def _spell(self, texts: Sequence[Any], first_row: int, options: EncodingOptions) -> Answer:
@@ -349,7 +361,7 @@ class Worker:
         for row, at in zip(job.rows, ids, strict=True):
             at[: len(row)] = row.ids
         tokens = [self._rows.tokens(row) for row in job.rows]
-        answer = Answer('int32', list(ids.shape), ids.tobytes(), tokens, counts)
+        answer = Answer('int32', list(ids.shape), ids.tobytes(), tokens, counts, list(job.truncated))
         return Part(self._number, job.header, answer, ids.shape[1])
 
     def _connect_to_sink(self, context: Context, endpoint: str) -> Socket:
