@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -255,7 +256,7 @@ def test_the_ventilator_is_told_of_a_client_that_does_not_come_back(bench: Bench
 
 
 def test_the_heartbeat_says_that_it_is_idle_and_how_many_replies_were_discarded(bench: Bench) -> None:
-    assert wait_until(lambda: bench.status() == {'busy_s': 0.0, 'given_up': 0})
+    assert wait_until(lambda: bench.status() == {'busy_s': 0.0, 'given_up': 0, 'slow_readers': 0})
 
 
 def test_a_stop_leaves_no_answer_behind_that_was_published(bench: Bench) -> None:
@@ -279,6 +280,29 @@ def test_a_reader_that_does_not_read_slows_nobody_and_gets_every_answer_later(be
     bench.put(a_part(2000))
     assert receive(reader)[-1] == b'2000'
     assert [receive(sleeper)[-1] for _ in range(100)] == [b'%d' % number for number in range(1, 101)]
+
+
+def test_a_reader_with_too_many_bytes_unread_is_cut_off_and_counted_and_nobody_waits_for_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And of large replies only a few are given to ZeroMQ, which would queue any 32."""
+    limits = replace(bench.decider.publisher.limits, unread_bytes_of_identity=16 * len(LARGE))
+    bench.decider.publisher.limits = limits
+    sleeper, reader = bench.reader(b'sleeper', hwm=1), bench.reader(b'me')
+    body = bytes(9 << 20)
+    for number in range(1, 6):
+        bench.put(a_part(number, b'sleeper', body))
+    bench.wait_until_blocked(b'sleeper')
+    bench.put(a_part(2000))
+    assert receive(reader)[-1] == b'2000'
+    assert bench.status()['slow_readers'] == 0
+    bench.clock.advance(limits.slow_s)
+    bench.wait_for(Unsubscribed(b'sleeper'))
+    assert bench.status()['slow_readers'] == 1
+    assert 'closed the connections of sleeper' in caplog.text
+    bench.put(a_part(2001))
+    assert receive(reader)[-1] == b'2001'
+    assert receive(sleeper)[0] == b'sleeper', 'it can come back for what is left'
 
 
 def test_when_one_of_two_clones_leaves_the_other_still_gets_its_answers(bench: Bench) -> None:

@@ -21,6 +21,7 @@ from bert_serving.server.sink.events import (
     Action,
     Blocked,
     CutOffReaders,
+    CutOffSlowReaders,
     Event,
     LogWarning,
     Publish,
@@ -68,7 +69,7 @@ class SinkDouble:
                     self.warnings.append(text)
                 case AcceptSubscription(granted):
                     self.accepted.append(granted)
-                case CutOffReaders(cut_off):
+                case CutOffReaders(cut_off) | CutOffSlowReaders(cut_off):
                     self.cut_off.append(cut_off)
                     actions += self.decider.handle(Unsubscribed(cut_off), now)
         self.decider.check_invariants()

@@ -32,6 +32,7 @@ from bert_serving.server.sink.events import (
     Action,
     Blocked,
     CutOffReaders,
+    CutOffSlowReaders,
     Event,
     LogWarning,
     Publish,
@@ -96,6 +97,7 @@ class SinkMachine(RuleBasedStateMachine):
     @initialize(
         unread_replies=st.sampled_from([100, 5, 1]),
         unread_bytes=st.sampled_from([10_000, 500, 100]),
+        unread_bytes_of_identity=st.sampled_from([10_000, 300]),
         without_subscriber=st.integers(1, 3),
         subscribed=st.integers(1, 3),
         departed=st.integers(1, 3),
@@ -106,6 +108,7 @@ class SinkMachine(RuleBasedStateMachine):
         self,
         unread_replies: int,
         unread_bytes: int,
+        unread_bytes_of_identity: int,
         without_subscriber: int,
         subscribed: int,
         departed: int,
@@ -117,6 +120,8 @@ class SinkMachine(RuleBasedStateMachine):
             unread_s_at_the_end=2,
             unread_replies=unread_replies,
             unread_bytes=unread_bytes,
+            unread_bytes_of_identity=unread_bytes_of_identity,
+            slow_s=5,
             identities_without_subscriber=without_subscriber,
             subscribed_identities=subscribed,
             departed_identities=departed,
@@ -161,7 +166,7 @@ class SinkMachine(RuleBasedStateMachine):
                     connection.is_accepted, connection.granted = True, topic
                     self.lossy.discard(connection.topic)
                     self.departed.pop(connection.topic, None)
-                case CutOffReaders(topic):
+                case CutOffReaders(topic) | CutOffSlowReaders(topic):
                     for connection in self.subscribers_of(topic):
                         if self.forget(connection):
                             actions += self.decider.handle(Unsubscribed(topic), self.now)

@@ -77,10 +77,36 @@ def test_a_failed_part_answers_the_request_with_the_error() -> None:
 
 
 def test_an_answer_too_large_for_the_memory_is_an_error_reply_and_not_a_crash() -> None:
-    sink = SinkDouble()
+    sink = SinkDouble(SinkLimits(reply_bytes=1 << 62))
     sink.handle(Subscribed(ME))
     sink.handle(a_part(array=np.ones((2, 3, 7), np.float32), width=1 << 44))
     assert json.loads(sink.published[0][1])['error']['type'] == 'InternalError'
+
+
+@pytest.mark.parametrize(('shape', 'width', 'size'), [((2, 3), 0, 12), ((2, 3, 7), 0, 84), ((2, 3, 7), 5, 140)])
+def test_a_reply_that_would_be_too_large_is_an_error_after_the_first_part(
+    shape: tuple[int, ...], width: int, size: int
+) -> None:
+    """And the parts that still come open nothing. `size` is the bytes of a row, padded to the width of the part."""
+    for most, is_refused in ((100 * size, False), (100 * size - 1, True)):
+        sink = SinkDouble(SinkLimits(reply_bytes=most))
+        sink.handle(Subscribed(ME))
+        sink.handle(a_part(parts=50, total=100, array=np.ones(shape, np.float32), width=width))
+        assert bool(sink.published) is is_refused
+        if is_refused:
+            error = json.loads(sink.published[0][1])['error']
+            assert error['type'] == 'TooLarge'
+            assert 'the reply to 100 rows would have 1 MB' in error['message']
+            assert sink.reports == [Collected(4, 1, 0, 0), Published(1, False)]
+            sink.handle(a_part(part=1, parts=50, first_row=2, total=100, array=np.ones(shape, np.float32)))
+            assert sink.decider.assembler.open_requests == 0
+
+
+def test_tokens_that_are_shown_take_memory_too() -> None:
+    sink = SinkDouble(SinkLimits(open_bytes=1000))
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(parts=2, total=4, tokens=[['a'] * 10, ['b'] * 10]))
+    assert json.loads(sink.published[0][1])['error']['type'] == 'TooLarge'
 
 
 def test_a_dropped_request_is_forgotten_with_the_parts_it_has_and_those_that_come() -> None:

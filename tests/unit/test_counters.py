@@ -49,3 +49,11 @@ def test_the_replies_that_dead_sinks_discarded_are_still_counted() -> None:
     counters.update_sink({'given_up': 1})
     counters.sink_lost()
     assert counters.to_dict()['num_given_up_reply'] == 3
+
+
+def test_the_readers_that_dead_sinks_have_cut_off_are_still_counted() -> None:
+    counters = ChildCounters()
+    counters.update_sink({'slow_readers': 2})
+    counters.sink_lost()
+    counters.update_sink({'slow_readers': 1})
+    assert counters.to_dict()['num_slow_reader'] == 3

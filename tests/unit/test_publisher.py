@@ -226,6 +226,70 @@ def test_departed_identities_are_remembered_up_to_a_limit() -> None:
     assert sink.reports == [ClientGone(b'b', 20), ClientGone(b'c', 20)]
 
 
+def test_a_reader_that_does_not_move_is_cut_off_when_it_has_too_many_bytes_unread() -> None:
+    """Nobody else loses anything, and the replies wait for it to come back."""
+    sink = SinkDouble(SinkLimits(unread_bytes_of_identity=170, slow_s=5))
+    sink.handle(Subscribed(ME))
+    sink.handle(Subscribed(b'other'))
+    sink.full = {ME}
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number), 0)
+    sink.handle(Tick(), 4.9)
+    assert sink.cut_off == []
+    sink.handle(Tick(), 5)
+    assert sink.cut_off == [ME]
+    assert 'closed the connections of client' in sink.warnings[-1]
+    sink.handle(a_part(number=9, identity=b'other'), 5)
+    assert sink.ids == [b'9']
+    sink.full = set()
+    sink.handle(Subscribed(ME), 6)
+    assert sink.ids == [b'9', b'1', b'2', b'3']
+    assert sink.decider.publisher.discarded == 0
+
+
+def test_a_reader_that_moves_on_is_not_cut_off_however_much_it_has_unread() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes_of_identity=170, slow_s=5))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    for number in range(1, 7):
+        sink.handle(a_part(number=number), 0)
+    for now in (4, 8, 12):  # one each time
+        sink.room = 1
+        sink.handle(Tick(), now)
+    assert sink.cut_off == []
+    assert sink.ids == [b'1', b'2', b'3']
+
+
+def test_a_single_reply_is_never_too_many_bytes_unread() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes_of_identity=10, slow_s=5))
+    sink.handle(Subscribed(ME))
+    sink.full = {ME}
+    sink.handle(a_part(), 0)
+    sink.handle(Tick(), 30)
+    assert (sink.cut_off, sink.decider.publisher.discarded) == ([], 0)
+
+
+def test_without_a_reader_an_identity_loses_its_own_oldest_replies_beyond_its_bytes() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes_of_identity=170))
+    sink.handle(a_part(number=9, identity=b'other'))
+    for number in (1, 2, 3):
+        sink.handle(a_part(number=number))
+    assert [report for report in sink.reports if isinstance(report, Published)] == [Published(1, False)]
+    assert 'it has more than 170 bytes unread' in sink.warnings[-1]
+
+
+def test_who_has_most_of_the_unread_bytes_loses_replies_before_those_who_have_waited_longer() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes=400))
+    sink.handle(Subscribed(b'hog'))
+    sink.full = {b'hog'}
+    sink.handle(a_part(number=9), 0)
+    for number in range(1, 6):
+        sink.handle(a_part(number=number, identity=b'hog'), 1)
+    lost = [report.number for report in sink.reports if isinstance(report, Published)]
+    assert lost
+    assert 9 not in lost
+
+
 def test_errors_to_many_identities_that_nobody_claims_are_discarded_from_the_oldest() -> None:
     sink = SinkDouble(SinkLimits(identities_without_subscriber=2))
     for number in range(1, 4):
@@ -362,3 +426,12 @@ def test_a_forgotten_beginning_of_identities_has_its_readers_come_back() -> None
     assert sink.cut_off == [b'a', b'c', b'a']
     sink.handle(Subscribed(b'a'))
     assert sink.accepted[-2:] == [exact_topic(b'a'), b'a']
+
+
+def test_a_large_reply_that_is_just_being_sent_is_not_discarded_when_a_stranger_is_cut_off_first() -> None:
+    sink = SinkDouble(SinkLimits(unread_bytes=10))
+    sink.handle(Subscribed(b'a'))
+    sink.handle(Subscribed(b'ab'))
+    sink.handle(a_part(identity=b'ab'))
+    assert sink.cut_off == [b'a']
+    assert sink.ids == [b'1']

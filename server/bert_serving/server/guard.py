@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from .tcp import Connection, borrowed, peer_of, shut_down
+from .tcp import INFO_BYTES, RECEIVED_AT, Connection, borrowed, peer_of, shut_down
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,6 @@ FORGIVEN_BYTES = 128
 """Bytes that a connection can send between two looks without a message: its heartbeats."""
 
 _RECEIVED = struct.Struct('@Q')
-_RECEIVED_AT = 128
-"""Where the `tcp_info` of Linux has the bytes that were received."""
 
 
 @dataclass(slots=True)
@@ -158,6 +156,6 @@ def received_bytes(port: int) -> dict[Connection, int]:
             if each is None or each.type != socket.SOCK_STREAM or each.family not in (socket.AF_INET, socket.AF_INET6):
                 continue
             if each.getsockname()[1] == port:
-                info = each.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                found[Connection(int(name), *peer_of(each))] = _RECEIVED.unpack_from(info, _RECEIVED_AT)[0]
+                info = each.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
+                found[Connection(int(name), *peer_of(each))] = _RECEIVED.unpack_from(info, RECEIVED_AT)[0]
     return found

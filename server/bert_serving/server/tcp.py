@@ -8,8 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+INFO_BYTES = 256
+"""More than the `tcp_info` of Linux has."""
+
+ACKNOWLEDGED_AT, RECEIVED_AT = 120, 128
+"""Where it has the bytes that the peer has acknowledged, and those that were received."""
+
+_COUNT = struct.Struct('@Q')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,17 @@ def peer_of(connection: socket.socket) -> tuple[str, int]:
     if not isinstance(name, tuple):  # a Unix socket
         raise OSError('not a TCP connection')
     return str(name[0]), int(name[1])
+
+
+def acknowledged_bytes(connection: Connection) -> int | None:
+    """Return how many bytes the peer's system has acknowledged; None if the connection is gone, or not on Linux."""
+    if not hasattr(socket, 'TCP_INFO'):
+        return None
+    with contextlib.suppress(OSError, struct.error), borrowed(connection.descriptor) as found:
+        if found is not None and peer_of(found) == (connection.address, connection.port):
+            info = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
+            return int(_COUNT.unpack_from(info, ACKNOWLEDGED_AT)[0])
+    return None
 
 
 def shut_down(connection: Connection) -> bool:

@@ -129,6 +129,7 @@ _COUNTERS = {
     'num_poisoned_request': ('poisoned_requests', 'Requests that crashed workers'),
     'num_requeued_job': ('requeued_jobs', 'Jobs that went to another worker after theirs had died'),
     'num_given_up_reply': ('given_up_replies', 'Replies discarded because nobody read them'),
+    'num_slow_reader': ('slow_readers', 'Connections closed because their clients did not read their replies'),
     'num_worker_restart': ('worker_restarts', 'Restarts of workers'),
     'num_sink_restart': ('sink_restarts', 'Restarts of the sink'),
     'num_http_restart': ('http_restarts', 'Restarts of the HTTP proxy of the server'),

@@ -103,6 +103,30 @@ class ServingOptions:
         parse=whole_number(1),
         metavar='BYTES',
     )
+    max_memory_bytes: int | None = option(
+        default=None,
+        group=SERVING,
+        help='memory that the server plans with: it shares this out among requests, replies and what clients do not read '
+        '(default: the memory limit of its container, or the memory of the machine)',
+        parse=whole_number(64 << 20),
+        metavar='BYTES',
+    )
+    max_reply_bytes: int | None = option(
+        default=None,
+        group=SERVING,
+        help='maximum bytes of a reply; a request whose reply would be larger is rejected (default: a sixth of '
+        '-max_memory_bytes)',
+        parse=whole_number(1 << 20),
+        metavar='BYTES',
+    )
+    max_unread_bytes: int | None = option(
+        default=None,
+        group=SERVING,
+        help='bytes of replies that a client can leave unread before its connections are closed (default: 256 MiB, or a '
+        'sixteenth of -max_memory_bytes if that is less)',
+        parse=whole_number(1 << 20),
+        metavar='BYTES',
+    )
     worker_timeout: int = option(
         default=120,
         group=SERVING,

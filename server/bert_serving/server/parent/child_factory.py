@@ -58,7 +58,7 @@ class ChildFactory:
         modules: ChildModules,
         sink_limits: Mapping[str, Any],
     ) -> None:
-        """`temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` those not by default."""
+        """`temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` the limits of the sink."""
         self._plan = plan
         self._endpoints = endpoints
         self._ports = ports
@@ -84,7 +84,7 @@ class ChildFactory:
             'address': self._plan.address,
             'port_out': self._ports.port_out,
             'linger_ms': linger_ms,
-            'limits': {'open_bytes': _memory_bytes() // 3, **self._sink_limits},
+            'limits': {**self._sink_limits},
         }
         return self._make(self._modules.sink, 'SINK', config)
 
@@ -150,8 +150,3 @@ def _tokenization(plan: Plan) -> dict[str, Any]:
         'normalizes': pipeline.normalizes,
         'activation': None if model.config.head is None else model.config.head.activation,
     }
-
-
-def _memory_bytes() -> int:
-    """Return the size of this machine's memory."""
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')

@@ -16,6 +16,8 @@ class ChildCounters:
         self._dead_workers = WorkerTally()
         self._discarded_replies = 0
         self._discarded_by_dead_sinks = 0
+        self._slow_readers = 0
+        self._slow_readers_of_dead_sinks = 0
 
     def update_worker(self, worker: int, payload: Payload) -> None:
         """Take the counts from a worker's heartbeat."""
@@ -27,11 +29,14 @@ class ChildCounters:
         self._dead_workers += self._workers.pop(worker, WorkerTally())
 
     def update_sink(self, payload: Payload) -> None:
-        """Take the count from a heartbeat of the sink."""
+        """Take the counts from a heartbeat of the sink."""
+        self._slow_readers = payload.get('slow_readers', self._slow_readers)
         self._discarded_replies = payload.get('given_up', self._discarded_replies)
 
     def sink_lost(self) -> None:
-        """Keep the count of a sink that has died; the next one counts from 0."""
+        """Keep the counts of a sink that has died; the next one counts from 0."""
+        self._slow_readers_of_dead_sinks += self._slow_readers
+        self._slow_readers = 0
         self._discarded_by_dead_sinks += self._discarded_replies
         self._discarded_replies = 0
 
@@ -46,5 +51,8 @@ class ChildCounters:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of the status's `statistic`."""
-        discarded = self._discarded_by_dead_sinks + self._discarded_replies
-        return {**self._all_workers.to_dict(), 'num_given_up_reply': discarded}
+        return {
+            **self._all_workers.to_dict(),
+            'num_given_up_reply': self._discarded_by_dead_sinks + self._discarded_replies,
+            'num_slow_reader': self._slow_readers_of_dead_sinks + self._slow_readers,
+        }

@@ -22,6 +22,7 @@ from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
 from ..model.vocabulary import load_vocab
 from ..options.settings import Settings
+from ..ventilator.reply_size import ReplySize
 from ..ventilator.served_model import ServedModel
 from .devices import DevicePlan, plan_devices
 from .hub import IsStopped, local_folder, never
@@ -194,6 +195,21 @@ def served_model(plan: Plan) -> ServedModel:
         is_token_level=strategy is PoolingStrategy.NONE and not has_head,
         has_scores=has_head or strategy.uses_head,
         has_logits=has_head,
+    )
+
+
+def reply_size(plan: Plan, most: int) -> ReplySize:
+    """Return how large the replies of this server are; `most` is the bytes of the largest."""
+    settings, model = plan.settings, served_model(plan)
+    on_gpu = all(device >= 0 for device in plan.devices.devices)
+    length = settings.max_seq_len
+    if length is None:
+        length = plan.model.config.max_position_embeddings if settings.fixed_embed_length else 1
+    return ReplySize(
+        width=plan.dimensions,
+        item_bytes=2 if settings.fp16 and on_gpu else 4,
+        tokens=length if model.is_token_level else 1,
+        most=most,
     )
 
 

@@ -40,7 +40,8 @@ from .child_factory import ChildFactory, ChildModules, ExportedGraph
 from .children import SINK_STOP_S, Children
 from .endpoints import Endpoints, Ports
 from .folders import ServerFolders, server_folders
-from .plan import make_plan, served_model
+from .memory import share_memory
+from .plan import make_plan, reply_size, served_model
 from .status import describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
 
@@ -225,8 +226,15 @@ class BertServer(threading.Thread):
 
     def _start_and_serve(self, folders: ServerFolders, stack: contextlib.ExitStack) -> None:
         endpoints = Endpoints(folders.sockets)
+        memory = share_memory(self.settings)
+        self._ventilator.bound_memory(memory.queue, reply_size(self._plan, memory.reply))
         factory = ChildFactory(
-            self._plan, endpoints, self._ports, folders.temp_dirs, modules=self.modules, sink_limits=self.sink_limits
+            self._plan,
+            endpoints,
+            self._ports,
+            folders.temp_dirs,
+            modules=self.modules,
+            sink_limits={**memory.for_sink(), **self.sink_limits},
         )
         self._endpoints = endpoints
         self._children = Children(

@@ -16,14 +16,14 @@ from ..protocol.ring import Part, Refuse, RequestRef
 from ..protocol.wire import format_identity
 from .events import LogWarning
 from .invariants import check
-from .joining import join_parts
+from .joining import expected_bytes, held_bytes, join_parts
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
 
 
 @dataclass(slots=True)
 class _Assembly:
-    """The parts of one request that have come, by their index, and the bytes of their arrays."""
+    """The parts of one request that have come, by their index, and the bytes that they take."""
 
     request: RequestRef
     received: dict[int, Part] = field(default_factory=dict)
@@ -52,14 +52,17 @@ class Assembler:
     def add(self, part: Part) -> list[Reply | LogWarning]:
         """Take in a part.
 
-        Return the reply to its request if that is complete now. If too much memory is taken, return a warning and the
-        error for the largest request.
+        Return the reply to its request if that is complete now. If too much memory is taken, or the reply would be too
+        large, return a warning and the error for the largest request or for this one.
         """
         request = part.header.request
         assembly = self._open_assembly(request)
         if assembly is None or part.header.part in assembly.received:
             return []
-        size = len(part.answer.body)
+        expected = expected_bytes(part)
+        if expected > self.limits.reply_bytes:
+            return self._discard(request, TooLarge(_describe_excess(request, expected, self.limits.reply_bytes)))
+        size = held_bytes(part.answer)
         assembly.received[part.header.part] = part
         assembly.bytes += size
         self._open_bytes += size
@@ -93,7 +96,7 @@ class Assembler:
         """Raise AssertionError if the books disagree. For tests."""
         finished, limits = self._finished, self.limits
         for number, assembly in self._open.items():
-            held = sum(len(part.answer.body) for part in assembly.received.values())
+            held = sum(held_bytes(part.answer) for part in assembly.received.values())
             check(assembly.request.number == number, 'an assembly has the number of another')
             check(assembly.bytes == held, 'the bytes of an assembly are miscounted')
             check(len(assembly.received) < assembly.request.parts, 'a request with all of its parts is still open')
@@ -119,6 +122,9 @@ class Assembler:
             'out of assembly memory (%d bytes); this response, %d rows, is the largest: split the request'
             % (self.limits.open_bytes, request.total_rows)
         )
+        return self._discard(request, error)
+
+    def _discard(self, request: RequestRef, error: TooLarge) -> list[Reply | LogWarning]:
         self._finish(request.number)
         warning = 'discarded a request of %s: %s' % (format_identity(request.identity), error.message)
         return [LogWarning(warning), Reply.error(request, error)]
@@ -134,6 +140,14 @@ class Assembler:
         self._finished_order.append(number)
         if len(self._finished_order) > self.limits.finished_numbers:
             self._finished.discard(self._finished_order.popleft())
+
+
+def _describe_excess(request: RequestRef, expected: int, most: int) -> str:
+    return 'the reply to %d rows would have %d MB, and -max_reply_bytes of the server is %d MB: send it in parts' % (
+        request.total_rows,
+        -(-expected // 1_000_000),
+        most // 1_000_000,
+    )
 
 
 def _join(assembly: _Assembly) -> Reply:

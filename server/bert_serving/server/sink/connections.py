@@ -18,6 +18,7 @@ DOUBT_S = 2.0
 
 
 IsAlive = Callable[[Connection], bool]
+OnEnd = Callable[[Connection], object]
 
 
 class SubscriptionBook:
@@ -26,8 +27,10 @@ class SubscriptionBook:
     A connection cannot end the subscription of another, and holds each of its own once, however often it asks.
     """
 
-    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: SinkLimits = DEFAULT_LIMITS, on_end: OnEnd = lambda _connection: None) -> None:
+        """`on_end` is called with a connection that holds nothing any more."""
         self.limits = limits
+        self._on_end = on_end
         self._topics: dict[Connection, set[bytes]] = {}
         self._holders: dict[bytes, list[Connection]] = {}
         self._of_address: Counter[str] = Counter()
@@ -71,6 +74,7 @@ class SubscriptionBook:
         holders.remove(connection)
         if not topics:
             del self._topics[connection]
+            self._on_end(connection)
         if not holders:
             del self._holders[topic]
         self._of_address[connection.address] -= 1

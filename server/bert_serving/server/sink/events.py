@@ -70,6 +70,13 @@ class CutOffReaders:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOffSlowReaders:
+    """Close those connections that have subscribed to `topic` and do not read, and report each as `Unsubscribed`."""
+
+    topic: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Send `reply`, then report `Sent` or `Blocked`.
 
@@ -96,4 +103,4 @@ class LogWarning:
     text: str
 
 
-Action = AcceptSubscription | CutOffReaders | Publish | SendFeedback | LogWarning
+Action = AcceptSubscription | CutOffReaders | CutOffSlowReaders | Publish | SendFeedback | LogWarning

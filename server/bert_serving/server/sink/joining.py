@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,23 @@ from numpy.typing import NDArray
 
 from ..protocol.ring import Part
 from ..protocol.wire import Answer
+
+TOKEN_BYTES = 64
+"""Memory of a token that is shown, as a string in a list."""
+
+
+def held_bytes(answer: Answer) -> int:
+    """The memory that a part takes, roughly: its array, and the tokens that it shows."""
+    tokens = 0 if answer.tokens is None else TOKEN_BYTES * sum(map(len, answer.tokens))
+    return len(answer.body) + tokens
+
+
+def expected_bytes(part: Part) -> int:
+    """The bytes of the whole array of a request, at least, as this part shows."""
+    shape = part.answer.shape
+    if part.width:
+        shape = [shape[0], max(part.width, shape[1]), *shape[2:]]
+    return part.header.request.total_rows * math.prod(shape[1:]) * np.dtype(part.answer.dtype).itemsize
 
 
 def join_parts(parts: Sequence[Part], total_rows: int) -> Answer:

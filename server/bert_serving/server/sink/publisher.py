@@ -22,7 +22,15 @@ from itertools import islice
 
 from ..protocol.ring import ClientGone, Published
 from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic, format_identity
-from .events import AcceptSubscription, Action, CutOffReaders, LogWarning, Publish, SendFeedback
+from .events import (
+    AcceptSubscription,
+    Action,
+    CutOffReaders,
+    CutOffSlowReaders,
+    LogWarning,
+    Publish,
+    SendFeedback,
+)
 from .invariants import check
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
@@ -39,6 +47,7 @@ class _Outbox:
 
     subscribers: int = 0
     waiting: deque[tuple[float, Reply]] = field(default_factory=deque)
+    waiting_bytes: int = 0
     lossy: bool = False
 
     @property
@@ -95,13 +104,14 @@ class Publisher:
         if outbox is None:
             outbox = self._outboxes[reply.identity] = _Outbox()
         outbox.waiting.append((now, reply))
+        outbox.waiting_bytes += reply.size
         self._waiting += 1
         self._waiting_bytes += reply.size
         if outbox.subscribers and len(outbox.waiting) == 1:
             return self._publish(outbox)
         if not outbox.subscribers:
             self._without_subscriber[reply.identity] = None
-        return self._shed_load()
+        return self._shed_unread(reply.identity, outbox, now) + self._shed_load()
 
     def sent(self, reply: Reply) -> list[Action]:
         """ZeroMQ has taken the reply of a `Publish`."""
@@ -202,6 +212,8 @@ class Publisher:
         for identity, outbox in self._outboxes.items():
             times = [since for since, _reply in outbox.waiting]
             check(times == sorted(times), 'the replies of an identity are out of order')
+            held = sum(reply.size for _since, reply in outbox.waiting)
+            check(outbox.waiting_bytes == held, 'the bytes of an identity are miscounted')
             check(all(reply.identity == identity for _since, reply in outbox.waiting), 'a reply is in a wrong outbox')
 
     # ---- subscriptions
@@ -276,6 +288,10 @@ class Publisher:
         actions: list[Action] = []
         for identity, since in sorted(self._blocked.items()):
             outbox, blocked_s = self._outboxes[identity], now - since
+            slow = self._shed_unread(identity, outbox, now)
+            if slow:
+                actions += slow
+                continue
             if blocked_s >= self.limits.unread_s:
                 outbox.lossy = True
                 warning = 'subscriber %s has not read for %g s; its replies may be dropped'
@@ -300,6 +316,21 @@ class Publisher:
                 self._without_subscriber.move_to_end(identity)
         return actions
 
+    def _shed_unread(self, identity: bytes, outbox: _Outbox, now: float) -> list[Action]:
+        """Cut off the slow readers of an identity with too many bytes unread; without a reader, discard the oldest."""
+        actions: list[Action] = []
+        limits = self.limits
+        while outbox.waiting_bytes > limits.unread_bytes_of_identity and len(outbox.waiting) > 1:
+            if outbox.subscribers:
+                if now - self._blocked.get(identity, now) >= limits.slow_s:
+                    warning = 'closed the connections of %s: it has not read %d bytes of its replies'
+                    actions.append(LogWarning(warning % (format_identity(identity), outbox.waiting_bytes)))
+                    actions.append(CutOffSlowReaders(identity))
+                break
+            why = 'it has more than %d bytes unread' % limits.unread_bytes_of_identity
+            actions += self._discard_head(identity, outbox, why)
+        return actions
+
     def _shed_load(self) -> list[Action]:
         """Discard the oldest replies while those that wait are too many or too large to be kept."""
         actions: list[Action] = []
@@ -312,9 +343,16 @@ class Publisher:
             why = 'more than %d replies or %d bytes wait' % (limits.unread_replies, limits.unread_bytes)
             # The replies of all other outboxes are just being sent.
             candidates = [*self._blocked, *islice(self._without_subscriber, 1)]
-            identity = min(candidates, key=lambda identity: self._outboxes[identity].head_since)
+            if not candidates:
+                break
+            identity = max(candidates, key=self._burden)
             actions += self._discard_head(identity, self._outboxes[identity], why)
         return actions
+
+    def _burden(self, identity: bytes) -> tuple[bool, float]:
+        """Order identities by whose reply to discard: that of one with half of the bytes, or else the oldest."""
+        outbox = self._outboxes[identity]
+        return outbox.waiting_bytes > self.limits.unread_bytes // 2, -outbox.head_since
 
     def _discard_head(self, identity: bytes, outbox: _Outbox, why: str) -> list[Action]:
         reply = self._pop_head(outbox)
@@ -329,6 +367,7 @@ class Publisher:
 
     def _pop_head(self, outbox: _Outbox) -> Reply:
         _since, reply = outbox.waiting.popleft()
+        outbox.waiting_bytes -= reply.size
         self._waiting -= 1
         self._waiting_bytes -= reply.size
         return reply

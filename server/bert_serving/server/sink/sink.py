@@ -44,7 +44,7 @@ from ..protocol.ring import (
     encode_ring_message,
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic
-from ..tcp import Connection, connection_of, shut_down
+from ..tcp import Connection, acknowledged_bytes, connection_of, shut_down
 from ..transport import (
     Context,
     Reactor,
@@ -60,6 +60,7 @@ from .events import (
     Action,
     Blocked,
     CutOffReaders,
+    CutOffSlowReaders,
     Event,
     LogWarning,
     Publish,
@@ -70,6 +71,7 @@ from .events import (
     Unsubscribed,
 )
 from .limits import SinkLimits
+from .unread import UnreadLedger
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +130,9 @@ class Sink:
         self._clock = clock
         self._decider = decider
         self._counter = MessageCounter()
-        self._book = SubscriptionBook(decider.publisher.limits)
+        self._unread = UnreadLedger(acknowledged_bytes)
+        self._book = SubscriptionBook(decider.publisher.limits, on_end=self._unread.forget)
+        self._slow_readers = 0
         self._subscribing: tuple[Connection, bytes] | None = None
         self._stopped = False
         self._awake_since: float | None = None
@@ -162,7 +166,8 @@ class Sink:
         """The payload of a heartbeat; called by the thread that sends it to the supervisor."""
         since = self._awake_since
         busy_s = 0.0 if since is None else self._clock() - since
-        return {'busy_s': busy_s, 'given_up': self._decider.publisher.discarded}
+        discarded = self._decider.publisher.discarded
+        return {'busy_s': busy_s, 'given_up': discarded, 'slow_readers': self._slow_readers}
 
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)
@@ -273,16 +278,25 @@ class Sink:
                     self._book.add(*self._subscribing)
                 self._clients.setsockopt(zmq.SUBSCRIBE, topic)
             case CutOffReaders(topic):
-                return self._cut_off_readers(topic)
+                return self._cut_off_readers(self._book.holders_of(topic))
+            case CutOffSlowReaders(topic):
+                return self._cut_off_slow_readers(topic)
             case LogWarning(text):
                 logger.warning('%s', text)
             case _:
                 assert_never(action)
         return ()
 
-    def _cut_off_readers(self, topic: bytes) -> Sequence[Event]:
+    def _cut_off_slow_readers(self, topic: bytes) -> Sequence[Event]:
+        """Close the connections that have much unread or, if none has, all that share the topic."""
+        holders = self._book.holders_of(topic)
+        slow = [connection for connection in holders if not self._unread.has_room(connection)]
+        self._slow_readers += len(slow or holders)
+        return self._cut_off_readers(slow or holders)
+
+    def _cut_off_readers(self, connections: Sequence[Connection]) -> Sequence[Event]:
         ended: list[Event] = []
-        for connection in self._book.holders_of(topic):
+        for connection in connections:
             shut_down(connection)
             for each in self._book.topics_of(connection):
                 self._book.remove(connection, each)
@@ -290,18 +304,28 @@ class Sink:
         return ended
 
     def _publish(self, action: Publish) -> Sent | Blocked:
+        reply, holders = action.reply, self._book.holders_of(action.reply.identity)
+        full = [connection for connection in holders if not self._unread.has_room(connection)]
+        if full and not action.force:
+            return Blocked(reply)
+        for connection in full:
+            logger.warning('closed a connection from %s: it does not read its replies', connection.address)
+            self._slow_readers += 1
+            shut_down(connection)
         if action.force:
             self._clients.setsockopt(zmq.XPUB_NODROP, 0)
         try:
-            frames = action.reply.frames if action.topic is None else [action.topic, *action.reply.frames[1:]]
+            frames = reply.frames if action.topic is None else [action.topic, *reply.frames[1:]]
             self._clients.send_multipart(frames, zmq.DONTWAIT, copy=False)
         except zmq.Again:
-            return Blocked(action.reply)
+            return Blocked(reply)
         finally:
             if action.force:
                 self._clients.setsockopt(zmq.XPUB_NODROP, 1)
-        logger.debug('published bytes=%d number=%s', action.reply.size, action.reply.number)
-        return Sent(action.reply)
+        for connection in holders:
+            self._unread.give(connection, reply.size)
+        logger.debug('published bytes=%d number=%s', reply.size, reply.number)
+        return Sent(reply)
 
 
 def _is_alive(connection: Connection) -> bool:

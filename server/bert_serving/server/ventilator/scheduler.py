@@ -49,6 +49,7 @@ from .invariants import InvariantError, check
 from .limits import AdmissionLimits
 from .records import Key, RequestRecord, memory_bytes
 from .registry import RequestRegistry
+from .reply_size import ReplySize
 from .served_model import Resolve, as_it_is
 from .splitting import Chunk, make_jobs, split_request
 from .stories import MAX_FINISHED, Story
@@ -68,6 +69,7 @@ class Scheduler:
     def __init__(self, limits: AdmissionLimits, resolve: Resolve = as_it_is) -> None:
         """`resolve` checks the options of a request against the model, and puts its values where it has names."""
         self.limits = limits
+        self.reply_size = ReplySize()
         self._resolve = resolve
         self.outcomes = Outcomes()
         self.queue_time = Histogram()
@@ -179,6 +181,7 @@ class Scheduler:
     def _accept(self, request: EncodeRequest, now: float) -> Iterator[Action]:
         try:
             self.limits.check_size(request)
+            self.reply_size.check(request)
         except TooLarge as refusal:
             self.outcomes.refused += 1
             yield SendToSink(Refuse(request.identity, request.request_id, refusal))

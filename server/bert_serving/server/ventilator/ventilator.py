@@ -14,6 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, assert_never
 
 import zmq
@@ -67,6 +68,7 @@ from .events import (
     WorkerReady,
 )
 from .limits import AdmissionLimits
+from .reply_size import ReplySize
 from .scheduler import Scheduler
 from .served_model import Resolve, as_it_is
 
@@ -141,6 +143,11 @@ class Ventilator:
         self._skipped_from: zmq.Frame | None = None
         self._terminating = False
         self._draining = False
+
+    def bound_memory(self, queue_bytes: int, reply_size: ReplySize) -> None:
+        """Bound the memory of unfinished requests, and the size of replies. Call it before `bind`."""
+        self._scheduler.limits = replace(self._scheduler.limits, max_queue_bytes=queue_bytes)
+        self._scheduler.reply_size = reply_size
 
     # ---- sockets
 
