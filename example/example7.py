@@ -65,10 +65,12 @@ def draw(path, strategy, layers, vectors, labels, shares):
 def main():
     parser = get_args_parser()
     parser.prog, parser.description = 'example7.py', __doc__.splitlines()[0]
+    parser.examples = tuple(line.strip() for line in __doc__.splitlines() if line.startswith('    python '))
+    parser.guide = 'docs/examples.md'
     parser.set_defaults(pooling_layer=[-1, -2, -3, -4, -5, -6])
     group = parser.add_argument_group('Example')
     group.add_argument('-strategies', nargs='+', choices=STRATEGIES, default=STRATEGIES, help='a picture for each')
-    group.add_argument('-output_dir', default='.', help='folder for the pictures (default: the current one)')
+    group.add_argument('-output_dir', default='.', help='folder for the pictures')
     args = parser.parse_args()
 
     train, train_labels = topics.read(topics.TRAIN)

@@ -166,7 +166,7 @@ def test_each_stage_of_the_start_says_what_is_done_and_then_how_long_it_took() -
             r'VENTILATOR.*freeze, optimize and export graph, could take a while\.\.\.',
             r'GRAPHOPT.*load TensorFlow \(seconds=\d',
             r'GRAPHOPT.*load checkpoint \(variables=\d+ parameters=[\d.]+k seconds=\d',
-            r'GRAPHOPT.*build graph \(layers=3/4 seconds=\d',
+            r'GRAPHOPT.*build graph \(layers=1-3 of 4 seconds=\d',
             r'GRAPHOPT.*freeze \(size=%s seconds=\d' % size,
             r'GRAPHOPT.*write graph to: .* \(bytes=\d+ seconds=\d',
             r'VENTILATOR.*optimized graph is stored at: .* \(%s, %s\)' % (size, seconds),

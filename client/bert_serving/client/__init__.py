@@ -1420,15 +1420,9 @@ def _print_config(config):
 
 
 def _checked(texts, is_tokenized, truncate, length_limit):
-    """Check texts, or lists of tokens, and warn of long ones; a limit of 0 warns of none."""
+    """Check texts, or lists of tokens, and warn of long ones; a limit of 0 or None warns of none."""
     rows = _Texts(texts, is_tokenized)
-    if length_limit is None:
-        warnings.warn(
-            'the server has no "max_seq_len": it pads to the longest text of each batch, so shorter texts '
-            'make it faster',
-            stacklevel=4,
-        )
-    elif length_limit and truncate is None and rows.has_longer_than(length_limit):
+    if length_limit and truncate is None and rows.has_longer_than(length_limit):
         warnings.warn(
             'some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
             'with a larger one, or silence this with "BertClient(check_length=False)"' % length_limit,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from .addresses import is_loopback, with_brackets
@@ -28,14 +29,13 @@ def main(server_class: type[BertServer] = BertServer) -> None:
     args = get_args_parser().parse_args()
     try:
         settings = Settings.from_args(args)
-        say(settings.to_table(), sys.stdout)
-        sys.exit(serve(server_class(settings)))
+        sys.exit(serve(server_class(settings), on_started=lambda: say(settings.to_table(), sys.stdout)))
     except ServingError as error:
         fail('bert-serving-start', error)
 
 
-def serve(server: BertServer) -> int:
-    """Run `server` until it ends and return its exit code.
+def serve(server: BertServer, on_started: Callable[[], None] = lambda: None) -> int:
+    """Run `server` until it ends and return its exit code; call `on_started` once its options and model fit.
 
     The first SIGINT or SIGTERM starts a graceful shutdown, the second one stops the server immediately.
     """
@@ -52,6 +52,7 @@ def serve(server: BertServer) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     server.start()
+    on_started()
     while server.is_alive():
         server.join(0.2)
     return 0 if server.error is None else server.error.exit_code

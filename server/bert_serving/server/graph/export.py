@@ -90,7 +90,7 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
         read = _Meter(on_read, 4 * checkpoint.count_parameters({name: shapes[name] for name in names}))
         variables = checkpoint.read_variables(weights, names, read.count)
         variables.update(load_modules(spec.modules, spec.pooled_width))
-    with timed(logger, 'build graph', layers='%d/%d' % (spec.depth, model.config.num_hidden_layers)):
+    with timed(logger, 'build graph', layers='1-%d of %d' % (spec.depth, model.config.num_hidden_layers)):
         made = _Meter(partial(on_progress, 'build the graph'), spec.constant_bytes())
         constants = Constants(variables, made.count, apart=True)
         words_in_parts = weights.read_rows(WORDS) if words else [variables[WORDS]]
