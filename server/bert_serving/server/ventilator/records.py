@@ -36,7 +36,7 @@ class RequestRecord:
     collected: set[int] = field(default_factory=set)
     """Parts that the sink has."""
     strikes: int = 0
-    """Workers that died while they computed this request alone."""
+    """Workers and sinks that died while they held this request alone."""
     refusal: RequestError | None = None
     """The error that it is being answered with, instead of vectors."""
     story: Story | None = None

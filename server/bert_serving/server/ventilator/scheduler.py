@@ -14,7 +14,7 @@ then a lost worker's jobs can go to another worker, and after the loss of the si
 
 A worker computes rows of many requests together, so its death taints all that it held. These jobs are quarantined: they
 run one at a time, on a worker that gets nothing else meanwhile. Only a death while running alone is a strike against
-the request, and the second strike answers it with an error (rule 4).
+the request, and the second strike answers it with an error (rule 4). So it is with the sink (`suspects.py`).
 """
 
 from __future__ import annotations
@@ -45,14 +45,17 @@ from .events import (
     WorkerLost,
     WorkerReady,
 )
-from .invariants import InvariantError, check
+from .invariants import InvariantError
 from .limits import AdmissionLimits
+from .places import Places
+from .quarantine import Quarantine
 from .records import Key, RequestRecord, memory_bytes
 from .registry import RequestRegistry
 from .reply_size import ReplySize
 from .served_model import Resolve, as_it_is
 from .splitting import Chunk, make_jobs, split_request
 from .stories import MAX_FINISHED, Story
+from .suspects import Suspects
 from .turns import LANES, TurnQueue
 from .workers import WorkerPool
 
@@ -60,7 +63,9 @@ DROPPED_AT_ONCE = 500
 """Requests of clients that have left that are dropped between two events."""
 
 MAX_STRIKES = 2
-"""Workers that a request can crash while it runs alone, before it is answered with an error."""
+"""Workers or sinks that a request can crash while it runs alone, before it is answered with an error."""
+
+CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: send it in parts'
 
 
 class Scheduler:
@@ -80,7 +85,9 @@ class Scheduler:
         self._turns = TurnQueue()
         self._deadlines = Deadlines()
         self._workers = WorkerPool(limits.lane_rows)
-        self._quarantine: deque[Job] = deque()
+        self._quarantine = Quarantine()
+        self._suspects = Suspects()
+        self._places = Places(self._requests, self._turns, self._quarantine, self._suspects, self._workers)
         # Requests whose clients have left, and when they did.
         self._leaving: deque[tuple[int, float]] = deque()
         self._finished_stories: deque[tuple[int, Story]] = deque(maxlen=MAX_FINISHED)
@@ -104,14 +111,7 @@ class Scheduler:
 
     def gauge(self) -> dict[str, int]:
         """The amounts at this moment, in the keys of the status."""
-        quarantined = {job.header.request.number for job in self._quarantine}
-        return {
-            'queue_rows': self._turns.rows + sum(job.header.rows for job in self._quarantine),
-            'queue_requests': self._turns.requests + sum(not self._turns.parts_of(number) for number in quarantined),
-            'in_flight_rows': sum(worker.total_rows for worker in self._workers),
-            'unfinished_requests': len(self._requests),
-            'unfinished_rows': self._requests.rows,
-        }
+        return self._places.gauge()
 
     def story(self, number: int) -> list[str]:
         """The life of an unfinished request, or of one that finished lately after something unusual: a line an event.
@@ -122,21 +122,12 @@ class Scheduler:
         request = self._requests.get(number)
         if request is not None:
             story = request.story or Story(request.ref, request.arrived_at)
-            return [*story.tell(), self._whereabouts(request)]
+            return [*story.tell(), self._places.describe(request)]
         return self.finished_stories().get(number, [])
 
     def finished_stories(self) -> dict[int, list[str]]:
         """The stories, by number, of the requests that finished lately after something unusual, oldest first."""
         return {number: story.tell() for number, story in self._finished_stories}
-
-    def _whereabouts(self, request: RequestRecord) -> str:
-        number = request.number
-        held = {
-            part: name for name in self._workers.holders_of(number) for part in self._workers[name].parts_of(number)
-        }
-        quarantined = [job.header.part for job in self._quarantine if job.header.request.number == number]
-        places = self._turns.parts_of(number), quarantined, held, sorted(request.collected)
-        return 'now: waiting=%s quarantined=%s with_worker=%s collected=%s' % places
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Handle one event; return the actions that it leads to, in order. `now` is a monotonic clock's, in seconds."""
@@ -314,18 +305,20 @@ class Scheduler:
 
     def _cancel_jobs(self, request: RequestRecord) -> Iterator[Action]:
         """Hand out no more jobs of a request, and tell the workers that hold some not to begin with them."""
+        number = request.number
+        self._suspects.discard(number)
         if len(request.collected) == len(request.jobs):
             return
-        number = request.number
         self._turns.drop_request(number)
-        if self._quarantine:
-            self._quarantine = deque(job for job in self._quarantine if job.header.request.number != number)
+        self._quarantine.drop_request(number)
         for name in self._workers.holders_of(number):
             yield SendToWorker(name, Drop(number))
 
     # ---- jobs go out
 
     def _dispatch(self, now: float) -> Iterator[Action]:
+        if self._suspects:
+            self._try_suspects()
         if self._quarantine or self._workers.reserved is not None:
             yield from self._dispatch_quarantine(now)
         for lane in LANES:
@@ -351,6 +344,15 @@ class Scheduler:
         if not (worker.is_running_alone or self._quarantine):
             self._workers.reserved = None
 
+    def _try_suspects(self) -> None:
+        """Let the jobs of a suspect wait for their turns, unless another suspect is on trial."""
+        while (number := self._suspects.try_next()) is not None:
+            request = self._requests[number]
+            if len(request.collected) == len(request.jobs):  # they came late from before the sink was lost
+                self._suspects.acquit(number)
+            for job in self._places.left_of(number):
+                self._turns.add(job)
+
     def _hand_over(self, name: int, job: Job, now: float) -> SendJob:
         self._workers.take(name, job)
         header = job.header
@@ -369,16 +371,11 @@ class Scheduler:
             if request.story is not None:
                 place = collected.part, collected.attempt, collected.worker
                 request.note(now, 'collected part=%d attempt=%d worker=%d' % place)
+            if len(request.collected) == len(request.jobs):
+                self._suspects.acquit(request.number)
             if request.jobs[collected.part].header.attempt != collected.attempt:
-                self._withdraw(collected.number, collected.part)
-
-    def _withdraw(self, number: int, part: int) -> None:
-        """Do not hand out again a job whose part has come after all."""
-        self._turns.withdraw(number, part)
-        for job in self._quarantine:
-            if (job.header.request.number, job.header.part) == (number, part):
-                self._quarantine.remove(job)
-                break
+                self._turns.withdraw(collected.number, collected.part)
+                self._quarantine.withdraw(collected.number, collected.part)
 
     # ---- a process is lost
 
@@ -395,14 +392,16 @@ class Scheduler:
             if not worker.is_running_alone:
                 self._quarantine.append(self._next_attempt(job))
                 continue
-            request.strikes += 1
-            if request.strikes < MAX_STRIKES:
+            yield from self._strike(request, 'this request crashed two workers; do not retry it', now)
+            if request.refusal is None:
                 self._quarantine.appendleft(self._next_attempt(job, reduced_batch=True))
-            else:
-                self.outcomes.poisoned += 1
-                yield from self._refuse(
-                    request, PoisonedRequest('this request crashed two workers; do not retry it'), now
-                )
+
+    def _strike(self, request: RequestRecord, last_words: str, now: float) -> Iterator[Action]:
+        """Note that a process died of the request; the last time, answer it with an error."""
+        request.strikes += 1
+        if request.strikes >= MAX_STRIKES:
+            self.outcomes.poisoned += 1
+            yield from self._refuse(request, PoisonedRequest(last_words), now)
 
     def _is_wanted(self, job: Job) -> bool:
         request = self._requests.get(job.header.request.number)
@@ -418,28 +417,43 @@ class Scheduler:
         return again
 
     def _restart_after_sink_loss(self, now: float) -> Iterator[Action]:
-        """Compute everything again that is not published, in the order in which it came."""
+        """Compute everything again that is not published, in the order in which it came; suspects one at a time."""
+        untouched = {(job.header.request.number, job.header.part) for job in self._turns}
+        for number in self._suspects:
+            untouched |= {(number, job.header.part) for job in self._places.left_of(number)}
+        guilty = None
+        if self._has_sink:
+            handed_out = {number for worker in self._workers for number in worker.jobs_of}
+            guilty = self._suspects.judge([each for each in self._requests if each.refusal is None], handed_out)
+        else:  # it died while it started
+            self._suspects.begin_again()
         self._has_sink = False
         for worker in self._workers:
             if worker.is_running_alone:  # its job stays in quarantine
-                self._quarantine.extendleft(
-                    self._next_attempt(job) for job in worker.held.values() if self._is_wanted(job)
-                )
+                for job in filter(self._is_wanted, worker.held.values()):
+                    self._quarantine.appendleft(self._next_attempt(job))
             worker.forget_all()
-        quarantined = {(job.header.request.number, job.header.part) for job in self._quarantine}
-        untouched = {(job.header.request.number, job.header.part) for job in self._turns}
+        quarantined = self._quarantine.places
         self._turns.clear()
         for request in self._requests:
             if request.refusal is not None:
                 yield self._send_refusal(request, request.refusal)
                 continue
+            if request.number == guilty:
+                request.note(now, 'the sink died of it')
+                yield from self._strike(request, CRASHED_SINKS, now)
+                if request.refusal is not None:
+                    continue
             yield SendToSink(Register(request.ref))
             request.note(now, 'began again: the sink was lost collected=%d' % len(request.collected))
             request.collected.clear()
             for job in request.jobs.copy():
                 place = (request.number, job.header.part)
-                if place not in quarantined:
-                    self._turns.add(job if place in untouched else self._next_attempt(job))
+                if place in quarantined:
+                    continue
+                again = job if place in untouched else self._next_attempt(job)
+                if request.number not in self._suspects:
+                    self._turns.add(again)
 
     # ---- invariants
 
@@ -449,27 +463,10 @@ class Scheduler:
         The tests call it after every event.
         """
         try:
-            for collaborator in (self._requests, self._turns, self._deadlines, self._workers):
+            for collaborator in (self._requests, self._turns, self._deadlines, self._workers, self._places):
                 collaborator.check()
-            self._check_that_no_job_is_lost()
         except InvariantError as error:
             if error.number is None:
                 raise
             story = '\n  '.join(self.story(error.number))
             raise InvariantError('%s: request %d\n  %s' % (error, error.number, story), error.number) from error
-
-    def _check_that_no_job_is_lost(self) -> None:
-        """Every part of every request is somewhere: waiting, quarantined, held or collected."""
-        elsewhere: dict[int, set[int]] = {}
-        for job in self._quarantine:
-            elsewhere.setdefault(job.header.request.number, set()).add(job.header.part)
-        for worker in self._workers:
-            for number, part, _attempt in worker.held:
-                elsewhere.setdefault(number, set()).add(part)
-        for request in self._requests:
-            waiting, number = self._turns.parts_of(request.number), request.number
-            if request.refusal is not None:
-                check(not waiting, 'a refused request still has a turn', number)
-                continue
-            known = set(waiting) | request.collected | elsewhere.get(number, set())
-            check(known == set(range(len(request.jobs))), 'a job is nowhere', number)
