@@ -65,6 +65,7 @@ def test_the_story_of_a_request_that_survives_the_sink_goes_on_to_its_answer() -
     scheduler.handle(Published(1, True), 4.0)
     assert scheduler.story(1) == [
         '0.000 s: accepted id=1 client=client rows=10 parts=2',
+        '2.000 s: was alone in the sink that died',
         '2.000 s: began again: the sink was lost collected=1',
         '2.000 s: handed out part=1 attempt=1 worker=0',
         '2.000 s: handed out part=0 attempt=1 worker=0',

@@ -440,7 +440,7 @@ class Scheduler:
                 yield self._send_refusal(request, request.refusal)
                 continue
             if request.number == guilty:
-                request.note(now, 'the sink died of it')
+                request.note(now, 'was alone in the sink that died')
                 yield from self._strike(request, CRASHED_SINKS, now)
                 if request.refusal is not None:
                     continue
