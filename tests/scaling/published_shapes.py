@@ -88,11 +88,21 @@ def measure(folder: Path, tokens: int, options: list[str]) -> None:
     """Start a server, send a text of so many tokens and then a short one next to it, and print what that takes."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='bert-serving-graph-') as graphs:
-        words = ('-model_dir', str(folder), '-num_worker', '1', '-graph_tmp_dir', graphs, *options)
+        words = (
+            '-model_dir',
+            str(folder),
+            '-num_worker',
+            '1',
+            '-graph_tmp_dir',
+            graphs,
+            '-export_cache',
+            'NONE',
+            *options,
+        )
         with ServerProcess(*words) as server, Watch(server.process.pid) as watch:
             match = server.wait_for_log(READY, within_s=900)
             print('all set: %.1f s' % (time.monotonic() - started))
-            for path in sorted(Path(graphs).iterdir()):
+            for path in sorted(Path(graphs).glob('*/graph*')):
                 print('graph: %s %.0f MB' % (path.suffix, path.stat().st_size / 1e6))
             watch.show('ready')
             with BertClient(port=int(match[1]), port_out=int(match[2]), timeout=900_000, check_length=False) as client:

@@ -23,4 +23,4 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
         time.sleep(seconds / STEPS)
         report_ready.progress('read the weights', BYTES * step // STEPS, BYTES)
     unfinished.unlink()
-    report_ready({'bytes': 0, 'sha256': ''})
+    report_ready({'path': config['path'], 'bytes': 0, 'sha256': ''})

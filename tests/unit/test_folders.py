@@ -63,13 +63,29 @@ def test_without_a_folder_of_the_user_the_graph_gets_one_that_is_removed(
     assert not any(os.path.exists(folder) for folder in folders.temp_dirs)
 
 
-def test_the_folder_of_the_user_stays_with_all_in_it_but_an_unfinished_graph(tmp_path: Path) -> None:
+def test_the_folder_of_the_user_stays_without_the_graph_or_what_an_exporter_left(tmp_path: Path) -> None:
     (tmp_path / 'a file of the user.part').touch()
+    leave_a_folder(tmp_path, 'killed')
     with server_folders(str(tmp_path)) as folders:
-        assert folders.temp_dirs == (folders.sockets,)
+        assert folders.temp_dirs == (folders.sockets, os.path.dirname(folders.graph))
+        assert Path(folders.graph).parent.parent == tmp_path
         Path(folders.graph).touch()
         Path(folders.graph + '.4711.part').touch()
-    assert {path.name for path in tmp_path.iterdir()} == {'a file of the user.part', os.path.basename(folders.graph)}
+    assert [path.name for path in tmp_path.iterdir()] == ['a file of the user.part']
+
+
+def test_a_server_has_a_folder_of_its_own_among_the_kept_exports(tmp_path: Path) -> None:
+    (tmp_path / 'an export').mkdir()
+    with server_folders(None, str(tmp_path)) as folders:
+        assert folders.cache is not None
+        assert (folders.cache.folder, Path(folders.cache.work).parent) == (str(tmp_path), tmp_path)
+        assert folders.temp_dirs[2:] == (folders.cache.work,)
+    assert [path.name for path in tmp_path.iterdir()] == ['an export']
+
+
+def test_a_server_starts_where_no_exports_can_be_kept(tmp_path: Path) -> None:
+    with server_folders(None, str(tmp_path / 'gone')) as folders:
+        assert folders.cache is None
 
 
 def leave_a_folder(parent: Path, name: str) -> Path:

@@ -14,7 +14,6 @@ from bert_serving.server.graph.files import (
     digest_of,
     new_graph_path,
     read_graph,
-    remove_unfinished,
     write_graph,
 )
 
@@ -72,12 +71,9 @@ def test_a_link_that_waits_in_the_folder_is_not_followed(tmp_path: Path) -> None
     assert not target.exists()
 
 
-def test_a_graph_that_is_not_there_is_named_and_unfinished_ones_go(tmp_path: Path) -> None:
+def test_a_graph_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = new_graph_path(str(tmp_path))
     with pytest.raises(StartError, match='cannot be read: No such file'):
         read_graph(path)
     with pytest.raises(StartError, match='cannot be read: No such file'):
         check_private(path)
-    Path(path + '.1.part').touch()
-    remove_unfinished(path)
-    assert list(tmp_path.iterdir()) == []

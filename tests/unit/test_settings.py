@@ -61,6 +61,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'allow_remote_terminate',
         'bf16',
         'cache_rows',
+        'export_cache',
         'host',
         'log_format',
         'max_batch_tokens',

@@ -87,7 +87,8 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
     with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
         say('write random weights of the shape %s...' % args.random_model, sys.stderr)
         write_model(folder, SHAPES[args.random_model])
-        yield replace(settings, model_dir=folder), [folder]
+        # the graphs of random weights are of use to this run only
+        yield replace(settings, model_dir=folder, export_cache=settings.export_cache or folder), [folder]
 
 
 def _make_grid(args: argparse.Namespace, settings: Settings, config: EncoderConfig) -> Grid:

@@ -59,6 +59,21 @@ class Progress:
         return '[%s] %s' % (('=' * filled).ljust(BAR), self.describe())
 
 
+class Meter:
+    """Counts bytes up to a total; what is more than that is not counted."""
+
+    def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
+        """`on_progress` is called with the bytes done and the total, now and after each count."""
+        self._on_progress = on_progress
+        self._done, self._total = 0, total
+        on_progress(0, total)
+
+    def count(self, number: int) -> None:
+        """Count so many bytes more."""
+        self._done = min(self._done + number, self._total)
+        self._on_progress(self._done, self._total)
+
+
 class ProgressDisplay:
     """Shows the progress of one piece of work, until `end`. Used by one thread."""
 

@@ -33,11 +33,8 @@ N heads, R buckets of distances, C labels.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,7 +45,6 @@ from ..model.architectures import Place, google_places, places
 from ..model.config import EncoderConfig
 from ..model.folder import Model
 from ..model.safetensors_file import Tensor, read_tensors
-from .tf import tf
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -276,28 +272,10 @@ def _open(model: Model) -> _Source:
 
 
 def _tensorflow_checkpoint(prefix: str) -> _Source:
-    with _readable(prefix):
-        reader = tf.compat.v1.train.NewCheckpointReader(os.fsencode(prefix))  # a `str` would have to be UTF-8
-        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+    from .google_checkpoint import open_checkpoint  # the one format that needs TensorFlow to be read
 
-    @lru_cache(maxsize=1)  # for the parts of one table
-    def read(name: str) -> npt.NDArray[Any]:
-        with _readable(prefix):
-            values = reader.get_tensor(name)
-        if values.dtype.kind in 'biu':
-            raise ModelError('%s: %s holds %s, not floating-point weights' % (prefix, name, values.dtype))
-        return np.ascontiguousarray(values, dtype=np.float32)
-
+    shapes, read = open_checkpoint(prefix)
     return _Source(shapes, lambda name, start, end: read(name)[start:end], google_places)
-
-
-@contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Raise a ModelError for the many exceptions that TensorFlow raises for a damaged file."""
-    try:
-        yield
-    except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError('%s cannot be read: %s' % (path, str(error) or type(error).__name__)) from error
 
 
 def load_module(path: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
-from ..console.progress import OnProgress, ignore_progress
+from ..console.progress import Meter, OnProgress, ignore_progress
 from ..errors import ModelError, StartError
 from . import checkpoint
 from .answers import answer, only_position
@@ -87,11 +87,11 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
     with timed(logger, 'load checkpoint', variables=len(shapes), parameters=format_count(parameters)):
         weights, on_read = Weights(model, shapes), partial(on_progress, 'read the weights')
         names = [name for name in shapes if not (words and name == WORDS)]
-        read = _Meter(on_read, 4 * checkpoint.count_parameters({name: shapes[name] for name in names}))
+        read = Meter(on_read, 4 * checkpoint.count_parameters({name: shapes[name] for name in names}))
         variables = checkpoint.read_variables(weights, names, read.count)
         variables.update(load_modules(spec.modules, spec.pooled_width))
     with timed(logger, 'build graph', layers='1-%d of %d' % (spec.depth, model.config.num_hidden_layers)):
-        made = _Meter(partial(on_progress, 'build the graph'), spec.constant_bytes())
+        made = Meter(partial(on_progress, 'build the graph'), spec.constant_bytes())
         constants = Constants(variables, made.count, apart=True)
         words_in_parts = weights.read_rows(WORDS) if words else [variables[WORDS]]
         graph, width, dtype = build(spec, constants, find_unusual_rows(words_in_parts))
@@ -121,19 +121,6 @@ def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Calla
         rows = (clip_to(spec.dtype, part).astype(dtype, copy=False) for part in weights.read_rows(WORDS))
         write_graph(path, (np.ascontiguousarray(part).view(np.uint8) for part in rows), size, on_written)
     return size
-
-
-class _Meter:
-    """Counts bytes up to a total. Extra copies of a weight in the layout of a kernel are not counted."""
-
-    def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
-        self._on_progress = on_progress
-        self._done, self._total = 0, total
-        on_progress(0, total)
-
-    def count(self, number: int) -> None:
-        self._done = min(self._done + number, self._total)
-        self._on_progress(self._done, self._total)
 
 
 def find_unusual_rows(table: Iterable[Array]) -> list[int]:

@@ -1,32 +1,51 @@
-"""The exporter: build the graph of the model, write it to a file, and end.
+"""The exporter: build the graph of the model and write it to a file, or find the file of an earlier start.
 
 It is a separate process, which the server starts before any other: the parent never imports TensorFlow, and the memory
 of the checkpoint is released before a worker starts. Problems that only the checkpoint reveals (missing variables,
-wrong shapes, a missing head) stop the startup here.
+wrong shapes, a missing head) stop the startup here. If the graph is found, this process does not import TensorFlow.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from ..console.logs import timed
+from ..console.progress import Meter, OnProgress, ignore_progress
 from ..model.config import resolve_layers
 from ..model.folder import Model
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, Reporter
+from .export_cache import ExportCache
+from .export_key import export_key
+from .export_sources import SourceDigests, maker_facts, weight_files
+from .spec import GraphSpec
 
 logger = logging.getLogger(__name__)
 
 
 def main(config: ChildConfig, report_ready: Reporter) -> None:
-    """Export the graph that `settings` and `model` of the config ask for to `path`."""
-    with timed(logger, 'load TensorFlow'):
-        from .export import GraphSpec, export  # takes seconds, so only here
+    """Export the graph that `settings` and `model` of the config ask for to `path`, or find it in the `cache`.
 
+    Reports the path, the size and the SHA-256 of the graph.
+    """
     settings = Settings.from_dict(config['settings'])
-    model = Model.from_json(config['model'])
+    spec = spec_of(settings, Model.from_json(config['model']), on_gpu=config['on_gpu'])
+    on_progress = report_ready.progress
+    make = partial(_export, spec, config['path'], on_progress)
+    cache = config.get('cache')
+    report_ready(
+        make() if cache is None else find_or_make(ExportCache(**cache), cache['folder'], spec, make, on_progress)
+    )
+
+
+def spec_of(settings: Settings, model: Model, *, on_gpu: bool) -> GraphSpec:
+    """Return the specification of the graph that these options ask for."""
     pooler = settings.pooling_strategy.uses_pooler
-    spec = GraphSpec(
+    return GraphSpec(
         model=model,
         layers=() if pooler else resolve_layers(settings.pooling_layer, model.config),
         strategy=settings.pooling_strategy,
@@ -34,16 +53,61 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
         num_labels=settings.num_labels,
         fp16=settings.fp16,
         bf16=settings.bf16,
-        on_gpu=config['on_gpu'],
-        on_cpu=not config['on_gpu'] and not settings.xla and not _may_mix_devices(settings),
+        on_gpu=on_gpu,
+        on_cpu=not on_gpu and not settings.xla and not _may_mix_devices(settings),
         pipeline=model.pipeline,
         head=model.config.head,
         is_raw=model.config.head is not None,  # the workers apply its activation, unless a request wants logits
     )
-    info = export(spec, config['path'], on_progress=report_ready.progress)
-    report_ready({'bytes': info.bytes, 'sha256': info.sha256})
 
 
 def _may_mix_devices(settings: Settings) -> bool:
     """Whether GPUs and CPUs might share the graph. Without a GPU it still runs, though with plain ops only."""
     return not settings.cpu and any(device >= 0 for device in settings.device_map[: settings.num_worker])
+
+
+def _export(spec: GraphSpec, path: str, on_progress: OnProgress) -> dict[str, Any]:
+    with timed(logger, 'load TensorFlow'):
+        from .export import export  # takes seconds, so only here
+
+    info = export(spec, path, on_progress=on_progress)
+    return {'path': info.path, 'bytes': info.bytes, 'sha256': info.sha256}
+
+
+def find_or_make(
+    cache: ExportCache,
+    folder: str,
+    spec: GraphSpec,
+    make: Callable[[], dict[str, Any]],
+    on_progress: OnProgress,
+) -> dict[str, Any]:
+    """Return the report of the kept export of `spec`; if there is none, `make` it and keep it.
+
+    The digests of the weights are remembered in `folder`. Weights that change while they are read are not kept.
+
+    Raises:
+        ModelError, StartError: those of `make`.
+    """
+    key = _key(folder, spec, on_progress)
+    if key is None:
+        return make()
+    with cache.turn(key):
+        kept = cache.find(key)
+        if kept is not None:
+            return {**kept.report, 'path': kept.path}
+        report = make()
+        if _key(folder, spec, ignore_progress) == key:
+            cache.keep(key, report['path'], {name: value for name, value in report.items() if name != 'path'})
+    return report
+
+
+def _key(folder: str, spec: GraphSpec, on_progress: OnProgress) -> str | None:
+    """The key of the export; None if the weights cannot be read, of which the export says more."""
+    digests = SourceDigests(os.path.join(folder, 'digests'))
+    try:
+        files = weight_files(spec.model)
+        meter = Meter(partial(on_progress, 'look for the graph of an earlier start'), sum(map(os.path.getsize, files)))
+        return export_key(spec, [digests.digest(file, meter.count) for file in files], maker_facts())
+    except OSError as error:
+        logger.debug('the export is not kept: %s', error)
+        return None

@@ -1,6 +1,6 @@
 """The files of an exported graph and their temporary names.
 
-Does not import TensorFlow: the parent process chooses the path and removes what an exporter that was killed has left.
+Does not import TensorFlow: the parent process chooses the path.
 
 Whoever can write the graph decides what every worker computes, and TensorFlow's ops can read and write files. So the
 files are for this user alone, and a worker loads a graph only if it is the very one that the exporter wrote.
@@ -8,7 +8,6 @@ files are for this user alone, and a worker loads a graph only if it is the very
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import hmac
 import os
@@ -108,11 +107,6 @@ def check_private(path: str) -> None:
 
 def _check_private(path: str, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StartError('the file %s can be changed by other users: choose another -graph_tmp_dir' % path)
-
-
-def remove_unfinished(path: str) -> None:
-    """Remove the unfinished files that killed exporters of `path` have left; no other file in the folder is touched."""
-    for unfinished in glob.glob(glob.escape(path) + '.*.part'):
-        with suppress(FileNotFoundError):
-            os.unlink(unfinished)
+        raise StartError(
+            'the file %s can be changed by other users: choose another -graph_tmp_dir or -export_cache' % path
+        )

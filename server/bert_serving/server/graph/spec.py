@@ -1,4 +1,7 @@
-"""The specification of a graph: the model, the layers and the pooling, types and devices."""
+"""The specification of a graph: the model, the layers and the pooling, types and devices.
+
+Imports TensorFlow only for a question about types, so that a graph that is kept can be looked up without it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from ..model.pipeline import Module, Pipeline, Pooling
 from ..model.pooling import PoolingStrategy
 from . import checkpoint
 from .checkpoint import WORDS, Shape
-from .tf import tf
 
 LARGEST_WEIGHTS = 2**31 - 1 - 2**24
 """The maximum size of a protobuf message, and so of a graph, less some room for the ops."""
@@ -118,6 +120,8 @@ class GraphSpec:
     @property
     def dtype(self) -> Any:
         """The type of weights and products."""
+        from .tf import tf  # takes a second, so only here
+
         if self.bf16:
             return tf.bfloat16
         return tf.float16 if self.fp16 and self.on_gpu else tf.float32

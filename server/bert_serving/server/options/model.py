@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..model.pooling import PoolingStrategy
 from .option import BERT, MODEL, flag, option
-from .values import integer, pooling_strategy, sequence_length, whole_number
+from .values import folder_or_none, integer, pooling_strategy, sequence_length, whole_number
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,15 @@ class ModelOptions:
     graph_tmp_dir: str | None = option(
         default=None,
         group=MODEL,
-        help='folder in which to write and keep the frozen graph (default: a temporary file, removed at exit)',
+        help='folder for the graph of this server, which is removed at exit (default: the folder for temporary files)',
+        metavar='DIR',
+    )
+    export_cache: str | None = option(
+        default=None,
+        group=MODEL,
+        help='folder in which exported graphs are kept, so that the next start is faster; at most 8 GB. NONE: none are '
+        'kept (default: bert-as-service in $XDG_CACHE_HOME or ~/.cache)',
+        parse=folder_or_none,
         metavar='DIR',
     )
 

@@ -68,6 +68,17 @@ def log_format(text: str) -> str:
     return text
 
 
+NO_FOLDER = 'NONE'
+"""The value of an option that would name a folder, for no folder at all. A folder of this name is `./NONE`."""
+
+
+def folder_or_none(text: str) -> str:
+    """Parse a folder, or NONE for none."""
+    if not text.strip():
+        raise ValueError('expected a folder or NONE, got %r' % text)
+    return NO_FOLDER if text in ('none', 'None') else text
+
+
 def pooling_strategy(text: str) -> PoolingStrategy:
     try:
         return PoolingStrategy.from_string(text)

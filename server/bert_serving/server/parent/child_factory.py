@@ -12,6 +12,7 @@ from ..model.pipeline import Pipeline
 from ..options.settings import OPTIONS
 from ..process.child import Child
 from .endpoints import Endpoints, Ports
+from .folders import ExportCacheFolders
 from .plan import Plan
 
 
@@ -27,7 +28,7 @@ class ChildModules:
 
 @dataclass(frozen=True, slots=True)
 class ExportedGraph:
-    """The file that the exporter has written."""
+    """The file that the exporter has written or found."""
 
     path: str
     sha256: str
@@ -66,12 +67,13 @@ class ChildFactory:
         self._modules = modules
         self._sink_limits = sink_limits
 
-    def exporter(self, path: str) -> Child:
-        """Make the exporter that writes the graph to `path`."""
+    def exporter(self, path: str, cache: ExportCacheFolders | None = None) -> Child:
+        """Make the exporter that writes the graph to `path`, or finds it in the `cache`."""
         config = {
             'settings': self._plan.settings.without_secrets().to_dict(),
             'model': self._plan.model.to_json(),
             'path': path,
+            'cache': None if cache is None else asdict(cache),
             'on_gpu': all(device >= 0 for device in self._plan.devices.devices),
         }
         return self._make(self._modules.exporter, 'GRAPHOPT', config, {'CUDA_VISIBLE_DEVICES': '-1'})

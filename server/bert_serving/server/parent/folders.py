@@ -1,4 +1,4 @@
-"""The folders of one server: for the sockets of the ring and for the exported graph.
+"""The folders of one server: for the sockets of the ring, the exported graph, and links to kept exports.
 
 A server holds a lock on a file in each of its temporary folders as long as it lives. If all its processes are killed at
 once, nobody removes the folders; the next server that makes a folder next to them finds that nobody holds their locks,
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import StartError
-from ..graph.files import new_graph_path, remove_unfinished
+from ..graph.files import new_graph_path
 
 logger = logging.getLogger(__name__)
 
@@ -35,36 +35,55 @@ LONGEST_SOCKET_PATH = 100
 
 
 @dataclass(frozen=True, slots=True)
+class ExportCacheFolders:
+    """The arguments of an `ExportCache`."""
+
+    folder: str
+    """The folder of all kept exports."""
+    work: str
+    """A temporary folder of this server in it, for links to what it uses."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFolders:
     """The paths that a server uses while it runs."""
 
     sockets: str
     """The folder of the ring's sockets."""
     graph: str
-    """The file of the exported graph."""
+    """The file for the exported graph."""
+    cache: ExportCacheFolders | None
+    """Where exports are kept; None if they are not."""
     temp_dirs: tuple[str, ...]
     """The folders that are removed at the end."""
 
 
 @contextlib.contextmanager
-def server_folders(graph_tmp_dir: str | None) -> Iterator[ServerFolders]:
+def server_folders(graph_tmp_dir: str | None, exports: str | None = None) -> Iterator[ServerFolders]:
     """Make the folders of a server; at the end, remove them and all that is in them.
 
-    `graph_tmp_dir` is the user's folder for the graph: it stays, with the graph and all else that is in it, except an
-    unfinished graph. If it is None, the graph gets a temporary folder.
+    `graph_tmp_dir` is where the folder for the graph is made, None for the system's folder for temporary files.
+    `exports` is the folder for kept exports, None if none are kept. If no folder can be made in it, none are.
 
     Raises:
         StartError: a folder cannot be made, or its path is too long for a Unix socket.
     """
     with contextlib.ExitStack() as stack:
         sockets = stack.enter_context(socket_folder())
-        temp_dirs = [sockets]
         if graph_tmp_dir is None:
-            graph_tmp_dir = stack.enter_context(_temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
-            temp_dirs.append(graph_tmp_dir)
-        graph = new_graph_path(graph_tmp_dir)
-        stack.callback(remove_unfinished, graph)
-        yield ServerFolders(sockets, graph, tuple(temp_dirs))
+            graphs = stack.enter_context(_temporary_folder(tempfile.gettempdir(), 'TMPDIR'))
+        else:
+            graphs = stack.enter_context(_temporary_folder(graph_tmp_dir, '-graph_tmp_dir'))
+        temp_dirs, cache = [sockets, graphs], None
+        if exports is not None:
+            try:
+                work = stack.enter_context(_temporary_folder(exports, '-export_cache'))
+            except StartError as error:  # a file system without locks, say
+                logger.debug('exports are not kept: %s', error)
+            else:
+                temp_dirs.append(work)
+                cache = ExportCacheFolders(exports, work)
+        yield ServerFolders(sockets, new_graph_path(graphs), cache, tuple(temp_dirs))
 
 
 @contextlib.contextmanager
@@ -98,7 +117,7 @@ def _temporary_folder(parent: str, variable: str) -> Iterator[str]:
     Folders there that a killed server has left are removed first.
 
     Raises:
-        StartError: the folder cannot be made; the message names the environment `variable` that chooses `parent`.
+        StartError: the folder cannot be made; the message names the `variable`, or option, that chooses `parent`.
     """
     remove_leftovers(parent)
     try:

@@ -39,6 +39,7 @@ from ..ventilator.ventilator import Ventilator
 from .child_factory import ChildFactory, ChildModules, ExportedGraph
 from .children import SINK_STOP_S, Children
 from .endpoints import Endpoints, Ports
+from .export_folder import export_folder
 from .folders import ServerFolders, server_folders
 from .memory import share_memory
 from .plan import make_plan, reply_size, served_model
@@ -134,6 +135,7 @@ class BertServer(threading.Thread):
         streams.reserve_descriptors()
         logs.set_up('VENTILATOR', self.settings.verbose, self.settings.log_format)
         self._plan = make_plan(self.settings, lambda: bool(self._early_commands))
+        self._exports = export_folder(self.settings.export_cache)
         logger.info('model: %s', self._plan.describe())
         logger.info('files: %s', self._plan.model.describe())
         self._commands = CommandQueue()
@@ -207,7 +209,7 @@ class BertServer(threading.Thread):
     def run(self) -> None:
         """Start, serve and drain. An error ends the server and is kept in `error`."""
         try:
-            with server_folders(self.settings.graph_tmp_dir) as folders, contextlib.ExitStack() as stack:
+            with server_folders(self.settings.graph_tmp_dir, self._exports) as folders, contextlib.ExitStack() as stack:
                 self._start_and_serve(folders, stack)
         except ServingError as error:
             self.error = error
@@ -252,7 +254,7 @@ class BertServer(threading.Thread):
         stack.callback(self._supervisor.kill_all)
         self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink, self._plan.address)
         self._check_ports()
-        graph = self._export_graph(factory.exporter(folders.graph), folders.graph)
+        graph = self._export_graph(factory.exporter(folders.graph, folders.cache))
         if graph is not None:
             self._ventilator.listen(self._reactor)
             self._children.start(graph, self._plan.devices.devices)
@@ -266,8 +268,8 @@ class BertServer(threading.Thread):
             address = own_address(HttpConfig.from_settings(self.settings).host)
             check_port(self.settings.http_port, 'http_port', address)
 
-    def _export_graph(self, exporter: Child, path: str) -> ExportedGraph | None:
-        """Let `exporter` write the frozen graph to `path`; return None if the server was told to stop meanwhile."""
+    def _export_graph(self, exporter: Child) -> ExportedGraph | None:
+        """Let `exporter` write the frozen graph, or find it; return None if the server was told to stop meanwhile."""
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
         with logs.terminal_for_progress() as terminal:
@@ -275,7 +277,11 @@ class BertServer(threading.Thread):
             result = self._supervisor.run_to_end(exporter, lambda: self._state is not ServerState.STARTING, display)
         if result is None:
             return None
-        size, duration = format_bytes(result['bytes']), format_duration(time.monotonic() - started)
+        path, size, duration = (
+            result['path'],
+            format_bytes(result['bytes']),
+            format_duration(time.monotonic() - started),
+        )
         logger.info('optimized graph is stored at: %s (%s, %s)', path, size, duration)
         return ExportedGraph(path, result['sha256'])
 
