@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.running import Run, run_example
-from support.serving import SMALL_MODEL, serve
+from support.serving import DATA, SMALL_MODEL, connect, serve
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +85,32 @@ def test_8_answers_what_is_typed(run: Run) -> None:
     best = re.findall(r'^(?:your question: )?> \d\.\d+  (.*)', output, flags=re.M)
     assert best[::2] == ['Why does the server need two ports?', 'Can I specify which GPU to use?']
     assert '-device_map 0 1 4' in output
+
+
+def test_8_a_database_finds_as_many_by_bits_scored_again_as_by_floats(run: Run, tmp_path: Path) -> None:
+    """Among 440 sentences about other things, with texts that are not in the database."""
+    pytest.importorskip('qdrant_client')
+    output = run('example8.py', '-database', str(tmp_path / 'qdrant'), '-evaluate')
+    titles = re.findall('^(float|binary|rescored):$', output, flags=re.M)
+    right = [int(count) for count in re.findall(r'among the first 1 for (\d+) of 110', output)]
+    by_floats, by_bits, scored_again = right
+    assert titles == ['float', 'binary', 'rescored']
+    assert by_floats > by_bits > 0.7 * 110
+    assert scored_again >= by_floats - 1
+    assert list(tmp_path.glob('qdrant/**/*.sqlite')), 'it is on the disk'
+
+
+def test_8_answers_from_a_database_what_a_cross_encoder_ranks_first(run: Run) -> None:
+    """The cross-encoder is a tiny one of random weights: its order is judged by its own scores, not by sense."""
+    pytest.importorskip('qdrant_client')
+    query = 'Why are there two ports?'
+    with serve('-model_dir', str(DATA / 'published' / 'models' / 'ce-bert-one')) as other:
+        ports = ('-rerank_port', str(other.port), '-rerank_port_out', str(other.port_out))
+        output = run('example8.py', '-database', ':memory:', '-query', query, '-topk', '40', *ports)
+        shown = re.findall(r'^> (-?\d\.\d+)  (.*)', output, flags=re.M)
+        with connect(other) as ranker:
+            scores = ranker.predict([[query, question] for _, question in shown[:20]])
+    assert len(shown) > 20, 'the rest follows in its own order'
+    assert [float(score) for score, _ in shown[:20]] == pytest.approx(sorted(scores, reverse=True), abs=0.0006)
+    assert [float(score) for score, _ in shown[:20]] == pytest.approx(scores.tolist(), abs=0.0006)
+    assert 'Why does the server need two ports?' in [question for _, question in shown[:20]]
