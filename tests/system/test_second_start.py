@@ -32,6 +32,7 @@ def test_a_second_start_does_not_export_and_outlives_what_is_kept(tmp_path: Path
         server.wait_until_ready()
         assert 'found the export of an earlier start' in server.log
         assert 'load checkpoint' not in server.log
+        assert 'try tokens of the vocabulary (tokens=128/' in server.log
         assert len(list(exports.glob('bert-serving*'))) == 1
         for entry in exports.glob('*/entry.json'):
             shutil.rmtree(entry.parent)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bert_serving.server.graph import export_cache
-from bert_serving.server.graph.export_cache import ExportCache, Kept
+from bert_serving.server.graph.export_cache import ExportCache, Kept, note_tried
 
 KEY, OTHER = 'ab' * 16, 'cd' * 16
 FILES = {'': b'a graph', '.words': b'and its words'}
@@ -72,6 +72,21 @@ def test_what_was_kept_is_found_by_the_next_server(tmp_path: Path, cache_of: Mak
     assert Path(kept.path).parent.name == 'bert-serving-two'
     assert len(list(Path(kept.path).parent.iterdir())) == len(FILES), 'no unfinished file'
     assert second.find(OTHER) is None
+
+
+def test_an_export_that_was_tried_is_not_tried_again(tmp_path: Path, cache_of: MakeCache) -> None:
+    cache = cache_of()
+    entry = cache.keep(KEY, export(tmp_path / 'tmp'), REPORT)
+    assert entry is not None
+    kept = cache.find(KEY)
+    assert kept is not None
+    assert (kept.entry, kept.tried) == (entry, False)
+    note_tried(entry)
+    note_tried(entry)
+    kept = cache.find(KEY)
+    assert kept is not None
+    assert kept.tried
+    note_tried('/no/such/entry')
 
 
 def test_a_server_keeps_what_it_uses_when_the_entry_goes(tmp_path: Path, folder: Path, cache_of: MakeCache) -> None:

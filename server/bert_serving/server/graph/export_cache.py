@@ -2,6 +2,7 @@
 
     FOLDER/KEY/entry.json       the sizes and digests of the files, and what the exporter reported
     FOLDER/KEY/graph...         the files of one export
+    FOLDER/KEY/tried            there once a worker has found that the graph computes the vocabulary
     FOLDER/locks/XX             held by the exporter that makes an entry whose key begins with XX
     FOLDER/bert-serving-.../    the folder of one running server (`parent/folders.py`), with links to what it uses
 
@@ -52,16 +53,22 @@ WAIT_STEP_S = 0.05
 
 _MANIFEST = 'entry.json'
 _NAME = 'graph'
+_TRIED = 'tried'
 _LOCKS = 'locks'
 _MOST_MANIFEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An export that was found: the path of its first file in the folder of this server, and its report."""
+    """An export that was found: the path of its first file in the folder of this server, and its report.
+
+    `entry` is where it is kept, for `note_tried`; `tried` is whether that was called.
+    """
 
     path: str
     report: Mapping[str, Any]
+    entry: str
+    tried: bool
 
 
 class Damaged(Exception):
@@ -139,10 +146,10 @@ class ExportCache:
                 self._remove(entry)
             return None
         logger.info('found the export of an earlier start (key=%s seconds=%.2f)', key, time.monotonic() - started)
-        return Kept(path, report)
+        return Kept(path, report, entry, os.path.exists(os.path.join(entry, _TRIED)))
 
-    def keep(self, key: str, path: str, report: Mapping[str, Any]) -> bool:
-        """Keep the files whose paths begin with `path`, and the report; return whether they are kept.
+    def keep(self, key: str, path: str, report: Mapping[str, Any]) -> str | None:
+        """Keep the files whose paths begin with `path`, and the report; return where, or None if they are not kept.
 
         Entries that were unused for longest make room.
         """
@@ -151,15 +158,14 @@ class ExportCache:
             size = sum(map(os.path.getsize, files.values()))
             if not self._make_room(key, size):
                 logger.info('no room to keep the export in %s', self._folder)
-                return False
+                return None
             with timed(logger, 'keep the export for the next start', key=key, size=format_bytes(size)):
                 self._keep(key, files, report)
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                return True  # another server was first
-            logger.debug('cannot keep the export in %s: %s', self._folder, error)
-            return False
-        return True
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # or another server was first
+                logger.debug('cannot keep the export in %s: %s', self._folder, error)
+                return None
+        return os.path.join(self._folder, key)
 
     def _keep(self, key: str, files: Mapping[str, str], report: Mapping[str, Any]) -> None:
         staged = tempfile.mkdtemp(dir=self._work)
@@ -201,6 +207,12 @@ class ExportCache:
             doomed = os.path.join(tempfile.mkdtemp(dir=self._work), 'entry')
             os.rename(entry, doomed)
             shutil.rmtree(os.path.dirname(doomed), ignore_errors=True)
+
+
+def note_tried(entry: str) -> None:
+    """Note that the graph of the entry in this folder was tried and is good, so that the next start need not try it."""
+    with suppress(OSError), open(os.path.join(entry, _TRIED), 'xb', opener=_open_privately):
+        pass
 
 
 def _files_of(path: str) -> dict[str, str]:

@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 def main(config: ChildConfig, report_ready: Reporter) -> None:
     """Export the graph that `settings` and `model` of the config ask for to `path`, or find it in the `cache`.
 
-    Reports the path, the size and the SHA-256 of the graph.
+    Reports the path, the size and the SHA-256 of the graph. If it is kept, also the `entry` of the cache, and whether
+    the graph was `tried` before.
     """
     settings = Settings.from_dict(config['settings'])
     spec = spec_of(settings, Model.from_json(config['model']), on_gpu=config['on_gpu'])
@@ -94,10 +95,11 @@ def find_or_make(
     with cache.turn(key):
         kept = cache.find(key)
         if kept is not None:
-            return {**kept.report, 'path': kept.path}
+            return {**kept.report, 'path': kept.path, 'entry': kept.entry, 'tried': kept.tried}
         report = make()
         if _key(folder, spec, ignore_progress) == key:
-            cache.keep(key, report['path'], {name: value for name, value in report.items() if name != 'path'})
+            others = {name: value for name, value in report.items() if name != 'path'}
+            report['entry'] = cache.keep(key, report['path'], others)
     return report
 
 

@@ -33,6 +33,10 @@ class ExportedGraph:
     path: str
     sha256: str
     """Its digest, in hexadecimal digits."""
+    entry: str | None = None
+    """Where it is kept for the next start."""
+    tried: bool = False
+    """Whether a worker of an earlier start has tried the tokens of the vocabulary."""
 
 
 OPTION_SECRETS = tuple(option.variable for option in OPTIONS.values() if option.secret)
@@ -101,6 +105,8 @@ class ChildFactory:
             'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
             'graph': graph.path,
             'graph_sha256': graph.sha256,
+            'graph_entry': graph.entry,
+            'graph_tried': graph.tried,
             **_tokenization(plan),
             'max_position_embeddings': plan.model.config.max_position_embeddings,
             'intake': self._endpoints.workers[worker],

@@ -283,7 +283,7 @@ class BertServer(threading.Thread):
             format_duration(time.monotonic() - started),
         )
         logger.info('optimized graph is stored at: %s (%s, %s)', path, size, duration)
-        return ExportedGraph(path, result['sha256'])
+        return ExportedGraph(path, result['sha256'], result.get('entry'), result.get('tried', False))
 
     def _on_child_ready(self) -> None:
         if self._state is ServerState.STARTING and self._children.all_ready:

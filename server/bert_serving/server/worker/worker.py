@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..console.logs import timed
 from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
+from ..graph.export_cache import note_tried
 from ..model.tokenizer_file import TokenizerFiles
 from ..model.vocabulary import load_vocab
 from ..options.settings import Settings
@@ -386,13 +387,13 @@ def _not_finite(row: int, rows: int) -> NotFinite:
 
 
 def _check_vocabulary(encoder: GraphEncoder, config: ChildConfig, settings: Settings) -> None:
-    """Compute tokens of the vocabulary, as many as `FIRST_RUN_S` allows.
+    """Compute tokens of the vocabulary, as many as `FIRST_RUN_S` allows; one batch if an earlier start has done it.
 
     Raises:
         ModelError: the values of a token are not finite.
     """
     vocab_size: int = config['vocab_size']
-    deadline = time.monotonic() + FIRST_RUN_S
+    deadline = time.monotonic() + (0 if config['graph_tried'] else FIRST_RUN_S)
     with timed(logger, 'try tokens of the vocabulary') as facts:
         run = try_tokens(
             encoder, encoder.unusual_ids, vocab_size, encoder.most_tokens, lambda: time.monotonic() > deadline
@@ -405,6 +406,8 @@ def _check_vocabulary(encoder: GraphEncoder, config: ChildConfig, settings: Sett
             'damaged or overflow, download or convert it again%s'
             % (names, ', or leave out -fp16' if settings.fp16 else '')
         )
+    if config['graph_entry'] is not None:
+        note_tried(config['graph_entry'])
 
 
 def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
