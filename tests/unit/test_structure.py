@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from bert_serving.server.errors import RequestError, TooLarge
 from bert_serving.server.protocol import structure
-from bert_serving.server.protocol.structure import check_rows
+from bert_serving.server.protocol.structure import check_rows, without_strings
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +53,24 @@ TOKENS = st.lists(st.lists(st.text('a[],', max_size=4), max_size=3), min_size=1,
 @given(TEXTS | TOKENS)
 def test_brackets_and_commas_in_texts_refuse_no_request(texts: list[object]) -> None:
     check_rows(json.dumps(texts).encode(), len(texts))
+
+
+@given(st.lists(st.sampled_from(['"', '\\', '[', ']', ',', 'a', '\\"', '\\\\']), max_size=40).map(''.join))
+def test_strings_are_left_out_whatever_they_hold(text: str) -> None:
+    texts = [text, 'x', text]
+    found = without_strings(json.dumps({'a': texts, 'b': [1, [2]]}).encode())
+    assert found.replace(b' ', b'') == b'{:[,,],:[1,[2]]}'
+
+
+def test_strings_reach_over_the_chunks_in_which_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure, 'CHUNK_BYTES', 3)
+    assert without_strings(b'["abc[,d","\\"[", [1, 2], "never ends [,') == b'[,, [1, 2], '
+    assert without_strings(b'') == b''
+
+
+def test_a_message_of_many_short_texts_is_looked_at_in_no_time() -> None:
+    """A regular expression took six seconds and 700 MB for a list like this one of 15 MB."""
+    started = time.process_time()
+    with pytest.raises(RequestError, match='its list has 1000001 elements'):
+        check_rows(b'[' + b'"a",' * 1_000_000 + b'"\\ud800"]', 300)
+    assert time.process_time() - started < 1

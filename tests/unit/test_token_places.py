@@ -115,6 +115,13 @@ def test_what_is_no_list_of_ids_is_refused(rows: list[object], says: str) -> Non
         unspell(UNCASED, rows, 3, keeps_special=False)
 
 
+def test_millions_of_characters_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spelling, 'MAX_PLACES', 20)
+    assert len(spell(UNCASED, ['a b'], 0).shape) == 3
+    with pytest.raises(TooLarge, match='element 1 has 21 characters, and at most 20 are divided'):
+        spell(UNCASED, ['a' + ' ' * 20], 1)
+
+
 def test_the_places_of_a_list_of_tokens_are_not_known() -> None:
     tokenizer: Tokenizer = UNCASED
     with pytest.raises(RequestError, match='offsets: expected a text as element 1, got a list'):

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.model.vocabulary import load_vocab
+from bert_serving.server.worker.character_table import CharacterTable
 from bert_serving.server.worker.wordpiece import (
     MAX_WORD_CHARS,
-    CharacterTable,
     WordPiece,
     cased_words,
     folded_words,

@@ -83,7 +83,7 @@ INTAKE_HWM = 64
 MAX_FRAMES = 5
 """Frames of the longest message that makes sense."""
 
-SKIPPED_A_ROUND = 500
+SKIPPED_A_ROUND = 5000
 """Frames of a longer message that are read into nothing before others are served."""
 
 MAX_SKIPPED = 1000
@@ -316,7 +316,7 @@ class Ventilator:
         """Read a message, frame by frame; return no frames of one that has too many.
 
         ZeroMQ gives the frames of a message away only after the last has come, and those of another message only after
-        the last has been read. So the rest is read a few hundred frames a round, and not kept.
+        the last has been read. So the rest is read some thousand frames a round, and not kept.
         """
         if self._skipped_from is None:
             frame = self._requests.recv(copy=False)
@@ -333,9 +333,9 @@ class Ventilator:
 
     def _skip_frames(self, first: zmq.Frame) -> None:
         for _ in range(SKIPPED_A_ROUND):
-            self._requests.recv()
+            more = self._requests.recv(copy=False).more  # twice as fast as to copy, and then to ask the socket
             self._skipped += 1
-            if not self._requests.getsockopt(zmq.RCVMORE):
+            if not more:
                 self._garbage += 1
                 logger.warning('%s', wrong_number_of_frames(self._skipped))
                 self._skipped_from = None

@@ -14,6 +14,7 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as Backend
 
 from ..errors import ModelError, RequestError
+from .long_texts import ids_of_beginning
 from .tokenizer import Template
 
 LONG_TEXT_CHARS = 100_000
@@ -54,6 +55,7 @@ class PublishedTokenizer:
 
         Raises:
             RuntimeError: the tokenizer fails on a text.
+            TooLarge: a text of millions of characters has too few tokens.
         """
         ids: list[list[int] | None] = [
             self._encode_long(text, most) if len(text) > LONG_TEXT_CHARS else None for text in texts
@@ -97,12 +99,9 @@ class PublishedTokenizer:
         return (longer, shorter) if first > second else (shorter, longer)
 
     def _encode_long(self, text: str, most: int) -> list[int]:
-        end = text.find(' ', max(LONG_TEXT_CHARS, 16 * most))
-        if end >= 0:
-            (ids,) = self._encode([text[:end]])
-            if len(ids) >= most + MARGIN:
-                return ids[:-MARGIN]
-        return self._encode([text])[0]
+        return ids_of_beginning(
+            text, max(LONG_TEXT_CHARS, 16 * most), most, MARGIN, lambda part: self._encode([part])[0]
+        )
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._encodings(self._backend.encode_batch_fast, texts)]

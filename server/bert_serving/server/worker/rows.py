@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import RequestError, TooLong
 from ..protocol.options import EncodingOptions, Truncation
+from .long_texts import ids_of_end
 from .tokenizer import Tokenizer
 
 Text: TypeAlias = 'str | list[str] | list[int]'
@@ -230,11 +231,11 @@ class RowEncoder:
 
     def _ends(self, texts: Sequence[str]) -> list[Ids]:
         """The last ids of texts. Of a very long one only the end is tokenized if that yields enough ids."""
-        ends = [_end_of(text, self._most) for text in texts]
-        ids = self._tokenizer.encode_texts(ends, sys.maxsize)
+        chars = max(LONG_TEXT_CHARS, 16 * self._most)
+        rest = iter(self._tokenizer.encode_texts([text for text in texts if len(text) <= chars], sys.maxsize))
         return [
-            some if len(some) >= self._most + MARGIN or end is text else self._all_ids(text)
-            for text, end, some in zip(texts, ends, ids, strict=True)
+            next(rest) if len(text) <= chars else ids_of_end(text, chars, self._most, MARGIN, self._all_ids)
+            for text in texts
         ]
 
     def _all_ids(self, text: str) -> Ids:
@@ -327,13 +328,6 @@ class RowEncoder:
 def _end(ids: Ids, number: int) -> Ids:
     """The last `number` ids, or all if there are fewer."""
     return ids[max(0, len(ids) - number) :]
-
-
-def _end_of(text: str, most: int) -> str:
-    """The end of a very long text, from a space on, that probably has more than `most` tokens; else the text."""
-    chars = max(LONG_TEXT_CHARS, 16 * most)
-    start = text.rfind(' ', 0, len(text) - chars) if len(text) > chars else -1
-    return text[start:] if start > 0 else text
 
 
 def pack(rows: Sequence[Row], width: int, *, pooling_mask: bool = False) -> tuple[NDArray[np.int32], ...]:

@@ -39,6 +39,8 @@ def spell(tokenizer: Tokenizer, texts: Sequence[Any], first_row: int, prompt: st
         if not isinstance(text, str):
             raise RequestError('offsets: expected a text as element %d, got a list' % index)
         whole = prompt + text
+        if len(whole) > MAX_PLACES:
+            raise TooLarge('element %d has %d characters, and at most %d are divided' % (index, len(whole), MAX_PLACES))
         places = tokenizer.spell(whole)
         before, after = ([(id_, NOWHERE, NOWHERE) for id_ in ids] for ids in (template.before, template.after))
         rows.append([*before, *places, *after])

@@ -26,13 +26,17 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from string import punctuation as ascii_punctuation
 
 from tokenizers.decoders import WordPiece as WordPieceDecoder
 
+from ..errors import TooLarge
 from ..model.vocabulary import CLASSIFY, SEPARATE, UNKNOWN
+from .character_table import CharacterTable
+from .long_texts import MOST_CHARS, slices
+from .marks import decompose
 from .tokenizer import Template
 
 CONTINUES = '##'
@@ -42,7 +46,7 @@ MAX_WORD_CHARS = 100
 REMEMBERED_WORDS = 1 << 15
 
 LONG_TEXT_CHARS = 1 << 16
-"""Of a longer text only the beginning is tokenized if that yields enough ids."""
+"""A longer text is tokenized in slices, and only as far as needed."""
 
 # The blocks that Google's BERT treats as ideographs. Kana and Hangul are spelled like any other script.
 IDEOGRAPHS = (
@@ -99,13 +103,22 @@ class WordPiece:
         """The first `most` ids of any text, without [CLS] and [SEP]; [] for a blank text.
 
         A very long text is tokenized only as far as needed: the rest never reaches the model and could take a minute.
+
+        Raises:
+            TooLarge: MOST_CHARS characters have fewer ids.
         """
-        end = text.find(' ', LONG_TEXT_CHARS) if most < LONG_TEXT_CHARS < len(text) else -1
-        if end >= 0:
-            ids = self._encode(text[:end], most)
-            if len(ids) == most:
-                return ids
-        return self._encode(text, most)
+        if len(text) <= LONG_TEXT_CHARS:
+            return self._encode(text, most)
+        ids: list[int] = []
+        seen = 0
+        for part in slices(text, LONG_TEXT_CHARS):
+            if seen > MOST_CHARS:
+                raise TooLarge('the first %d characters of a text have only %d tokens: shorten it' % (seen, len(ids)))
+            ids += self._encode(part, most - len(ids))
+            if len(ids) >= most:
+                break
+            seen += len(part)
+        return ids
 
     def _encode(self, text: str, most: int) -> list[int]:
         ids: list[int] = []
@@ -171,7 +184,7 @@ def cased_words(text: str) -> list[str]:
 
 def folded_words(text: str) -> list[str]:
     """The words of a text in lowercase and without accents: steps 1 to 3."""
-    return unicodedata.normalize('NFD', text.translate(_CLEAN).lower()).translate(_FOLD_AND_SPLIT).split()
+    return decompose(text.translate(_CLEAN).lower()).translate(_FOLD_AND_SPLIT).split()
 
 
 def _split_cased_char(char: str) -> str:
@@ -180,24 +193,6 @@ def _split_cased_char(char: str) -> str:
 
 def _fold_and_split_char(char: str) -> str:
     return unicodedata.normalize('NFD', char.translate(_CLEAN).lower()).translate(_FOLD_AND_SPLIT)
-
-
-class CharacterTable(dict[int, str]):
-    """A table for `str.translate` that computes the replacement of a character on first use.
-
-    Only the first two planes, which contain nearly all text, are cached. No sequence of requests can therefore make the
-    table grow beyond about 10 MB.
-    """
-
-    def __init__(self, rule: Callable[[str], str]) -> None:
-        super().__init__()
-        self._rule = rule
-
-    def __missing__(self, code: int) -> str:
-        replacement = self._rule(chr(code))
-        if code < 0x20000:
-            self[code] = replacement
-        return replacement
 
 
 def _clean(char: str) -> str:
