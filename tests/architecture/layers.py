@@ -14,7 +14,7 @@ LAYERS = [
     ['addresses', 'console', 'errors', 'release', 'tcp'],
     ['descriptors'],
     ['model', 'protocol', 'security', 'stats', 'transport'],
-    ['guard', 'options', 'process', 'zap'],
+    ['guard', 'options', 'process', 'telemetry', 'zap'],
     ['graph', 'ventilator', 'sink', 'http'],
     ['worker', 'parent'],
     ['benchmark'],

@@ -31,6 +31,7 @@ from bert_serving.server.protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
+from bert_serving.server.protocol.tracing import JobTrace
 from bert_serving.server.stats import WorkerTally
 from bert_serving.server.transport import make_socket
 from bert_serving.server.worker.batcher import BatchLimits
@@ -94,10 +95,11 @@ class Bench:
         rows: int | None = None,
         lane: Lane = Lane.URGENT,
         options: EncodingOptions | None = None,
+        trace: JobTrace | None = None,
         **flags: bool,
     ) -> JobHeader:
         rows = len(texts) if rows is None else rows
-        header = JobHeader(RequestRef(number, b'me', b'1', 1, len(texts)), 0, 0, 0, rows, lane, **flags)
+        header = JobHeader(RequestRef(number, b'me', b'1', 1, len(texts)), 0, 0, 0, rows, lane, trace=trace, **flags)
         self.tell(Job(header, texts if isinstance(texts, bytes) else json.dumps(texts).encode(), options))
         return header
 
@@ -398,6 +400,26 @@ def test_the_rows_that_were_cut_are_told_if_asked_for_counted_and_logged_once(
     assert told == [
         'cut texts rows=2 tokens=8: the model gets no more; num_truncated_row of the status counts later ones'
     ]
+
+
+def test_the_times_of_a_traced_job_come_back_with_its_part_in_order(bench: Bench) -> None:
+    accepted_at = time.monotonic()
+    bench.put(0, ['a'])
+    bench.take()
+    bench.put(1, ['a', 'b c'], trace=JobTrace('00-1-2-01', accepted_at, dispatched_at=accepted_at))
+    part = bench.take()
+    assert isinstance(part, Part)
+    trace = part.header.trace
+    assert trace is not None
+    assert (trace.worker, trace.tokens) == (5, 3 + 4)
+    times = [trace.dispatched_at, trace.received_at, trace.tokenized_at, trace.computing_at, trace.computed_at]
+    assert sorted(times) == times
+    assert trace.computed_at <= trace.sent_at <= time.monotonic()
+    bench.put(2, [[4, 99]], trace=JobTrace('00-1-2-01', accepted_at, dispatched_at=accepted_at))
+    failed = bench.take()
+    assert isinstance(failed, FailedPart)
+    assert (failed.header.trace.tokenized_at, failed.header.trace.worker) == (None, 5)
+    assert failed.header.trace.received_at <= failed.header.trace.sent_at
 
 
 def test_ids_are_computed_as_the_tokens_they_stand_for_and_an_unknown_one_is_refused(bench: Bench) -> None:

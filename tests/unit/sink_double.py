@@ -22,6 +22,7 @@ from bert_serving.server.sink.events import (
     Blocked,
     CutOffReaders,
     CutOffSlowReaders,
+    EmitSpans,
     Event,
     LogWarning,
     Publish,
@@ -47,6 +48,7 @@ class SinkDouble:
         self.warnings: list[str] = []
         self.accepted: list[bytes] = []
         self.cut_off: list[bytes] = []
+        self.emitted: list[EmitSpans] = []
         self.full: set[bytes] = set()
         self.room = 0
         self.forced = 0
@@ -69,6 +71,8 @@ class SinkDouble:
                     self.warnings.append(text)
                 case AcceptSubscription(granted):
                     self.accepted.append(granted)
+                case EmitSpans() as emission:
+                    self.emitted.append(emission)
                 case CutOffReaders(cut_off) | CutOffSlowReaders(cut_off):
                     self.cut_off.append(cut_off)
                     actions += self.decider.handle(Unsubscribed(cut_off), now)

@@ -41,6 +41,7 @@ from bert_serving.server.protocol.ring import (
     encode_ring_message,
 )
 from bert_serving.server.protocol.texts import MAX_SECOND_TRY_BYTES, decode_texts, encode_texts
+from bert_serving.server.protocol.tracing import JobTrace
 from bert_serving.server.protocol.wire import (
     Answer,
     BadRequest,
@@ -183,7 +184,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner)
         | st.dictionaries(
-            st.sampled_from(['deadline_ms', 'token_counts', 'tokenize', 'prompt', 'dtype', 'truncate', 'raw'])
+            st.sampled_from(
+                ['deadline_ms', 'token_counts', 'tokenize', 'prompt', 'dtype', 'truncate', 'raw', 'traceparent']
+            )
             | st.text(),
             inner,
         )
@@ -216,6 +219,9 @@ RING_MESSAGES: list[RingMessage] = [
     Job(replace(HEADER, lane=Lane.BULK, reduced_batch=True), b'["a"]'),
     Job(replace(HEADER, token_counts=True), b'["a"]'),
     Job(replace(HEADER, tokenize=True), b'["a"]'),
+    Job(replace(HEADER, trace=JobTrace('00-1-2-01', 0.5, worker=3)), b'["a"]'),
+    Job(replace(HEADER, trace=JobTrace('00-1-2-01', 0.5)), b'["a"]', EncodingOptions(dimensions=3)),
+    Part(9, replace(HEADER, trace=JobTrace('00-1-2-01', 0.5, tokens=7)), Answer('float32', [1, 2], b'12345678'), 0),
     Job(HEADER, b'["a"]', EncodingOptions(prompt='frage: é', normalize=False, dimensions=3, truncate='left')),
     Job(HEADER, b'[["a", "b"]]', EncodingOptions(pairs=True, raw=True, dtype='int8')),
     Part(9, HEADER, Answer('float32', [1, 2], b'12345678', [['[CLS]', 'a']]), 3),

@@ -1462,11 +1462,11 @@ def _prompt_options(kind, prompts):
     return {'prompt': ''}
 
 
-def _details_options(wishes, joined_pairs):
+def _details_options(wishes, joined_pairs=True, traceparent=None):
     options = dict(wishes or {}, token_counts=True)
     if not joined_pairs:
         options['pairs'] = False
-    return options
+    return options if traceparent is None else dict(options, traceparent=traceparent)
 
 
 def _tokenize_options(is_tokenized, offsets, prompt_name, prompt):
@@ -1832,21 +1832,21 @@ class BertClient(_Configured):
         with self._claimed():
             return _scores(self._encode_in_chunks(rows, False, options).array)
 
-    def predict_with_details(self, pairs_or_texts, raw=False, truncate=None, cancelled=None):
+    def predict_with_details(self, pairs_or_texts, raw=False, truncate=None, cancelled=None, traceparent=None):
         """Return the scores of ``predict``, and also the number of tokens of each row.
 
         It is for programs that serve others, as ``encode_with_details`` is, and ends like that.
 
         :param pairs_or_texts: as in ``predict``, like ``raw``
         :param truncate: as in ``encode``
-        :param cancelled: as in ``encode_with_details``
+        :param cancelled: as in ``encode_with_details``, like ``traceparent``
         :return: ``Encoded(array, tokens, token_counts)``; the array is always [rows, labels]
         :raises UnsupportedError: as in ``predict``
         :raises CancelledError: ``cancelled`` returned True
         """
         rows, options = _pairs_or_texts(pairs_or_texts, raw, truncate)
         with self._claimed():
-            return self._ask_for_details(rows, dict(options, token_counts=True), set(), cancelled)
+            return self._ask_for_details(rows, _details_options(options, traceparent=traceparent), set(), cancelled)
 
     def rerank(self, query, documents, top_n=None, raw=False, truncate=None):
         """Order documents by the scores that a cross-encoder of one label gives them for a query.
@@ -1893,6 +1893,7 @@ class BertClient(_Configured):
         dtype=None,
         truncate=None,
         joined_pairs=True,
+        traceparent=None,
     ):
         """Encode, and also return the number of tokens of each text; needs a server of release 2 or later.
 
@@ -1906,13 +1907,14 @@ class BertClient(_Configured):
         :param cancelled: a function, called about once a second; if it returns True, the call raises CancelledError
         :param prompt_name: as in ``encode``, like the other parameters of ``encode`` below
         :param joined_pairs: False: a text with ``' ||| '`` is a single text, and not a pair
+        :param traceparent: the parent, as W3C's Trace Context writes it, of the spans that a server with traces makes
         :return: ``Encoded(array, tokens, token_counts)``; the array is numpy's with any ``output_fmt``
         :raises UnsupportedError: the server does not advertise what this needs
         :raises CancelledError: ``cancelled`` returned True
         """
         is_text = not (is_tokenized or token_ids)
         wishes = _wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, is_text)
-        options = _details_options(wishes, joined_pairs)
+        options = _details_options(wishes, joined_pairs, traceparent)
         with self._claimed():
             rows = _TokenIds(texts) if token_ids else self._checked(texts, is_tokenized, truncate)
             needs = {'token_ids'} if token_ids else set()
@@ -2325,6 +2327,17 @@ class _Listening(object):
 _OF_A_CONNECTION = ('ip', 'port', 'port_out', 'identity', 'output_fmt', 'length_limit', 'token_info_available')
 
 
+def _forwarded(name):
+    """Return a method that calls the one of that name of an idle connection."""
+
+    def method(self, *args, **kwargs):
+        with self._connection() as client:
+            return getattr(client, name)(*args, **kwargs)
+
+    method.__name__, method.__doc__ = name, getattr(BertClient, name).__doc__
+    return method
+
+
 class ConcurrentBertClient(BertClient):
     """A client that any number of threads can use at once: a pool of ``BertClient``, which connects on demand.
 
@@ -2383,37 +2396,14 @@ class ConcurrentBertClient(BertClient):
         with self._connection() as client:
             return client.encode(texts, True, *args, **kwargs)
 
-    def encode_query(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.encode_query(*args, **kwargs)
-
-    def encode_document(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.encode_document(*args, **kwargs)
-
-    def predict(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.predict(*args, **kwargs)
-
-    def rerank(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.rerank(*args, **kwargs)
-
-    def encode_with_details(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.encode_with_details(*args, **kwargs)
-
-    def predict_with_details(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.predict_with_details(*args, **kwargs)
-
-    def tokenize(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.tokenize(*args, **kwargs)
-
-    def decode(self, *args, **kwargs):
-        with self._connection() as client:
-            return client.decode(*args, **kwargs)
+    encode_query = _forwarded('encode_query')
+    encode_document = _forwarded('encode_document')
+    predict = _forwarded('predict')
+    rerank = _forwarded('rerank')
+    encode_with_details = _forwarded('encode_with_details')
+    predict_with_details = _forwarded('predict_with_details')
+    tokenize = _forwarded('tokenize')
+    decode = _forwarded('decode')
 
     @property
     def is_connected(self):

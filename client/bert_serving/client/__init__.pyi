@@ -177,6 +177,7 @@ class BertClient:
         raw: bool = False,
         truncate: _Truncation | None = None,
         cancelled: Callable[[], bool] | None = None,
+        traceparent: str | None = None,
     ) -> Encoded: ...
     def rerank(
         self,
@@ -201,6 +202,7 @@ class BertClient:
         dtype: _Dtype | None = None,
         truncate: _Truncation | None = None,
         joined_pairs: bool = True,
+        traceparent: str | None = None,
     ) -> Encoded: ...
     def tokenize(
         self,

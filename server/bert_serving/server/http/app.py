@@ -14,7 +14,8 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
-from . import admission, legacy, monitoring, openai, pages, rerank, tei, tokens
+from ..telemetry import Tracer
+from . import admission, legacy, monitoring, openai, pages, rerank, tei, tokens, tracing
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
 from .catalog import Catalog, Entry
@@ -43,11 +44,13 @@ def create_app(
     is_draining: Callable[[], bool] = _never,
     working: Callable[[], int] = _none,
     waiting: Callable[[], int] = _none,
+    tracer: Tracer | None = None,
 ) -> Flask:
     """The application, whose routes call `backend`, which is a server, or one for each name of an upstream.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
-    `/metrics`, are the numbers of requests that have a thread and that wait for one.
+    `/metrics`, are the numbers of requests that have a thread and that wait for one. `tracer` takes the spans of
+    requests with a `traceparent`.
     """
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
@@ -55,6 +58,8 @@ def create_app(
     catalog = _catalog_of(backend, config.model_names)
     metrics = HttpMetrics(lambda: _statuses_of(catalog), working, waiting)
     _record(app, metrics)  # first, so that it sees each response in its final form
+    if tracer is not None:
+        tracing.install(app, tracer)
     _bound_unwritten(app)
     admission.install(app, config)
     _handle_errors(app)

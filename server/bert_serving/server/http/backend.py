@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,6 +53,9 @@ _MARKER = ' ||| '
 """This makes a text a pair in 1.10."""
 
 DEFAULT_OPTIONS = EncodingOptions()
+
+TRACEPARENT: ContextVar[str | None] = ContextVar('traceparent', default=None)
+"""The parent of the spans of the request that this thread serves; None if that is not traced (`tracing.py`)."""
 
 IsGone = Callable[[], bool]
 
@@ -136,7 +140,7 @@ class ServerBackend:
             is_tokenized, token_ids, wishes = rows.form == 'tokens', rows.form == 'ids', _wishes(options, rows)
             try:
                 encoded = client.encode_with_details(
-                    rows.items, is_tokenized, token_ids=token_ids, cancelled=cancelled, **wishes
+                    rows.items, is_tokenized, token_ids=token_ids, cancelled=cancelled, **wishes, **current_trace()
                 )
             except UnsupportedError:
                 return _checked(_encode_as_1_10(client, rows, show_tokens, wishes))
@@ -146,7 +150,9 @@ class ServerBackend:
         """The scores of `rows`, which are texts or pairs: `array` is [B, L]."""
         with self._calling(deadline, is_gone) as (client, cancelled):
             try:
-                encoded = client.predict_with_details(rows.items, bool(options.raw), options.truncate, cancelled)
+                encoded = client.predict_with_details(
+                    rows.items, bool(options.raw), options.truncate, cancelled, **current_trace()
+                )
             except UnsupportedError:
                 raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot predict') from None
             return _checked(Encoding.of(encoded))
@@ -249,6 +255,12 @@ class ServerBackend:
         with self._lock:
             self._clients.append(client)
         return client
+
+
+def current_trace() -> dict[str, Any]:
+    """The argument of the client for a traced request; {} for any other."""
+    traceparent = TRACEPARENT.get()
+    return {} if traceparent is None else {'traceparent': traceparent}
 
 
 def _checked(encoding: Encoding) -> Encoding:

@@ -7,6 +7,7 @@ SIGTERM it accepts no more connections, answers the requests that it has read, a
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -18,6 +19,7 @@ from ..console.logs import ROOT
 from ..errors import UsageError
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
+from ..telemetry import open_tracer
 from .admission import make_key_check
 from .app import create_app
 from .backend import ServerBackend
@@ -76,6 +78,7 @@ def serve(
     _share_log_handlers('bert_serving.client')
     _share_log_handlers('waitress')  # whose warnings are then rate-limited, too
     dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
+    tracer = open_tracer(os.environ)
     backend = _connect(servers)
     try:
         frontend: Frontend | None = None
@@ -85,6 +88,7 @@ def serve(
             is_draining=lambda: frontend is not None and frontend.is_draining,
             working=lambda: dispatcher.working,
             waiting=lambda: dispatcher.waiting,
+            tracer=tracer,
         )
         frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body)
         _handle_signals(frontend)
@@ -114,6 +118,8 @@ def serve(
     finally:
         for each in backend if isinstance(backend, list) else [backend]:
             each.close()
+        if tracer is not None:
+            tracer.close()
 
 
 def _connect(servers: Sequence[Upstream]) -> ServerBackend | list[ReplicatedBackend]:

@@ -46,9 +46,13 @@ HUB_SECRETS = ('HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HUGGINGFACE_HUB_TOKEN')
 """Those of the Hugging Face hub, which only the parent asks."""
 
 
+TELEMETRY_SECRETS = ('OTEL_EXPORTER_OTLP_HEADERS', 'OTEL_EXPORTER_OTLP_TRACES_HEADERS')
+"""Those that can hold the key of a collector of traces, which the sink and the HTTP proxy ask."""
+
+
 def secret_variables() -> set[str]:
     """Return the variables of the environment that a child gets only if it needs them."""
-    return {*OPTION_SECRETS, *HUB_SECRETS}
+    return {*OPTION_SECRETS, *HUB_SECRETS, *TELEMETRY_SECRETS}
 
 
 class ChildFactory:
@@ -92,7 +96,7 @@ class ChildFactory:
             'linger_ms': linger_ms,
             'limits': {**self._sink_limits},
         }
-        return self._make(self._modules.sink, 'SINK', config)
+        return self._make(self._modules.sink, 'SINK', config, secrets=TELEMETRY_SECRETS)
 
     def worker(self, worker: int, graph: ExportedGraph) -> Child:
         """Make the worker with this number, which runs `graph`, at its current endpoint, on its device of the plan."""
@@ -124,7 +128,7 @@ class ChildFactory:
             'port_out': self._ports.port_out,
             'http_port': self._ports.http_port,
         }
-        return self._make(self._modules.http, 'PROXY', config, secrets=OPTION_SECRETS)
+        return self._make(self._modules.http, 'PROXY', config, secrets=(*OPTION_SECRETS, *TELEMETRY_SECRETS))
 
     def _make(
         self,

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from typing import Any
 
 import zmq
 
+from .. import telemetry
 from ..addresses import own_address, url_of
 from ..console import logs, streams
 from ..console.formatting import format_bytes, format_duration
@@ -104,6 +106,7 @@ class BertServer(threading.Thread):
             lambda: self._children.to_dict(),
             on_termination=self.request_drain,
             resolve=lambda options: served_model(self._plan).resolve(options),
+            traces=telemetry.is_on(os.environ),
         )
         self._created_at = datetime.now()
         self._created = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import orjson
 
 from ..errors import RequestError
+from .tracing import read_traceparent
 
 MAX_OPTIONS_BYTES = 4096
 MAX_DEADLINE_MS = 86_400_000
@@ -64,13 +65,15 @@ class Options:
     `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts`
     asks for the number of tokens of each row as the model gets them and for the rows that were cut, `tokenize` for the
     ids themselves and no vectors.
-    `encoding` is None unless one of its values is given, so that a request without costs nothing.
+    `encoding` is None unless one of its values is given, so that a request without costs nothing. `traceparent` is the
+    parent of the spans of the request, as W3C writes it; None if there is none, or if it is not sampled.
     """
 
     deadline_ms: int | None = None
     token_counts: bool = False
     tokenize: bool = False
     encoding: EncodingOptions | None = None
+    traceparent: str | None = None
 
 
 NO_OPTIONS = Options()
@@ -78,9 +81,9 @@ NO_OPTIONS = Options()
 ENCODING_OPTIONS = tuple(field.name for field in fields(EncodingOptions))
 """The names of the options of an encoding."""
 
-_OPTIONS = ('deadline_ms', 'token_counts', 'tokenize', *ENCODING_OPTIONS)
+_OPTIONS = ('deadline_ms', 'token_counts', 'tokenize', 'traceparent', *ENCODING_OPTIONS)
 
-EXTENSIONS = ('options', 'token_ids', 'cancel', *ENCODING_OPTIONS)
+EXTENSIONS = ('options', 'token_ids', 'cancel', 'traceparent', *ENCODING_OPTIONS)
 """The extensions of the protocol of 1.10, as the configuration advertises them."""
 
 
@@ -107,6 +110,7 @@ def decode_options(frame: bytes | memoryview) -> Options:
         token_counts=_read_flag(options, 'token_counts'),
         tokenize=tokenize,
         encoding=_read_encoding(options, tokenize),
+        traceparent=_read_traceparent(options),
     )
 
 
@@ -166,6 +170,13 @@ def _read_text(options: Mapping[str, Any], name: str) -> str | None:
     if not (value is None or isinstance(value, str)):
         raise RequestError('%s: expected a string' % name)
     return value
+
+
+def _read_traceparent(options: Mapping[str, Any]) -> str | None:
+    """The parent of the spans if it is sampled; one that is not valid is ignored, as W3C's Trace Context says."""
+    text = _read_text(options, 'traceparent')
+    context = None if text is None else read_traceparent(text)
+    return context.to_traceparent() if context is not None and context.is_sampled else None
 
 
 def _read_word(options: Mapping[str, Any], name: str, words: tuple[str, ...], default: str | None) -> Any:

@@ -8,7 +8,7 @@ whatever the frames hold. No socket is opened here.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import Enum
 from typing import assert_never
 
@@ -16,6 +16,7 @@ import orjson
 
 from ..errors import REQUEST_ERRORS, InternalError, RequestError, WireError
 from .options import EncodingOptions
+from .tracing import JobTrace
 from .wire import Answer, Buffer, Frames, encode_json
 
 
@@ -48,7 +49,8 @@ class JobHeader:
     """The rows of `request` that a job holds. The header goes with the job, and with the part that answers it.
 
     `attempt` counts from 0 how often the part was handed out. `reduced_batch` asks for batches of half the size, after
-    a worker has died on the whole. `token_counts` and `tokenize` are those of `options.Options`.
+    a worker has died on the whole. `token_counts` and `tokenize` are those of `options.Options`. `trace` has the times
+    of the job if its request is traced; it is the only thing here that changes on the way.
     """
 
     request: RequestRef
@@ -60,6 +62,7 @@ class JobHeader:
     reduced_batch: bool = False
     token_counts: bool = False
     tokenize: bool = False
+    trace: JobTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,9 @@ _PUBLISHED = struct.Struct('!Q?')
 _GONE = struct.Struct('!d')
 _NUMBER = struct.Struct('!Q')
 
+_TRACED = 1 << 4
+"""The flag of a header that has a frame with a trace."""
+
 
 def encode_ring_message(message: RingMessage) -> list[Buffer]:
     """The frames of a message between our own processes. The first is its kind."""
@@ -258,7 +264,8 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
     match kind:
         case b'JOB':
             *header, payload = frames
-            options = EncodingOptions(**orjson.loads(header.pop())) if len(header) == 4 else None
+            has_options = len(header) > (4 if header[0][-1] & _TRACED else 3)
+            options = EncodingOptions(**orjson.loads(header.pop())) if has_options else None
             return Job(_decode_header(header), payload, options)
         case b'PART':
             *header, numbers, head, body = frames
@@ -310,7 +317,10 @@ def _decode_ring_message(kind: bytes, frames: Frames) -> RingMessage:
 
 def _encode_header(header: JobHeader) -> list[Buffer]:
     request = header.request
+    trace = header.trace
     flags = (header.lane is Lane.URGENT) | header.reduced_batch << 1 | header.token_counts << 2 | header.tokenize << 3
+    if trace is not None:
+        flags |= _TRACED
     numbers = _HEADER.pack(
         request.number,
         header.part,
@@ -321,11 +331,13 @@ def _encode_header(header: JobHeader) -> list[Buffer]:
         request.total_rows,
         flags,
     )
+    if trace is not None:
+        return [numbers, request.identity, request.request_id, encode_json(astuple(trace))]
     return [numbers, request.identity, request.request_id]
 
 
 def _decode_header(frames: Frames) -> JobHeader:
-    numbers, identity, request_id = frames
+    numbers, identity, request_id, *traces = frames
     number, part, attempt, parts, first_row, rows, total_rows, flags = _HEADER.unpack(numbers)
     return JobHeader(
         request=RequestRef(number, bytes(identity), bytes(request_id), parts, total_rows),
@@ -337,7 +349,14 @@ def _decode_header(frames: Frames) -> JobHeader:
         reduced_batch=bool(flags & 2),
         token_counts=bool(flags & 4),
         tokenize=bool(flags & 8),
+        trace=_decode_trace(traces, bool(flags & _TRACED)),
     )
+
+
+def _decode_trace(frames: Frames, is_traced: bool) -> JobTrace | None:
+    if len(frames) != is_traced:
+        raise ValueError('%d frames for a trace' % len(frames))
+    return JobTrace(*orjson.loads(frames[0])) if is_traced else None
 
 
 def _encode_fault(error: RequestError) -> list[Buffer]:

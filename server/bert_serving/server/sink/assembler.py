@@ -12,13 +12,14 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..errors import InternalError, RequestError, TooLarge
-from ..protocol.ring import Part, Refuse, RequestRef
+from ..protocol.ring import JobHeader, Part, Refuse, RequestRef
 from ..protocol.wire import format_identity
 from .events import LogWarning
 from .invariants import check
 from .joining import expected_bytes, held_bytes, join_parts
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
+from .spans import ReplyTrace
 
 
 @dataclass(slots=True)
@@ -73,12 +74,13 @@ class Assembler:
             return self._discard_largest()
         return []
 
-    def fail(self, request: RequestRef, error: RequestError) -> Reply | None:
-        """Finish a request with an error. Return the reply, or None if the request is finished already."""
+    def fail(self, header: JobHeader, error: RequestError) -> Reply | None:
+        """Finish the request of a job with an error. Return the reply, or None if the request is finished already."""
+        request = header.request
         if request.number in self._finished:
             return None
         self._finish(request.number)
-        return Reply.error(request, error)
+        return Reply.error(request, error, ReplyTrace.of([header], error.type))
 
     def refuse(self, refuse: Refuse) -> Reply | None:
         """Answer a request with an error of the ventilator. Return the reply, or None if the request is finished."""
@@ -151,8 +153,10 @@ def _describe_excess(request: RequestRef, expected: int, most: int) -> str:
 
 
 def _join(assembly: _Assembly) -> Reply:
-    request = assembly.request
+    request, parts = assembly.request, list(assembly.received.values())
     try:
-        return Reply.result(request, join_parts(list(assembly.received.values()), request.total_rows))
+        answer = join_parts(parts, request.total_rows)
+        trace = None if parts[0].header.trace is None else ReplyTrace.of(part.header for part in parts)
+        return Reply.result(request, answer, trace)
     except (ValueError, MemoryError) as error:
         return Reply.error(request, InternalError('could not assemble the response: %s' % error))

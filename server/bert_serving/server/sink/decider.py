@@ -20,7 +20,7 @@ from ..protocol.ring import (
     Status,
 )
 from .assembler import Assembler
-from .events import Action, Blocked, Event, SendFeedback, Sent, Subscribed, Tick, Unsubscribed
+from .events import Action, Blocked, EmitSpans, Event, SendFeedback, Sent, Subscribed, Tick, Unsubscribed
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .publisher import Publisher
 from .replies import Reply
@@ -37,6 +37,7 @@ class SinkDecider:
         """Take one event in; return what the loop has to do, in order."""
         match event:
             case Part(worker, header):
+                _note_arrival(header, now)
                 actions = [_give_credit(worker, header)]
                 for product in self.assembler.add(event):
                     if isinstance(product, Reply):
@@ -45,13 +46,16 @@ class SinkDecider:
                         actions.append(product)
                 return actions
             case Sent(reply):
-                return self.publisher.sent(reply)
+                if reply.trace is None:
+                    return self.publisher.sent(reply)
+                return [*self.publisher.sent(reply), EmitSpans(reply.trace.traceparent, reply.trace.spans(now))]
             case Register(request):
                 self.assembler.register(request)
                 self.publisher.expect(request.identity, now)
                 return []
             case FailedPart(worker, header, error):
-                return [_give_credit(worker, header), *self._post(self.assembler.fail(header.request, error), now)]
+                _note_arrival(header, now)
+                return [_give_credit(worker, header), *self._post(self.assembler.fail(header, error), now)]
             case DroppedPart(worker, header):
                 return [_give_credit(worker, header)]
             case Refuse():
@@ -82,6 +86,11 @@ class SinkDecider:
 
     def _post(self, reply: Reply | None, now: float) -> list[Action]:
         return [] if reply is None else self.publisher.post(reply, now)
+
+
+def _note_arrival(header: JobHeader, now: float) -> None:
+    if header.trace is not None:
+        header.trace.collected_at = now
 
 
 def _give_credit(worker: int, header: JobHeader) -> Action:

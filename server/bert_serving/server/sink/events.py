@@ -5,9 +5,11 @@ Some events are messages of `protocol/ring.py`. The loop in `sink.py` makes the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..protocol.ring import Drain, Drop, DroppedPart, FailedPart, Part, Refuse, Register, SinkReport, Status
+from ..protocol.tracing import Span
 from .replies import Reply
 
 # ---- events
@@ -103,4 +105,12 @@ class LogWarning:
     text: str
 
 
-Action = AcceptSubscription | CutOffReaders | CutOffSlowReaders | Publish | SendFeedback | LogWarning
+@dataclass(frozen=True, slots=True)
+class EmitSpans:
+    """Make spans of OpenTelemetry, whose parent is that of `traceparent`."""
+
+    traceparent: str
+    spans: Sequence[Span]
+
+
+Action = AcceptSubscription | CutOffReaders | CutOffSlowReaders | Publish | SendFeedback | LogWarning | EmitSpans

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..errors import RequestError
 from ..protocol.ring import Refuse, RequestRef, Status
 from ..protocol.wire import Answer, Buffer, encode_error, encode_result, encode_status
+from .spans import ReplyTrace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +20,7 @@ class Reply:
         number: the request that the reply finishes, None if it finishes none.
         answered: True for a result, False for an error.
         size: bytes in all frames.
+        trace: the times of its request if that is traced.
     """
 
     identity: bytes
@@ -26,18 +28,19 @@ class Reply:
     number: int | None
     answered: bool
     size: int
+    trace: ReplyTrace | None = None
 
     @classmethod
-    def result(cls, request: RequestRef, answer: Answer) -> Reply:
+    def result(cls, request: RequestRef, answer: Answer, trace: ReplyTrace | None = None) -> Reply:
         """The result of `request`."""
         frames = encode_result(request.identity, request.request_id, answer)
-        return cls(request.identity, frames, request.number, True, _size(frames))
+        return cls(request.identity, frames, request.number, True, _size(frames), trace)
 
     @classmethod
-    def error(cls, request: RequestRef, error: RequestError) -> Reply:
+    def error(cls, request: RequestRef, error: RequestError, trace: ReplyTrace | None = None) -> Reply:
         """The error that finishes `request`."""
         frames = encode_error(request.identity, request.request_id, error)
-        return cls(request.identity, frames, request.number, False, _size(frames))
+        return cls(request.identity, frames, request.number, False, _size(frames), trace)
 
     @classmethod
     def refusal(cls, refuse: Refuse) -> Reply:

@@ -14,6 +14,7 @@ A connection is cut off by a shutdown of its TCP connection: nothing that is pub
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ from ..protocol.ring import (
 )
 from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic
 from ..tcp import Connection, acknowledged_bytes, connection_of, shut_down
+from ..telemetry import Tracer, open_tracer
 from ..transport import (
     Context,
     Reactor,
@@ -61,6 +63,7 @@ from .events import (
     Blocked,
     CutOffReaders,
     CutOffSlowReaders,
+    EmitSpans,
     Event,
     LogWarning,
     Publish,
@@ -110,6 +113,7 @@ class Sink:
         decider: SinkDecider,
         clock: Callable[[], float] = time.monotonic,
         address: str = ANY_IPV4,
+        tracer: Tracer | None = None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -121,11 +125,13 @@ class Sink:
             decider: decides what follows from each event.
             clock: the time in seconds; it never goes back.
             address: where to listen for clients.
+            tracer: takes the spans of traced requests.
         """
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
         self._address = address
+        self._tracer = tracer
         self._linger_ms = linger_ms
         self._clock = clock
         self._decider = decider
@@ -264,7 +270,7 @@ class Sink:
         actions = deque(self._decider.handle(event, now))
         while actions:
             for outcome in self._perform(actions.popleft()):
-                actions += self._decider.handle(outcome, now)
+                actions += self._decider.handle(outcome, self._clock())
 
     def _perform(self, action: Action) -> Sequence[Event]:
         """Perform `action`; return what the decider has to hear of it."""
@@ -283,6 +289,9 @@ class Sink:
                 return self._cut_off_slow_readers(topic)
             case LogWarning(text):
                 logger.warning('%s', text)
+            case EmitSpans(traceparent, spans):
+                if self._tracer is not None:
+                    self._tracer.emit(traceparent, spans)
             case _:
                 assert_never(action)
         return ()
@@ -336,6 +345,7 @@ def _is_alive(connection: Connection) -> bool:
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
     """Be the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the default."""
     decider = SinkDecider(SinkLimits(**config['limits']))
+    tracer = open_tracer(os.environ)
     sink = Sink(
         config['intake'],
         config['feedback'],
@@ -343,7 +353,10 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
         config['linger_ms'],
         decider,
         address=config['address'],
+        tracer=tracer,
     )
     context = zmq.Context()
     sink.run(context, report_ready)
     context.term()
+    if tracer is not None:
+        tracer.close()

@@ -28,6 +28,7 @@ from typing import assert_never
 from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
 from ..protocol.options import NO_OPTIONS, EncodingOptions
 from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register, RequestRef
+from ..protocol.tracing import JobTrace
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
 from ..stats import Histogram, Outcomes
 from .deadlines import Deadlines
@@ -71,10 +72,14 @@ CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: 
 class Scheduler:
     """The queue of jobs and the credit of every worker. Used by the ventilator's thread alone."""
 
-    def __init__(self, limits: AdmissionLimits, resolve: Resolve = as_it_is) -> None:
-        """`resolve` checks the options of a request against the model, and puts its values where it has names."""
+    def __init__(self, limits: AdmissionLimits, resolve: Resolve = as_it_is, traces: bool = False) -> None:
+        """`resolve` checks the options of a request against the model, and puts its values where it has names.
+
+        `traces` says that the times of requests with a `traceparent` are noted.
+        """
         self.limits = limits
         self.reply_size = ReplySize()
+        self._traces = traces
         self._resolve = resolve
         self.outcomes = Outcomes()
         self.queue_time = Histogram()
@@ -223,7 +228,9 @@ class Scheduler:
         """Keep an accepted request, and let its jobs wait for their turns."""
         number = self._requests.next_number()
         ref = RequestRef(number, request.identity, request.request_id, len(chunks), request.rows)
-        jobs = list(make_jobs(ref, request, chunks, self.limits.priority_batch_size, encoding))
+        traceparent = request.options.traceparent if self._traces else None
+        trace = None if traceparent is None else JobTrace(traceparent, accepted_at=now)
+        jobs = list(make_jobs(ref, request, chunks, self.limits.priority_batch_size, encoding, trace))
         self._requests.add(RequestRecord(ref, key, memory_bytes(request), jobs, arrived_at=now, last_seen_at=now))
         for job in jobs:
             self._turns.add(job)
@@ -354,8 +361,11 @@ class Scheduler:
                 self._turns.add(job)
 
     def _hand_over(self, name: int, job: Job, now: float) -> SendJob:
-        self._workers.take(name, job)
         header = job.header
+        if header.trace is not None:
+            header = replace(header, trace=replace(header.trace, dispatched_at=now))
+            job = replace(job, header=header)
+        self._workers.take(name, job)
         request = self._requests[header.request.number]
         if header.attempt == 0:
             self.queue_time.add(now - request.arrived_at)

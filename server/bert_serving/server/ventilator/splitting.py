@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InternalError, RequestError
 from ..protocol.options import EncodingOptions
 from ..protocol.ring import Job, JobHeader, Lane, RequestRef
 from ..protocol.structure import check_rows
 from ..protocol.texts import decode_texts, encode_texts, parse_pairs, parse_texts
+from ..protocol.tracing import JobTrace
 from ..protocol.wire import EncodeRequest
 
 
@@ -51,10 +52,11 @@ def make_jobs(
     chunks: Sequence[Chunk],
     priority_batch_size: int,
     encoding: EncodingOptions | None = None,
+    trace: JobTrace | None = None,
 ) -> Iterator[Job]:
     """A job for each chunk, in its first attempt. One of at most `priority_batch_size` rows is urgent.
 
-    `encoding` are the options of the request as the model understands them.
+    `encoding` are the options of the request as the model understands them; each job gets a copy of `trace`.
     """
     first_row = 0
     for part, chunk in enumerate(chunks):
@@ -67,6 +69,7 @@ def make_jobs(
             lane=Lane.URGENT if chunk.rows <= priority_batch_size else Lane.BULK,
             token_counts=request.options.token_counts,
             tokenize=request.options.tokenize,
+            trace=None if trace is None else replace(trace),
         )
         yield Job(header, chunk.payload, encoding)
         first_row += chunk.rows

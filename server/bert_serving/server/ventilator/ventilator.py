@@ -109,6 +109,7 @@ class Ventilator:
         count_children: Callable[[], dict[str, Any]],
         on_termination: Callable[[], None],
         resolve: Resolve = as_it_is,
+        traces: bool = False,
     ) -> None:
         """Bind nothing yet.
 
@@ -118,6 +119,7 @@ class Ventilator:
             count_children: gives those keys of its `statistic`.
             on_termination: stops the server.
             resolve: checks the options of a request against the model, as `ServedModel.resolve` does.
+            traces: whether the times of requests with a `traceparent` are noted, for spans.
         """
         self._settings = settings
         self._describe = describe
@@ -135,6 +137,7 @@ class Ventilator:
                 max_queue_bytes=MAX_QUEUE_BYTES,
             ),
             resolve,
+            traces,
         )
         self._workers: dict[int, Socket] = {}
         self._counter = MessageCounter()

@@ -56,6 +56,7 @@ from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
 from .spelling import spell, unspell
 from .tokenizer import Tokenizer
+from .tracing import note_computed, note_computing, note_sent, note_tokenized
 from .wordpiece import WordPiece
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Worker:
         self._batcher = Batcher(limits, cache)
         self._changed = threading.Condition()
         self._stopping = False
+        self._traces = False  # until the first traced job comes
         self._tally = WorkerTally()
         self._taking_in, self._computing = Stopwatch(), Stopwatch()
         self._compiling = False
@@ -213,6 +215,8 @@ class Worker:
 
     def _take_in(self, job: Job, sink: Socket) -> None:
         header, options = job.header, job.options
+        if header.trace is not None:
+            header.trace.received_at, self._traces = time.monotonic(), True
         logger.debug('new job number=%d part=%d rows=%d', header.request.number, header.part, header.rows)
         try:
             check_rows(job.payload, header.rows)
@@ -235,6 +239,8 @@ class Worker:
             self._send(sink, FailedPart(self._number, header, self._explain(error)))
             return
         ready = ReadyJob(header, encoded.rows, encoded.max_len, options, encoded.truncated)
+        if self._traces:
+            note_tokenized(ready, time.monotonic())
         if encoded.truncated:
             self._note_truncated(len(encoded.truncated), encoded.max_len)
         if header.tokenize:
@@ -286,6 +292,8 @@ class Worker:
         whole did not.
         """
         rows = batch.rows
+        if self._traces:
+            note_computing(batch, time.monotonic())
         try:
             output = self._encode(batch)
         except Exception as error:
@@ -308,6 +316,8 @@ class Worker:
             with self._changed:
                 self._batcher.remember(batch, output)
         for job, array in self._batcher.finish(batch, output):
+            if self._traces:
+                note_computed(job, time.monotonic())
             self._send(sink, self._answer(job, array))
 
     def _encode(self, batch: Batch) -> NDArray[np.generic]:
@@ -372,6 +382,8 @@ class Worker:
         return socket
 
     def _send(self, sink: Socket, message: Part | FailedPart | DroppedPart) -> None:
+        if self._traces:
+            note_sent(message.header, self._number, time.monotonic())
         sink.send_multipart(encode_ring_message(message), copy=False)
 
     def _explain(self, error: Exception) -> InternalError:
