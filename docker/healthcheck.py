@@ -14,6 +14,7 @@ import http.client
 import io
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -122,12 +123,21 @@ def check(args: Any, deadline: float) -> str:
         return ask_server(reachable(args.host), args.port, args.port_out, timeout_s)
     if args.http_port == 0:
         return '-http_port 0 is any port, and this check cannot know which: give a fixed one'
-    return ask_proxy(reachable(args.http_host), args.http_port, timeout_s)
+    return ask_proxy(args, timeout_s)
 
 
-def ask_proxy(host: str, port: int, timeout_s: float) -> str:
-    """As `check`, by /health/ready. Not by urllib, which would go through a proxy that the environment names."""
+def ask_proxy(args: Any, timeout_s: float) -> str:
+    """As `check`, by /health/ready. Not by urllib, which would go through a proxy that the environment names.
+
+    This check has no certificate of a client. Where `-http_tls_client_ca` demands one, that demand is the answer.
+    """
+    host, port = reachable(args.http_host), args.http_port
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    if args.http_tls_cert is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # the port is that of this container, by a number and not by its name
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
     try:
         connection.request('GET', '/health/ready')
         answer = connection.getresponse()
@@ -135,6 +145,9 @@ def ask_proxy(host: str, port: int, timeout_s: float) -> str:
         if answer.status == 200:
             return ''
         return 'not ready: %s' % json.loads(body).get('reason', 'status %d' % answer.status)
+    except ssl.SSLError as error:
+        demands = args.http_tls_client_ca is not None and 'CERTIFICATE_REQUIRED' in str(error.reason)
+        return '' if demands else 'no answer at port %d: %s' % (port, error)
     except (
         OSError,
         http.client.HTTPException,

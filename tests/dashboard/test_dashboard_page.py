@@ -18,7 +18,9 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.dispatcher import Dispatcher
 from bert_serving.server.http.frontend import Frontend
+from bert_serving.server.http.tls import TlsFiles
 from dashboard.browsing import FILE, Browser, Load, StartServer
+from support.certificates import localhost
 from support.fake_backend import STATUS, FakeBackend
 from support.serving import ServerProcess
 
@@ -36,14 +38,14 @@ def wait_until_serving(browser: Browser) -> None:
 
 
 @contextmanager
-def frontend_to(backend: FakeBackend) -> Iterator[str]:
+def frontend_to(backend: FakeBackend, tls: TlsFiles | None = None) -> Iterator[str]:
     """The HTTP face of a backend in memory; its address."""
     dispatcher = Dispatcher(1, 1)
-    frontend = Frontend(create_app(backend, HttpConfig(host='127.0.0.1')), dispatcher, '127.0.0.1', 0, 1 << 20)
+    frontend = Frontend(create_app(backend, HttpConfig(host='127.0.0.1')), dispatcher, '127.0.0.1', 0, 1 << 20, tls)
     thread = threading.Thread(target=frontend.run, args=(5,))
     thread.start()
     try:
-        yield 'http://127.0.0.1:%d' % frontend.port
+        yield '%s://127.0.0.1:%d' % (frontend.scheme, frontend.port)
     finally:
         frontend.stop()
         thread.join(10)
@@ -234,6 +236,14 @@ def test_a_fault_in_its_own_address_is_said(browser: Browser) -> None:
 
 
 # Of other servers ----------------------------------------------------------------------------------------------------
+
+
+def test_over_https_it_shows_the_server(browser: Browser) -> None:
+    browser.command('Security.setIgnoreCertificateErrors', ignore=True)  # it does not know the authority of the test
+    with frontend_to(FakeBackend(), localhost()) as url:
+        browser.open(url + '/dashboard')
+        wait_until_serving(browser)
+        browser.open('about:blank')
 
 
 def test_what_a_server_of_1_10_does_not_tell_is_not_shown_as_zero(browser: Browser) -> None:

@@ -19,10 +19,12 @@ import zmq
 
 from bert_serving.client import ProtocolError, ServerError
 from docker.files import DOCKER, instructions
+from support.certificates import authority, localhost
 from support.ipv6 import needs_ipv6
 from support.leftovers import fake_modules, leftovers  # noqa: F401
 from support.processes import fake_server
 from support.serving import ServerProcess
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +99,18 @@ def test_a_server_that_is_ready_is_healthy_by_either_way(check: ModuleType, serv
     assert ask(check, '-http_port', http_port) == ''
     assert ask(check, BERT_SERVING_HTTP_PORT=http_port) == ''
     assert ask(check, '-port', str(server.port), '-port_out', str(server.port_out)) == ''
+
+
+@pytest.mark.parametrize('client_ca', [False, True])
+def test_a_server_with_tls_is_asked_by_https(check: ModuleType, client_ca: bool) -> None:
+    files = localhost()
+    words = ['-http_tls_cert', files.cert, '-http_tls_key', files.key]
+    words += ['-http_tls_client_ca', str(authority().ca)] if client_ca else []
+    with fake_server('-http_port', '0', '-http_host', '127.0.0.1', *words) as server:
+        port = server.wait_for_log(r'serving HTTP at https://127.0.0.1:(\d+)')[1]
+        wait_until(lambda: ask(check, '-http_port', port, *words) == '')
+        assert ask(check, '-http_port', port).startswith('no answer at port'), 'it speaks no plain HTTP'
+        server.stop()
 
 
 def test_a_proxy_that_the_environment_names_is_not_asked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,6 +14,7 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.dispatcher import Dispatcher
 from bert_serving.server.http.frontend import Frontend
+from support.certificates import localhost
 from support.fake_backend import FakeBackend
 
 StartFrontend = Callable[..., Frontend]
@@ -44,7 +46,7 @@ def start_frontend(backend: FakeBackend) -> Iterator[StartFrontend]:
             working=lambda: dispatcher.working,
             waiting=lambda: dispatcher.waiting,
         )
-        frontend = Frontend(app, dispatcher, config.host, 0, config.max_body)
+        frontend = Frontend(app, dispatcher, config.host, 0, config.max_body, config.tls)
         thread = threading.Thread(target=frontend.run, args=(5,))
         started.append((frontend, thread))
         thread.start()
@@ -57,3 +59,9 @@ def start_frontend(backend: FakeBackend) -> Iterator[StartFrontend]:
         thread.join(10)
         frontend.close()
         assert not thread.is_alive()
+
+
+@pytest.fixture(params=['http', 'https'])
+def start_either(start_frontend: StartFrontend, request: pytest.FixtureRequest) -> StartFrontend:
+    """As `start_frontend`, once without TLS and once with it."""
+    return start_frontend if request.param == 'http' else partial(start_frontend, tls=localhost())

@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import http.client
 import json
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -16,61 +15,15 @@ import pytest
 from bert_serving.server.errors import StartError
 from bert_serving.server.http import connections as connections_module
 from bert_serving.server.http import frontend as frontend_module
-from bert_serving.server.http import waitress_adapter
+from bert_serving.server.http import waitress_adapter, waitress_connection
 from bert_serving.server.http.dispatcher import Dispatcher, refusal_kind
 from bert_serving.server.http.frontend import Frontend
 from support.fake_backend import FakeBackend
+from support.http_peers import BODY, PATIENCE_S, Callers, connect, dial, get, post, series_of
 from support.processes import is_listening
 from support.waiting import wait_until
 
-BODY = json.dumps({'id': 1, 'texts': ['hello world']})
-PATIENCE_S = 60
-
 StartFrontend = Callable[..., Frontend]
-
-
-def connect(frontend: Frontend) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection('127.0.0.1', frontend.port, timeout=PATIENCE_S)
-
-
-def post(
-    frontend: Frontend, path: str = '/encode', body: str | bytes = BODY, headers: Mapping[str, str] = {}
-) -> http.client.HTTPResponse:
-    connection = connect(frontend)
-    connection.request('POST', path, body, headers)
-    answer = connection.getresponse()
-    answer.body = answer.read()  # type: ignore[attr-defined]
-    connection.close()
-    return answer
-
-
-def get(frontend: Frontend, path: str, headers: Mapping[str, str] = {}) -> tuple[int, str]:
-    connection = connect(frontend)
-    connection.request('GET', path, headers=headers)
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, text
-
-
-class Callers:
-    """Requests, each in its own thread; `statuses` are those of the responses so far."""
-
-    def __init__(self, frontend: Frontend, number: int, headers: Mapping[str, str] = {}) -> None:
-        self.statuses: list[int] = []
-        self._headers = headers
-        self._frontend = frontend
-        self._threads = [threading.Thread(target=self._call) for _ in range(number)]
-        for thread in self._threads:
-            thread.start()
-
-    def _call(self) -> None:
-        self.statuses.append(post(self._frontend, headers=self._headers).status)
-
-    def join(self) -> list[int]:
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-        return sorted(self.statuses)
 
 
 def test_a_request_is_refused_for_its_key_the_end_or_an_overload() -> None:
@@ -123,7 +76,7 @@ def test_a_caller_that_does_not_read_keeps_no_thread(
     body = json.dumps({'id': 'x' * 30_000_000, 'texts': ['a']}).encode()
     request = b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s'
     backend.gate.clear()
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         connection.sendall(request % (len(body), body))
         connection.sendall(request % (len(BODY), BODY.encode()))
         connections = frontend._server.connections
@@ -177,8 +130,8 @@ def test_the_main_loop_tells_how_long_it_has_been_stuck(
     assert get(frontend, '/health')[0] == 200
 
 
-def test_a_connection_is_kept_for_many_requests(start_frontend: StartFrontend) -> None:
-    connection = connect(start_frontend())
+def test_a_connection_is_kept_for_many_requests(start_either: StartFrontend) -> None:
+    connection = connect(start_either())
     for number in range(20):
         connection.request('POST', '/encode', json.dumps({'id': number, 'texts': ['a b']}))
         answer = connection.getresponse()
@@ -244,7 +197,7 @@ def test_a_request_that_waited_too_long_is_not_asked_any_more(
 @pytest.mark.parametrize('path', ['/encode', '/v1/embeddings'])
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(start_frontend: StartFrontend, path: str) -> None:
     frontend = start_frontend(max_body=5000)
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         connection.sendall(b'POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999\r\n\r\n{' % path.encode())
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -259,7 +212,7 @@ def test_a_caller_that_asks_first_is_not_told_to_send_what_is_refused(
     start_frontend: StartFrontend, length: bytes, status: int
 ) -> None:
     frontend = start_frontend(max_body=5000)
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         head = b'POST /encode HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: %s\r\n\r\n'
         connection.sendall(head % length)
         assert connection.recv(12) == b'HTTP/1.1 %d' % status
@@ -267,7 +220,7 @@ def test_a_caller_that_asks_first_is_not_told_to_send_what_is_refused(
 
 def test_a_body_of_unknown_length_is_bounded_too(start_frontend: StartFrontend) -> None:
     frontend = start_frontend(max_body=5000)
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n')
         connection.sendall(b'1770\r\n' + b'x' * 0x1770 + b'\r\n')
         answer = http.client.HTTPResponse(connection)
@@ -276,9 +229,9 @@ def test_a_body_of_unknown_length_is_bounded_too(start_frontend: StartFrontend) 
     assert post(frontend).status == 200
 
 
-def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(start_frontend: StartFrontend) -> None:
-    frontend = start_frontend()
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(start_either: StartFrontend) -> None:
+    frontend = start_either()
+    with dial(frontend) as connection:
         connection.sendall(
             b'POST /encode HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n'
         )
@@ -290,18 +243,18 @@ def test_a_body_may_come_in_chunks_and_after_it_was_asked_for(start_frontend: St
         assert (answer.status, json.loads(answer.read())['id']) == (200, 1)
 
 
-def test_a_large_answer_gets_through(start_frontend: StartFrontend) -> None:
+def test_a_large_answer_gets_through(start_either: StartFrontend) -> None:
     texts = ['text %d' % number for number in range(16_384)]
-    answer = post(start_frontend(), '/encode', json.dumps({'id': 1, 'texts': texts}))
+    answer = post(start_either(), '/encode', json.dumps({'id': 1, 'texts': texts}))
     assert len(json.loads(answer.body)['result']) == 16_384  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize('path', ['/encode', '/v1/embeddings'])
 def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(
-    start_frontend: StartFrontend, path: str
+    start_either: StartFrontend, path: str
 ) -> None:
     """As most clients do. Closing a connection with unread bytes resets it, and the response is lost."""
-    frontend = start_frontend(max_body=5000)
+    frontend = start_either(max_body=5000)
     body = b'x' * 30_000_000  # more than fits between the two sockets
     answer = post(frontend, path, body)
     assert (answer.status, answer.getheader('connection')) == (413, 'close')
@@ -313,12 +266,12 @@ def test_a_caller_that_sends_all_before_it_reads_sees_why_it_was_refused(
 @pytest.mark.slow
 @pytest.mark.parametrize('setting', ['LINGER_S', 'LINGER_SILENT_S'])
 def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
-    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str
+    start_either: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    monkeypatch.setattr(waitress_adapter, setting, 0.5)
-    frontend = start_frontend(max_body=5000)
+    monkeypatch.setattr(waitress_connection, setting, 0.5)
+    frontend = start_either(max_body=5000)
     is_over = threading.Event()
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999\r\n\r\n{')
 
         def go_on() -> None:
@@ -358,11 +311,11 @@ def test_a_caller_that_was_refused_and_goes_on_or_goes_silent_is_cut_off(
     ],
 )
 def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
-    start_frontend: StartFrontend, request_line: bytes, status: int
+    start_either: StartFrontend, request_line: bytes, status: int
 ) -> None:
-    frontend = start_frontend()
+    frontend = start_either()
     before = series_of(frontend)
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         connection.sendall(request_line + b'\r\n\r\n')
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -381,11 +334,11 @@ def test_what_is_no_http_is_told_so_counted_and_does_no_harm(
 @pytest.mark.slow
 @pytest.mark.parametrize('setting', ['HEADERS_S', 'BODY_S'])
 def test_a_request_that_drips_in_is_cut_off(
-    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str
+    start_either: StartFrontend, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     monkeypatch.setattr(connections_module, setting, 0.1)
-    frontend = start_frontend()
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    frontend = start_either()
+    with dial(frontend) as connection:
         connection.sendall(b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n')
         if setting == 'BODY_S':
             connection.sendall(b'\r\n{')
@@ -394,16 +347,16 @@ def test_a_request_that_drips_in_is_cut_off(
 
 
 def test_slow_connections_make_room_for_others_and_a_request_that_is_served_stays(
-    start_frontend: StartFrontend, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+    start_either: StartFrontend, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frontend_module, 'max_connections', lambda _files, clients: 8)
-    frontend = start_frontend(max_connect=1)
+    frontend = start_either(max_connect=1)
     backend.gate.clear()
     callers = Callers(frontend, 1)
     wait_until(lambda: 'bert_http_requests_working 1.0' in get(frontend, '/metrics')[1])
     slow = []
     for _ in range(20):
-        connection = socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S)
+        connection = dial(frontend)
         connection.sendall(b'POST /encode HTTP/1.1\r\nx: ')
         slow.append(connection)
     assert get(frontend, '/metrics')[0] == 200
@@ -436,15 +389,15 @@ def test_without_a_file_for_a_connection_the_loop_rests_and_goes_on_later(
 
 @pytest.mark.slow
 def test_responses_that_nobody_reads_have_a_bound_and_then_make_room(
-    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
+    start_either: StartFrontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections_module, 'UNREAD_S', 0.2)
     monkeypatch.setattr(waitress_adapter, 'SWEEP_S', 60.0)
-    frontend = start_frontend(max_body=1 << 26)
+    frontend = start_either(max_body=1 << 26)
     frontend._server.write_budget.most = 1 << 20
     body = json.dumps({'id': 'x' * 20_000_000, 'texts': ['a']}).encode()
     request = b'POST /encode HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s' % (len(body), body)
-    with socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) as connection:
+    with dial(frontend) as connection:
         connection.sendall(request)
         wait_until(lambda: frontend._server.write_budget.is_full)
         refused = post(frontend)
@@ -456,13 +409,8 @@ def test_responses_that_nobody_reads_have_a_bound_and_then_make_room(
         wait_until(lambda: post(frontend).status == 200)
 
 
-def series_of(frontend: Frontend) -> dict[str, str]:
-    lines = get(frontend, '/metrics')[1].splitlines()
-    return dict(line.rsplit(' ', 1) for line in lines if not line.startswith('#'))
-
-
-def test_a_caller_that_hangs_up_is_noticed(start_frontend: StartFrontend, backend: FakeBackend) -> None:
-    frontend = start_frontend()
+def test_a_caller_that_hangs_up_is_noticed(start_either: StartFrontend, backend: FakeBackend) -> None:
+    frontend = start_either()
     backend.gate.clear()
     connection = connect(frontend)
     connection.request('POST', '/encode', BODY)
@@ -473,10 +421,8 @@ def test_a_caller_that_hangs_up_is_noticed(start_frontend: StartFrontend, backen
     assert post(frontend).status == 200
 
 
-def test_draining_answers_what_has_come_and_lets_the_port_go(
-    start_frontend: StartFrontend, backend: FakeBackend
-) -> None:
-    frontend = start_frontend(max_connect=2)
+def test_draining_answers_what_has_come_and_lets_the_port_go(start_either: StartFrontend, backend: FakeBackend) -> None:
+    frontend = start_either(max_connect=2)
     backend.gate.clear()
     callers = Callers(frontend, 3)
     wait_until(lambda: 'bert_http_requests_waiting 1.0' in get(frontend, '/metrics')[1])

@@ -1,4 +1,4 @@
-"""waitress has every name that `waitress_adapter` uses.
+"""waitress has every name that `waitress_adapter` and `waitress_connection` use.
 
 Most of these names are not documented, so a new release may drop one. When a test here fails, read that release of
 waitress, change the adapter and this table, or lower the bound in server/pyproject.toml.
@@ -23,8 +23,9 @@ import pytest
 from packaging.requirements import Requirement
 from waitress import adjustments, channel, parser, server, task, utilities, wasyncore
 
-from bert_serving.server.http import waitress_adapter
+from bert_serving.server.http import waitress_adapter, waitress_connection
 from bert_serving.server.http.connections import ConnectionState, Phase, WriteBudget
+from bert_serving.server.http.tls import Tls, TlsSocket
 
 MODULES = {
     wasyncore: {'dispatcher', 'loop', 'close_all'},
@@ -38,7 +39,7 @@ MODULES = {
 
 ATTRIBUTES = {
     'connection': (
-        'adj cancel connected del_channel handle_close handle_read last_activity parser_class readable received recv '
+        'adj cancel connected del_channel handle_close handle_read handle_write last_activity parser_class readable received recv '
         'request requests send send_continue server '
         'service socket task_class total_outbufs_len writable'
     ),
@@ -67,7 +68,9 @@ PARAMETERS: dict[Callable[..., object], set[str]] = {
 }
 
 ROOT = Path(__file__).resolve().parents[2]
-HINT = 'waitress %s has no %s: waitress_adapter.py uses it'
+HINT = 'waitress %s has no %s: http/ uses it'
+OURS = (waitress_adapter, waitress_connection)
+"""The modules that know waitress."""
 
 
 @pytest.fixture
@@ -132,15 +135,15 @@ def test_the_options_that_we_set_are_options_of_waitress() -> None:
         assert name in known, message_of('option ' + name)
 
 
-def tree_of_the_adapter() -> ast.Module:
-    return ast.parse(Path(inspect.getfile(waitress_adapter)).read_text('utf-8'))
+def nodes_of_the_adapter() -> list[ast.AST]:
+    return [node for ours in OURS for node in ast.walk(ast.parse(Path(inspect.getfile(ours)).read_text('utf-8')))]
 
 
 def keywords_of(function: str) -> set[str]:
     """The keyword arguments with which the adapter calls `function`."""
     (call,) = [
         node
-        for node in ast.walk(tree_of_the_adapter())
+        for node in nodes_of_the_adapter()
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
     ]
     return {keyword.arg for keyword in call.keywords if keyword.arg is not None}
@@ -148,18 +151,19 @@ def keywords_of(function: str) -> set[str]:
 
 def test_every_attribute_that_the_adapter_uses_is_its_own_or_in_the_tables() -> None:
     """So the tables cannot fall behind the adapter."""
-    tree = tree_of_the_adapter()
+    nodes = nodes_of_the_adapter()
     used = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute)
         and not (isinstance(node.value, ast.Name) and node.value.id in ('logging', 'socket', 'sys', 'time'))
     }
-    own = {name for kind in (ConnectionState, Phase, WriteBudget) for name in dir(kind)}
-    own |= {field.name for field in fields(ConnectionState)} | {'most'}
-    for node in ast.walk(tree):
+    own = {name for kind in (ConnectionState, Phase, WriteBudget, Tls, TlsSocket) for name in dir(kind)}
+    own |= {field.name for field in fields(ConnectionState)} | {'most', 'wants_write'}
+    for node in nodes:
         if isinstance(node, ast.ClassDef):
-            own |= set(vars(getattr(waitress_adapter, node.name))) | names_set_on_self(node)
+            defined = next(vars(ours)[node.name] for ours in OURS if node.name in vars(ours))
+            own |= set(vars(defined)) | names_set_on_self(node)
     listed = {name for names in MODULES.values() for name in names}
     listed |= {name for names in ATTRIBUTES.values() for name in names.split()}
     of_python = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..errors import UsageError
 from ..options.settings import Settings
+from .tls import TlsFiles
 
 DEFAULT_PORT = 8125
 """The default port of `bert-serving-http`."""
@@ -43,6 +44,7 @@ class HttpConfig:
     origins: Sequence[str] = ('*',)
     model_names: tuple[str, ...] = ()
     token_ids: bool = False
+    tls: TlsFiles | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpConfig:
@@ -50,7 +52,7 @@ class HttpConfig:
 
         Raises:
             UsageError: the file of keys cannot be read or has no key, a key has characters that a header cannot have,
-            or an origin is not valid.
+            an origin is not valid, or the certificate or its key cannot be used.
         """
         keys = read_keys(settings.http_api_key_file) if settings.http_api_key_file else []
         if settings.http_api_key is not None:
@@ -67,12 +69,25 @@ class HttpConfig:
             origins=read_origins(settings.cors),
             model_names=split(settings.http_model_name or ''),
             token_ids=settings.http_token_ids,
+            tls=_read_tls(settings),
         )
 
     @property
     def is_open_to_all(self) -> bool:
         """Whether anyone who can reach this machine may use the server."""
         return not self.api_keys and self.host not in ('127.0.0.1', '::1', 'localhost')
+
+
+def _read_tls(settings: Settings) -> TlsFiles | None:
+    """The files of the certificate, which have been loaded once to see that they can be."""
+    cert, key, client_ca = settings.http_tls_cert, settings.http_tls_key, settings.http_tls_client_ca
+    if cert is None and key is None and client_ca is None:
+        return None
+    if cert is None or key is None:
+        raise UsageError('-http_tls_cert, -http_tls_key: TLS needs a certificate and its key: give both')
+    files = TlsFiles(cert, key, client_ca)
+    files.load()
+    return files
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from wsgiref.types import WSGIApplication
 from ..addresses import without_brackets
 from ..errors import StartError
 from .dispatcher import Dispatcher, release_place_after
+from .tls import Tls, TlsFiles
 from .waitress_adapter import Server
 
 logger = logging.getLogger(__name__)
@@ -41,20 +42,31 @@ class Frontend:
     """
 
     def __init__(
-        self, application: WSGIApplication, dispatcher: Dispatcher, host: str, port: int, max_body: int
+        self,
+        application: WSGIApplication,
+        dispatcher: Dispatcher,
+        host: str,
+        port: int,
+        max_body: int,
+        tls_files: TlsFiles | None = None,
     ) -> None:
         """Listen, so that `port` is known (0 takes a free one); serve nothing before `run`.
 
+        With `tls_files` the port speaks TLS, and nothing else.
+
         Raises:
+            UsageError: as `TlsFiles.load`.
             StartError: `host` is not an address of this machine, or the port is in use.
         """
         self._dispatcher = dispatcher
         self._should_drain = self._should_stop = False
         self._round_at = time.monotonic()
+        tls = None if tls_files is None else Tls(tls_files)
+        self.scheme = 'http' if tls is None else 'https'
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
         connections = max_connections(raise_file_limit(), clients=dispatcher.max_connect + 1)
-        self._server = Server(release_place_after(application), listener, dispatcher.submit, max_body, connections)
+        self._server = Server(release_place_after(application), listener, dispatcher.submit, max_body, connections, tls)
         dispatcher.write_budget = self._server.write_budget
 
     @property

@@ -90,7 +90,7 @@ def serve(
             waiting=lambda: dispatcher.waiting,
             tracer=tracer,
         )
-        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body)
+        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls)
         _handle_signals(frontend)
         if config.is_open_to_all:
             logger.warning(
@@ -105,7 +105,8 @@ def serve(
                     frontend.port,
                 )
         logger.info(
-            'serving HTTP at http://%s:%d, for %s',
+            'serving HTTP at %s://%s:%d, for %s',
+            frontend.scheme,
             with_brackets(config.host),
             frontend.port,
             _describe(servers),

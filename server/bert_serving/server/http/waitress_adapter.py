@@ -1,9 +1,10 @@
-"""The only module that knows waitress: connections, parsed requests and threads behind a small interface of our own.
+"""waitress behind a small interface of our own: its server, parsed requests and threads.
 
 waitress reads and writes the connections, but it has no hooks for the refusal of malformed requests by the app, for an
-orderly end of connections whose request was not read to its end, or for a queue with a bound. This module subclasses
-waitress and reads names that its documentation does not promise. Therefore server/pyproject.toml bounds its version
-from above, and tests/http/test_http_waitress.py lists every name that is used here.
+orderly end of connections whose request was not read to its end, or for a queue with a bound. This module
+and `waitress_connection`, the only ones that know waitress, subclass it and read names that its documentation does not
+promise. Therefore server/pyproject.toml bounds its version from above, and tests/http/test_http_waitress.py lists every
+name that is used here.
 """
 
 from __future__ import annotations
@@ -19,22 +20,14 @@ from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher, WSGITask
+from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import Error, RequestEntityTooLarge, RequestHeaderFieldsTooLarge, ServerNotImplemented
 
-from .connections import (
-    ADDRESS_SHARE,
-    ConnectionState,
-    Phase,
-    WriteBudget,
-    choose_evicted,
-    choose_unread,
-    is_unread,
-)
+from .connections import ADDRESS_SHARE, WriteBudget, choose_evicted, choose_unread
 from .errors import HTTPError, make_refusal
+from .tls import Tls
+from .waitress_connection import Channel
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +42,6 @@ ACCEPT_PAUSE_S = 0.5
 
 IDLE_CONNECTION_S = 120
 """Seconds that a connection may be silent, or its response unread, before it is closed."""
-
-LINGER_S = 30.0
-LINGER_SILENT_S = 5.0
-"""Seconds for which input is still read and dropped after a refusal: in total, and since the last byte came."""
-
-LINGER_BYTES = 1 << 18
 
 BUFFER_BYTES = 8 << 20
 """A larger request or response is buffered in a temporary file. The response to some hundred texts is smaller."""
@@ -72,7 +59,7 @@ class PendingRequest:
 
     __slots__ = ('_channel', '_parsed', 'error')
 
-    def __init__(self, channel: _Channel) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._parsed = channel.requests[0]
         self.error = None if self._parsed.error is None else _error_of(self._parsed.error)
@@ -129,8 +116,9 @@ class Server:
         submit: Callable[[PendingRequest], None],
         max_body: int,
         max_connections: int,
+        tls: Tls | None = None,
     ) -> None:
-        """Listen on `listener`, which is bound; read nothing before `poll`.
+        """Listen on `listener`, which is bound; read nothing before `poll`. With `tls`, speak nothing else.
 
         Each request is given to `submit`, by the thread that calls `poll` or by the one that served the request before
         it on the same connection. A body of more than `max_body` bytes is refused. Beyond `max_connections`, the
@@ -148,9 +136,10 @@ class Server:
             outbuf_overflow=BUFFER_BYTES,
             channel_request_lookahead=1,  # without it a disconnect is noticed only after the response
             outbuf_high_watermark=sys.maxsize,  # with a bound, a client that does not read would hold a thread
+            url_scheme='http' if tls is None else 'https',
             ident='',
         )
-        self._server = _Server(
+        self._server = ListeningServer(
             application,
             self._sockets,
             _sock=listener,
@@ -160,16 +149,17 @@ class Server:
             sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         )
         self._server.max_connections = max_connections
+        self._server.tls = tls
         self.write_budget = WriteBudget(self._measure_unwritten)
 
     @property
-    def connections(self) -> Collection[HTTPChannel]:
+    def connections(self) -> Collection[Channel]:
         """The open connections; a view that changes with them."""
-        connections: Collection[HTTPChannel] = self._server.active_channels.values()
+        connections: Collection[Channel] = self._server.active_channels.values()
         return connections
 
     @property
-    def lingering(self) -> Collection[HTTPChannel]:
+    def lingering(self) -> Collection[Channel]:
         """Those whose request was refused, and of which the input is still read and dropped."""
         return self._server.lingering
 
@@ -191,6 +181,8 @@ class Server:
             self._swept_at = now
             self._server.close_overdue(now)
             self._server.close_unread(now, self.write_budget.most)
+            if self._server.tls is not None:
+                self._server.tls.refresh()
         if now - self._logged_at >= LOG_S:
             self._logged_at = now
             self._server.log_closed()
@@ -212,180 +204,28 @@ class Server:
         wasyncore.close_all(self._sockets)
 
 
-class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """The parser of a request. It rejects requests that another HTTP program could read differently."""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
-        if self.version not in ('1.0', '1.1'):
-            raise ParsingError('The version of HTTP is not supported: send HTTP/1.1')
-        if self.chunked and 'CONTENT_LENGTH' in self.headers:
-            raise ParsingError('Content-Length and Transfer-Encoding exclude each other')
-        if self.version == '1.0' and 'TRANSFER_ENCODING' in self.headers:
-            raise ParsingError('HTTP/1.0 has no Transfer-Encoding')
-        host = self.headers.get('HOST', '')
-        if (self.version == '1.1' and 'HOST' not in self.headers) or ',' in host:
-            raise ParsingError('The request must have one Host header')
-
-
 class _Submitter:
     """The task dispatcher of waitress's server; passes each request on."""
 
     def __init__(self, submit: Callable[[PendingRequest], None]) -> None:
         self._submit = submit
 
-    def add_task(self, channel: _Channel) -> None:
+    def add_task(self, channel: Channel) -> None:
         self._submit(PendingRequest(channel))
 
 
-class _Task(WSGITask):  # type: ignore[misc]
-    """One call of the app."""
-
-    def execute(self) -> None:
-        if self.channel.is_cut_short or not self.channel.server.keeps_alive:
-            self.set_close_on_finish()
-        super().execute()
-
-    def get_environment(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environment()
-        environ.update(self.channel.environ)
-        return environ
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. The app, not waitress, answers a request that could not be read, in the format of its route.
-
-    After such a response the client may still be sending. Closing the connection at once would make the client's
-    machine discard the response unread, so for a while the input is read and dropped (RFC 9112, 9.6).
-    """
-
-    task_class = _Task
-    parser_class = _Parser
-    environ: Mapping[str, Any] = {}
-    is_cut_short = False
-    """Whether a request was not read to its end, so that the start of the next one is unknown."""
-
-    _lingers_since: float | None = None
-    _heard_at = 0.0
-    _is_counted = True
-
-    def __init__(self, server: _Server, sock: socket.socket, address: Any, *arguments: Any, **options: Any) -> None:
-        self.address = str(address[0])
-        self._began_at = time.monotonic()
-        self._served = 0
-        self._bytes_sent = 0
-        self._unread_since: float | None = None
-        self._sent_before = 0
-        super().__init__(server, sock, address, *arguments, **options)
-
-    def state(self, now: float) -> ConnectionState:
-        """The connection as `connections` judges it."""
-        request, received = self.request, 0
-        if self.requests or self.total_outbufs_len or self._lingers_since is not None:
-            phase = Phase.BUSY
-        elif request is None:
-            phase = Phase.IDLE if self._served else Phase.HEADERS
-        elif not request.headers_finished:
-            phase = Phase.HEADERS
-        else:
-            phase, received = Phase.BODY, request.body_bytes_received
-        return ConnectionState(phase, now - self._began_at, received)
-
-    def is_unread(self, now: float) -> bool:
-        """Whether the client does not read its response; to be asked at every sweep."""
-        if not self.total_outbufs_len:
-            self._unread_since = None
-            return False
-        if self._unread_since is None:
-            self._unread_since, self._sent_before = now, self._bytes_sent
-        return is_unread(now - self._unread_since, self._bytes_sent - self._sent_before)
-
-    def received(self, data: bytes) -> bool:
-        if self.request is None and not self.requests:
-            self._began_at = time.monotonic()
-        return bool(super().received(data))
-
-    def send(self, data: bytes, do_close: bool = True) -> int:
-        sent: int = super().send(data, do_close)
-        self._bytes_sent += sent
-        return sent
-
-    def del_channel(self, map: Any = None) -> None:
-        if self._is_counted:
-            self._is_counted = False
-            self.server.forget(self.address)
-        super().del_channel(map)
-
-    def serve(self, environ: Mapping[str, Any]) -> None:
-        """Serve the first request, with `environ` added to the WSGI environment of the app."""
-        self.environ = environ
-        request = self.requests[0]
-        if request.error is not None:
-            self.is_cut_short = True
-            request.error = None  # or waitress would answer it
-            for name in ('command', 'path', 'query', 'request_uri'):
-                vars(request).setdefault(name, '')  # the parser may have stopped before it set them
-            request.url_scheme = self.adj.url_scheme
-        self.service()
-        self._served += 1
-        self._began_at = time.monotonic()
-
-    def send_continue(self) -> None:
-        """Ask for the body, except of a refused request: waitress would forget its error."""
-        if self.request.error is None:
-            super().send_continue()
-        else:
-            self.request.expect_continue = False
-
-    def writable(self) -> bool:
-        return self._lingers_since is None and bool(super().writable())
-
-    def readable(self) -> bool:
-        return self._lingers_since is not None or bool(super().readable())
-
-    def handle_read(self) -> None:
-        if self._lingers_since is None:
-            super().handle_read()
-            return
-        self._heard_at = time.monotonic()
-        try:
-            self.recv(LINGER_BYTES)  # closes the connection when the client has closed it
-        except OSError:
-            self.handle_close()
-
-    def handle_close(self) -> None:
-        """Close the connection, or first let the client finish sending."""
-        is_open = self.socket is not None  # it may have been closed earlier in the same round
-        if is_open and self.is_cut_short and self._lingers_since is None and not self.total_outbufs_len:
-            try:
-                self.socket.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # the client has closed it
-            else:
-                self._lingers_since = self._heard_at = time.monotonic()
-                self.server.lingering.add(self)
-                return
-        self.server.lingering.discard(self)
-        super().handle_close()
-
-    def stop_lingering(self, now: float) -> None:
-        """Close the connection if it has lingered, or been silent, for too long."""
-        if self._lingers_since is not None and (
-            now - self._lingers_since > LINGER_S or now - self._heard_at > LINGER_SILENT_S
-        ):
-            self.handle_close()
-
-
-class _Server(TcpWSGIServer):  # type: ignore[misc]
-    channel_class = _Channel
+class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
+    channel_class = Channel
     keeps_alive = True
     max_connections = sys.maxsize
+    tls: Tls | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.lingering: set[_Channel] = set()
+        self.lingering: set[Channel] = set()
         self._counts: Counter[str] = Counter()
         self._accepts_from = 0.0
         self._closed: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
         super().__init__(*arguments, **options)
 
     def readable(self) -> bool:
@@ -413,7 +253,12 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
             connection.close()
             return
         self._counts[str(address[0])] += 1
+        if self.tls is not None:
+            connection = self.tls.wrap(connection, self._count_refused)
         self.channel_class(self, connection, address, self.adj, map=self._map)
+
+    def _count_refused(self, reason: str) -> None:
+        self._refused[reason] += 1
 
     def forget(self, address: str) -> None:
         """Note that a connection from `address` has been closed."""
@@ -447,17 +292,21 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         total = sum(channel.total_outbufs_len for channel in channels)
         self._close(choose_unread(unread, total, most), 'not reading')
 
-    def _close(self, channels: Collection[_Channel], reason: str) -> None:
+    def _close(self, channels: Collection[Channel], reason: str) -> None:
         for channel in channels:
             channel.handle_close()
         self._closed[reason] += len(channels)
 
     def log_closed(self) -> None:
-        """Log how many connections were closed since the last call, and why."""
-        if self._closed.total():
-            counts = ' '.join('%s=%d' % (reason.replace(' ', '_'), n) for reason, n in self._closed.items() if n)
-            logger.warning('closed connections of slow clients or of too many: %s', counts)
-        self._closed.clear()
+        """Log how many connections were closed, and how many were refused, since the last call, and why."""
+        for what, counter in (
+            ('closed connections of slow clients or of too many', self._closed),
+            ('refused connections that did not get through the TLS handshake', self._refused),
+        ):
+            if counter.total():
+                counts = ' '.join('%s=%d' % (reason.replace(' ', '_'), n) for reason, n in counter.items() if n)
+                logger.warning('%s: %s', what, counts)
+            counter.clear()
 
     def maintenance(self, now: float) -> None:
         """Close idle connections, as waitress does, and those whose response is not read, even with more requests."""

@@ -67,6 +67,25 @@ class HttpOptions:
         help='file with the accepted keys, one per line',
         metavar='FILE',
     )
+    http_tls_cert: str | None = option(
+        default=None,
+        group=HTTP,
+        help='PEM file with the certificate of the HTTP server and its chain; the port then accepts https only, and '
+        'the file is read again when it changes',
+        metavar='FILE',
+    )
+    http_tls_key: str | None = option(
+        default=None,
+        group=HTTP,
+        help='PEM file with the private key of -http_tls_cert, without a password',
+        metavar='FILE',
+    )
+    http_tls_client_ca: str | None = option(
+        default=None,
+        group=HTTP,
+        help='PEM file with certificates of CAs; HTTP clients must then have a certificate of one of them',
+        metavar='FILE',
+    )
     http_model_name: str | None = option(
         default=None,
         group=HTTP,

@@ -1,0 +1,199 @@
+"""A connection of waitress, and how its requests are parsed and answered. Only `waitress_adapter` uses this module.
+
+Both modules subclass waitress, and read names that its documentation does not promise.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import WSGITask
+
+from .connections import ConnectionState, Phase, is_unread
+from .tls import NothingToRead, PlainHTTP, TlsSocket
+
+if TYPE_CHECKING:
+    from .waitress_adapter import ListeningServer
+
+LINGER_S = 30.0
+LINGER_SILENT_S = 5.0
+"""Seconds for which input is still read and dropped after a refusal: in total, and since the last byte came."""
+
+LINGER_BYTES = 1 << 18
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """The parser of a request. It rejects requests that another HTTP program could read differently."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.version not in ('1.0', '1.1'):
+            raise ParsingError('The version of HTTP is not supported: send HTTP/1.1')
+        if self.chunked and 'CONTENT_LENGTH' in self.headers:
+            raise ParsingError('Content-Length and Transfer-Encoding exclude each other')
+        if self.version == '1.0' and 'TRANSFER_ENCODING' in self.headers:
+            raise ParsingError('HTTP/1.0 has no Transfer-Encoding')
+        host = self.headers.get('HOST', '')
+        if (self.version == '1.1' and 'HOST' not in self.headers) or ',' in host:
+            raise ParsingError('The request must have one Host header')
+
+
+class Task(WSGITask):  # type: ignore[misc]
+    """One call of the app."""
+
+    def execute(self) -> None:
+        if self.channel.is_cut_short or not self.channel.server.keeps_alive:
+            self.set_close_on_finish()
+        super().execute()
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ.update(self.channel.environ)
+        return environ
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection. The app, not waitress, answers a request that could not be read, in the format of its route.
+
+    After such a response the client may still be sending. Closing the connection at once would make the client's
+    machine discard the response unread, so for a while the input is read and dropped (RFC 9112, 9.6).
+    """
+
+    task_class = Task
+    parser_class = Parser
+    environ: Mapping[str, Any] = {}
+    is_cut_short = False
+    """Whether a request was not read to its end, so that the start of the next one is unknown."""
+
+    _lingers_since: float | None = None
+    _heard_at = 0.0
+    _is_counted = True
+
+    def __init__(
+        self, server: ListeningServer, sock: socket.socket, address: Any, *arguments: Any, **options: Any
+    ) -> None:
+        self.address = str(address[0])
+        self._began_at = time.monotonic()
+        self._served = 0
+        self._bytes_sent = 0
+        self._unread_since: float | None = None
+        self._sent_before = 0
+        super().__init__(server, sock, address, *arguments, **options)
+
+    def state(self, now: float) -> ConnectionState:
+        """The connection as `connections` judges it."""
+        request, received = self.request, 0
+        if self.requests or self.total_outbufs_len or self._lingers_since is not None:
+            phase = Phase.BUSY
+        elif request is None:
+            phase = Phase.IDLE if self._served else Phase.HEADERS
+        elif not request.headers_finished:
+            phase = Phase.HEADERS
+        else:
+            phase, received = Phase.BODY, request.body_bytes_received
+        return ConnectionState(phase, now - self._began_at, received)
+
+    def is_unread(self, now: float) -> bool:
+        """Whether the client does not read its response; to be asked at every sweep."""
+        if not self.total_outbufs_len:
+            self._unread_since = None
+            return False
+        if self._unread_since is None:
+            self._unread_since, self._sent_before = now, self._bytes_sent
+        return is_unread(now - self._unread_since, self._bytes_sent - self._sent_before)
+
+    def received(self, data: bytes) -> bool:
+        if self.request is None and not self.requests:
+            self._began_at = time.monotonic()
+        return bool(super().received(data))
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        sent: int = super().send(data, do_close)
+        self._bytes_sent += sent
+        return sent
+
+    def del_channel(self, map: Any = None) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self.server.forget(self.address)
+        super().del_channel(map)
+
+    def serve(self, environ: Mapping[str, Any]) -> None:
+        """Serve the first request, with `environ` added to the WSGI environment of the app."""
+        self.environ = environ
+        request = self.requests[0]
+        if request.error is not None:
+            self.is_cut_short = True
+            request.error = None  # or waitress would answer it
+            for name in ('command', 'path', 'query', 'request_uri'):
+                vars(request).setdefault(name, '')  # the parser may have stopped before it set them
+            request.url_scheme = self.adj.url_scheme
+        self.service()
+        self._served += 1
+        self._began_at = time.monotonic()
+
+    def send_continue(self) -> None:
+        """Ask for the body, except of a refused request: waitress would forget its error."""
+        if self.request.error is None:
+            super().send_continue()
+        else:
+            self.request.expect_continue = False
+
+    @property
+    def _wants_write(self) -> bool:
+        """Whether TLS can read on only after it has written."""
+        return isinstance(self.socket, TlsSocket) and self.socket.wants_write
+
+    def writable(self) -> bool:
+        return self._lingers_since is None and (self._wants_write or bool(super().writable()))
+
+    def readable(self) -> bool:
+        return self._lingers_since is not None or (not self._wants_write and bool(super().readable()))
+
+    def handle_write(self) -> None:
+        if self._wants_write:
+            self.handle_read()
+        else:
+            super().handle_write()
+
+    def handle_read(self) -> None:
+        try:
+            if self._lingers_since is None:
+                super().handle_read()
+            else:
+                self._heard_at = time.monotonic()
+                self.recv(LINGER_BYTES)  # closes the connection when the client has closed it
+        except NothingToRead:
+            pass
+        except PlainHTTP:
+            self.is_cut_short = True
+            self.handle_close()
+        except OSError:
+            self.handle_close()
+
+    def handle_close(self) -> None:
+        """Close the connection, or first let the client finish sending."""
+        is_open = self.socket is not None  # it may have been closed earlier in the same round
+        if is_open and self.is_cut_short and self._lingers_since is None and not self.total_outbufs_len:
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the client has closed it
+            else:
+                self._lingers_since = self._heard_at = time.monotonic()
+                self.server.lingering.add(self)
+                return
+        self.server.lingering.discard(self)
+        super().handle_close()
+
+    def stop_lingering(self, now: float) -> None:
+        """Close the connection if it has lingered, or been silent, for too long."""
+        if self._lingers_since is not None and (
+            now - self._lingers_since > LINGER_S or now - self._heard_at > LINGER_SILENT_S
+        ):
+            self.handle_close()
