@@ -45,6 +45,15 @@ def test_compose_hands_the_key_on() -> None:
     assert 'export %s=' % name in README
 
 
+def test_compose_with_tls_sets_the_options_of_the_files_that_it_mounts() -> None:
+    server = load('compose.tls.yaml')['services']['server']
+    folder = server['volumes'][0].split(':')[-2]
+    for name in ('http_tls_cert', 'http_tls_key'):
+        path = server['environment'][OPTIONS[name].variable]
+        assert path.startswith(folder + '/')
+        assert '`%s`' % path.removeprefix(folder + '/') in README
+
+
 SERVICES = [
     pytest.param(service, id='%s-%s' % (file, name))
     for file in ('compose.yaml', 'compose.rerank.yaml')

@@ -405,6 +405,7 @@ def test_responses_that_nobody_reads_have_a_bound_and_then_make_room(
         assert json.loads(refused.body)['type'] == 'ResponsesUnread'  # type: ignore[attr-defined]
         assert get(frontend, '/health/live')[0] == 200, 'a probe is always answered'
         assert get(frontend, '/openapi.json')[0] == 503
+        wait_until(lambda: frontend._dispatcher.is_idle)  # the buffers of the system are full
         monkeypatch.setattr(waitress_adapter, 'SWEEP_S', 0.0)
         wait_until(lambda: post(frontend).status == 200)
 

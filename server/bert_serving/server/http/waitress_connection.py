@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -17,14 +17,20 @@ from waitress.task import WSGITask
 from .connections import ConnectionState, Phase, is_unread
 from .tls import NothingToRead, PlainHTTP, TlsSocket
 
-if TYPE_CHECKING:
-    from .waitress_adapter import ListeningServer
-
 LINGER_S = 30.0
 LINGER_SILENT_S = 5.0
 """Seconds for which input is still read and dropped after a refusal: in total, and since the last byte came."""
 
 LINGER_BYTES = 1 << 18
+
+
+class Owner(Protocol):
+    """The server of a connection, as the connection sees it."""
+
+    keeps_alive: bool
+    lingering: set[Channel]
+
+    def forget(self, address: str) -> None: ...
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -74,9 +80,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     _heard_at = 0.0
     _is_counted = True
 
-    def __init__(
-        self, server: ListeningServer, sock: socket.socket, address: Any, *arguments: Any, **options: Any
-    ) -> None:
+    def __init__(self, server: Owner, sock: socket.socket, address: Any, *arguments: Any, **options: Any) -> None:
         self.address = str(address[0])
         self._began_at = time.monotonic()
         self._served = 0
