@@ -83,7 +83,7 @@ INTAKE_HWM = 64
 MAX_FRAMES = 5
 """Frames of the longest message that makes sense."""
 
-SKIPPED_A_ROUND = 5000
+SKIPPED_A_ROUND = 2000
 """Frames of a longer message that are read into nothing before others are served."""
 
 MAX_SKIPPED = 1000
