@@ -142,6 +142,13 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend='none')
+def engines(session: nox.Session) -> None:
+    """All golden and published cases, by the second engine; in the environment that nox runs in."""
+    command = (sys.executable, '-m', 'pytest', 'tests/golden/test_engines.py', *session.posargs)
+    session.run(*command, external=True, env={'BERT_SERVING_ALL_ENGINES': '1'})
+
+
+@nox.session(venv_backend='none')
 def interop(session: nox.Session) -> None:
     """Old and new clients and servers; needs an environment with the server, the one that nox runs in."""
     os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS / 'interop'))

@@ -87,6 +87,12 @@ def test_tensorflow_is_imported_in_one_place() -> None:
     assert importers == {'graph.tf'}
 
 
+def test_onnx_runtime_is_imported_in_one_folder() -> None:
+    engine = {'onnx', 'onnxruntime'}
+    importers = {module for module in MODULES if {name.split('.')[0] for name in imports_of(module)} & engine}
+    assert {importer.rpartition('.')[0] for importer in importers} == {'graph.onnx'}
+
+
 def test_gputil_is_imported_in_one_place() -> None:
     assert {module for module in MODULES if 'GPUtil' in imports_of(module)} == {'parent.devices'}
 

@@ -20,12 +20,13 @@ import pytest
 
 from bert_serving.server.errors import ModelError, UsageError
 from bert_serving.server.graph.export import GraphSpec, export
-from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.model.config import check_max_seq_len, check_position_embeddings, check_strategy
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pooling import PoolingStrategy
+from bert_serving.server.options.engines import ONNX_RUNTIME
 from graph import reference
 from graph.reference import PUBLISHED
+from support.engines import needs_onnx, open_graph
 
 FOLDERS = {
     'albert': 'albert-mean',
@@ -51,8 +52,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'fp16 for GPUs': {'on_gpu': True, 'fp16': True},
     'for both': {},
     'xla': {},
+    'onnxruntime': {'on_cpu': True, 'engine': ONNX_RUNTIME},
 }
 """The options of graphs: of one for CPUs in each type, for GPUs, for both, and for XLA."""
+
+FLOAT32 = ('float32', 'onnxruntime')
+"""The variants in which by default every architecture answers the states of all its layers."""
 
 LEAST_COSINES = {'bf16': 0.97, 'fp16 for GPUs': 0.999}
 """Of the answers of graphs whose products are not float32. In bfloat16, the tiny models with rotary positions differ
@@ -78,8 +83,8 @@ def the_cases() -> list[Case]:
     if os.environ.get('BERT_SERVING_FULL_MATRIX'):
         return [Case(*each) for each in product(FOLDERS, STRATEGIES, VARIANTS, ('last', 'all'))]
     pooling = [strategy for strategy in STRATEGIES if strategy is not PoolingStrategy.NONE]
-    variants = list(VARIANTS)[1:]
-    return [Case(kind, PoolingStrategy.NONE, 'float32', 'all') for kind in FOLDERS] + [
+    variants = [variant for variant in VARIANTS if variant not in FLOAT32]
+    return [Case(kind, PoolingStrategy.NONE, variant, 'all') for kind in FOLDERS for variant in FLOAT32] + [
         Case(kind, pooling[index % 5], variants[(index + index // 5) % 5], 'last' if index % 2 else 'all')
         for index, kind in enumerate(FOLDERS)
     ]
@@ -104,7 +109,12 @@ def inputs_of(kind: str, tokens: str) -> tuple[np.ndarray, ...]:
     return LAYERS[kind + '/ids'] * whole, mask, np.zeros(shape, np.int32)
 
 
-@pytest.mark.parametrize('case', the_cases(), ids=lambda case: '-'.join(map(str, case)))
+def marked(case: Case) -> Any:
+    marks = needs_onnx if case.variant == 'onnxruntime' else ()
+    return pytest.param(case, marks=marks)
+
+
+@pytest.mark.parametrize('case', [marked(case) for case in the_cases()], ids=lambda case: '-'.join(map(str, case)))
 def test_answers(case, tmp_path):
     """In both size classes, with and without the first and the last token."""
     options = VARIANTS[case.variant]
@@ -112,7 +122,8 @@ def test_answers(case, tmp_path):
     count = spec.model.config.num_hidden_layers
     layers = (count - 1, *range(count - 1)) if case.layers == 'all' else (count - 1,)
     path = export(replace(spec, layers=layers), str(tmp_path / 'graph')).path
-    with GraphEncoder(path, threads=1, xla=case.variant == 'xla') as encoder:
+    options = {'xla': True} if case.variant == 'xla' else {}
+    with open_graph(spec, path, threads=1, **options) as encoder:
         for tokens, times in product(('all', 'inner'), (1, 3)):
             if tokens == 'inner' and case.kind == 'deberta-v2' and case.strategy in ONE_TOKEN:
                 continue
@@ -120,7 +131,7 @@ def test_answers(case, tmp_path):
             states = np.tile(np.concatenate(LAYERS['%s/%s' % (case.kind, tokens)][list(layers)], -1), (times, 1, 1))
             expected = reference.pool(case.strategy.name, states, mask)
             check(encoder.encode(ids, mask, types), expected, case)
-        if case.variant in ('float32', 'xla') and case.strategy is PoolingStrategy.NONE:
+        if case.variant in (*FLOAT32, 'xla') and case.strategy is PoolingStrategy.NONE:
             ids = LAYERS[case.kind + '/full_ids']
             states = encoder.encode(ids, np.ones_like(ids), np.zeros_like(ids))[..., : spec.model.config.hidden_size]
             check(states.mean(1), LAYERS[case.kind + '/full'][0], case)
@@ -145,7 +156,7 @@ def test_every_option_is_in_a_case():
         assert {case[index] for case in cases} == set(values)
 
 
-@pytest.mark.parametrize('variant', ['float32', 'xla'])
+@pytest.mark.parametrize('variant', ['float32', 'xla', pytest.param('onnxruntime', marks=needs_onnx)])
 @pytest.mark.parametrize('kind', FOLDERS)
 def test_pooler(kind, variant, tmp_path):
     """CLS_POOLED answers as the pooler, or is refused: at once if there is none, or when its weights are not found."""
@@ -160,7 +171,8 @@ def test_pooler(kind, variant, tmp_path):
             export(spec, str(tmp_path / 'graph'))
         return
     path = export(spec, str(tmp_path / 'graph')).path
-    with GraphEncoder(path, threads=1, xla=variant == 'xla') as encoder:
+    options = {'xla': True} if variant == 'xla' else {}
+    with open_graph(spec, path, threads=1, **options) as encoder:
         answer = encoder.encode(*inputs_of(kind, 'all'))
     np.testing.assert_allclose(answer, LAYERS[kind + '/pooled'], rtol=1e-4, atol=2e-5)
 
@@ -174,8 +186,9 @@ def test_head_that_the_weights_lack_is_named(kind, strategy, tmp_path):
         export(spec, str(tmp_path / 'graph'))
 
 
+@pytest.mark.parametrize('variant', ['float32', pytest.param('onnxruntime', marks=needs_onnx)])
 @pytest.mark.parametrize('name', CLASSIFIERS)
-def test_classification_answers_probabilities_of_any_head(name, tmp_path):
+def test_classification_answers_probabilities_of_any_head(name, variant, tmp_path):
     model = find_model(str(PUBLISHED / name))
     about = json.loads((PUBLISHED.parent / 'cases' / (name + '.json')).read_text())
     labels = len(model.config.head.labels)
@@ -184,14 +197,14 @@ def test_classification_answers_probabilities_of_any_head(name, tmp_path):
         (0,),
         strategy=PoolingStrategy.CLASSIFICATION,
         num_labels=labels,
-        on_cpu=True,
+        **VARIANTS[variant],
     )
     rows, types = about['input_ids'], about['token_type_ids']
     ids, mask, type_ids = (np.zeros((len(rows), max(map(len, rows))), np.int32) for _ in range(3))
     for index, row in enumerate(rows):
         ids[index, : len(row)], mask[index, : len(row)] = row, 1
         type_ids[index, : len(row)] = types[index] if types else 0
-    with GraphEncoder(export(spec, str(tmp_path / 'graph')).path, threads=1) as encoder:
+    with open_graph(spec, export(spec, str(tmp_path / 'graph')).path, threads=1) as encoder:
         answer = encoder.encode(ids, mask, type_ids)
     logits = np.load(PUBLISHED.parent / 'cases' / (name + '.npz'))['s1'].reshape(len(rows), -1)
     expected = np.stack([reference.softmax(row) for row in logits])

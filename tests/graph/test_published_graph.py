@@ -15,10 +15,10 @@ import pytest
 
 from bert_serving.server.graph import attention
 from bert_serving.server.graph.export import GraphSpec, export
-from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pooling import PoolingStrategy
 from graph.reference import PUBLISHED
+from support.engines import GRAPHS, open_graph
 
 CLOSE: dict[str, Any] = {'rtol': 1e-4, 'atol': 2e-5}
 # The answers of ModernBERT are themselves up to 2.6e-5 from the same in float64, where nothing averages over the
@@ -71,7 +71,7 @@ def encoder(tmp_path):
 
     def load(spec, **options):
         path = export(spec, str(tmp_path / ('graph-%d' % len(opened)))).path
-        opened.append(GraphEncoder(path, threads=2, **options))
+        opened.append(open_graph(spec, path, **options))
         opened[-1].load()
         return opened[-1]
 
@@ -80,13 +80,13 @@ def encoder(tmp_path):
         each.close()
 
 
-@pytest.mark.parametrize('on_cpu', [True, False])
+@pytest.mark.parametrize('graph', GRAPHS)
 @pytest.mark.parametrize('name', ENCODERS)
-def test_vectors(name, on_cpu, encoder):
+def test_vectors(name, graph, encoder):
     """All rows at once, and the first three alone, which are a batch of the small size class."""
-    spec = spec_of(name, on_cpu=on_cpu)
+    spec = spec_of(name, **graph)
     requests, answers = case(name)
-    graph = encoder(spec)
+    opened = encoder(spec)
     compared = 0
     for number, request in enumerate(requests['requests']):
         rows, kwargs = request['input_ids'], request['kwargs']
@@ -94,7 +94,7 @@ def test_vectors(name, on_cpu, encoder):
             continue
         expected = answers['e%d' % number]
         for some in (rows, rows[:3]):
-            vectors = finished(spec, graph.encode(*batch(some, pad_id=spec.model.config.pad_id)))
+            vectors = finished(spec, opened.encode(*batch(some, pad_id=spec.model.config.pad_id)))
             vectors = vectors[:, : kwargs.get('truncate_dim')]
             np.testing.assert_allclose(vectors, expected[: len(some)], **CLOSE)
             compared += 1
@@ -120,38 +120,38 @@ def test_states_of_tokens(name, encoder):
             np.testing.assert_allclose(states[index, : len(row)], expected, **close(spec))
 
 
-@pytest.mark.parametrize('on_cpu', [True, False])
+@pytest.mark.parametrize('graph', GRAPHS)
 @pytest.mark.parametrize('is_raw', [False, True])
 @pytest.mark.parametrize('name', CROSS_ENCODERS)
-def test_scores_of_pairs(name, is_raw, on_cpu, encoder):
-    spec = spec_of(name, is_raw=is_raw, on_cpu=on_cpu)
+def test_scores_of_pairs(name, is_raw, graph, encoder):
+    spec = spec_of(name, is_raw=is_raw, **graph)
     about, answers = case(name)
-    graph = encoder(spec)
+    opened = encoder(spec)
     expected = answers['s%d' % is_raw].reshape(len(about['input_ids']), -1)
     for count in (len(about['input_ids']), 2):
         types = about['token_type_ids'] and about['token_type_ids'][:count]
-        scores = graph.encode(*batch(about['input_ids'][:count], types, spec.model.config.pad_id))
+        scores = opened.encode(*batch(about['input_ids'][:count], types, spec.model.config.pad_id))
         np.testing.assert_allclose(scores, expected[:count], **close(spec))
     assert spec.labels == len(about['id2label'])
 
 
-@pytest.mark.parametrize('on_cpu', [True, False])
+@pytest.mark.parametrize('graph', GRAPHS)
 @pytest.mark.parametrize(
     'name', ['bert-max', 'gte-ntk', 'modernbert-cls', 'modernbert-mean-prompts', 'nomic-bert-mean']
 )
-def test_rows_whose_attention_is_computed_in_chunks_have_the_same_vectors(name, on_cpu, encoder, monkeypatch):
+def test_rows_whose_attention_is_computed_in_chunks_have_the_same_vectors(name, graph, encoder, monkeypatch):
     """Chunks shorter than the window, longer than it, and the last one shorter than the others."""
     for chunk in (3, 10):
         monkeypatch.setattr(attention, 'LONG', 8)
         monkeypatch.setattr(attention, 'CHUNK', chunk)
-        spec = spec_of(name, on_cpu=on_cpu)
+        spec = spec_of(name, **graph)
         requests, answers = case(name)
-        graph = encoder(spec)
+        opened = encoder(spec)
         rows = requests['requests'][0]['input_ids']
         assert max(map(len, rows)) > 2 * chunk
         for some in (rows, rows[10:11], rows[-2:-1]):
             start = rows.index(some[0])
-            vectors = finished(spec, graph.encode(*batch(some, pad_id=spec.model.config.pad_id)))
+            vectors = finished(spec, opened.encode(*batch(some, pad_id=spec.model.config.pad_id)))
             np.testing.assert_allclose(vectors, answers['e0'][start : start + len(some)], **CLOSE)
 
 

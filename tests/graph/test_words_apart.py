@@ -99,8 +99,8 @@ def test_progress_of_the_words_is_told(models, tmp_path, apart):
     assert list(told) == [
         'read the weights',
         'build the graph',
-        'freeze the graph',
         'write the word embeddings',
+        'freeze the graph',
         'write the graph',
     ]
     for stage in set(told) - {'freeze the graph'}:

@@ -41,6 +41,7 @@ CHANGES: dict[str, Any] = {
     'bf16': True,
     'on_gpu': True,
     'on_cpu': True,
+    'engine': 'onnxruntime',
     'pipeline': replace(PIPELINE, pooling=Pooling(('max',))),
     'head': Head(labels=('a',), activation='sigmoid'),
     'is_raw': True,

@@ -61,6 +61,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'allow_remote_terminate',
         'bf16',
         'cache_rows',
+        'engine',
         'export_cache',
         'host',
         'log_format',
@@ -94,6 +95,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         ('-device_map 0 -1', 'device_map', (0, -1)),
         ('-gpu_memory_fraction 0.25', 'gpu_memory_fraction', 0.25),
         ('-cpu', 'cpu', True),
+        ('-engine onnxruntime', 'engine', 'onnxruntime'),
     ],
 )
 def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> None:
@@ -110,6 +112,7 @@ def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> 
         ('-port 70000', 'from 0 to 65535, got 70000'),
         ('-pooling_strategy BEST', "'BEST' is none of NONE"),
         ('-pooling_layer last', "expected an integer, got 'last'"),
+        ('-engine torch', "expected one of tensorflow, onnxruntime, got 'torch'"),
         ('-gpu_memory_fraction 1.5', "got '1.5'"),
         ('-gpu_memory_fraction most', "got 'most'"),
         ('-no_such_option', 'there is no option -no_such_option'),
@@ -214,6 +217,9 @@ def test_a_namespace_of_another_making_is_completed_with_defaults() -> None:
         ({'port': 7, 'port_out': 7}, 'both 7'),
         ({'pooling_layer': []}, 'at least one layer'),
         ({'bf16': True, 'fp16': True}, '-bf16 and -fp16'),
+        ({'bf16': True, 'engine': 'onnxruntime'}, '-bf16 needs the other engine'),
+        ({'xla': True, 'engine': 'onnxruntime'}, '-xla needs the other engine'),
+        ({'device_map': [0, -1], 'engine': 'onnxruntime'}, 'computes on the CPU only: remove it, or -device_map'),
         ({'no_terminate': True, 'allow_remote_terminate': True}, '-no_terminate and -allow_remote_terminate'),
     ],
 )

@@ -21,6 +21,10 @@ CPU, GPU = -1, 0
 SETTINGS = replace(Settings(), max_batch_size=100, max_seq_len=50)
 
 
+class RuntimeException(Exception):
+    """Named like ONNX Runtime's."""
+
+
 class ResourceExhaustedError(Exception):
     """TensorFlow's error has this name."""
 
@@ -65,7 +69,13 @@ def test_the_scores_of_a_batch_need_no_more_memory_than_stated(
 
 @pytest.mark.parametrize(
     ('error', 'expected'),
-    [(MemoryError(), True), (ResourceExhaustedError('OOM'), True), (ValueError('out of memory'), False)],
+    [
+        (MemoryError(), True),
+        (ResourceExhaustedError('OOM'), True),
+        (ValueError('out of memory'), False),
+        (RuntimeException('Failed to allocate memory for requested buffer of size 9'), True),
+        (RuntimeException('Invalid shape'), False),
+    ],
 )
 def test_a_lack_of_memory_is_told_from_other_failures(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected

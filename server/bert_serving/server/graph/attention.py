@@ -133,7 +133,7 @@ class Attention:
         def chunk(index: Tensor) -> Tensor:
             start, end = index * CHUNK, tf.minimum((index + 1) * CHUNK, tokens)
             first, last = (tf.maximum(start - window, 0), tf.minimum(end + window, tokens)) if window else (0, tokens)
-            bias = self._mask_bias[..., first:last]  # [B, 1, 1, keys]
+            bias = self._mask_bias[:, :, :, first:last]  # [B, 1, 1, keys]
             if window:
                 bias += self._band(tf.range(start, end), tf.range(first, last), window)  # [B, 1, queries, keys]
             context = self._context(query[:, :, start:end], key[:, :, first:last], value[:, :, first:last], bias)

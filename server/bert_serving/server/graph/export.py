@@ -27,7 +27,8 @@ import numpy as np
 from ..console.formatting import format_bytes, format_count
 from ..console.logs import timed
 from ..console.progress import Meter, OnProgress, ignore_progress
-from ..errors import ModelError, StartError
+from ..errors import ModelError
+from ..options.engines import TENSORFLOW
 from . import checkpoint
 from .answers import answer, only_position
 from .checkpoint import WORDS, Array, Weights
@@ -35,9 +36,10 @@ from .constants import FLOAT16_MAX, Constants, clip_to
 from .encoder import Encoder
 from .files import digest_of, words_path, write_graph
 from .freezing import freeze
-from .inputs import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, UNUSUAL_IDS_NAME, Inputs, Tensor
+from .inputs import Inputs, Tensor
 from .layer_norm import can_fuse_layer_norm
 from .modules import load_modules
+from .names import BOUND_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, UNUSUAL_IDS_NAME
 from .spec import LARGEST_WEIGHTS, GraphSpec
 from .tf import tf
 
@@ -96,21 +98,35 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
         words_in_parts = weights.read_rows(WORDS) if words else [variables[WORDS]]
         graph, width, dtype = build(spec, constants, find_unusual_rows(words_in_parts))
     del variables
-    with timed(logger, 'freeze') as facts:
-        on_progress('freeze the graph', 0, 0)
-        frozen = freeze(graph, constants.arrays)
-        size = sum(map(len, frozen))
-        facts['size'] = format_bytes(size)
-    if words:
-        size += _write_words(spec, weights, words, partial(on_progress, 'write the word embeddings'))
+    write = _write_frozen if spec.engine == TENSORFLOW else _write_onnx
+    size = _write_words(spec, weights, words, partial(on_progress, 'write the word embeddings')) if words else 0
     try:
-        with timed(logger, 'write graph to: %s' % path, bytes=sum(map(len, frozen))):
-            write_graph(path, frozen, sum(map(len, frozen)), partial(on_progress, 'write the graph'))
-    except StartError:
+        written, sha256 = write(graph, constants.arrays, path, on_progress)
+    except BaseException:
         if words:
             os.unlink(words)
         raise
-    return GraphInfo(path, size, digest_of(frozen), width, dtype, time.monotonic() - started)
+    return GraphInfo(path, size + written, sha256, width, dtype, time.monotonic() - started)
+
+
+def _write_frozen(graph: Any, arrays: dict[str, Array], path: str, on_progress: OnProgress) -> tuple[int, str]:
+    """Write the graph with `arrays`, which is empty afterwards, for TensorFlow; return its size and digest."""
+    with timed(logger, 'freeze') as facts:
+        on_progress('freeze the graph', 0, 0)
+        frozen = freeze(graph, arrays)
+        size = sum(map(len, frozen))
+        facts['size'] = format_bytes(size)
+    with timed(logger, 'write graph to: %s' % path, bytes=size):
+        write_graph(path, frozen, size, partial(on_progress, 'write the graph'))
+    return size, digest_of(frozen)
+
+
+def _write_onnx(graph: Any, arrays: dict[str, Array], path: str, on_progress: OnProgress) -> tuple[int, str]:
+    """The same for ONNX Runtime, in two files."""
+    with timed(logger, 'load ONNX Runtime'):
+        from .onnx.saving import save  # not all servers have it
+
+    return save(graph, arrays, path, on_progress)
 
 
 def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Callable[[int, int], None]) -> int:
@@ -138,7 +154,7 @@ def build(spec: GraphSpec, constants: Constants, unusual_ids: Sequence[int] = ()
         inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask, words=words)
         tf.constant(spec.most_tokens, name=MOST_TOKENS_NAME)
         tf.constant(unusual_ids, tf.int32, (len(unusual_ids),), name=UNUSUAL_IDS_NAME)
-        if spec.on_cpu:
+        if spec.on_cpu and spec.engine == TENSORFLOW:
             answer, width = _answer_by_size(spec, constants, inputs)
         else:
             answer = _answer(spec, Encoder(spec.model.config, constants, spec.dtype), inputs)

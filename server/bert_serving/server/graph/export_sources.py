@@ -34,8 +34,8 @@ MOST_REMEMBERED = 256
 
 READ_BYTES = 1 << 24
 
-_PACKAGES = ('tensorflow', 'tensorflow-cpu')
-_MODULES = ('tensorflow', 'numpy')
+_PACKAGES = ('tensorflow', 'tensorflow-cpu', 'onnx', 'onnxruntime')
+_MODULES = ('tensorflow', 'onnxruntime', 'numpy')
 
 
 def weight_files(model: Model) -> list[str]:

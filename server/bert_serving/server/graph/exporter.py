@@ -54,6 +54,7 @@ def spec_of(settings: Settings, model: Model, *, on_gpu: bool) -> GraphSpec:
         num_labels=settings.num_labels,
         fp16=settings.fp16,
         bf16=settings.bf16,
+        engine=settings.engine,
         on_gpu=on_gpu,
         on_cpu=not on_gpu and not settings.xla and not _may_mix_devices(settings),
         pipeline=model.pipeline,

@@ -36,6 +36,16 @@ def words_path(graph: str) -> str:
     return graph + '.words'
 
 
+def weights_path(graph: str) -> str:
+    """Return the path of the weights of the ONNX model in the file `graph`."""
+    return graph + '.weights'
+
+
+def unfinished_path(path: str) -> str:
+    """Return the path at which this process writes what is to be at `path`."""
+    return '%s.%d.part' % (path, os.getpid())
+
+
 def write_graph(
     path: str, parts: Iterable[Buffer], total: int, on_written: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
@@ -46,7 +56,7 @@ def write_graph(
     Raises:
         StartError: the file cannot be written.
     """
-    unfinished = '%s.%d.part' % (path, os.getpid())
+    unfinished = unfinished_path(path)
     try:
         try:
             with open(unfinished, 'xb', opener=_open_privately) as file:

@@ -1,4 +1,4 @@
-"""The inputs of a graph, and the names of the nodes that a worker feeds, fetches or reads.
+"""The inputs of a graph, which a worker feeds.
 
 Dimensions, as in the comments at the ends of lines, here and wherever an encoder is built:
 
@@ -13,17 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .names import INPUT_NAMES, POOLING_MASK_NAME, WORDS_NAME
 from .tf import tf, tf1
 
 Tensor = Any
-
-INPUT_NAMES = ('input_ids', 'input_mask', 'input_type_ids')
-POOLING_MASK_NAME = 'pooling_mask'
-WORDS_NAME = 'input_words'
-OUTPUT_NAME = 'final_encodes'
-BOUND_NAME = 'size_class/bound'
-MOST_TOKENS_NAME = 'most_tokens'
-UNUSUAL_IDS_NAME = 'unusual_ids'
 
 
 @dataclass(frozen=True)

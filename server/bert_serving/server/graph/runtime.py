@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from ..console.formatting import format_bytes
 from ..console.logs import timed
-from ..errors import StartError
 from ..options.settings import Settings
 from .files import check_private, read_graph, words_path
-from .inputs import (
+from .layer_norm import FUSED_LAYER_NORM
+from .names import (
     BOUND_NAME,
     INPUT_NAMES,
     MOST_TOKENS_NAME,
@@ -33,8 +33,8 @@ from .inputs import (
     UNUSUAL_IDS_NAME,
     WORDS_NAME,
 )
-from .layer_norm import FUSED_LAYER_NORM
 from .tf import tf, tf1
+from .words import Words
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,8 @@ class _Traits:
             small_batch=None if bound is None else int(bound.int_val[0]),
             dtype=tf.as_dtype(product.attr['T'].type).name,
             fuses_layer_norm=any(node.op == FUSED_LAYER_NORM for node in graph_def.node),
-            words=words and (int(words.attr['shape'].shape.dim[2].size), tf.as_dtype(words.attr['dtype'].type)),
+            words=words
+            and (int(words.attr['shape'].shape.dim[2].size), tf.as_dtype(words.attr['dtype'].type).as_numpy_dtype),
             has_pooling_mask=any(node.name == POOLING_MASK_NAME for node in graph_def.node),
             unusual_ids=() if unusual_ids is None else tuple(tf.make_ndarray(unusual_ids).tolist()),
         )
@@ -119,7 +120,7 @@ class GraphEncoder:
         self._session: Any = None
         self._compiled: set[tuple[int, int]] = set()
         self._run: Callable[..., Array] | None = None
-        self._words: _Words | None = None
+        self._words: Words | None = None
 
     def load(self) -> None:
         """Read the graph and run it once in every size class, so that it is optimized and on its device."""
@@ -137,7 +138,7 @@ class GraphEncoder:
             names.append(WORDS_NAME)
             if self._sha256 is not None:
                 check_private(words_path(self._path))
-            self._words = _Words(words_path(self._path), *self._traits.words)
+            self._words = Words(words_path(self._path), *self._traits.words)
         self._run = self._session.make_callable(OUTPUT, [name + ':0' for name in names])
         small_batch = self._traits.small_batch
         # The batch of the large class has fewer rows than tokens: where one position is needed, rows have their own
@@ -259,27 +260,6 @@ class GraphEncoder:
             # Pad with rows, not tokens, because the answers of some rows depend on T.
             return -(-_FEWEST_TOKENS // tokens), tokens
         return rows, tokens
-
-
-class _Words:
-    """The word embeddings of a graph that does not contain them: a mapped file, which all workers share."""
-
-    def __init__(self, path: str, width: int, dtype: Any) -> None:
-        """The file has rows of `width` numbers of the TensorFlow type `dtype`.
-
-        Raises:
-            StartError: the file cannot be read.
-        """
-        self._dtype = dtype.as_numpy_dtype
-        stored = np.uint16 if dtype.size == 2 else np.float32  # the same bytes in a type that NumPy takes rows of fast
-        try:
-            self._table = np.memmap(path, stored, 'r').reshape(-1, width)
-        except (OSError, ValueError) as error:
-            raise StartError('the word embeddings %s cannot be read: %s' % (path, error)) from error
-
-    def of(self, ids: Array) -> Array:
-        """The embeddings of ids [B, T]: [B, T, width]."""
-        return self._table.take(ids, axis=0).view(self._dtype)
 
 
 def load_graph(path: str, *, sha256: str, device: int, threads: int, settings: Settings) -> GraphEncoder:

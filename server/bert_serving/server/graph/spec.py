@@ -13,6 +13,7 @@ from ..model.config import Head
 from ..model.folder import Model
 from ..model.pipeline import Module, Pipeline, Pooling
 from ..model.pooling import PoolingStrategy
+from ..options.engines import TENSORFLOW
 from . import checkpoint
 from .checkpoint import WORDS, Shape
 
@@ -48,6 +49,8 @@ class GraphSpec:
     """Whether only CPUs run it, without XLA. It can then contain ops that only oneDNN runs.
 
     A graph for GPUs and CPUs has neither flag: it consists of plain ops, which run on both."""
+    engine: str = TENSORFLOW
+    """What runs the graph; ONNX Runtime runs one of plain ops, on CPUs only."""
     pipeline: Pipeline | None = None
     """The use that the folder of the model describes. The workers apply a Normalize that comes last."""
     head: Head | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import UsageError
 from ..model.pooling import PoolingStrategy
 from .devices import DeviceOptions
+from .engines import check_engine
 from .http import HttpOptions
 from .model import ModelOptions
 from .option import Option
@@ -59,6 +60,12 @@ class Settings(DeviceOptions, HttpOptions, ServingOptions, ModelOptions):
         if not values['pooling_layer']:
             raise UsageError('-pooling_layer: expected at least one layer')
         settings = cls(**values)
+        check_engine(
+            settings.engine,
+            bf16=settings.bf16,
+            xla=settings.xla,
+            device_map=() if settings.cpu else settings.device_map,
+        )
         if settings.bf16 and settings.fp16:
             raise UsageError('-bf16 and -fp16 are mutually exclusive')
         if settings.no_terminate and settings.allow_remote_terminate:

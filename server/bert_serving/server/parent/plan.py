@@ -21,6 +21,7 @@ from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, check_weight
 from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
 from ..model.vocabulary import load_vocab
+from ..options.engines import ONNX_RUNTIME
 from ..options.settings import Settings
 from ..ventilator.reply_size import ReplySize
 from ..ventilator.served_model import ServedModel
@@ -118,7 +119,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
         UsageError, ModelError: they and the model do not go together; the message says which and what to do.
         StartError: stopped while the model was being fetched.
     """
-    _check_tensorflow()
+    _check_installed(settings)
     address = _own_address(settings.host, 'host')
     if settings.http_port is not None:
         check_installed()
@@ -150,7 +151,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
     if settings.graph_tmp_dir is not None:
         _check_writable(settings.graph_tmp_dir)
-    devices = plan_devices(settings.num_worker, settings.cpu, settings.device_map)
+    devices = plan_devices(settings.num_worker, settings.cpu or settings.engine == ONNX_RUNTIME, settings.device_map)
     for warning in devices.warnings:
         logger.warning('%s', warning)
     return Plan(settings, model, devices, address)
@@ -235,12 +236,14 @@ def _own_address(host: str, option: str) -> str:
         raise UsageError('-%s %s: %s' % (option, host, error)) from None
 
 
-def _check_tensorflow() -> None:
-    """Raise UsageError if there is no TensorFlow for the children to import."""
+def _check_installed(settings: Settings) -> None:
+    """Raise UsageError if there is no TensorFlow, or no other engine, for the children to import."""
     if importlib.util.find_spec('tensorflow') is None:
         raise UsageError(
             "TensorFlow is not installed in %s: pip install 'bert-serving-server[cpu]', or [gpu] for CUDA" % sys.prefix
         )
+    if settings.engine == ONNX_RUNTIME and not all(map(importlib.util.find_spec, ('onnx', 'onnxruntime'))):
+        raise UsageError("ONNX Runtime is not installed in %s: pip install 'bert-serving-server[onnx]'" % sys.prefix)
 
 
 def _check_writable(graph_tmp_dir: str) -> None:

@@ -1,10 +1,11 @@
 """The device of a worker: its interface, the batch limits, and the meaning of a failure.
 
-Pure; imports no TensorFlow. The real device is `graph/runtime.py`.
+Pure; imports no engine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -34,7 +35,7 @@ Int32 = NDArray[np.int32]
 
 
 class Encoder(Protocol):
-    """A model on a device; `graph.runtime.GraphEncoder` is the real one."""
+    """A model on a device; each engine of `graph/` has one."""
 
     def encode(
         self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
@@ -43,6 +44,21 @@ class Encoder(Protocol):
 
     def will_compile(self, rows: int, width: int) -> bool:
         """Whether a batch of this size is compiled first, which can take minutes; the next of its size is not."""
+
+
+class LoadedEncoder(Encoder, Protocol):
+    """What an engine loads: it also tells what the first run needs (`finite.py`)."""
+
+    @property
+    def unusual_ids(self) -> Sequence[int]:
+        """The tokens with the largest embeddings, which overflow first if any do."""
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The maximum length of a row in tokens; None if it is not bounded."""
+
+    def describe(self) -> str:
+        """The properties of the graph and the device, in one line for the log."""
 
 
 def batch_limits(settings: Settings, device: int) -> BatchLimits:
@@ -61,5 +77,10 @@ def batch_limits(settings: Settings, device: int) -> BatchLimits:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a batch failed for lack of memory: Python's error or TensorFlow's, which is recognized by its name."""
-    return isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError'
+    """Whether a batch failed for lack of memory: an error of Python, or of an engine, which its name and text tell."""
+    name = type(error).__name__
+    return (
+        isinstance(error, MemoryError)
+        or name == 'ResourceExhaustedError'
+        or (name == 'RuntimeException' and 'Failed to allocate memory' in str(error))
+    )

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import zmq
@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 
 from ..console.logs import timed
 from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
+from ..graph.engines import import_engine
 from ..graph.export_cache import note_tried
 from ..model.tokenizer_file import TokenizerFiles
 from ..model.vocabulary import load_vocab
+from ..options.engines import TITLES
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.options import EncodingOptions
@@ -50,7 +52,7 @@ from ..transport import Context, Socket, make_socket
 from .batcher import Batch, Batcher, BatchLimits, ReadyJob
 from .cache import RowCache
 from .cpu_flags import read_flags, recommendation
-from .device import Encoder, batch_limits, is_out_of_memory
+from .device import Encoder, LoadedEncoder, batch_limits, is_out_of_memory
 from .finite import find_rows_not_finite, try_tokens
 from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
@@ -58,9 +60,6 @@ from .spelling import spell, unspell
 from .tokenizer import Tokenizer
 from .tracing import note_computed, note_computing, note_sent, note_tokenized
 from .wordpiece import WordPiece
-
-if TYPE_CHECKING:
-    from ..graph.runtime import GraphEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -398,7 +397,7 @@ def _not_finite(row: int, rows: int) -> NotFinite:
     )
 
 
-def _check_vocabulary(encoder: GraphEncoder, config: ChildConfig, settings: Settings) -> None:
+def _check_vocabulary(encoder: LoadedEncoder, config: ChildConfig, settings: Settings) -> None:
     """Compute tokens of the vocabulary, as many as `FIRST_RUN_S` allows; one batch if an earlier start has done it.
 
     Raises:
@@ -424,11 +423,11 @@ def _check_vocabulary(encoder: GraphEncoder, config: ChildConfig, settings: Sett
 
 def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
     """Load the exported graph onto this worker's device."""
-    with timed(logger, 'load TensorFlow'):
-        from ..graph.runtime import load_graph  # takes seconds, so only here
+    with timed(logger, 'load %s' % TITLES[settings.engine]):
+        load_graph = import_engine(settings.engine)
 
     device: int = config['device']
-    encoder = load_graph(
+    encoder: LoadedEncoder = load_graph(
         config['graph'],
         sha256=config['graph_sha256'],
         device=device,
