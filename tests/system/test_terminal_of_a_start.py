@@ -156,7 +156,7 @@ def test_an_export_that_is_soon_done_says_nothing_of_its_progress() -> None:
 
 
 def test_each_stage_of_the_start_says_what_is_done_and_then_how_long_it_took() -> None:
-    with ServerProcess('-model_dir', SMALL_MODEL, '-http_port', '0') as server:
+    with ServerProcess('-model_dir', SMALL_MODEL, '-http_port', '0', '-export_cache', 'NONE') as server:
         server.wait_until_ready()
         assert server.stop() == 0
         seconds, size = r'\d+\.?\d*s', r'[\d.]+[kMG]?B'
