@@ -12,7 +12,7 @@ SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'serv
 
 LAYERS = [
     ['addresses', 'console', 'errors', 'release', 'tcp'],
-    ['descriptors'],
+    ['descriptors', 'socket_owner'],
     ['model', 'protocol', 'security', 'stats', 'transport'],
     ['guard', 'options', 'process', 'telemetry', 'zap'],
     ['graph', 'ventilator', 'sink', 'http'],

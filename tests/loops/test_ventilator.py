@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -197,6 +198,18 @@ def test_a_termination_from_another_machine_is_obeyed_if_that_is_allowed(monkeyp
     bench.reactor.run_once(5000)
     assert bench.terminations == 1
     bench.close()
+
+
+@pytest.mark.parametrize(('user', 'terminations'), [(None, 1), (0, 1), (os.geteuid(), 1), (os.geteuid() + 1, 0)])
+def test_another_user_of_the_machine_cannot_stop_the_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, user: int | None, terminations: int
+) -> None:
+    """Of a client that has closed its connection at once, as that of 1.10 does, nobody knows the user."""
+    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.owner_of_peer', lambda _connection: user)
+    bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
+    bench.reactor.run_once(5000)
+    assert bench.terminations == terminations
+    assert ('it came from another user' in caplog.text) is (not terminations)
 
 
 def test_no_local_user_can_stop_a_server_that_obeys_signals_only(caplog: pytest.LogCaptureFixture) -> None:

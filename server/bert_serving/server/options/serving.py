@@ -141,7 +141,7 @@ class ServingOptions:
     )
     no_terminate: bool = flag(
         group=SERVING,
-        help='ignore bert-serving-terminate, which any user of this machine can run; stop the server with a signal',
+        help='ignore bert-serving-terminate and all that ask the server to stop; stop it with a signal',
     )
     shutdown_timeout: int = option(
         default=30,

@@ -150,12 +150,12 @@ def remove_leftovers(parent: str) -> None:
     """
     for folder in glob.glob(os.path.join(glob.escape(parent), PREFIX + '*')):
         with contextlib.suppress(OSError):
-            if _is_private(folder) and _is_abandoned(os.path.join(folder, LOCK_NAME)):
+            if is_private(folder) and _is_abandoned(os.path.join(folder, LOCK_NAME)):
                 shutil.rmtree(folder, ignore_errors=True)
                 logger.info('removed a folder that a killed server had left: %s', folder)
 
 
-def _is_private(folder: str) -> bool:
+def is_private(folder: str) -> bool:
     """Whether the path is a real folder of this user that nobody else can change."""
     status = os.lstat(folder)
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077

@@ -23,7 +23,7 @@ from typing import Any
 import zmq
 
 from .. import telemetry
-from ..addresses import own_address, url_of
+from ..addresses import own_address, reachable, url_of
 from ..console import logs, streams
 from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
@@ -37,9 +37,11 @@ from ..process.supervisor import Supervisor
 from ..process.watch import CHECK_INTERVAL_S
 from ..stats import summarize
 from ..transport import CommandQueue, Context, Reactor, check_port
+from ..ventilator.termination import TerminationSender
 from ..ventilator.ventilator import Ventilator
 from .child_factory import ChildFactory, ChildModules, ExportedGraph
 from .children import SINK_STOP_S, Children
+from .control import OBEYED, ControlSocket
 from .endpoints import Endpoints, Ports
 from .export_folder import export_folder
 from .folders import ServerFolders, server_folders
@@ -257,6 +259,10 @@ class BertServer(threading.Thread):
         stack.callback(self._supervisor.kill_all)
         self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink, self._plan.address)
         self._check_ports()
+        if reachable(self._plan.address) == '127.0.0.1':  # another server can have the port at another address
+            control = ControlSocket(folders.sockets, self._ports.port, self._stop_at_wish_of_owner)
+            stack.callback(control.close)
+            self._reactor.add(control.fileno(), control.on_request)
         graph = self._export_graph(factory.exporter(folders.graph, folders.cache))
         if graph is not None:
             self._ventilator.listen(self._reactor)
@@ -270,6 +276,9 @@ class BertServer(threading.Thread):
         if self.settings.http_port is not None:
             address = own_address(HttpConfig.from_settings(self.settings).host)
             check_port(self.settings.http_port, 'http_port', address)
+
+    def _stop_at_wish_of_owner(self) -> str:
+        return self._ventilator.terminate('the socket of its user', TerminationSender(is_private=True)) or OBEYED
 
     def _export_graph(self, exporter: Child) -> ExportedGraph | None:
         """Let `exporter` write the frozen graph, or find it; return None if the server was told to stop meanwhile."""

@@ -1,5 +1,8 @@
 """The request to stop a running server, as `bert-serving-terminate` and `BertServer.shutdown` send it.
 
+A server of this user on this machine is asked over the socket in its private folder, where it answers (`control.py`).
+Any other gets a message at its port for requests, as in 1.10, and does not answer.
+
 1.10 printed "signal sent" whether or not a server was there. Here the ZeroMQ handshake shows whether a server listens,
 before anything is sent.
 """
@@ -14,21 +17,29 @@ from zmq.utils.monitor import recv_monitor_message
 from ..addresses import with_brackets, without_brackets
 from ..errors import StartError, UsageError
 from ..protocol.wire import TERMINATION, encode_client_message
+from .control import OBEYED, ask_to_stop
 
 
 def terminate(ip: str, port: int, timeout_ms: int) -> str:
-    """Send TERMINATION to the server that listens at `ip`:`port`; it shuts down gracefully.
+    """Ask the server that listens at `ip`:`port` to shut down, which it does gracefully.
 
     A name can have several addresses, of IPv4 and of IPv6. The first one at which a server answers gets the message,
     and is returned.
 
     Raises:
         UsageError: `ip` is no address, and no name of one.
-        StartError: no server listens there; `timeout_ms` is how long to wait for a connection.
+        StartError: no server listens there, or it refuses; `timeout_ms` is how long to wait for a connection.
     """
+    addresses = _addresses(ip)
+    if '127.0.0.1' in addresses:
+        answer = ask_to_stop(port)
+        if answer == OBEYED:
+            return '127.0.0.1'
+        if answer is not None:
+            raise StartError('the server at %s:%d does not stop: %s' % (with_brackets(ip), port, answer))
     message = encode_client_message(b'0', TERMINATION, 0)
     with zmq.Context() as context:
-        callers = [_Caller(context, address, port) for address in _addresses(ip)]
+        callers = [_Caller(context, address, port) for address in addresses]
         try:
             poller = zmq.Poller()
             for caller in callers:

@@ -73,12 +73,7 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class TerminationRequest:
-    """A request that the server drain and stop. There is no reply.
-
-    `peer` is the sender's address, which no frame holds: the receiver of the frames fills it in.
-    """
-
-    peer: str = ''
+    """A request that the server drain and stop. There is no reply."""
 
 
 @dataclass(frozen=True, slots=True)

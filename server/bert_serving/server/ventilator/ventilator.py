@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,7 +41,6 @@ from ..protocol.ring import (
 from ..protocol.wire import (
     BadRequest,
     CancelRequest,
-    ClientMessage,
     EncodeRequest,
     StatusRequest,
     TerminationRequest,
@@ -49,6 +49,7 @@ from ..protocol.wire import (
     format_identity,
     wrong_number_of_frames,
 )
+from ..socket_owner import owner_of_peer
 from ..stats import Outcomes, RequestStatistic
 from ..tcp import shut_down
 from ..transport import Context, Reactor, Socket, bind_tcp, connection_of_message, make_socket
@@ -71,6 +72,7 @@ from .limits import AdmissionLimits
 from .reply_size import ReplySize
 from .scheduler import Scheduler
 from .served_model import Resolve, as_it_is
+from .termination import TerminationPolicy, TerminationSender, refusal_of_termination
 
 logger = logging.getLogger(__name__)
 
@@ -306,8 +308,9 @@ class Ventilator:
         try:
             message = decode_client_message([frame.buffer for frame in frames])
             if isinstance(message, TerminationRequest):
-                message = TerminationRequest(peer=str(frames[0].get('Peer-Address')))
-            self._handle_message(message)
+                self._on_termination_request(frames[0])
+            else:
+                self._handle_message(message)
         except WireError as error:
             self._garbage += 1
             logger.warning('%s', error)
@@ -348,7 +351,7 @@ class Ventilator:
             logger.warning('closed a connection from %s: it sends a message of very many frames', connection.address)
             shut_down(connection)
 
-    def _handle_message(self, message: ClientMessage) -> None:
+    def _handle_message(self, message: EncodeRequest | StatusRequest | BadRequest | CancelRequest) -> None:
         match message:
             case EncodeRequest(identity, request_id, rows):
                 if logger.isEnabledFor(logging.DEBUG):
@@ -360,25 +363,27 @@ class Ventilator:
                 self._answer_status(message)
             case BadRequest() | CancelRequest():
                 self._handle(message)
-            case TerminationRequest(peer):
-                self._terminate(peer)
             case _:
                 assert_never(message)
 
-    def _terminate(self, sender: str) -> None:
-        if self._settings.no_terminate:
-            logger.warning('ignored a shutdown request from %s: the server was started with -no_terminate', sender)
-            return
-        if not (self._settings.allow_remote_terminate or is_local(sender, self._address)):
-            logger.warning(
-                'ignored a shutdown request from %s: only local requests are accepted without -allow_remote_terminate',
-                sender,
-            )
-            return
+    def _on_termination_request(self, frame: zmq.Frame) -> None:
+        peer, connection = str(frame.get('Peer-Address')), connection_of_message(frame)
+        user = None if connection is None else owner_of_peer(connection)
+        self.terminate(peer, TerminationSender(is_local=is_local(peer, self._address), user=user))
+
+    def terminate(self, name: str, sender: TerminationSender) -> str | None:
+        """Stop the server at the wish of `sender`, if it may; return why it may not. `name` is for the log."""
+        settings = self._settings
+        policy = TerminationPolicy(settings.no_terminate, settings.allow_remote_terminate, os.geteuid())
+        refusal = refusal_of_termination(policy, sender)
+        if refusal is not None:
+            logger.warning('ignored a shutdown request from %s: %s', name, refusal)
+            return refusal
         if not self._terminating:
             logger.info('a client asked the server to stop')
         self._terminating = True
         self._on_termination()
+        return None
 
     def _answer_status(self, request: StatusRequest) -> None:
         self._statistic.count_system_request(request.identity)
