@@ -112,6 +112,38 @@ def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser,
     assert not [entry for entry in browser.logged if entry['level'] == 'SEVERE'], 'nor did a request fail'
 
 
+def test_the_servers_of_a_proxy_are_listed_with_their_state_and_requests(browser: Browser) -> None:
+    def servers(is_away: bool, requests: int) -> list[dict[str, Any]]:
+        counts = {'unanswered_requests': 2, 'requests': requests, 'errors': int(is_away)}
+        return [
+            {'name': 'encoder', 'address': '10.0.0.7:5555,5556', 'is_away': False, **counts},
+            {'name': 'encoder', 'address': '10.0.0.8:5555,5556', 'is_away': is_away, **counts},
+            {'name': 'ranker', 'address': '10.0.0.9:5555,5556', 'is_away': is_away, **counts},
+        ]
+
+    backend = FakeBackend()
+    with frontend_to(backend) as url:
+        browser.open(url + '/dashboard')
+        wait_until_serving(browser)
+        assert not browser.all('.upstreams'), 'a proxy with one server has no list'
+        backend.status = {**STATUS, 'upstreams': servers(False, 41)}
+        browser.until(lambda: browser.text('[data-upstreams-ready]') == '3 of 3 ready', 'all are there')
+        assert browser.text('[data-upstream="encoder"] [data-replicas]') == '2 of 2 ready'
+        row = '[data-address="10.0.0.8:5555,5556"] '
+        assert [browser.text(row + '[data-%s]' % name) for name in ('unanswered', 'requests', 'errors')] == [
+            '2',
+            '41',
+            '0',
+        ]
+        backend.status = {**STATUS, 'upstreams': servers(True, 42)}
+        browser.until(lambda: browser.text('[data-upstreams-ready]') == '1 of 3 ready', 'two are away')
+        assert browser.text('[data-upstream="encoder"] [data-replicas]') == '1 of 2 ready'
+        assert browser.text('[data-upstream="ranker"] [data-replicas]') == '0 of 1 ready'
+        assert [browser.text(row + '[data-%s]' % name) for name in ('requests', 'errors')] == ['42', '1']
+        assert len(browser.all('[data-address][data-state="away"]')) == 2
+        assert 'the server of ranker at 10.0.0.9:5555,5556 is away' in browser.text('body')
+
+
 def test_a_server_that_has_had_nothing_to_do_is_not_taken_for_one_that_does_not_tell(
     browser: Browser, start_server: StartServer
 ) -> None:

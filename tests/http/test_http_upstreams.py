@@ -166,8 +166,14 @@ def test_a_name_without_a_server_is_not_ready_and_the_status_lists_all(
     assert health['reason'] == 'no server is ready for ranker'
     assert [each['ready'] for each in health['upstreams']] == [True, True, False]
     assert proxy.curl('/health/live')[0] == 200
+    before = {each['name']: each for each in proxy.curl('/status/server')[1]['upstreams']}['ranker']
     assert post('/rerank', query='q', texts=['b'])[0] == 503
     assert post('/v1/embeddings', input=['a'])[0] == 200
+    assert post('/v1/embeddings', input=[''])[0] == 400
+    *encoders, ranker = proxy.curl('/status/server')[1]['upstreams']
+    assert (ranker['is_away'], ranker['unanswered_requests']) == (True, 0)
+    assert (ranker['requests'], ranker['errors']) == (before['requests'] + 1, before['errors'] + 1)
+    assert sum(each['requests'] for each in encoders) > 0, "a request that was refused at once was nobody's"
 
 
 def test_wrong_upstreams_are_refused_in_one_line(fleet: Fleet) -> None:

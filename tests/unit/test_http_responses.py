@@ -12,7 +12,16 @@ import pytest
 from bert_serving.server.http import responses
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.openai_bodies import as_asked, embeddings_body
-from bert_serving.server.http.responses import dump, encode_body, fit_dimensions, little_endian, octets, tokenize_body
+from bert_serving.server.http.responses import (
+    dump,
+    encode_body,
+    fit_dimensions,
+    list_rows,
+    little_endian,
+    octets,
+    tokenize_body,
+    truncated_field,
+)
 from bert_serving.server.protocol.options import EncodingOptions
 
 VECTORS = np.array([[0.1, -2.5, 3e-7], [3, 4, 0]], np.float32)
@@ -25,6 +34,14 @@ def test_the_answer_of_1_10_and_that_of_its_documentation() -> None:
     assert answer['status'] == 200
     np.testing.assert_array_equal(np.array(answer['result'], np.float32), VECTORS)
     assert answer['results'] == answer['result']
+
+
+def test_the_rows_that_were_cut_are_listed_as_far_as_a_client_can_read_a_header() -> None:
+    assert list_rows([3, 7]) == '3,7'
+    assert list_rows(range(responses.MAX_LISTED)).endswith(',%d' % (responses.MAX_LISTED - 1))
+    assert list_rows(range(responses.MAX_LISTED + 1)).endswith(',%d,...' % (responses.MAX_LISTED - 1))
+    assert truncated_field([3, 7]) == {'truncated': [3, 7]}
+    assert truncated_field([]) == {}
 
 
 def test_tokens_are_shown_or_null() -> None:

@@ -187,6 +187,10 @@ def test_of_a_job_without_times_there_is_only_the_sink() -> None:
         ('sink', 0),
     ]
     assert 'bert_serving.tokens' not in trace.spans(9)[1].attributes
+    assert [span.name for span in ReplyTrace([traced(0, 1, JobTrace(PARENT, 0, dispatched_at=1))]).spans(9)] == [
+        'ventilator queue',
+        'sink',
+    ]
 
 
 def test_spans_are_made_when_a_reply_is_published_not_before() -> None:

@@ -90,6 +90,14 @@ def test_a_request_that_failed_goes_to_another_that_is_there() -> None:
     assert book.choose_other(1) is None
 
 
+def test_the_requests_and_errors_of_each_replica_are_counted() -> None:
+    book = ReplicaBook(2)
+    for is_error in (True, False, True):
+        book.end(book.choose(), is_error)
+    book.choose()
+    assert (book.requests, book.errors, book.unanswered) == ([2, 2], [2, 0], [0, 1])
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=60))
 def test_no_replica_ever_has_two_more_unanswered_than_one_that_is_chosen(steps: list[tuple[bool, int]]) -> None:
     book = ReplicaBook(3)

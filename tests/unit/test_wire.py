@@ -250,6 +250,12 @@ def test_any_frames_round_the_ring_are_a_message_or_a_wire_error(frames: list[by
             assert error.message
 
 
+def test_a_header_with_a_trace_that_its_flag_does_not_tell_of_is_a_wire_error() -> None:
+    frames = encode_ring_message(DroppedPart(9, HEADER))
+    with pytest.raises(WireError, match='1 frames for a trace'):
+        decode_ring_message([*frames[:4], b'["00-1-2-01", 0.5]', *frames[4:]])
+
+
 @pytest.mark.slow
 @given(st.sampled_from(RING_MESSAGES), st.data())
 def test_a_ring_message_with_one_frame_spoilt_is_a_message_or_a_wire_error(

@@ -38,6 +38,16 @@ describe('events', () => {
     ])
   })
 
+  it('tell of a server behind a proxy that goes away and comes back', () => {
+    const is = (away: boolean, more: unknown[] = []) => ({
+      upstreams: [{ name: 'ranker', address: 'a:1,2', is_away: away }, ...more],
+    })
+    expect(textsBetween(is(false), is(true))).toEqual(['the server of ranker at a:1,2 is away'])
+    expect(textsBetween(is(true), is(false))).toEqual(['the server of ranker at a:1,2 is ready'])
+    const another = { name: 'ranker', address: 'b:1,2', is_away: true }
+    expect(textsBetween(is(true), is(true, [another]))).toEqual([])
+  })
+
   it('tell of a drain, and of a server that is another', () => {
     expect(textsBetween({}, { server_state: 'draining' })).toEqual(['the server is draining'])
     expect(textsBetween({}, { server_start_time: '2026-11-25 11:00:00', ...workers(['starting', 0]) })).toEqual([

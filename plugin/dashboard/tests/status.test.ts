@@ -19,6 +19,30 @@ describe('a status', () => {
     expect(reading.configuration.map(([name]) => name)).not.toContain('statistic')
   })
 
+  it('of a proxy with several servers lists them', () => {
+    const upstreams = [
+      {
+        name: 'encoder',
+        address: '10.0.0.7:5555,5556',
+        is_away: false,
+        unanswered_requests: 2,
+        requests: 9,
+        errors: 1,
+      },
+      { name: 'ranker', address: '10.0.0.9:5555,5556', is_away: true },
+      'nonsense',
+      {},
+    ]
+    const reading = readStatus(statusOf({}, { upstreams }), 0)!
+    expect(reading.upstreams).toEqual([
+      { name: 'encoder', address: '10.0.0.7:5555,5556', isAway: false, unanswered: 2, requests: 9, errors: 1 },
+      { name: 'ranker', address: '10.0.0.9:5555,5556', isAway: true, unanswered: null, requests: null, errors: null },
+      { name: 'unknown', address: '', isAway: false, unanswered: null, requests: null, errors: null },
+    ])
+    expect(reading.configuration.map(([name]) => name)).not.toContain('upstreams')
+    expect(readStatus(statusOf(), 0)!.upstreams).toEqual([])
+  })
+
   it('of release 1.10 has less, which is not taken for zero', () => {
     const reading = readStatus({ server_version: '1.10.0', statistic: { num_data_request: 4, num_total_seq: 9 } }, 0)!
     expect(reading.counters).toEqual({ num_data_request: 4, num_total_seq: 9 })
@@ -56,6 +80,7 @@ bert_http_requests_total{method="POST",route="/encode",status="200"} 50.0
 bert_http_requests_total{method="POST",route="/encode",status="429"} 7.0
 bert_http_requests_total{method="POST",route="/v1/embeddings",status="400"} 2.0
 bert_http_requests_total{method="POST",route="/tokenize",status="401"} 1.0
+bert_http_requests_total{method="POST",route="/rerank",status="422"} 4.0
 bert_http_requests_total{method="POST",route="/encode",status="503"} 3.0
 bert_http_requests_total{method="GET",route="/status/server",status="401"} 99.0
 bert_http_requests_created{method="POST",route="/encode",status="429"} 1.7e+09
@@ -64,7 +89,7 @@ bert_http_requests_waiting 4.0
 `
 
   it('count the errors of the routes that encode, and not those of this page', () => {
-    expect(readMetrics(PAGE)).toEqual({ badRequests: 3, turnedAway: 7, failures: 3, working: 10, waiting: 4 })
+    expect(readMetrics(PAGE)).toEqual({ badRequests: 7, turnedAway: 7, failures: 3, working: 10, waiting: 4 })
   })
 
   it('are none of another page', () => {

@@ -30,6 +30,11 @@ export function eventsBetween(older: Reading, newer: Reading): Event[] {
     const was = before.get(worker.number)
     if (was) sayOfWorker(was, worker, say)
   }
+  const wasAway = new Map(older.upstreams.map((upstream) => [upstream.address, upstream.isAway]))
+  for (const { name, address, isAway } of newer.upstreams) {
+    if (isAway === (wasAway.get(address) ?? isAway)) continue
+    say(isAway ? 'bad' : 'good', `the server of ${name} at ${address} is ${isAway ? 'away' : 'ready'}`)
+  }
   for (const [name, what] of [
     ['num_sink_restart', 'the sink'],
     ['num_http_restart', 'the HTTP proxy'],

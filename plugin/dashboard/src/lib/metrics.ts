@@ -14,7 +14,10 @@ export interface HttpCounts {
 
 const REQUEST = /^bert_http_requests_total\{([^}]*)\} (\S+)$/
 const GAUGE = /^bert_http_requests_(working|waiting) (\S+)$/
-const ROUTES = new Set(['/encode', '/tokenize', '/v1/embeddings'])
+const ROUTES = new Set([
+  ...['/encode', '/tokenize', '/decode', '/v1/embeddings', '/embed', '/', '/embed_all', '/similarity'],
+  ...['/predict', '/rerank', '/v1/rerank', '/v2/rerank'],
+])
 
 /** The counts in a page in the text format of Prometheus; null if it has none. */
 export function readMetrics(page: string): HttpCounts | null {

@@ -25,6 +25,7 @@ export const COUNTERS = [
   'num_garbage_message',
   'num_requeued_job',
   'num_given_up_reply',
+  'num_truncated_row',
   'num_worker_restart',
   'num_sink_restart',
   'num_http_restart',
@@ -54,6 +55,16 @@ export interface Worker {
   restarts: number | null
 }
 
+/** A server behind a proxy that has several. */
+export interface Upstream {
+  name: string
+  address: string
+  isAway: boolean
+  unanswered: number | null
+  requests: number | null
+  errors: number | null
+}
+
 export interface Reading {
   /** When the answer came, in milliseconds since 1970 by this machine. */
   at: number
@@ -66,6 +77,8 @@ export interface Reading {
   model: string | null
   /** Null: the server does not tell. */
   workers: Worker[] | null
+  /** In the order of the proxy; none if it has a single server. */
+  upstreams: Upstream[]
   counters: Partial<Record<Counter, number>>
   gauges: Partial<Record<Gauge, number>>
   times: Partial<Record<Time, Buckets>>
@@ -77,7 +90,7 @@ export interface Reading {
 
 type Json = Record<string, unknown>
 
-const NOT_CONFIGURATION = new Set(['statistic', 'workers', 'client', 'status', 'server_current_time'])
+const NOT_CONFIGURATION = new Set(['statistic', 'workers', 'upstreams', 'client', 'status', 'server_current_time'])
 
 /** The reading of a status that came `at`; null if it is none of a bert-as-service. */
 export function readStatus(body: unknown, at: number, http: HttpCounts | null = null): Reading | null {
@@ -92,6 +105,7 @@ export function readStatus(body: unknown, at: number, http: HttpCounts | null = 
     uptimeS: secondsBetween(textOf(body.server_start_time), textOf(body.server_current_time)),
     model: modelOf(body.model_dir),
     workers: Array.isArray(body.workers) ? body.workers.filter(isObject).map(readWorker) : null,
+    upstreams: Array.isArray(body.upstreams) ? body.upstreams.filter(isObject).map(readUpstream) : [],
     counters: numbersOf(statistic, COUNTERS),
     gauges: numbersOf(statistic, GAUGES),
     times: timesOf(statistic),
@@ -111,6 +125,17 @@ function readWorker(worker: Json, place: number): Worker {
     device: device === null ? '' : device < 0 ? 'CPU' : `GPU ${device}`,
     pid: numberOf(worker.pid),
     restarts: numberOf(worker.restarts),
+  }
+}
+
+function readUpstream(upstream: Json): Upstream {
+  return {
+    name: textOf(upstream.name) ?? 'unknown',
+    address: textOf(upstream.address) ?? '',
+    isAway: upstream.is_away === true,
+    unanswered: numberOf(upstream.unanswered_requests),
+    requests: numberOf(upstream.requests),
+    errors: numberOf(upstream.errors),
   }
 }
 

@@ -94,14 +94,19 @@ class ReplicatedBackend:
         return found
 
     def describe(self) -> list[dict[str, Any]]:
-        """Each replica, for the status: its address, whether it is there, and the number of its unanswered requests."""
+        """Each replica, for the status: its address, whether it is there, and the numbers of its requests."""
         self._look_around()
         with self._lock:
+            book = self._book
             return [
-                {'address': upstream.address, 'is_away': away, 'unanswered_requests': unanswered}
-                for upstream, away, unanswered in zip(
-                    self.upstreams, self._book.is_away, self._book.unanswered, strict=True
-                )
+                {
+                    'address': upstream.address,
+                    'is_away': book.is_away[index],
+                    'unanswered_requests': book.unanswered[index],
+                    'requests': book.requests[index],
+                    'errors': book.errors[index],
+                }
+                for index, upstream in enumerate(self.upstreams)
             ]
 
     def client_status(self) -> Mapping[str, Any]:
@@ -131,9 +136,13 @@ class ReplicatedBackend:
             return self._ask_one(second, ask)
 
     def _ask_one(self, index: int, ask: Callable[[ServerBackend], Answer]) -> Answer:
+        is_error = True
         try:
-            return ask(self._replicas[index])
+            answer = ask(self._replicas[index])
+            is_error = False
+            return answer
         except HTTPError as error:
+            is_error = error.status >= 500
             if error.name in _ELSEWHERE:
                 with self._lock:
                     self._book.is_away[index] = True
@@ -141,7 +150,7 @@ class ReplicatedBackend:
             raise
         finally:
             with self._lock:
-                self._book.end(index)
+                self._book.end(index, is_error)
 
     def _look_around(self) -> None:
         """Note which replicas are there, by the statuses that have come so far; ask for newer ones, without waiting."""

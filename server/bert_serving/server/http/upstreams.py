@@ -94,9 +94,13 @@ class ReplicaBook:
     """Which replica gets the next request: of those that are there, the one with the fewest unanswered.
 
     Where several have as few, it is the one that was chosen the longest ago. If all are away, any may be back.
+
+    It counts the `requests` of each, those that are `unanswered`, and the `errors`, which are no fault of the caller.
     """
 
     def __init__(self, count: int) -> None:
+        self.requests = [0] * count
+        self.errors = [0] * count
         self.unanswered = [0] * count
         self.is_away = [False] * count
         self._chosen_at = [0] * count
@@ -116,9 +120,11 @@ class ReplicaBook:
         index = min(indices, key=lambda index: (self.unanswered[index], self._chosen_at[index]))
         self._turn += 1
         self._chosen_at[index] = self._turn
+        self.requests[index] += 1
         self.unanswered[index] += 1
         return index
 
-    def end(self, index: int) -> None:
+    def end(self, index: int, is_error: bool = False) -> None:
         """Count the end of a request."""
+        self.errors[index] += is_error
         self.unanswered[index] -= 1
