@@ -149,6 +149,41 @@ def test_statuses(http: FlaskClient, backend: FakeBackend) -> None:
     assert http.get('/status/server').status_code == 503
 
 
+@pytest.mark.parametrize(
+    ('environ', 'is_local'),
+    [
+        ({}, True),
+        ({'REMOTE_ADDR': '::1'}, True),
+        ({'REMOTE_ADDR': '10.0.0.9'}, False),
+        ({'HTTP_X_FORWARDED_FOR': '10.0.0.9'}, False),
+        ({'HTTP_FORWARDED': 'for=10.0.0.9'}, False),
+    ],
+)
+def test_a_stranger_without_a_key_learns_no_paths_and_not_the_identity_of_the_proxy(
+    backend: FakeBackend, environ: dict[str, str], is_local: bool
+) -> None:
+    http = create_app(backend).test_client()
+    backend.status = {'model_dir': '/home/me/mine', 'workers': [{'worker': 0, 'pid': 3}], 'server_version': '1.10.0'}
+    status = http.get('/status/server', environ_overrides=environ).json
+    assert status == {
+        'model_dir': '/home/me/mine' if is_local else 'mine',
+        'workers': [{'worker': 0, 'pid': 3} if is_local else {'worker': 0}],
+        'server_version': '1.10.0',
+        'status': 200,
+    }
+    client = http.get('/status/client', environ_overrides=environ).json
+    assert client == {'identity': 'abc' if is_local else '***', 'num_request': 0, 'status': 200}
+
+
+def test_who_has_a_key_gets_the_whole_status(backend: FakeBackend) -> None:
+    http = create_app(backend, HttpConfig(api_keys=('secret',))).test_client()
+    backend.status = {'model_dir': '/home/me/mine'}
+    answer = http.get(
+        '/status/server', headers={'authorization': 'Bearer secret'}, environ_overrides={'REMOTE_ADDR': '10.0.0.9'}
+    )
+    assert answer.json == {'model_dir': '/home/me/mine', 'status': 200}
+
+
 def test_tokenize(http: FlaskClient) -> None:
     answer = http.post('/tokenize', json={'texts': ['good day to you', 'hello']})
     assert answer.json == {

@@ -174,6 +174,19 @@ def test_a_status_goes_to_the_one_who_asked(bench: Bench) -> None:
     assert json.loads(status.body)['statistic']['num_sys_request'] == 2
 
 
+def test_a_peer_on_another_machine_gets_the_status_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    for is_local, expected in ((True, '/home/me/mine'), (False, 'mine')):
+        monkeypatch.setattr('bert_serving.server.ventilator.ventilator.is_local', lambda _p, _o, it=is_local: it)
+        bench = Bench()
+        monkeypatch.setattr(bench.ventilator, '_describe', lambda: {'model_dir': '/home/me/mine'})
+        bench.client.send_multipart(encode_client_message(b'me', b'SHOW_CONFIG', 7))
+        bench.reactor.run_once(5000)
+        (config,) = bench.heard(bench.sink)
+        assert isinstance(config, Status)
+        assert json.loads(config.body) == {'client': 'me', 'model_dir': expected}
+        bench.close()
+
+
 def test_a_termination_is_passed_on(bench: Bench) -> None:
     bench.client.send_multipart(encode_client_message(b'0', b'TERMINATION', 0))
     bench.reactor.run_once(5000)

@@ -65,7 +65,7 @@ def create_app(
     _handle_errors(app)
     FlaskJSON(app)
     _compress(app)
-    app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids))
+    app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids, bool(config.api_keys)))
     app.register_blueprint(tokens.make_blueprint(catalog))
     app.register_blueprint(openai.make_blueprint(catalog, config.token_ids))
     max_requests = config.max_connect + config.max_waiting

@@ -8,6 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 from flask_json import json_response
 
+from ..addresses import is_loopback
+from ..protocol.status_view import view_of_stranger
 from .backend_call import BackendCall
 from .catalog import Catalog
 from .errors import HTTPError
@@ -27,8 +29,12 @@ from .responses import encode_body
 _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 
 
-def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
-    """The routes, which call the servers of `catalog`."""
+FORWARDED = ('forwarded', 'x-forwarded-for', 'via')
+"""Headers of proxies: the client is elsewhere."""
+
+
+def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: bool) -> Blueprint:
+    """The routes, which call the servers of `catalog`; with `has_keys`, whoever gets here has one."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')
@@ -46,13 +52,22 @@ def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
         if not snapshot.is_fresh or snapshot.status is None:
             raise HTTPError('Unavailable', 'the server does not respond: retry later')
         upstreams = catalog.describe_upstreams()
-        return _with_status({**snapshot.status, 'upstreams': upstreams} if upstreams else snapshot.status)
+        status = {**snapshot.status, 'upstreams': upstreams} if upstreams else snapshot.status
+        return _with_status(status if has_keys or _is_local() else view_of_stranger(status))
 
     @routes.get('/status/client')
     def client_status() -> Response:
-        return _with_status(catalog.first.client_status())
+        status = catalog.first.client_status()
+        if not has_keys and not _is_local() and 'identity' in status:
+            status = {**status, 'identity': '***'}  # who knows it can read what the server answers to this proxy
+        return _with_status(status)
 
     return routes
+
+
+def _is_local() -> bool:
+    """Whether the client is on this machine, and no proxy says that it is not."""
+    return is_loopback(request.remote_addr or '') and not any(name in request.headers for name in FORWARDED)
 
 
 def _with_status(value: Mapping[str, Any]) -> Response:

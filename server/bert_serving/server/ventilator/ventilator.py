@@ -38,6 +38,7 @@ from ..protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
+from ..protocol.status_view import view_of_stranger
 from ..protocol.wire import (
     BadRequest,
     CancelRequest,
@@ -309,6 +310,8 @@ class Ventilator:
             message = decode_client_message([frame.buffer for frame in frames])
             if isinstance(message, TerminationRequest):
                 self._on_termination_request(frames[0])
+            elif isinstance(message, StatusRequest):
+                self._answer_status(message, str(frames[0].get('Peer-Address')))
             else:
                 self._handle_message(message)
         except WireError as error:
@@ -351,7 +354,7 @@ class Ventilator:
             logger.warning('closed a connection from %s: it sends a message of very many frames', connection.address)
             shut_down(connection)
 
-    def _handle_message(self, message: EncodeRequest | StatusRequest | BadRequest | CancelRequest) -> None:
+    def _handle_message(self, message: EncodeRequest | BadRequest | CancelRequest) -> None:
         match message:
             case EncodeRequest(identity, request_id, rows):
                 if logger.isEnabledFor(logging.DEBUG):
@@ -359,8 +362,6 @@ class Ventilator:
                     logger.debug('new encode request id=%s rows=%d client=%s', request_id.decode(), rows, client)
                 self._statistic.count_data_request(identity, rows, time.monotonic())
                 self._handle(message)
-            case StatusRequest():
-                self._answer_status(message)
             case BadRequest() | CancelRequest():
                 self._handle(message)
             case _:
@@ -385,9 +386,12 @@ class Ventilator:
         self._on_termination()
         return None
 
-    def _answer_status(self, request: StatusRequest) -> None:
+    def _answer_status(self, request: StatusRequest, peer: str) -> None:
+        """Answer with the status; of the paths in it, a peer on another machine gets only the names."""
         self._statistic.count_system_request(request.identity)
         status = {'client': format_identity(request.identity), **self._describe()}
+        if not is_local(peer, self._address):
+            status = view_of_stranger(status)
         if request.statistic:
             status['statistic'] = self._count()
         self._send(self._sink, Status(request.identity, request.request_id, encode_json(status)))
