@@ -19,12 +19,13 @@ endif
 
 # The sessions of nox for the client: make test-client CLIENTS=client-3.11
 CLIENTS ?= client-2.7 client-3.11 stubs
+SESSIONS := $(addprefix session-,$(CLIENTS))
 
 # The tests start hundreds of processes, which would compile our modules again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of whole servers wait as much as they compute, so there is one more process than there are cores. A file is run by
-# one of them, because the tests of a file share servers and graphs.
+# one of them, because the tests of a file share servers and graphs. tests/conftest.py puts the longest files first.
 PROCESSES ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 # What has to be installed again when it changes: the server is installed editable, the client is copied (its packaging,
@@ -70,11 +71,12 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 	@echo '  $(BIN)/bert-serving-terminate -port 5555'
 	exec $(BIN)/bert-serving-start -cpu -http_port 8125 $(ARGS)
 
-# The parts that take one core each run side by side, and each prints when it ends; the tests of the server follow, because
-# some of them measure time. A part that was not asked for by name may skip a test.
+# The parts that take one core each run side by side, the longest first, and each prints when it ends. Sessions of the
+# client wait more than they compute, so three run on two cores. The tests of the server follow, because some of them
+# measure time. A part that was not asked for by name may skip a test.
 .PHONY: test
 test: $(VENV)/.tools ## install everything and run every test
-	$(MAKE) --jobs=2 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) test-client coverage check wheels
+	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) coverage $(SESSIONS) check wheels
 	$(MAKE) server-tests
 
 .PHONY: quick
@@ -92,8 +94,11 @@ wheels: $(VENV)/.tools ## build both wheels and install them side by side in an 
 	$(BIN)/python tests/wheels/check.py
 
 .PHONY: test-client
-test-client: $(VENV)/.tools ## the client's tests on Python 2.7 and 3.11
-	$(BIN)/nox --non-interactive --sessions $(CLIENTS)
+test-client: $(SESSIONS) ## the client's tests on Python 2.7 and 3.11
+
+.PHONY: $(SESSIONS)
+$(SESSIONS): session-%: $(VENV)/.tools
+	$(BIN)/nox --non-interactive --sessions $*
 
 .PHONY: coverage
 coverage: $(VENV)/.tools ## the tests of the pure modules, and that they cover all branches of those
@@ -106,7 +111,7 @@ test-server: coverage server-tests ## the server's tests, old and new clients ag
 
 .PHONY: server-tests
 server-tests: $(VENV)/.tools
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
 
 .PHONY: examples
 examples: $(VENV)/.tools ## run every example, short, on servers of its own

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -52,11 +53,20 @@ def environment(session: nox.Session, name: str, version: str, *requirements: st
         raise
 
 
+def install_client(session: nox.Session, name: str, version: str) -> None:
+    """Install the client, because what is missing in the wheel is then missed by a test.
+
+    It is built from a copy: sessions run side by side, and what a build leaves would get into the next wheel.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        ignored = shutil.ignore_patterns('build', '*.egg-info', '__pycache__')
+        source = shutil.copytree(HERE / 'client', Path(folder) / 'client', ignore=ignored)
+        environment(session, name, version, '--force-reinstall', '--no-deps', str(source))
+
+
 def test_client(session: nox.Session, name: str, version: str, *requirements: str) -> None:
     python = environment(session, name, version, *TEST_TOOLS, *(requirements or ('numpy', 'pyzmq')))
-    # The installed package is tested, not the one in the tree: so what is missing in the wheel is missed.
-    shutil.rmtree(HERE / 'client' / 'build', ignore_errors=True)  # or a file that was removed stays in the wheel
-    environment(session, name, version, '--force-reinstall', '--no-deps', str(HERE / 'client'))
+    install_client(session, name, version)
     command = (python, '-m', 'pytest', '--timeout=120', 'tests/client', *session.posargs)
     session.run(*command, external=True, env={'PYTHONDONTWRITEBYTECODE': '1'})  # 2.7 writes it beside the sources
 
@@ -95,7 +105,7 @@ def client_3_13(session: nox.Session) -> None:
 def stubs(session: nox.Session) -> None:
     """The types of the client are those of the code."""
     python = environment(session, 'stubs', '3.11', 'mypy', 'numpy', 'pyzmq')
-    environment(session, 'stubs', '3.11', '--force-reinstall', '--no-deps', str(HERE / 'client'))
+    install_client(session, 'stubs', '3.11')
     with session.chdir(ENVIRONMENTS):  # away from the configuration of mypy for the server
         session.run(python, '-m', 'mypy.stubtest', 'bert_serving.client', external=True)
 

@@ -344,7 +344,7 @@ def test_tensorflow_is_silent_in_a_worker(graphs):
 
 def test_tensorflow_speaks_when_the_parent_wants_it_verbose():
     code = 'from bert_serving.server.graph.tf import tf; print(tf.get_logger().level)'
-    result = run_python(code, TF_CPP_MIN_LOG_LEVEL='0')
+    result = run_python(code, TF_CPP_MIN_LOG_LEVEL='0', CUDA_VISIBLE_DEVICES='0')
     assert (result.returncode, result.stdout) == (0, '10\n')
     assert result.stderr
 
@@ -356,7 +356,7 @@ def test_tensorflow_is_imported_without_keras_which_costs_time_and_memory():
         'print([name for name in ("keras", "tf_keras", "sklearn", "matplotlib") if name in sys.modules])\n'
         'print(tf.compat.v1.Session)\n'
     )
-    result = run_python(code)
+    result = run_python(code, CUDA_VISIBLE_DEVICES='0')
     assert (result.returncode, result.stderr) == (0, '')
     assert result.stdout.startswith('[]\n')
 
@@ -370,7 +370,7 @@ def test_keras_can_still_be_imported_by_whoever_wants_it():
         'import keras\n'
         'print(keras.Sequential.__name__)\n'
     )
-    result = run_python(code)
+    result = run_python(code, CUDA_VISIBLE_DEVICES='0')
     assert (result.returncode, result.stdout) == (0, 'Sequential\n'), result.stderr
 
 
