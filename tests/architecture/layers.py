@@ -13,12 +13,12 @@ SERVER = Path(__file__).resolve().parents[2] / 'server' / 'bert_serving' / 'serv
 LAYERS = [
     ['addresses', 'console', 'errors', 'release', 'tcp'],
     ['descriptors', 'socket_owner'],
-    ['model', 'protocol', 'security', 'stats', 'transport'],
-    ['guard', 'options', 'process', 'telemetry', 'zap'],
+    ['model', 'protocol', 'stats', 'transport'],
+    ['guard', 'options', 'process', 'security', 'telemetry'],
     ['graph', 'ventilator', 'sink', 'http'],
     ['worker', 'parent'],
     ['benchmark'],
-    ['helper'],
+    ['helper', 'keys'],
     ['cli'],
 ]
 """A folder, or a module beside the folders, imports only from itself and from the lines above its own."""
@@ -31,7 +31,8 @@ ALSO_PURE = """
     process.states graph.export_key parent.counters parent.devices parent.endpoints benchmark.plan benchmark.results http.errors
     http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
     http.openai_bodies http.tei_bodies http.cohere_bodies http.text_schemas http.legacy_schemas http.openai_schemas
-    http.tei_schemas http.cohere_schemas http.upstreams security.principals
+    http.tei_schemas http.cohere_schemas http.upstreams security.principals security.certificates
+    security.access security.members
 """.split()
 
 MODULES = sorted(

@@ -8,9 +8,10 @@ import threading
 
 import numpy as np
 import pytest
+import zmq.auth
 
 import bert_serving.client
-from bert_serving.client import ServerError, SharedClientError, UnsupportedError
+from bert_serving.client import AuthenticationError, ServerError, SharedClientError, UnsupportedError
 from bert_serving.client.aio import AsyncBertClient
 from support.scripted_server import tokens_of, vectors
 
@@ -454,3 +455,21 @@ def test_it_cannot_be_pickled(server):
 def test_wrong_arguments_are_refused_at_once(arguments, error):
     with pytest.raises(error):
         AsyncBertClient(**arguments)
+
+
+def test_a_task_with_keys_is_served_and_one_without_is_told_so(tmpdir, make_server):
+    folder = str(tmpdir.mkdir('clients'))
+    _, server_file = zmq.auth.create_certificates(str(tmpdir), 'server')
+    _, own_file = zmq.auth.create_certificates(folder, 'alice')
+    guarded = make_server(curve=(server_file, folder))
+
+    async def use(client):
+        return (await client.encode(['a'])).shape
+
+    assert run(guarded, use, server_key=server_file, key_file=own_file) == (1, 5)
+    assert guarded.requests[0].identity.startswith(b'alice.')
+    with pytest.raises(AuthenticationError, match='takes only clients with a key'):
+        run(guarded, use)
+    _, unknown_file = zmq.auth.create_certificates(str(tmpdir), 'eve')
+    with pytest.raises(AuthenticationError, match='does not know the key'):
+        run(guarded, use, server_key=server_file, key_file=unknown_file, ignore_all_checks=True)

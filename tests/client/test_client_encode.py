@@ -288,6 +288,8 @@ def test_arguments_stand_in_the_order_of_1_10():
         'check_token_info',
         'ignore_all_checks',
         'timeout',
+        'server_key',  # these two are ours
+        'key_file',
     ]
     assert arguments(BertClient.encode)[:4] == ['texts', 'blocking', 'is_tokenized', 'show_tokens']
     assert arguments(BertClient.encode_async)[:3] == ['batch_generator', 'max_num_batch', 'delay']

@@ -57,4 +57,5 @@ def test_it_imports_numpy_pyzmq_and_the_standard_library_alone():
         'uuid',
         'warnings',
     }
-    assert imported - standard == {'numpy', 'zmq', 'tqdm'}  # the last only when a progress bar is asked for
+    # the last two only when a progress bar is asked for, or keys are given
+    assert imported - standard == {'numpy', 'zmq', 'tqdm', 'bert_serving'}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import zmq
 
+from bert_serving.server.security.zap import admit_known_protocols, decide
 from bert_serving.server.transport import bind_tcp, make_socket
-from bert_serving.server.zap import admit_known_protocols, decide
 from support.raw_peer import HANDSHAKE, connect_by_hand, frame
 
 V1_MESSAGE = b''.join(

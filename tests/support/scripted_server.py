@@ -12,6 +12,8 @@ import zlib
 
 import numpy as np
 import zmq
+import zmq.auth
+from zmq.auth.thread import ThreadAuthenticator
 
 CONFIG = {
     'server_version': '1.10.0',
@@ -74,7 +76,8 @@ class ScriptedServer(object):
     it.
     """
 
-    def __init__(self, **config):
+    def __init__(self, curve=None, **config):
+        self.curve = curve  # the secret certificate of a server with keys, and the folder of the public ones
         self.config = dict(CONFIG, **config)
         self.script = self.answer
         self.port = self.port_out = None
@@ -140,9 +143,16 @@ class ScriptedServer(object):
 
     def start(self):
         self._context = zmq.Context()
+        if self.curve is not None:
+            self._authenticator = ThreadAuthenticator(self._context)
+            self._authenticator.start()
+            self._authenticator.configure_curve(domain='*', location=self.curve[1])
         requests, results, orders = [self._context.socket(kind) for kind in (zmq.PULL, zmq.XPUB, zmq.PAIR)]
         for socket in (requests, results):
             socket.setsockopt(zmq.LINGER, 0)
+            if self.curve is not None:
+                public, secret = zmq.auth.load_certificate(self.curve[0])
+                socket.curve_publickey, socket.curve_secretkey, socket.curve_server = public, secret, True
         results.setsockopt(zmq.XPUB_NODROP, 1)
         self.port = _bind(requests, self.port)
         self.port_out = _bind(results, self.port_out)
@@ -162,6 +172,8 @@ class ScriptedServer(object):
                 pass  # its thread ended, by an error of a script
             self._thread.join()
             self._thread = None
+            if self.curve is not None:
+                self._authenticator.stop()
             self._orders.close(0)
             self._context.term()
             if self._error is not None:

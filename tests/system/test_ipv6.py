@@ -101,7 +101,7 @@ def test_the_benchmark_reaches_its_server_on_ipv6(tmp_path: Path) -> None:
     settings = Settings(model_dir=SMALL_MODEL, cpu=True, port=0, port_out=0, host='::')
     with BenchmarkServer(settings, str(tmp_path / 'log'), 120) as server:
         assert server.address.host == '::1'
-        with BertClient(*server.address, timeout=60_000) as client:
+        with BertClient(*server.address[:3], timeout=60_000) as client:
             assert client.encode(['hello']).shape == (1, 32)
 
 

@@ -33,6 +33,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> dict[str, Child]:
         settings=Settings(http_api_key=SECRET),
         model=model,
         address='127.0.0.1',
+        security=None,
         devices=SimpleNamespace(devices=[-1]),
     )
     endpoints = Endpoints('/folder')

@@ -59,8 +59,11 @@ def test_the_defaults_are_those_of_1_10() -> None:
     ours = {name for name in set(status) - set(expected) if not name.startswith('http_')}
     assert ours == {
         'allow_remote_terminate',
+        'audit_file',
         'bf16',
         'cache_rows',
+        'curve_clients',
+        'curve_key_file',
         'engine',
         'export_cache',
         'host',
@@ -73,6 +76,7 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'max_request_rows',
         'max_unread_bytes',
         'no_terminate',
+        'principals',
         'shutdown_timeout',
         'worker_timeout',
     }, 'options of our own'

@@ -47,6 +47,7 @@ __all__ = [
     'Encoded',
     'ServerError',
     'ProtocolError',
+    'AuthenticationError',
     'SharedClientError',
     'UnsupportedError',
     'CancelledError',
@@ -92,6 +93,7 @@ _HEARTBEAT_S, _HEARTBEAT_TIMEOUT_S, _MOST_HEARTBEAT_TIMEOUT_S = 8.0, 15.0, 3000.
 _HANDSHAKE_TIMEOUT_S = 10.0
 _MAX_ID = 9 * 10**19  # ids have at most 20 digits
 _RANDOM = random.SystemRandom()
+_WRONG_KEY_S = 5.0  # of handshakes that fail, before the key of the server is called wrong
 _PROBE_S = 0.2  # before a new connection is probed again; doubled each time
 _OTHER_FAMILY_S, _MOST_OTHER_FAMILY_S = 0.5, 2.0  # before a name is tried as IPv6 instead of IPv4, or the reverse
 
@@ -104,6 +106,12 @@ _SENDER_OPTIONS = [(zmq.IMMEDIATE, 1), (zmq.SNDHWM, 0)]
 # anything at this end, it would stop the reading: the server's queue would fill instead (1.10's drops), and the
 # heartbeat, no longer read either, would end the connection.
 _RECEIVER_OPTIONS = [(zmq.RCVHWM, 0)]
+
+_FAILURES = [
+    getattr(zmq, 'EVENT_HANDSHAKE_FAILED_' + name, 0) for name in ('NO_DETAIL', 'PROTOCOL', 'AUTH')
+]  # an old pyzmq does not know them
+_OTHER_MECHANISM = 0x11000002  # the value of a failure where one side has keys and the other none
+_WATCHED_EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_FAILURES)
 
 
 def _connection_options(heartbeat_timeout_s):
@@ -170,6 +178,10 @@ class ServerError(RuntimeError):
 
 class ProtocolError(RuntimeError):
     """A reply cannot be read, or does not fit the request."""
+
+
+class AuthenticationError(RuntimeError):
+    """The server does not let this client in: a key is missing, unknown or wrong, or an identity is not its own."""
 
 
 class SharedClientError(RuntimeError):
@@ -299,8 +311,23 @@ def _read_flag(value, name):
     return word in _TRUE_WORDS
 
 
-def _read_identity(value):
-    """Return an identity as bytes, a random one if none is given."""
+def _read_keys(server_key, key_file):
+    """Return the keys of the arguments or, where they are None, of the environment; None without."""
+    values = [
+        os.environ.get(name, '') if value is None else value
+        for value, name in ((server_key, 'BERT_SERVING_SERVER_KEY'), (key_file, 'BERT_SERVING_KEY_FILE'))
+    ]
+    if not any(values):
+        return None
+    from bert_serving.client.keys import read_keys
+
+    return read_keys(*values)
+
+
+def _read_identity(value, keys=None):
+    """Return an identity as bytes, a random one if none is given; with keys, after the name of their principal."""
+    if keys is not None:
+        return _read_identity(keys.own_identity(_read_identity(value)))
     if value is None or isinstance(value, _STRING_TYPES + (bytes,)) and not value:
         return str(uuid.uuid4()).encode('ascii')
     if not isinstance(value, _STRING_TYPES + (bytes,)):
@@ -321,6 +348,8 @@ class _Channel(object):
     """A socket to one port of the server, and the state of its connection, by the socket's monitor."""
 
     def __init__(self, context, kind, options, address, is_ipv6, heartbeat_timeout_s, times_up=0):
+        self.refusal = None  # why the server does not let this client in
+        self.fails_since = None  # since when every handshake has failed
         self.kind = kind
         self.options = options
         self.address = address
@@ -340,7 +369,7 @@ class _Channel(object):
         # I/O thread, and with it everything. A peer that accepts and disconnects, such as a proxy, makes ten events a
         # second.
         events = 'inproc://monitor-%s' % uuid.uuid4().hex
-        self.socket.monitor(events, zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self.socket.monitor(events, _WATCHED_EVENTS)
         self.monitor = context.socket(zmq.PAIR)
         self.monitor.setsockopt(zmq.RCVHWM, 0)
         self.monitor.connect(events)
@@ -356,13 +385,40 @@ class _Channel(object):
     def watch(self):
         """Process the events of the connection since the last call."""
         while self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
-            event = recv_monitor_message(self.monitor)['event']
+            message = recv_monitor_message(self.monitor)
+            event = message['event']
+            if event in _FAILURES:
+                self._note_failure(event, message['value'])
+                continue
             self.is_reached = event != zmq.EVENT_DISCONNECTED
             is_up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self.times_up += is_up
+            if is_up:
+                self.fails_since = None
             if is_up != self.is_up:
                 self.is_up = is_up
                 self.changed_at = _now()
+
+    def _note_failure(self, event, value):
+        has_keys = any(option == zmq.CURVE_SERVERKEY for option, _ in self.options)
+        self.fails_since = self.fails_since or _now()
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self.refusal = (
+                'the server does not know the key of this client, or has removed it: ask its operator to add the '
+                'public certificate to -curve_clients'
+            )
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and value == _OTHER_MECHANISM:
+            self.refusal = (
+                'the server takes no keys: leave out "server_key" and "key_file", or start it with -curve_key_file'
+                if has_keys
+                else 'the server takes only clients with a key: pass "server_key" and "key_file", or set '
+                'BERT_SERVING_SERVER_KEY and BERT_SERVING_KEY_FILE'
+            )
+        elif has_keys and not self.times_up and _now() - self.fails_since >= _WRONG_KEY_S:
+            self.refusal = (
+                'the server ends every handshake: "server_key" is probably not its key, which bert-serving-keys show '
+                'prints'
+            )
 
     def close(self, linger_ms):
         if not self.socket.closed:
@@ -402,7 +458,7 @@ class _Doorbell(object):
 class _Link(object):
     """Both connections to one server. It moves frames and blocks only in ``wait``."""
 
-    def __init__(self, ip, port, port_out, identity):
+    def __init__(self, ip, port, port_out, identity, keys=None):
         self.heartbeat_timeout_s = _HEARTBEAT_TIMEOUT_S
         self._is_name = not _is_address(ip)
         self._other_family_s = _OTHER_FAMILY_S
@@ -410,9 +466,10 @@ class _Link(object):
         self._idle_poller, self._full_poller = zmq.Poller(), zmq.Poller()
         self._sender = self._receiver = self._doorbell = None
         host, is_ipv6 = ('[%s]' % ip, True) if ':' in ip else (ip, False)
-        receiver_options = _RECEIVER_OPTIONS + [(zmq.SUBSCRIBE, identity)]
+        key_options = keys.options if keys else []
+        receiver_options = _RECEIVER_OPTIONS + key_options + [(zmq.SUBSCRIBE, identity)]
         try:
-            self._sender = self._open(zmq.PUSH, _SENDER_OPTIONS, 'tcp://%s:%d' % (host, port), is_ipv6)
+            self._sender = self._open(zmq.PUSH, _SENDER_OPTIONS + key_options, 'tcp://%s:%d' % (host, port), is_ipv6)
             self._receiver = self._open(zmq.SUB, receiver_options, 'tcp://%s:%d' % (host, port_out), is_ipv6)
             self._doorbell = _Doorbell(self._context)
         except BaseException:
@@ -445,6 +502,7 @@ class _Link(object):
         new = self._open(old.kind, old.options, old.address, is_ipv6, old.times_up)
         if not old.is_up:
             new.changed_at = old.changed_at
+            new.fails_since = old.fails_since
         return new
 
     @property
@@ -480,6 +538,20 @@ class _Link(object):
             self._receiver.address,
             ', after that was lost %d time(s)' % lost if lost else '',
         )
+
+    @property
+    def refusal(self):
+        """Why the server does not let this client in, None if it does or is not there."""
+        for channel in (self._sender, self._receiver):
+            if channel.refusal:
+                return '%s: %s' % (channel.address, channel.refusal)
+        return None
+
+    def try_again(self):
+        """Connect anew: libzmq does not, after a refusal."""
+        self._sender = self._reopen(self._sender, self._sender.is_ipv6)
+        self._receiver = self._reopen(self._receiver, self._receiver.is_ipv6)
+        self._sender.fails_since = self._receiver.fails_since = None
 
     def watch(self):
         """Process the events of both connections."""
@@ -1030,6 +1102,7 @@ class _Courier(object):
     def __init__(self, link, identity, has_clones):
         self._link = link
         self._identity = identity
+        self._refusal = None
         # The server adds zeros and the length to an identity that is the beginning of another.
         self._topics = {identity}
         if len(identity) < 16:
@@ -1051,6 +1124,18 @@ class _Courier(object):
         self._to_cancel = collections.deque()  # ids of requests that nobody waits for any more
         self.listeners = 0
         self.overheard = collections.deque()  # replies to clones, while there are listeners
+
+    @property
+    def refusal(self):
+        """The error of a client that the server does not let in; None if it does, or is not there."""
+        reason = self._refusal or self._link.refusal
+        return AuthenticationError(_native('refused by %s' % reason)) if reason else None
+
+    def forgive(self):
+        """Try again after a refusal: the server may have got the key meanwhile."""
+        if self._refusal or self._link.refusal:
+            self._refusal = None
+            self._link.try_again()
 
     @property
     def pending_ids(self):
@@ -1104,10 +1189,13 @@ class _Courier(object):
         ``cancelled`` is called in each round, about once a second.
         """
         reporter = self.reporter()
+        self.forgive()
         while True:
             self.exchange()
             if done():
                 return
+            if self.refusal:
+                raise self.refusal
             if self.is_closed:
                 raise _closed_error()
             if cancelled and cancelled():
@@ -1138,6 +1226,7 @@ class _Courier(object):
 
     def hand_over(self):
         """Send unsent requests if possible now; wait a moment for a new connection."""
+        self.forgive()
         self.exchange()
         while self._unsent and not self._is_heard:
             seconds = self._session_since + _FIRST_CONNECTION_S - _now()
@@ -1145,6 +1234,8 @@ class _Courier(object):
                 break
             self._link.wait(seconds, to_send=True)
             self.exchange()
+            if self.refusal:
+                raise self.refusal
 
     def exchange(self):
         """Send requests and process replies, as far as that is possible without waiting."""
@@ -1222,6 +1313,7 @@ class _Courier(object):
     def _sort_in(self, frames):
         """Put a reply into the inbox of its call."""
         if len(frames) not in (3, 4) or frames[0].bytes not in self._topics:
+            self._look_for_refusal(frames)
             return  # a subscription matches all topics with that prefix: this is for another identity
         try:
             request_id = int(frames[-1].bytes)
@@ -1246,6 +1338,14 @@ class _Courier(object):
             reply = _read_reply(frames, request_id, None)
             if not reply.error:
                 self.overheard.append(reply)
+
+    def _look_for_refusal(self, frames):
+        """Take the error for a subscription to what is another's: its topic continues the identity at random."""
+        topic, length = frames[0].bytes, len(self._identity)
+        if len(frames) == 4 and len(topic) == length + 17 and topic[: length + 1] == self._identity + b'\0':
+            error = _read_reply(frames, 0, 0).error
+            if isinstance(error, ServerError) and error.type == 'Forbidden':
+                self._refusal = 'the server: %s' % error.message
 
     def interrupt(self):
         """Wake the waiting thread, from any other thread."""
@@ -1555,6 +1655,8 @@ class _Configured(object):
         check_token_info,
         ignore_all_checks,
         timeout,
+        server_key,
+        key_file,
     ):
         if output_fmt not in ('ndarray', 'list'):
             raise AttributeError('"output_fmt" must be "ndarray" or "list", but is %r' % (output_fmt,))
@@ -1563,7 +1665,8 @@ class _Configured(object):
         self.port_out = _read_number(port_out, 'port_out', 1, 65535)
         self.output_fmt = output_fmt
         self.timeout = timeout
-        self.identity = _read_identity(identity)
+        self._keys = _read_keys(server_key, key_file)
+        self.identity = _read_identity(identity, self._keys)
         self.length_limit = 0
         self.token_info_available = False
         checks = {
@@ -1637,6 +1740,9 @@ class BertClient(_Configured):
     :param check_token_info: ask the server whether it shows its tokens, for ``token_info_available``
     :param ignore_all_checks: skip the checks above, so that the server need not be up yet
     :param timeout: milliseconds that a call waits for the server; -1: forever
+    :param server_key: public key of a server with ``-curve_key_file``, or the file of its certificate; ``''`` for none;
+        None: ``BERT_SERVING_SERVER_KEY`` of the environment
+    :param key_file: file with the secret certificate of this client; None: ``BERT_SERVING_KEY_FILE``
 
     Arguments that come from the environment can be text: ``'5555'``, ``'false'``.
 
@@ -1644,6 +1750,7 @@ class BertClient(_Configured):
     :raises TypeError: an argument of another type
     :raises ValueError: a value that an argument cannot have
     :raises TimeoutError: no reply to the checks within ``timeout``
+    :raises AuthenticationError: the server does not let this client in
     """
 
     def __init__(
@@ -1659,6 +1766,8 @@ class BertClient(_Configured):
         check_token_info=True,
         ignore_all_checks=False,
         timeout=-1,
+        server_key=None,
+        key_file=None,
     ):
         self._configure(
             ip,
@@ -1672,12 +1781,14 @@ class BertClient(_Configured):
             check_token_info,
             ignore_all_checks,
             timeout,
+            server_key,
+            key_file,
         )
         self._pid = os.getpid()
         self._busy = threading.Lock()
         self._fetchable = _Inbox()
         self._server_limits = self._limits_session = None
-        link = _Link(self.ip, self.port, self.port_out, self.identity)
+        link = _Link(self.ip, self.port, self.port_out, self.identity, self._keys)
         self._courier = _Courier(link, self.identity, has_clones=bool(identity))
 
         if self._checks:

@@ -112,6 +112,7 @@ class _Driver:
         if self._courier.is_closed:
             self._settle(order.future, None, _client._closed_error())
             return
+        self._courier.forgive()
         self._courier.post(payload, rows, order, options, is_patient)
         self._orders.add(order)
         self._refuse_if_unsupported(order)
@@ -125,6 +126,7 @@ class _Driver:
         if self.config is not None:
             self._settle(future, self.config, None)
         else:
+            self._courier.forgive()
             self._configured.append(future)
 
     def tell_end(self, future):
@@ -140,6 +142,8 @@ class _Driver:
                 self._run_calls()
                 self._courier.exchange()
                 self._learn()
+                if self._courier.refusal:
+                    self._fail(self._courier.refusal)
                 if self._outcomes or not self._orders:
                     reporter = self._courier.reporter()  # whose wait begins now
                 self._deliver()
@@ -195,6 +199,16 @@ class _Driver:
             return
         self._orders.discard(order)
         self._settle(order.future, reply, error)
+
+    def _fail(self, error):
+        """End all calls that wait, since the server does not let this client in."""
+        for order in list(self._orders):
+            self.give_up(order)
+            self._settle(order.future, None, error)
+        if self._question is not None:
+            self._courier.abandon(self._question)
+            self._question = None
+        self._fail_configured(error)
 
     def _fail_configured(self, error):
         for future in self._configured:
@@ -334,6 +348,9 @@ class AsyncBertClient(_client._Configured):
     :param ignore_all_checks: skip the checks above
     :param timeout: milliseconds that a call waits for the server; -1: forever
     :param max_pending_rows: the most rows that are pending at once; a larger request is sent alone
+    :param server_key: public key of a server with ``-curve_key_file``, or the file of its certificate; ``''`` for none;
+        None: ``BERT_SERVING_SERVER_KEY`` of the environment
+    :param key_file: file with the secret certificate of this client; None: ``BERT_SERVING_KEY_FILE``
     :raises AttributeError: a wrong ``output_fmt``
     :raises TypeError: an argument of another type
     :raises ValueError: a value that an argument cannot have
@@ -353,6 +370,8 @@ class AsyncBertClient(_client._Configured):
         ignore_all_checks=False,
         timeout=-1,
         max_pending_rows=_MOST_PENDING_ROWS,
+        server_key=None,
+        key_file=None,
     ):
         self._configure(
             ip,
@@ -366,6 +385,8 @@ class AsyncBertClient(_client._Configured):
             check_token_info,
             ignore_all_checks,
             timeout,
+            server_key,
+            key_file,
         )
         self._has_clones = bool(identity)
         self._max_pending_rows = _client._read_number(max_pending_rows, 'max_pending_rows', 1)
@@ -618,7 +639,7 @@ class AsyncBertClient(_client._Configured):
             raise _client._closed_error()
         loop = asyncio.get_running_loop()
         if self._driver is None:
-            link = _client._Link(self.ip, self.port, self.port_out, self.identity)
+            link = _client._Link(self.ip, self.port, self.port_out, self.identity, self._keys)
             self._driver = _Driver(_client._Courier(link, self.identity, self._has_clones))
             self._driver.start()
             self._pid = os.getpid()

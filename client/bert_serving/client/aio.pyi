@@ -40,6 +40,8 @@ class AsyncBertClient:
         ignore_all_checks: bool | str = False,
         timeout: float | str | None = -1,
         max_pending_rows: int | str = 16384,
+        server_key: str | None = None,
+        key_file: str | None = None,
     ) -> None: ...
     @property
     def timeout(self) -> float: ...

@@ -18,9 +18,11 @@ from .errors import ServingError, UsageError
 from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
 from .http.config import check_installed
 from .http.upstreams import read_upstream_file
+from .keys import get_keys_parser, run_keys
 from .options.settings import Settings
 from .parent.server import BertServer
 from .parent.terminate import terminate
+from .security.client_keys import ClientKeys
 
 
 def main(server_class: type[BertServer] = BertServer) -> None:
@@ -63,11 +65,14 @@ def terminate_main() -> None:
     replace_missing()
     args = get_shutdown_parser().parse_args()
     try:
-        address = terminate(args.ip, args.port, args.timeout)
+        keys = ClientKeys.from_args(args)
+        address = terminate(args.ip, args.port, args.timeout, keys)
     except ServingError as error:
         fail('bert-serving-terminate', error)
     say('shutdown signal sent to %s:%d' % (with_brackets(args.ip), args.port), sys.stdout)
-    if not is_loopback(address):
+    if keys:
+        say('The server obeys only a principal with the grant terminate. It does not reply; check its log.', sys.stdout)
+    elif not is_loopback(address):
         advice = (
             'The server ignores it unless it listens on that address alone (-host) on this machine, '
             'or was started with -allow_remote_terminate. It does not reply; check its log.'
@@ -88,7 +93,7 @@ def http_main() -> None:
         from .http.proxy import run_alone  # Flask and the client, which only this command needs
 
         upstreams = [*(args.upstream or []), *(read_upstream_file(args.upstream_file) if args.upstream_file else [])]
-        run_alone(Settings.from_args(args), args.ip, upstreams)
+        run_alone(Settings.from_args(args), args.ip, upstreams, ClientKeys.from_args(args))
     except ServingError as error:
         fail('bert-serving-http', error)
 
@@ -111,6 +116,17 @@ def benchmark_main() -> None:
         fail('bert-serving-benchmark', error)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def keys_main() -> None:
+    """Run `bert-serving-keys`."""
+    replace_missing()
+    args = get_keys_parser().parse_args()
+    try:
+        for line in run_keys(args):
+            say(line, sys.stdout)
+    except ServingError as error:
+        fail('bert-serving-keys', error)
 
 
 def fail(command: str, error: ServingError) -> None:

@@ -9,6 +9,8 @@
     │   ├── TooLong               a text has more tokens than a row takes, and is not to be cut
     │   ├── TooLarge              too many rows or bytes
     │   ├── Busy                  too much is pending
+    │   ├── QuotaExceeded         a principal's quota is reached
+    │   ├── Forbidden             a principal may not do that
     │   ├── DeadlineExceeded      the client's time limit has passed
     │   ├── PoisonedRequest       the request crashed two workers
     │   ├── NotFinite             the model computes no numbers for a text
@@ -81,6 +83,18 @@ class Busy(RequestError):
     type = 'Busy'
 
 
+class QuotaExceeded(RequestError):
+    """A quota of the principal is reached: retry when the message says."""
+
+    type = 'QuotaExceeded'
+
+
+class Forbidden(RequestError):
+    """The principal lacks a grant, or the identity is not its own: do not retry it."""
+
+    type = 'Forbidden'
+
+
 class DeadlineExceeded(RequestError):
     """The time limit that the client set has passed; the rows that are not yet computed are dropped."""
 
@@ -122,6 +136,8 @@ REQUEST_ERRORS: dict[str, type[RequestError]] = {
         TooLong,
         TooLarge,
         Busy,
+        QuotaExceeded,
+        Forbidden,
         DeadlineExceeded,
         PoisonedRequest,
         NotFinite,

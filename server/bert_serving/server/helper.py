@@ -58,8 +58,27 @@ def get_shutdown_parser() -> EnvironmentParser:
         metavar='MS',
         help='milliseconds to wait for a connection, not for the end of the shutdown',
     )
+    for dest, option in KEY_OPTIONS.items():
+        parser.add_option(server, dest, option)
     add_help_and_version(parser, RELEASE)
     return parser
+
+
+KEY_OPTIONS: Mapping[str, Option] = {
+    'server_key': Option(
+        names=('server_key',),
+        group='Server',
+        help='public key of a server with -curve_key_file, or the file of its certificate',
+        metavar='KEY',
+    ),
+    'key_file': Option(
+        names=('key_file',),
+        group='Server',
+        help='secret certificate of this client, as "bert-serving-keys client FILE" makes it',
+        metavar='FILE',
+    ),
+}
+"""The keys with which a command connects to a server."""
 
 
 def get_http_parser() -> EnvironmentParser:
@@ -71,7 +90,7 @@ def get_http_parser() -> EnvironmentParser:
         guide='docs/http.md',
     )
     group = parser.group('Server', 'the server to forward requests to')
-    for dest, option in _SERVER_OF_THE_PROXY.items():
+    for dest, option in {**_SERVER_OF_THE_PROXY, **KEY_OPTIONS}.items():
         parser.add_option(group, dest, option)
     add_options(parser, lambda dest, option: option.group == HTTP or dest in _SHARED_WITH_THE_PROXY, _HELP_OF_THE_PROXY)
     parser.set_defaults(http_port=DEFAULT_PORT)
@@ -131,6 +150,8 @@ def get_benchmark_parser() -> EnvironmentParser:
     group = parser.group('Benchmark', 'the experiments and their data')
     for option in _BENCHMARK_OPTIONS:
         parser.add_option(group, option.name, option)
+    for dest, option in KEY_OPTIONS.items():
+        parser.add_option(group, dest, option)
     add_server_options(parser)
     parser.set_defaults(max_seq_len=40)
     add_help_and_version(parser, RELEASE)

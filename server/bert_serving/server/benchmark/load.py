@@ -14,6 +14,7 @@ from bert_serving.client import BertClient
 
 from ..addresses import with_brackets
 from ..errors import UsageError
+from ..security.client_keys import NO_KEYS, ClientKeys
 from .plan import Load
 from .results import Timing
 
@@ -22,11 +23,12 @@ REQUEST_TIMEOUT_MS = 600_000
 
 
 class Address(NamedTuple):
-    """The host and the ports of a server."""
+    """The host and the ports of a server, and the keys to connect with."""
 
     host: str
     port: int
     port_out: int
+    keys: ClientKeys = NO_KEYS
 
     def __str__(self) -> str:
         return '%s:%d,%d' % (with_brackets(self.host), self.port, self.port_out)
@@ -47,7 +49,15 @@ def parse_address(text: str) -> Address:
 
 def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient:
     """Connect a client to `server`; TimeoutError if no server answers. It does not check texts, which takes time."""
-    return BertClient(server.host, server.port, server.port_out, check_length=False, timeout=timeout_ms)
+    return BertClient(
+        server.host,
+        server.port,
+        server.port_out,
+        check_length=False,
+        timeout=timeout_ms,
+        server_key=server.keys.server_key,
+        key_file=server.keys.key_file,
+    )
 
 
 class LoadGenerator:

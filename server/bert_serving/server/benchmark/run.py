@@ -27,6 +27,7 @@ from ..model.folder import find_model
 from ..options.settings import OPTIONS, Settings
 from ..parent.devices import CPU, plan_devices
 from ..release import RELEASE
+from ..security.client_keys import ClientKeys
 from . import plots
 from .load import Address, LoadGenerator, connect, parse_address
 from .plan import PRECISION_FLAGS, Cell, Experiment, Grid, Options, group_by_server, plan_experiments
@@ -54,7 +55,8 @@ def run_benchmark(args: argparse.Namespace, server_module: str = SERVER_MODULE) 
         UsageError, ModelError: nothing was started.
         StartError: the server of `-against` does not answer.
     """
-    other = parse_address(args.against) if args.against else None
+    keys = ClientKeys.from_args(args)
+    other = parse_address(args.against)._replace(keys=keys) if args.against else None
     with _served_model(args) as (settings, temp_dirs):
         model = find_model(settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name)
         experiments = plan_experiments(args.experiments, _make_grid(args, settings, model.config))
@@ -66,7 +68,9 @@ def run_benchmark(args: argparse.Namespace, server_module: str = SERVER_MODULE) 
             os.remove(log)
 
         def start(options: Options) -> ServerProcess:
-            return ServerProcess(replace(settings, **options), log, args.wait_till_ready, temp_dirs, server_module)
+            return ServerProcess(
+                replace(settings, **options), log, args.wait_till_ready, temp_dirs, server_module, keys
+            )
 
         vocabulary = read_vocabulary(args.client_vocab_file) if args.client_vocab_file else WORDS
         measurement = Measurement(start, other, vocabulary, args.num_repeat)

@@ -22,6 +22,7 @@ from ..parent.terminate import terminate
 from ..process.child import Child
 from ..process.reports import ChildConfig, Exited, Failed, Ready, ReportReady
 from ..process.states import ChildState
+from ..security.client_keys import NO_KEYS, ClientKeys
 from .load import Address
 
 TERMINATE_TIMEOUT_MS = 5000
@@ -43,10 +44,12 @@ class ServerProcess:
         ready_within_s: float,
         temp_dirs: Sequence[str] = (),
         module: str = __name__,
+        keys: ClientKeys = NO_KEYS,
     ) -> None:
         """The server appends its log to the file `log`, and removes the folders `temp_dirs` if this process dies.
 
-        `module` is the module that the process runs; a test passes another server.
+        `module` is the module that the process runs; a test passes another server. `keys` are those of the clients, if
+        the server has keys.
         """
         config = {
             'context': 'SERVER',
@@ -56,6 +59,7 @@ class ServerProcess:
             'log': os.path.abspath(log),
         }
         self._host = settings.host
+        self._keys = keys if settings.curve_key_file is not None else NO_KEYS
         self._child = Child(module, 'SERVER', config)
         self._ready_within_s = ready_within_s
         self._stop_within_s = settings.shutdown_timeout + STOP_MARGIN_S
@@ -87,7 +91,7 @@ class ServerProcess:
         report = self._wait_for_report(self._ready_within_s)
         match report:
             case Ready(payload):
-                return Address(reachable(own_address(self._host)), payload['port'], payload['port_out'])
+                return Address(reachable(own_address(self._host)), payload['port'], payload['port_out'], self._keys)
             case Failed(message):
                 raise StartError('the server did not start: %s' % message)
             case Exited(_, how):
@@ -108,6 +112,9 @@ class ServerProcess:
 
     def _stop(self) -> None:
         self._child.expect_exit()
+        if self._keys:  # whose principal need not have the grant
+            self._interrupt()
+            return
         try:
             terminate(self.address.host, self.address.port, TERMINATE_TIMEOUT_MS)
         except ServingError:  # it has exited, or does not listen any more

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_serving.client import (
+    AuthenticationError,
     BertClient,
     CancelledError,
     Encoded,
@@ -33,6 +34,7 @@ from bert_serving.client import (
 )
 
 from ..protocol.options import EncodingOptions
+from ..security.client_keys import NO_KEYS, ClientKeys
 from .errors import HTTPError, error_from_server, make_refusal
 from .health import StatusSnapshot
 from .requests import Rows
@@ -112,14 +114,15 @@ class Backend(Protocol):
 class ServerBackend:
     """The `Backend` that calls a `BertServer`. Thread-safe."""
 
-    def __init__(self, ip: str, port: int, port_out: int, away_s: float = AWAY_S) -> None:
+    def __init__(self, ip: str, port: int, port_out: int, away_s: float = AWAY_S, keys: ClientKeys = NO_KEYS) -> None:
         """The server need not be up yet. There are as many connections as threads that have called it at once.
 
         `away_s` is how long a request waits for a connection before it is refused.
 
         Raises:
-            ValueError: `ip` is not an address.
+            ValueError: `ip` is not an address, or `keys` cannot be read.
         """
+        self._keys = keys
         self._ip, self._port, self._port_out, self._away_s = ip, port, port_out, away_s
         self._lock = threading.Lock()  # guards the next three
         self._clients: list[BertClient] = []
@@ -231,6 +234,8 @@ class ServerBackend:
                 raise HTTPError('BadGateway', 'cannot read the response of the server: %s' % error) from None
             except (TypeError, ValueError) as error:
                 raise HTTPError('BadRequest', str(error), type_name=type(error).__name__) from None
+            except AuthenticationError as error:
+                raise HTTPError('BadGateway', 'the server does not let the HTTP proxy in: %s' % error) from None
             except RuntimeError as error:
                 if isinstance(error, SharedClientError) or not self._is_closed:
                     raise
@@ -251,7 +256,14 @@ class ServerBackend:
                 self._idle.append(client)
 
     def _make_client(self) -> BertClient:
-        client = BertClient(self._ip, self._port, self._port_out, ignore_all_checks=True)
+        client = BertClient(
+            self._ip,
+            self._port,
+            self._port_out,
+            ignore_all_checks=True,
+            server_key=self._keys.server_key,
+            key_file=self._keys.key_file,
+        )
         with self._lock:
             self._clients.append(client)
         return client

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 
 from prometheus_client import disable_created_metrics
@@ -19,6 +20,7 @@ from ..console.logs import ROOT
 from ..errors import UsageError
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
+from ..security.client_keys import NO_KEYS, ClientKeys
 from ..telemetry import open_tracer
 from .admission import make_key_check
 from .app import create_app
@@ -43,12 +45,13 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
     def on_ready(frontend: Frontend) -> None:
         report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()})
 
-    server = Upstream('', config['ip'], config['port'], config['port_out'])
+    keys = ClientKeys(config.get('server_key', ''), config.get('key_file', ''))
+    server = Upstream('', config['ip'], config['port'], config['port_out'], keys)
     serve(settings, [server], config['http_port'], on_ready)
 
 
-def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = ()) -> None:
-    """Run a proxy by itself, for the `upstreams` or, without any, for the server at `ip`.
+def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = (), keys: ClientKeys = NO_KEYS) -> None:
+    """Run a proxy by itself, for the `upstreams` or, without any, for the server at `ip`; `keys` are for all of them.
 
     Raises:
         UsageError: a port of the server is 0, or an option contradicts the upstreams.
@@ -59,7 +62,7 @@ def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = ()) -
     if not upstreams and 0 in (settings.port, settings.port_out):
         raise UsageError('-port, -port_out: expected the ports of a running server, got 0')
     servers = upstreams or [Upstream('', ip, settings.port, settings.port_out)]
-    serve(settings, servers, port, lambda _frontend: None)
+    serve(settings, [replace(server, keys=keys) for server in servers], port, lambda _frontend: None)
 
 
 def serve(
@@ -127,7 +130,8 @@ def _connect(servers: Sequence[Upstream]) -> ServerBackend | list[ReplicatedBack
     groups = by_name(servers)
     try:
         if '' in groups:
-            return ServerBackend(servers[0].host, servers[0].port, servers[0].port_out)
+            server = servers[0]
+            return ServerBackend(server.host, server.port, server.port_out, keys=server.keys)
         return [ReplicatedBackend(replicas) for replicas in groups.values()]
     except ValueError as error:
         raise UsageError('%s: %s' % ('-ip' if '' in groups else '-upstream', error)) from None

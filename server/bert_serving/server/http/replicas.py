@@ -42,7 +42,7 @@ class ReplicatedBackend:
         """
         self.upstreams = list(upstreams)
         away_s = AWAY_S if len(upstreams) > 1 else backend.AWAY_S
-        self._replicas = [ServerBackend(each.host, each.port, each.port_out, away_s) for each in upstreams]
+        self._replicas = [ServerBackend(each.host, each.port, each.port_out, away_s, each.keys) for each in upstreams]
         self._lock = threading.Lock()  # guards the next two
         self._book = ReplicaBook(len(upstreams))
         self._failed_at = [float('-inf')] * len(upstreams)

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 
 from ..addresses import with_brackets, without_brackets
 from ..errors import UsageError
+from ..security.client_keys import NO_KEYS, ClientKeys
 
 _EXPECTED = 'expected NAME=HOST:PORT,PORT_OUT, as in bge=10.0.0.7:5555,5556'
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A server: the name of its model, and its address, an IPv6 one without brackets."""
+    """A server: the name of its model, its address, an IPv6 one without brackets, and the keys to connect with."""
 
     name: str
     host: str
     port: int
     port_out: int
+    keys: ClientKeys = NO_KEYS
 
     @property
     def address(self) -> str:

@@ -11,6 +11,7 @@ ENVIRONMENT_PREFIX = 'BERT_SERVING_'
 MODEL = 'Model'
 BERT = 'BERT parameters'
 SERVING = 'Serving'
+SECURITY = 'Security'
 HTTP = 'HTTP'
 DEVICES = 'Devices'
 OTHER = 'Other'
@@ -19,6 +20,7 @@ GROUPS = {
     MODEL: 'the model to serve; without these options, the embedded default model',
     BERT: 'how the model turns a text into a vector',
     SERVING: 'ports, batches and the queue',
+    SECURITY: 'keys for the two ZeroMQ ports, and what the holders of keys may do',
     HTTP: 'the HTTP API, for clients in any language; needs the extra [http]',
     DEVICES: 'where the model runs',
     OTHER: '',

@@ -152,12 +152,17 @@ class EnvironmentParser(argparse.ArgumentParser):
         stream: TextIO = sys.stdout if file is None else file
         say(self._format_help(lambda title: bold(title, stream)).rstrip('\n'), stream)
 
+    def _an_option_of_the_environment(self) -> Option | None:
+        """Any option, if all of them have a variable of the environment."""
+        others = {action.dest for action in self._actions} - set(self.options) - {'help', 'version'}
+        return None if others else next(iter(self.options.values()), None)
+
     def _format_help(self, emphasize: Callable[[str], str]) -> str:
         groups = sorted(self._action_groups, key=lambda group: group.title == OTHER)  # that one comes last
         return layout_help(
             self,
             groups=groups,
-            option=next(iter(self.options.values()), None),
+            option=self._an_option_of_the_environment(),
             examples=self.examples,
             guide=self.guide,
             emphasize=emphasize,

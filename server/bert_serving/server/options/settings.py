@@ -19,6 +19,7 @@ from .engines import check_engine
 from .http import HttpOptions
 from .model import ModelOptions
 from .option import Option
+from .security import SecurityOptions
 from .serving import ServingOptions
 
 MODEL_SAYS = ('max_seq_len', 'pooling_layer', 'pooling_strategy')
@@ -27,7 +28,7 @@ MODEL_SAYS = ('max_seq_len', 'pooling_layer', 'pooling_strategy')
 
 # The fields of the last base come first, which is the order of the help.
 @dataclass(frozen=True)
-class Settings(DeviceOptions, HttpOptions, ServingOptions, ModelOptions):
+class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, ModelOptions):
     """The value of every option of `bert-serving-start`; the field names are the keys of the server's status."""
 
     left_to_model: frozenset[str] = field(default=frozenset(), compare=False)
@@ -70,6 +71,8 @@ class Settings(DeviceOptions, HttpOptions, ServingOptions, ModelOptions):
             raise UsageError('-bf16 and -fp16 are mutually exclusive')
         if settings.no_terminate and settings.allow_remote_terminate:
             raise UsageError('-no_terminate and -allow_remote_terminate are mutually exclusive')
+        if (settings.curve_key_file is None) != (settings.curve_clients is None):
+            raise UsageError('-curve_key_file and -curve_clients go together: give both, or neither')
         if 0 != settings.port == settings.port_out:
             raise UsageError('-port and -port_out are both %d: give them different ports' % settings.port)
         return settings

@@ -66,14 +66,20 @@ class ChildFactory:
         temp_dirs: Sequence[str],
         modules: ChildModules,
         sink_limits: Mapping[str, Any],
+        proxy_key_file: str | None = None,
     ) -> None:
-        """`temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` the limits of the sink."""
+        """Keep what the children need.
+
+        `temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` the limits of the sink;
+        `proxy_key_file` has the key of the HTTP proxy, if there are keys.
+        """
         self._plan = plan
         self._endpoints = endpoints
         self._ports = ports
         self._temp_dirs = list(temp_dirs)
         self._modules = modules
         self._sink_limits = sink_limits
+        self._proxy_key_file = proxy_key_file
 
     def exporter(self, path: str, cache: ExportCacheFolders | None = None) -> Child:
         """Make the exporter that writes the graph to `path`, or finds it in the `cache`."""
@@ -94,6 +100,8 @@ class ChildFactory:
             'address': self._plan.address,
             'port_out': self._ports.port_out,
             'linger_ms': linger_ms,
+            'security': None if self._plan.security is None else asdict(self._plan.security),
+            'audit_file': self._plan.settings.audit_file,
             'limits': {**self._sink_limits},
         }
         return self._make(self._modules.sink, 'SINK', config, secrets=TELEMETRY_SECRETS)
@@ -127,6 +135,8 @@ class ChildFactory:
             'port': self._ports.port,
             'port_out': self._ports.port_out,
             'http_port': self._ports.http_port,
+            'server_key': '' if self._plan.security is None else self._plan.security.public_key,
+            'key_file': self._proxy_key_file or '',
         }
         return self._make(self._modules.http, 'PROXY', config, secrets=(*OPTION_SECRETS, *TELEMETRY_SECRETS))
 

@@ -23,10 +23,15 @@ from ..model.pooling import PoolingStrategy
 from ..model.vocabulary import load_vocab
 from ..options.engines import ONNX_RUNTIME
 from ..options.settings import Settings
+from ..security.audit import Audit
+from ..security.gate import Gate, SecurityConfig
+from ..security.port import PortAccess
+from ..security.principals import Grant
 from ..ventilator.reply_size import ReplySize
 from ..ventilator.served_model import ServedModel
 from .devices import DevicePlan, plan_devices
 from .hub import IsStopped, local_folder, never
+from .security import add_proxy_key, plan_security
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +51,14 @@ class Plan:
 
     `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what
     the user chose instead is gone from the model's pipeline and head. `address` is the one that the server listens on
-    for ZeroMQ, as numbers.
+    for ZeroMQ, as numbers. `security` has its keys, None without them.
     """
 
     settings: Settings
     model: Model
     devices: DevicePlan
     address: str = ANY_IPV4
+    security: SecurityConfig | None = None
 
     @property
     def task(self) -> Literal['embed', 'rerank', 'classify']:
@@ -121,6 +127,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     """
     _check_installed(settings)
     address = _own_address(settings.host, 'host')
+    security = plan_security(settings)
     if settings.http_port is not None:
         check_installed()
         _own_address(HttpConfig.from_settings(settings).host, 'http_host')
@@ -154,7 +161,7 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     devices = plan_devices(settings.num_worker, settings.cpu or settings.engine == ONNX_RUNTIME, settings.device_map)
     for warning in devices.warnings:
         logger.warning('%s', warning)
-    return Plan(settings, model, devices, address)
+    return Plan(settings, model, devices, address, security)
 
 
 def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
@@ -212,6 +219,22 @@ def reply_size(plan: Plan, most: int) -> ReplySize:
         tokens=length if model.is_token_level else 1,
         most=most,
     )
+
+
+def with_proxy_key(plan: Plan, folder: str) -> tuple[Plan, str | None]:
+    """Return the plan with a key for the HTTP proxy, and its file in a private folder; None if there are no keys."""
+    if plan.security is None:
+        return plan, None
+    security, path = add_proxy_key(plan.security, folder)
+    return replace(plan, security=security), path
+
+
+def make_access(plan: Plan) -> PortAccess | None:
+    """Return the rules of the port for requests; None if there are no keys."""
+    if plan.security is None:
+        return None
+    use = Grant.PREDICT if served_model(plan).has_scores else Grant.ENCODE
+    return PortAccess(Gate(plan.security), Audit(plan.settings.audit_file), use)
 
 
 def _list_prompts(pipeline: Pipeline) -> str:

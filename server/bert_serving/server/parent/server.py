@@ -35,6 +35,7 @@ from ..process.restarts import DEFAULT_POLICY
 from ..process.states import ServerEvent, ServerState, advance_server
 from ..process.supervisor import Supervisor
 from ..process.watch import CHECK_INTERVAL_S
+from ..security.client_keys import ClientKeys
 from ..stats import summarize
 from ..transport import CommandQueue, Context, Reactor, check_port
 from ..ventilator.termination import TerminationSender
@@ -46,7 +47,7 @@ from .endpoints import Endpoints, Ports
 from .export_folder import export_folder
 from .folders import ServerFolders, server_folders
 from .memory import share_memory
-from .plan import make_plan, reply_size, served_model
+from .plan import make_access, make_plan, reply_size, served_model, with_proxy_key
 from .status import describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
 
@@ -207,7 +208,7 @@ class BertServer(threading.Thread):
         Raises:
             StartError: no server listens there.
         """
-        terminate(args.ip, args.port, args.timeout)
+        terminate(args.ip, args.port, args.timeout, ClientKeys.from_args(args))
 
     # ---- the life of the server, in its thread
 
@@ -235,6 +236,8 @@ class BertServer(threading.Thread):
         endpoints = Endpoints(folders.sockets)
         memory = share_memory(self.settings)
         self._ventilator.bound_memory(memory.queue, reply_size(self._plan, memory.reply))
+        self._plan, proxy_key_file = with_proxy_key(self._plan, folders.sockets)
+        access = make_access(self._plan)
         factory = ChildFactory(
             self._plan,
             endpoints,
@@ -242,6 +245,7 @@ class BertServer(threading.Thread):
             folders.temp_dirs,
             modules=self.modules,
             sink_limits={**memory.for_sink(), **self.sink_limits},
+            proxy_key_file=proxy_key_file,
         )
         self._endpoints = endpoints
         self._children = Children(
@@ -257,7 +261,9 @@ class BertServer(threading.Thread):
         context: Context = zmq.Context()
         stack.callback(context.destroy, linger=0)
         stack.callback(self._supervisor.kill_all)
-        self._ports.port = self._ventilator.bind(context, endpoints.feedback, endpoints.sink, self._plan.address)
+        self._ports.port = self._ventilator.bind(
+            context, endpoints.feedback, endpoints.sink, self._plan.address, access
+        )
         self._check_ports()
         if reachable(self._plan.address) == '127.0.0.1':  # another server can have the port at another address
             control = ControlSocket(folders.sockets, self._ports.port, self._stop_at_wish_of_owner)
@@ -358,6 +364,7 @@ class BertServer(threading.Thread):
             max_ms = min(max_ms, max(0, 1000 * (next_start - time.monotonic())))
         self._reactor.run_once(timeout_ms=math.ceil(max_ms))
         self._supervisor.tick()
+        self._ventilator.look_at_keys()
         if self._ventilator.awaits_deadline:
             self._ventilator.tick()
 

@@ -10,6 +10,7 @@ before anything is sent.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -17,29 +18,32 @@ from zmq.utils.monitor import recv_monitor_message
 from ..addresses import with_brackets, without_brackets
 from ..errors import StartError, UsageError
 from ..protocol.wire import TERMINATION, encode_client_message
+from ..security.client_keys import NO_KEYS, ClientKeys
 from .control import OBEYED, ask_to_stop
 
 
-def terminate(ip: str, port: int, timeout_ms: int) -> str:
-    """Ask the server that listens at `ip`:`port` to shut down, which it does gracefully.
+def terminate(ip: str, port: int, timeout_ms: int, keys: ClientKeys = NO_KEYS) -> str:
+    """Ask the server that listens at `ip`:`port` to shut down gracefully; with `keys`, as their principal.
 
     A name can have several addresses, of IPv4 and of IPv6. The first one at which a server answers gets the message,
     and is returned.
 
     Raises:
-        UsageError: `ip` is no address, and no name of one.
-        StartError: no server listens there, or it refuses; `timeout_ms` is how long to wait for a connection.
+        UsageError: `ip` is no address, and no name of one; or `keys` cannot be read.
+        StartError: no server listens there, it refuses, or it does not let this client in; `timeout_ms` is how long to
+            wait for a connection.
     """
     addresses = _addresses(ip)
-    if '127.0.0.1' in addresses:
+    if not keys and '127.0.0.1' in addresses:
         answer = ask_to_stop(port)
         if answer == OBEYED:
             return '127.0.0.1'
         if answer is not None:
             raise StartError('the server at %s:%d does not stop: %s' % (with_brackets(ip), port, answer))
     message = encode_client_message(b'0', TERMINATION, 0)
+    options = _socket_options(keys)
     with zmq.Context() as context:
-        callers = [_Caller(context, address, port) for address in addresses]
+        callers = [_Caller(context, address, port, options) for address in addresses]
         try:
             poller = zmq.Poller()
             for caller in callers:
@@ -48,7 +52,7 @@ def terminate(ip: str, port: int, timeout_ms: int) -> str:
             reached = next((caller for caller in callers if caller.monitor in answered), None)
             if reached is None:
                 raise StartError('no server listens at %s:%d (waited %d ms)' % (with_brackets(ip), port, timeout_ms))
-            recv_monitor_message(reached.monitor)
+            _check_handshake(recv_monitor_message(reached.monitor)['event'], reached.name, bool(keys))
             reached.socket.setsockopt(zmq.LINGER, timeout_ms)
             reached.socket.send_multipart(message)
             return reached.address
@@ -60,18 +64,46 @@ def terminate(ip: str, port: int, timeout_ms: int) -> str:
 class _Caller:
     """A connection to one address, and the monitor that shows its handshake."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, port: int) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], address: str, port: int, options: Mapping[int, bytes]
+    ) -> None:
         self.address = address
+        self.name = '%s:%d' % (with_brackets(address), port)
         self.socket = context.socket(zmq.PUSH)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IPV6, int(':' in address))
-        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self.socket.connect('tcp://%s:%d' % (with_brackets(address), port))
+        for option, value in options.items():
+            self.socket.setsockopt(option, value)
+        self.monitor = self.socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        )
+        self.socket.connect('tcp://' + self.name)
 
     def close(self) -> None:
         self.socket.disable_monitor()
         self.monitor.close()
         self.socket.close()
+
+
+def _socket_options(keys: ClientKeys) -> Mapping[int, bytes]:
+    if not keys:
+        return {}
+    server, own = keys.read()
+    return {
+        zmq.CURVE_SERVERKEY: server.encode(),
+        zmq.CURVE_PUBLICKEY: own.public.encode(),
+        zmq.CURVE_SECRETKEY: (own.secret or '').encode(),
+    }
+
+
+def _check_handshake(event: int, server: str, has_keys: bool) -> None:
+    if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+        raise StartError('the server at %s does not know this key: add it to its -curve_clients' % server)
+    if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        advice = (
+            'takes no keys: leave them out' if has_keys else 'takes only clients with a key: -server_key, -key_file'
+        )
+        raise StartError('the server at %s %s' % (server, advice))
 
 
 def _addresses(ip: str) -> list[str]:

@@ -34,7 +34,7 @@ ANONYMOUS = 'anonymous'
 MAX_NAME = 64
 """Characters of the longest name; with a dot and a UUID it fits into an identity."""
 
-_NAME = re.compile(r'[A-Za-z0-9_-]{1,%d}' % MAX_NAME)
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,%d}' % (MAX_NAME - 1))
 _HTTP_KEY = re.compile(r'sha256:([0-9a-fA-F]{64})')
 
 
@@ -172,7 +172,7 @@ def read_principals(text: str, file: str = '-principals') -> Principals:
 
 def _read_principal(name: str, table: Any, where: str) -> Principal:
     if not is_name(name):
-        expected = 'expected letters, digits, - and _, at most %d of them' % MAX_NAME
+        expected = 'expected a letter or a digit, then letters, digits, - and _, %d in all' % MAX_NAME
         raise UsageError('%s: not a name of a principal: %s' % (where, expected))
     if not isinstance(table, dict):
         raise UsageError('%s: expected a table, as in\n[%s]\ngrants = ["encode"]' % (where, name))

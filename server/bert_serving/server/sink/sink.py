@@ -13,6 +13,7 @@ A connection is cut off by a shutdown of its TCP connection: nothing that is pub
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -44,7 +45,12 @@ from ..protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, exact_topic
+from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, encode_error, exact_topic
+from ..security.access import Peer, identity_error
+from ..security.audit import Audit
+from ..security.gate import Gate, SecurityConfig
+from ..security.port import PortAccess
+from ..security.zap import admit_known_protocols
 from ..tcp import Connection, acknowledged_bytes, connection_of, shut_down
 from ..telemetry import Tracer, open_tracer
 from ..transport import (
@@ -54,7 +60,6 @@ from ..transport import (
     connection_of_message,
     make_socket,
 )
-from ..zap import admit_known_protocols
 from .connections import SubscriptionBook
 from .decider import SinkDecider
 from .events import (
@@ -114,6 +119,7 @@ class Sink:
         clock: Callable[[], float] = time.monotonic,
         address: str = ANY_IPV4,
         tracer: Tracer | None = None,
+        access: PortAccess | None = None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -126,12 +132,14 @@ class Sink:
             clock: the time in seconds; it never goes back.
             address: where to listen for clients.
             tracer: takes the spans of traced requests.
+            access: the rules for clients with keys; None without keys.
         """
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
         self._port_out = port_out
         self._address = address
         self._tracer = tracer
+        self._access = access
         self._linger_ms = linger_ms
         self._clock = clock
         self._decider = decider
@@ -165,6 +173,7 @@ class Sink:
                 next_tick = self._clock() + pause_s
                 for topic in self._book.settle(_is_alive, self._clock()):
                     self._handle(Unsubscribed(topic))
+                self._look_at_keys()
                 self._handle(Tick())
         self._close()
 
@@ -182,7 +191,7 @@ class Sink:
         self._clients.setsockopt(zmq.SNDHWM, READER_HWM)
         self._clients.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
-        admit_known_protocols(context, self._clients)
+        admit_known_protocols(context, self._clients, self._access)
         self._port_out = bind_tcp(self._clients, self._port_out, 'port_out', self._address)
         self._stop_guard = guard_port(self._port_out, Watch(MOST_UNREAD), self._counter, lambda: 0)
         self._intake = make_socket(context, zmq.PULL)
@@ -207,6 +216,14 @@ class Sink:
             self._counter.add(frame)
             message = frame.bytes
             connection = connection_of_message(frame)
+            if connection is not None and self._access is not None:
+                peer = self._access.admit(frame)
+                if peer is None:
+                    self._cut_off(connection)
+                    continue
+                if message[:1] == b'\1' and not self._access.may_use(peer, message[1:]):
+                    self._refuse_topic(peer, message[1:])
+                    continue
             if message[:1] == b'\1' and connection is not None:
                 self._subscribe(connection, message[1:])
             elif message[:1] == b'\0':
@@ -224,6 +241,18 @@ class Sink:
             return
         self._subscribing = connection, topic
         self._handle(Subscribed(topic))
+
+    def _refuse_topic(self, peer: Peer, topic: bytes) -> None:
+        """Tell one who has subscribed to what is another's. The error has a topic that nobody else can have guessed."""
+        refusal = topic[:MAX_IDENTITY_BYTES] + b'\0' + os.urandom(16)
+        self._clients.setsockopt(zmq.SUBSCRIBE, refusal)
+        with contextlib.suppress(zmq.Again):
+            self._clients.send_multipart(encode_error(refusal, b'0', identity_error(peer.name, topic)), zmq.DONTWAIT)
+
+    def _look_at_keys(self) -> None:
+        """Cut off those whose keys do not hold any more."""
+        for connection in () if self._access is None else self._access.look():
+            self._cut_off(connection)
 
     def _unsubscribe(self, connection: Connection | None, topic: bytes) -> None:
         """End a subscription, at the wish of its `connection` or, if that is None, because it is gone."""
@@ -342,6 +371,10 @@ def _is_alive(connection: Connection) -> bool:
     return connection_of(connection.descriptor) == connection
 
 
+def _access(security: dict[str, Any] | None, audit_file: str | None) -> PortAccess | None:
+    return None if security is None else PortAccess(Gate(SecurityConfig(**security)), Audit(audit_file))
+
+
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
     """Be the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the default."""
     decider = SinkDecider(SinkLimits(**config['limits']))
@@ -354,6 +387,7 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
         decider,
         address=config['address'],
         tracer=tracer,
+        access=_access(config['security'], config['audit_file']),
     )
     context = zmq.Context()
     sink.run(context, report_ready)

@@ -50,11 +50,12 @@ from ..protocol.wire import (
     format_identity,
     wrong_number_of_frames,
 )
+from ..security.port import PortAccess
+from ..security.zap import admit_known_protocols
 from ..socket_owner import owner_of_peer
 from ..stats import Outcomes, RequestStatistic
 from ..tcp import shut_down
 from ..transport import Context, Reactor, Socket, bind_tcp, connection_of_message, make_socket
-from ..zap import admit_known_protocols
 from .events import (
     Action,
     DrainStarted,
@@ -147,6 +148,7 @@ class Ventilator:
         self._garbage = 0
         self._skipped = 0
         self._skipped_from: zmq.Frame | None = None
+        self._access: PortAccess | None = None
         self._terminating = False
         self._draining = False
 
@@ -157,7 +159,14 @@ class Ventilator:
 
     # ---- sockets
 
-    def bind(self, context: Context, feedback: str, sink: str, address: str = ANY_IPV4) -> int:
+    def bind(
+        self,
+        context: Context,
+        feedback: str,
+        sink: str,
+        address: str = ANY_IPV4,
+        access: PortAccess | None = None,
+    ) -> int:
         """Open the sockets.
 
         Args:
@@ -165,6 +174,7 @@ class Ventilator:
             feedback: the endpoint of the sink's reports.
             sink: the endpoint of the sink's intake.
             address: where to listen for clients.
+            access: the rules for clients with keys; None without keys.
 
         Returns:
             the port on which requests come in.
@@ -174,11 +184,12 @@ class Ventilator:
         """
         self._context = context
         self._address = address
+        self._access = access
         self._requests = make_socket(context, zmq.PULL)
         self._requests.setsockopt(zmq.RCVHWM, INTAKE_HWM)
         self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
         self._bind_to_sink(feedback, sink)
-        admit_known_protocols(context, self._requests)
+        admit_known_protocols(context, self._requests, access)
         port = bind_tcp(self._requests, self._settings.port, 'port', address)
         watch = Watch(largest=HARD_LIMIT * self._settings.max_message_bytes)
         self._stop_guard = guard_port(port, watch, self._counter, lambda: self._scheduler.memory_bytes)
@@ -254,6 +265,11 @@ class Ventilator:
         """Note that the sink, the first or the next, is ready."""
         self._handle(SinkReady())
 
+    def look_at_keys(self) -> None:
+        """Cut off those whose keys do not hold any more. Call it a few times a second."""
+        if self._access is not None:
+            self._access.look()
+
     def tick(self) -> None:
         """Check the deadlines. Call it again soon while `awaits_deadline`."""
         self._handle(Tick())
@@ -310,10 +326,12 @@ class Ventilator:
             message = decode_client_message([frame.buffer for frame in frames])
             if isinstance(message, TerminationRequest):
                 self._on_termination_request(frames[0])
-            elif isinstance(message, StatusRequest):
-                self._answer_status(message, str(frames[0].get('Peer-Address')))
             else:
-                self._handle_message(message)
+                permitted = message if self._access is None else self._access.check(frames[0], message)
+                if isinstance(permitted, StatusRequest):
+                    self._answer_status(permitted, str(frames[0].get('Peer-Address')))
+                elif permitted is not None:
+                    self._handle_message(permitted)
         except WireError as error:
             self._garbage += 1
             logger.warning('%s', error)
@@ -370,7 +388,10 @@ class Ventilator:
     def _on_termination_request(self, frame: zmq.Frame) -> None:
         peer, connection = str(frame.get('Peer-Address')), connection_of_message(frame)
         user = None if connection is None else owner_of_peer(connection)
-        self.terminate(peer, TerminationSender(is_local=is_local(peer, self._address), user=user))
+        sender = TerminationSender(is_local=is_local(peer, self._address), user=user)
+        if self._access is not None:
+            sender = TerminationSender(is_granted=self._access.may_terminate(frame))
+        self.terminate(peer, sender)
 
     def terminate(self, name: str, sender: TerminationSender) -> str | None:
         """Stop the server at the wish of `sender`, if it may; return why it may not. `name` is for the log."""

@@ -1,0 +1,62 @@
+"""The keys with which our own commands connect to a server. Pure, but for the reading of files."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from .certificates import Certificate, decode_z85, read_certificate, read_secret_certificate
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeys:
+    """The public key of a server, or the file of its certificate, and the file of a client's secret certificate.
+
+    Both are empty without keys, which `BertClient` takes as such, whatever the environment says.
+    """
+
+    server_key: str = ''
+    key_file: str = ''
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> ClientKeys:
+        """The keys that the options `-server_key` and `-key_file` name.
+
+        Raises:
+            UsageError: only one is given.
+        """
+        server_key = getattr(args, 'server_key', None) or ''  # a program of 1.10 has its own namespace
+        key_file = getattr(args, 'key_file', None) or ''
+        if bool(server_key) != bool(key_file):
+            raise UsageError('-server_key and -key_file go together: give both, or neither')
+        return cls(server_key, key_file)
+
+    def __bool__(self) -> bool:
+        return bool(self.server_key)
+
+    def read(self) -> tuple[str, Certificate]:
+        """The public key of the server, in Z85, and the certificate of the client.
+
+        Raises:
+            UsageError: a file cannot be read or has no key.
+        """
+        own = read_secret_certificate(self.key_file, 'key_file')
+        try:
+            decode_z85(self.server_key)
+        except ValueError:
+            return _read_public(self.server_key), own
+        return self.server_key, own
+
+
+NO_KEYS = ClientKeys()
+
+
+def _read_public(path: str) -> str:
+    where = '-server_key %s' % path
+    try:
+        with open(path, encoding='utf-8') as file:
+            return read_certificate(file.read(), where).public
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else 'it is not a text'
+        raise UsageError('%s: expected a key of 40 characters, or a file: %s' % (where, why)) from None
