@@ -14,7 +14,7 @@ from integrations.conftest import PUBLISHED
 
 cohere = pytest.importorskip('cohere')
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings('default')]  # what others warn of is theirs to mend
 
 CASES = {path.stem: path for path in sorted(PUBLISHED.glob('cases/ce-*.json'))}
 KEY = 'none is asked for'

@@ -1,6 +1,7 @@
 """docs/integrations.md: every program on it, with the real package, gets the vectors and rankings of the server.
 
-A program whose package is not installed is skipped. `nox --sessions integrations` installs all of them.
+A program whose package is not installed is skipped. `nox --sessions integrations` installs all of them, and
+requirements-dev.txt those that take seconds: openai, cohere and langchain-openai.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings('default')]  # what others warn of is theirs to mend
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'integrations.md'
 DEFAULT_MODEL, PAGE_RERANKER, TINY_RERANKER = 'all-MiniLM-L6-v2', 'ms-marco-MiniLM-L6-v2', 'ce-bert-one'
