@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from bert_serving.server.graph import export_cache
-from bert_serving.server.graph.export_cache import ExportCache, Kept, note_tried
+from bert_serving.server.graph.export_cache import ExportCache, Kept
+from bert_serving.server.graph.files import note_tried
 
 KEY, OTHER = 'ab' * 16, 'cd' * 16
 FILES = {'': b'a graph', '.words': b'and its words'}

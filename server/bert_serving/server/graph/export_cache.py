@@ -36,7 +36,7 @@ from typing import Any
 from ..console.formatting import format_bytes
 from ..console.logs import timed
 from .export_key import Entry, entries_to_remove
-from .files import new_graph_path
+from .files import TRIED, new_graph_path
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ WAIT_STEP_S = 0.05
 
 _MANIFEST = 'entry.json'
 _NAME = 'graph'
-_TRIED = 'tried'
 _LOCKS = 'locks'
 _MOST_MANIFEST_BYTES = 1 << 20
 
@@ -146,7 +145,7 @@ class ExportCache:
                 self._remove(entry)
             return None
         logger.info('found the export of an earlier start (key=%s seconds=%.2f)', key, time.monotonic() - started)
-        return Kept(path, report, entry, os.path.exists(os.path.join(entry, _TRIED)))
+        return Kept(path, report, entry, os.path.exists(os.path.join(entry, TRIED)))
 
     def keep(self, key: str, path: str, report: Mapping[str, Any]) -> str | None:
         """Keep the files whose paths begin with `path`, and the report; return where, or None if they are not kept.
@@ -207,12 +206,6 @@ class ExportCache:
             doomed = os.path.join(tempfile.mkdtemp(dir=self._work), 'entry')
             os.rename(entry, doomed)
             shutil.rmtree(os.path.dirname(doomed), ignore_errors=True)
-
-
-def note_tried(entry: str) -> None:
-    """Note that the graph of the entry in this folder was tried and is good, so that the next start need not try it."""
-    with suppress(OSError), open(os.path.join(entry, _TRIED), 'xb', opener=_open_privately):
-        pass
 
 
 def _files_of(path: str) -> dict[str, str]:

@@ -22,6 +22,9 @@ from ..errors import StartError
 Buffer: TypeAlias = Any
 """An object with the buffer protocol, such as bytes or an array."""
 
+TRIED = 'tried'
+"""The name of the file in the folder of a kept graph that says that it was tried."""
+
 WRITE_BYTES = 1 << 24
 """Bytes that are written between two reports of progress."""
 
@@ -71,6 +74,12 @@ def write_graph(
                 os.unlink(unfinished)
     except OSError as error:
         raise StartError('the graph cannot be written to %s: %s' % (path, error.strerror)) from error
+
+
+def note_tried(entry: str) -> None:
+    """Note that the graph that is kept in the folder `entry` was tried and is good, so that the next start need not."""
+    with suppress(OSError), open(os.path.join(entry, TRIED), 'xb', opener=_open_privately):
+        pass
 
 
 def _open_privately(path: str, flags: int) -> int:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..console.logs import timed
 from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
 from ..graph.engines import import_engine
-from ..graph.export_cache import note_tried
+from ..graph.files import note_tried
 from ..model.tokenizer_file import TokenizerFiles
 from ..model.vocabulary import load_vocab
 from ..options.engines import TITLES
