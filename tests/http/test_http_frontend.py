@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -31,6 +32,24 @@ def test_a_request_is_refused_for_its_key_the_end_or_an_overload() -> None:
     assert refusal_kind(True, False, 15, 15) == 'Busy'
     assert refusal_kind(True, True, 0, 15) == 'ShuttingDown'
     assert refusal_kind(False, True, 15, 15) == 'Unauthorized'
+
+
+def test_a_small_request_does_not_wait_for_large_ones_that_would_take_all_threads(
+    start_frontend: StartFrontend, backend: FakeBackend
+) -> None:
+    frontend = start_frontend(max_connect=2, max_waiting=5)
+    backend.gate.clear()
+    large = json.dumps({'id': 1, 'texts': ['w%d' % number for number in range(100)]})
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(post, frontend, '/encode', large) for _ in range(3)]
+        assert backend.entered.acquire(timeout=PATIENCE_S)
+        small = pool.submit(post, frontend)
+        assert backend.entered.acquire(timeout=PATIENCE_S)
+        assert sorted(len(rows.items) for rows in backend.asked) == [len(json.loads(BODY)['texts']), 100]
+        assert 'bert_http_requests_waiting 2.0' in get(frontend, '/metrics')[1]
+        backend.gate.set()
+        assert small.result(PATIENCE_S).status == 200
+        assert [answer.result(PATIENCE_S).status for answer in answers] == [200] * 3
 
 
 @pytest.mark.parametrize('path', ['//encode', '/%2Fencode', '///v1/embeddings'])

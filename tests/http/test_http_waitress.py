@@ -48,11 +48,12 @@ ATTRIBUTES = {
         'set_socket_options task_dispatcher _map'
     ),
     'request': (
-        'body_bytes_received chunked command error expect_continue headers headers_finished parse_header path query '
-        'request_uri url_scheme version'
+        'body_bytes_received chunked command error expect_continue get_body_stream headers headers_finished '
+        'parse_header path query request_uri url_scheme version'
     ),
     'malformed request': 'error expect_continue headers',
     'task': 'channel execute get_environment request set_close_on_finish',
+    'body': 'read seek',
     'error': 'body',
     'options': 'channel_timeout url_scheme',
     'threads': 'add_task queue_logger set_thread_count shutdown',
@@ -91,6 +92,7 @@ def objects() -> Iterator[dict[str, Any]]:
         'request': request,
         'malformed request': malformed,
         'task': task.WSGITask(connection, request),
+        'body': request.get_body_stream(),
         'error': malformed.error,
         'options': options,
         'threads': task.ThreadedTaskDispatcher(),

@@ -1,6 +1,7 @@
 """Three queues of requests, each with its own threads: overload is refused at once, and probes are always answered.
 
-* *encode*: requests that encode. `max_connect` threads serve them, and at most `max_waiting` more wait.
+* *encode*: requests that encode. `max_connect` threads serve them, and at most `max_waiting` more wait. Some of the
+  threads are kept for small requests (`lanes.py`).
 * *refusal*: requests that the encode queue does not take, and requests that are malformed. One thread answers them
   (429, 503 while draining, 401, 400, 413 and so on) in about a millisecond without asking the server.
 * *control*: everything else (health, metrics, status, models, documents). Two threads, which an overload cannot take.
@@ -19,6 +20,7 @@ from .admission import REFUSAL
 from .backend_call import IS_GONE, RECEIVED_AT
 from .connections import WriteBudget
 from .errors import HTTPError, make_refusal
+from .lanes import SMALL_BODY_BYTES, SMALL_STRINGS, LargeLane
 from .routes import encodes
 from .waitress_adapter import PendingRequest, ThreadPool
 
@@ -79,7 +81,16 @@ def _admit_all(_authorization: str | None) -> bool:
 class _Task:
     """A request in a queue."""
 
-    __slots__ = ('_dispatcher', '_has_place', '_queue', '_received_at', '_refusal', '_request', '_reserved')
+    __slots__ = (
+        '_dispatcher',
+        '_has_place',
+        '_is_large',
+        '_queue',
+        '_received_at',
+        '_refusal',
+        '_request',
+        '_reserved',
+    )
 
     def __init__(
         self,
@@ -88,8 +99,10 @@ class _Task:
         queue: Queue,
         received_at: float,
         refusal: HTTPError | None,
+        is_large: bool,
     ) -> None:
         self._request = request
+        self._is_large = is_large
         self._dispatcher = dispatcher
         self._queue = queue
         self._received_at = received_at
@@ -120,7 +133,7 @@ class _Task:
     def release_place(self) -> None:
         if self._has_place:
             self._has_place = False
-            self._dispatcher.release(self._queue)
+            self._dispatcher.release(self._queue, self._is_large)
 
     def _finish(self) -> None:
         self.release_place()
@@ -141,6 +154,7 @@ class Dispatcher:
         self._max_outstanding = max_connect + max_waiting
         self._threads = {Queue.ENCODE: max_connect, Queue.REFUSAL: REFUSAL_THREADS, Queue.CONTROL: CONTROL_THREADS}
         self._pools = {queue: ThreadPool() for queue in Queue}
+        self._large: LargeLane[_Task] = LargeLane(max_connect)
         self._is_draining = False
         self._lock = threading.Lock()  # guards the counts
         self._outstanding = dict.fromkeys(Queue, 0)
@@ -162,6 +176,7 @@ class Dispatcher:
         is_encoding = refusal is None and encodes(request.method, request.path)
         is_admitted = is_encoding and self._admits(request.authorization)
         is_unread = is_encoding and self.write_budget is not None and self.write_budget.is_full
+        is_large = is_admitted and not request.is_small(SMALL_BODY_BYTES, SMALL_STRINGS)
         with self._lock:
             queue = Queue.CONTROL if refusal is None else Queue.REFUSAL
             if is_encoding:
@@ -171,12 +186,19 @@ class Dispatcher:
                 queue = Queue.ENCODE if kind is None else Queue.REFUSAL
             self._outstanding[queue] += 1
             self._unfinished += 1
-        self._pools[queue].submit(_Task(request, self, queue, received_at, refusal))
+            is_large = is_large and queue is Queue.ENCODE
+            task = _Task(request, self, queue, received_at, refusal, is_large)
+            ready = self._large.enter(task) if is_large else task
+        if ready is not None:
+            self._pools[queue].submit(ready)
 
-    def release(self, queue: Queue) -> None:
-        """Free the place of a request in `queue`."""
+    def release(self, queue: Queue, is_large: bool) -> None:
+        """Free the place of a request in `queue`; a large one makes room for the next."""
         with self._lock:
             self._outstanding[queue] -= 1
+            following = self._large.leave() if is_large else None
+        if following is not None:
+            self._pools[queue].submit(following)
 
     def finish(self) -> None:
         """Note that a request has been served."""
@@ -186,12 +208,12 @@ class Dispatcher:
     @property
     def working(self) -> int:
         """Requests that encode and have a thread."""
-        return min(self._outstanding[Queue.ENCODE], self.max_connect)
+        return min(self._outstanding[Queue.ENCODE] - self._large.waiting, self.max_connect)
 
     @property
     def waiting(self) -> int:
         """Requests that encode and wait for a thread."""
-        return max(0, self._outstanding[Queue.ENCODE] - self.max_connect)
+        return max(0, self._outstanding[Queue.ENCODE] - self.working)
 
     @property
     def is_idle(self) -> bool:
@@ -200,5 +222,9 @@ class Dispatcher:
 
     def shutdown(self) -> None:
         """End the threads and cancel the requests that wait."""
+        with self._lock:
+            waiting = self._large.clear()
+        for task in waiting:
+            task.cancel()
         for pool in self._pools.values():
             pool.shutdown()

@@ -85,6 +85,15 @@ class PendingRequest:
         """The IP address of the client, or of the proxy through which it comes."""
         return self._channel.address
 
+    def is_small(self, most_bytes: int, most_strings: int) -> bool:
+        """Whether the body has at most so many bytes and so many strings, if it is JSON."""
+        if self._parsed.body_bytes_received > most_bytes:
+            return False
+        stream = self._parsed.get_body_stream()
+        body = stream.read()
+        stream.seek(0)
+        return bool(body.count(b'"') <= 2 * most_strings)
+
     def is_gone(self) -> bool:
         """Whether the client has disconnected."""
         return not self._channel.connected
