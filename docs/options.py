@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / 'client'), str(ROOT / 'server')]  # the tables are of this tree, not of what is installed
 
 from bert_serving.client import BertClient  # noqa: E402
-from bert_serving.server.helper import get_http_parser, get_shutdown_parser  # noqa: E402
+from bert_serving.server.files.options import FILES  # noqa: E402
+from bert_serving.server.helper import get_encode_parser, get_http_parser, get_shutdown_parser  # noqa: E402
 from bert_serving.server.model.pooling import PoolingStrategy  # noqa: E402
 from bert_serving.server.options.option import GROUPS, Option  # noqa: E402
 from bert_serving.server.options.settings import OPTIONS, Settings  # noqa: E402
@@ -86,6 +87,15 @@ def command(make_parser: Callable[[], argparse.ArgumentParser]) -> Iterator[str]
             yield row(', '.join('`%s`' % flag for flag in action.option_strings), default, prose(text))
 
 
+def encode() -> Iterator[str]:
+    """A table of the options of `bert-serving-encode` that are not those of a server."""
+    yield from head('option', 'default', 'meaning')
+    for option in get_encode_parser().options.values():
+        if option.group == FILES:
+            default = 'off' if option.flag is not None else shown(option.default)
+            yield row(names_of(option), default, prose(option.help))
+
+
 def client() -> Iterator[str]:
     """The arguments of `BertClient`, as its docstring has them."""
     said = dict(re.findall(r':param (\w+): (.*(?:\n {5,}.*)*)', inspect.getdoc(BertClient) or ''))
@@ -123,11 +133,12 @@ TABLES: dict[str, Callable[[], Iterable[str]]] = {
     'server': server,
     'http': lambda: command(get_http_parser),
     'terminate': lambda: command(get_shutdown_parser),
+    'encode': encode,
     'client': client,
     'methods': methods,
 }
 
-PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'server.md')
+PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'server.md', ROOT / 'docs' / 'files.md')
 
 
 def completed(page: str) -> str:

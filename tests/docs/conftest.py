@@ -16,7 +16,13 @@ from bert_serving.client import BertClient
 from docs.pages import Ports
 from support.serving import ServerProcess
 
-COMMANDS = {'start': 'main', 'http': 'http_main', 'terminate': 'terminate_main', 'benchmark': 'benchmark_main'}
+COMMANDS = {
+    'start': 'main',
+    'http': 'http_main',
+    'terminate': 'terminate_main',
+    'benchmark': 'benchmark_main',
+    'encode': 'encode_main',
+}
 
 
 @pytest.fixture(scope='session')

@@ -18,7 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from bert_serving.server.helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
+from bert_serving.server.helper import (
+    get_args_parser,
+    get_benchmark_parser,
+    get_encode_parser,
+    get_http_parser,
+    get_shutdown_parser,
+)
 from docs.pages import PAGES, ROOT, Block, Ports, blocks_of, name_of
 
 pytestmark = pytest.mark.slow
@@ -28,6 +34,7 @@ PARSERS = {
     'bert-serving-http': get_http_parser,
     'bert-serving-terminate': get_shutdown_parser,
     'bert-serving-benchmark': get_benchmark_parser,
+    'bert-serving-encode': get_encode_parser,
 }
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]

@@ -6,6 +6,7 @@ that the sign bits are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,7 +205,9 @@ def test_an_encoder_has_no_scores_and_a_cross_encoder_no_vectors(client: BertCli
 
 
 def test_model(client: BertClient, ranker: BertClient) -> None:
-    assert client.model == {
+    model = client.model
+    assert re.fullmatch('[0-9a-f]{64}', model.pop('digest'))
+    assert model == {
         'name': 'bert-cls-default-prompt',
         'model_type': 'bert',
         'task': 'embed',

@@ -18,7 +18,6 @@ import time
 
 from bert_serving.server.benchmark.load import connect
 from bert_serving.server.benchmark.sentences import make_sentences
-from bert_serving.server.benchmark.server_process import ServerProcess
 from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.graph.runtime import GraphEncoder
 from bert_serving.server.helper import get_args_parser
@@ -26,6 +25,7 @@ from bert_serving.server.model.config import resolve_layers
 from bert_serving.server.model.folder import Model, find_model
 from bert_serving.server.model.vocabulary import load_vocab
 from bert_serving.server.options.settings import Settings
+from bert_serving.server.parent.server_process import ServerProcess
 from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
 from bert_serving.server.worker.batcher import Batcher, ReadyJob
 from bert_serving.server.worker.device import batch_limits

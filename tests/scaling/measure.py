@@ -24,8 +24,8 @@ sys.path.insert(0, TESTS)
 
 import psutil  # noqa: E402
 
-from bert_serving.server.benchmark.server_process import ServerProcess  # noqa: E402
 from bert_serving.server.options.settings import Settings  # noqa: E402
+from bert_serving.server.parent.server_process import ServerProcess  # noqa: E402
 from scaling.scaling_worker import FLOATS, SECONDS  # noqa: E402
 from scaling.swarm import Swarm  # noqa: E402
 from support.serving import SMALL_MODEL  # noqa: E402

@@ -1,10 +1,10 @@
-"""A server with workers of `scaling_worker`, in a separate process; see `benchmark/server_process.py`."""
+"""A server with workers of `scaling_worker`, in a separate process; see `parent/server_process.py`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from bert_serving.server.benchmark import server_process
+from bert_serving.server.parent import server_process
 from bert_serving.server.process.reports import ChildConfig, ReportReady
 from support.serving import FakeServer
 

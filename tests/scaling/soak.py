@@ -23,9 +23,9 @@ import psutil
 
 from bert_serving.server.benchmark.load import connect
 from bert_serving.server.benchmark.sentences import make_sentences
-from bert_serving.server.benchmark.server_process import ServerProcess
 from bert_serving.server.helper import get_args_parser
 from bert_serving.server.options.settings import Settings
+from bert_serving.server.parent.server_process import ServerProcess
 
 MINUTE_S = 60.0
 SIZES = (1, 1, 1, 3, 16, 40, 64, 256, 512)

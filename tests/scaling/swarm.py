@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import orjson
 import zmq
 
-from bert_serving.server.benchmark.load import Address
 from bert_serving.server.benchmark.sentences import make_sentences
+from bert_serving.server.parent.address import Address
 
 WORDS = 18
 """Of every sentence: of one length, so that a worker's batcher fills its runs."""

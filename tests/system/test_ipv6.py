@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from bert_serving.client import BertClient
-from bert_serving.server.benchmark.server_process import ServerProcess as BenchmarkServer
 from bert_serving.server.options.settings import Settings
+from bert_serving.server.parent.server_process import ServerProcess as BenchmarkServer
 from support.ipv6 import needs_ipv6
 from support.processes import SINK, children_of, fake_server
 from support.proxies import ProxyProcess, curl

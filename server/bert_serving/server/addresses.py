@@ -1,4 +1,4 @@
-"""Addresses on TCP: which one a server listens on, where programs of its machine reach it, and how it is written."""
+"""Addresses on TCP: which one a server listens on, where programs reach it, and how it is written."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .console import logs
 from .console.streams import replace_missing, say
 from .console.terminal import color
 from .errors import ServingError, UsageError
-from .helper import get_args_parser, get_benchmark_parser, get_http_parser, get_shutdown_parser
+from .helper import get_args_parser, get_benchmark_parser, get_encode_parser, get_http_parser, get_shutdown_parser
 from .http.config import check_installed
 from .http.upstreams import read_upstream_file
 from .keys import get_keys_parser, run_keys
@@ -115,6 +115,29 @@ def benchmark_main() -> None:
     except ServingError as error:
         fail('bert-serving-benchmark', error)
     except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def encode_main(server_module: str | None = None) -> None:
+    """Run `bert-serving-encode`; a test passes the module of another server process."""
+    replace_missing()
+    args = get_encode_parser().parse_args()
+    logs.set_up('ENCODE', args.verbose, args.log_format)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once: its server is to be stopped
+    try:
+        from .files.job import run_encode  # the client, which only this command needs
+    except ModuleNotFoundError as error:
+        if error.name != 'bert_serving.client':
+            raise
+        missing = UsageError("the client is not installed: pip install 'bert-serving-server[encode]>=2'")
+        fail('bert-serving-encode', missing)
+    try:
+        say(run_encode(args, *filter(None, [server_module])), sys.stdout)
+    except (ServingError, OSError) as error:
+        failure = error if isinstance(error, ServingError) else ServingError('cannot go on: %s' % error)
+        fail('bert-serving-encode', failure)
+    except KeyboardInterrupt:
+        say('interrupted: the same command goes on where it was', sys.stderr)
         sys.exit(130)
 
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 from .benchmark.plan import EXPERIMENTS, FP32, MAX_REQUESTS, PRECISION_FLAGS
 from .benchmark.random_model import SHAPES
 from .console.suggestions import did_you_mean
+from .files.options import ENCODE_OPTIONS, FILES
 from .http.config import DEFAULT_PORT
 from .http.upstreams import read_upstream
-from .options.option import HTTP, Option
+from .options.option import HTTP, SECURITY, Option
 from .options.parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
 from .options.settings import OPTIONS
 from .options.values import integer, whole_number
 from .release import RELEASE
 
-__all__ = ['get_args_parser', 'get_benchmark_parser', 'get_http_parser', 'get_shutdown_parser']
+__all__ = ['get_args_parser', 'get_benchmark_parser', 'get_encode_parser', 'get_http_parser', 'get_shutdown_parser']
 
 
 def get_args_parser() -> EnvironmentParser:
@@ -156,6 +157,39 @@ def get_benchmark_parser() -> EnvironmentParser:
     parser.set_defaults(max_seq_len=40)
     add_help_and_version(parser, RELEASE)
     return parser
+
+
+def get_encode_parser() -> EnvironmentParser:
+    """The parser of `bert-serving-encode`: the files, and the options of a server that it starts."""
+    parser = EnvironmentParser(
+        prog='bert-serving-encode',
+        description='Encode the texts in files of any size, and write their vectors in parts. Without -server it starts '
+        'a server with the options below, on ports of its own choice, and stops it at the end.',
+        examples=(
+            'bert-serving-encode questions.parquet -column text -id_column id -output vectors -cpu',
+            'bert-serving-encode corpus/*.txt.gz -output vectors -dtype float16 -server gpu-machine:5555,5556',
+        ),
+        guide='docs/files.md',
+    )
+    parser.add_argument(
+        'input',
+        nargs='+',
+        metavar='INPUT',
+        help='parquet, JSONL, CSV or text files, folders or globs of them, or - for the standard input',
+    )
+    group = parser.group(FILES, 'what to read and what to write')
+    for option in ENCODE_OPTIONS:
+        parser.add_option(group, option.name, option)
+    for dest, option in KEY_OPTIONS.items():
+        parser.add_option(group, dest, option)
+    unused = (HTTP, SECURITY)
+    add_options(parser, lambda dest, option: option.group not in unused and dest not in _CHOSEN_BY_ENCODE)
+    add_help_and_version(parser, RELEASE)
+    return parser
+
+
+_CHOSEN_BY_ENCODE = ('host', 'port', 'port_out', 'allow_remote_terminate', 'no_terminate')
+"""The options of a server that `bert-serving-encode` sets by itself."""
 
 
 def _one_of(words: Collection[str]) -> Callable[[str], str]:

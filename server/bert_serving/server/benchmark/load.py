@@ -8,30 +8,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
-from typing import NamedTuple
 
 from bert_serving.client import BertClient
 
-from ..addresses import with_brackets
 from ..errors import UsageError
-from ..security.client_keys import NO_KEYS, ClientKeys
+from ..parent.address import Address, read_address
 from .plan import Load
 from .results import Timing
 
 REQUEST_TIMEOUT_MS = 600_000
 """Milliseconds after which an unanswered request fails the measurement."""
-
-
-class Address(NamedTuple):
-    """The host and the ports of a server, and the keys to connect with."""
-
-    host: str
-    port: int
-    port_out: int
-    keys: ClientKeys = NO_KEYS
-
-    def __str__(self) -> str:
-        return '%s:%d,%d' % (with_brackets(self.host), self.port, self.port_out)
 
 
 def parse_address(text: str) -> Address:
@@ -40,11 +26,10 @@ def parse_address(text: str) -> Address:
     Raises:
         UsageError: the text has another form.
     """
-    host, _, ports = text.rpartition(':')
-    numbers = ports.split(',')
-    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
-        raise UsageError('-against: expected HOST:PORT,PORT_OUT, got %r' % text)
-    return Address(host or 'localhost', int(numbers[0]), int(numbers[1]))
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise UsageError('-against: %s' % error) from None
 
 
 def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient:

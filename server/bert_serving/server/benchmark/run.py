@@ -25,16 +25,17 @@ from ..errors import ServingError, StartError, UsageError
 from ..model.config import EncoderConfig
 from ..model.folder import find_model
 from ..options.settings import OPTIONS, Settings
+from ..parent.address import Address
 from ..parent.devices import CPU, plan_devices
+from ..parent.server_process import MODULE, ServerProcess
 from ..release import RELEASE
 from ..security.client_keys import ClientKeys
 from . import plots
-from .load import Address, LoadGenerator, connect, parse_address
+from .load import LoadGenerator, connect, parse_address
 from .plan import PRECISION_FLAGS, Cell, Experiment, Grid, Options, group_by_server, plan_experiments
 from .random_model import SHAPES, write_model
 from .results import Result, format_number, make_json, make_report, spread
 from .sentences import WORDS, make_sentences, read_vocabulary
-from .server_process import ServerProcess
 
 MAX_SEQ_LENS = (20, 40, 80, 160, 320)
 NUM_WORKERS = (1, 2, 4)
@@ -43,10 +44,8 @@ NUM_WORKERS = (1, 2, 4)
 POLL_S = 0.5
 """Seconds after which an attempt to reach the other server is repeated."""
 
-SERVER_MODULE = 'bert_serving.server.benchmark.server_process'
 
-
-def run_benchmark(args: argparse.Namespace, server_module: str = SERVER_MODULE) -> int:
+def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
     """Run the benchmark that `args`, of `helper.get_benchmark_parser`, describe; return the number of failed cells.
 
     `server_module` is the module of the server process; a test passes another one.

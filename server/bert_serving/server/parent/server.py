@@ -111,6 +111,7 @@ class BertServer(threading.Thread):
             resolve=lambda options: served_model(self._plan).resolve(options),
             traces=telemetry.is_on(os.environ),
         )
+        self._graph_digest: str | None = None
         self._created_at = datetime.now()
         self._created = time.monotonic()
 
@@ -301,6 +302,7 @@ class BertServer(threading.Thread):
             format_duration(time.monotonic() - started),
         )
         logger.info('optimized graph is stored at: %s (%s, %s)', path, size, duration)
+        self._graph_digest = result['sha256'] or None
         return ExportedGraph(path, result['sha256'], result.get('entry'), result.get('tried', False))
 
     def _on_child_ready(self) -> None:
@@ -387,7 +389,7 @@ class BertServer(threading.Thread):
     def _describe(self) -> dict[str, Any]:
         """Return the status, except for `client` and `statistic`: the keys of 1.10 and those of this release."""
         return {
-            **describe_plan(self._plan),
+            **describe_plan(self._plan, self._graph_digest),
             'port': self.port,
             'port_out': self.port_out,
             'http_port': self.http_port,

@@ -21,13 +21,13 @@ from .endpoints import Endpoints
 from .plan import Plan
 
 
-def describe_plan(plan: Plan) -> dict[str, Any]:
-    """Return the options, the model and the devices."""
+def describe_plan(plan: Plan, digest: str | None) -> dict[str, Any]:
+    """Return the options, the model and the devices; `digest` is that of the graph, None while there is none."""
     return {
         **plan.settings.to_status(),
         'model_dir': plan.model.folder,
         'device_map': list(plan.devices.devices),
-        'model': describe_model(plan),
+        'model': {**describe_model(plan), 'digest': digest},
     }
 
 

@@ -1,7 +1,7 @@
 """Run a server in a separate process, so that it shares neither interpreter nor log with the clients.
 
-`ServerProcess` is the end of the benchmark, `main` that of the process (see `process/child.py`). If the benchmark dies,
-the server ends too.
+The commands that need a server for a while do so. `ServerProcess` is the end of the command, `main` that of the process
+(see `process/child.py`). If the command dies, the server ends too.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from typing import assert_never
 from ..addresses import own_address, reachable
 from ..errors import ServingError, StartError
 from ..options.settings import Settings
-from ..parent.server import BertServer
-from ..parent.terminate import terminate
 from ..process.child import Child
 from ..process.reports import ChildConfig, Exited, Failed, Ready, ReportReady
 from ..process.states import ChildState
 from ..security.client_keys import NO_KEYS, ClientKeys
-from .load import Address
+from .address import Address
+from .server import BertServer
+from .terminate import terminate
+
+MODULE = __name__
+"""The module that the process runs."""
 
 TERMINATE_TIMEOUT_MS = 5000
 
@@ -68,6 +71,16 @@ class ServerProcess:
     def pid(self) -> int | None:
         """The id of the process, in which the ventilator of the server runs."""
         return self._child.pid
+
+    def why_gone(self) -> str | None:
+        """Why the server has ended by itself; None if it has not, as far as its process has reported."""
+        match self._wait_for_report(0):
+            case Failed(message):
+                return message
+            case Exited(_, how):
+                return how
+            case _:
+                return None
 
     def __enter__(self) -> ServerProcess:
         self._child.start()

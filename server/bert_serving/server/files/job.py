@@ -1,0 +1,317 @@
+"""Run a job: find the files, start a server if none is given, and write the parts.
+
+Called by `cli.encode_main`. This thread reads, cuts and writes; those of `requests` wait for the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from bert_serving.client import BertClient
+
+from ..console.formatting import format_duration
+from ..errors import StartError, UsageError
+from ..options.settings import OPTIONS, Settings
+from ..parent.address import Address
+from ..parent.server_process import MODULE, ServerProcess
+from ..security.client_keys import ClientKeys
+from . import inputs as formats
+from .asking import Encoded, scattered
+from .display import Display
+from .estimate import Progress, fraction_done
+from .folder import OutputFolder
+from .inputs import Input, find_inputs
+from .manifest import Job, Part, check_same_job, describe_model, difference_of
+from .options import SENT
+from .parts import PARQUET, Form, PartWriter, file_names, make_writer
+from .readers import Columns, read_blocks
+from .requests import CONNECT_TIMEOUT_MS, Requests, connect, describe_server, probe
+from .rows import Block, Piece, PieceCutter, Span, joined, kind_of_ids
+
+logger = logging.getLogger(__name__)
+
+REQUEST_BYTES = 1 << 20
+"""About how many bytes of texts a request has at most, and how many bytes of vectors its reply."""
+
+SERVER_LOG = '_server.log'
+"""The log of the server that a job starts, in the folder of the output."""
+
+INSTALL = "pip install 'bert-serving-server[encode]>=2'"
+
+
+def run_encode(args: argparse.Namespace, server_module: str = MODULE) -> str:
+    """Run the job that `args`, of `helper.get_encode_parser`, describe; return its last line.
+
+    `server_module` is the module of the server process; a test passes another one.
+
+    Raises:
+        UsageError, ModelError: nothing was written.
+        StartError: the server did not start, or has ended.
+    """
+    if not args.output:
+        raise UsageError('-output: expected the folder for the vectors')
+    if args.prompt is not None and args.prompt_name is not None:
+        raise UsageError('-prompt and -prompt_name exclude each other: use one of them')
+    inputs = find_inputs(args.input, args.input_format, args.output)
+    uses_parquet = args.output_format == PARQUET or any(each.format == formats.PARQUET for each in inputs)
+    if uses_parquet and importlib.util.find_spec('pyarrow') is None:
+        raise UsageError('parquet needs pyarrow, which is not installed: %s' % INSTALL)
+    with OutputFolder(args.output, args.overwrite) as folder:
+        old = folder.manifest.job
+        if old is not None:  # before a server is started, which takes a while
+            check_same_job(old, Job([each.to_dict() for each in inputs], _shaping(args), old.model, old.id_kind))
+        with _server(args, folder, server_module) as (server, process):
+            return _Run(args, inputs, folder, server, process).run()
+
+
+def _shaping(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that shape the output."""
+    names = ('column', 'id_column', 'output_format', 'dtype', 'part_rows', 'request_rows', 'max_text_bytes', *SENT)
+    return {name: getattr(args, name) for name in names}
+
+
+def _sent(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of each request."""
+    options = {name: getattr(args, name) for name in SENT}
+    if options['truncate'] == 'right':  # which is what a server does without the option
+        options['truncate'] = None
+    dtype = {'binary': 'ubinary', 'float32': None}.get(args.dtype, args.dtype)
+    return {**options, 'dtype': dtype}
+
+
+@contextlib.contextmanager
+def _server(
+    args: argparse.Namespace, folder: OutputFolder, module: str
+) -> Iterator[tuple[Address, ServerProcess | None]]:
+    """Yield the address of the server, and the process of one that is started for this job."""
+    if args.server is not None:
+        ignored = [name for name in args.given_options if name in OPTIONS and name not in ('verbose', 'log_format')]
+        if ignored:
+            logger.warning(
+                'ignored options of a server because of -server: %s', ' '.join('-' + name for name in ignored)
+            )
+        yield args.server._replace(keys=ClientKeys.from_args(args)), None
+        return
+    settings = replace(Settings.from_args(args), host='127.0.0.1', port=0, port_out=0, http_port=None)
+    log = folder.path_of(SERVER_LOG)
+    logger.info('started a server log=%s', log)
+    with contextlib.ExitStack() as stack:
+        try:
+            process = stack.enter_context(ServerProcess(settings, log, args.wait_till_ready, module=module))
+        except StartError as error:
+            raise StartError('%s (its log: %s)' % (error, log)) from error
+        yield process.address, process
+
+
+class _Run:
+    """One start of a job, with a server."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        inputs: list[Input],
+        folder: OutputFolder,
+        server: Address,
+        process: ServerProcess | None,
+    ) -> None:
+        self._args = args
+        self._inputs = inputs
+        self._folder = folder
+        self._server = server
+        self._process = process
+        self._options = _sent(args)
+        self._started = time.monotonic()
+        manifest = folder.manifest
+        self._begun = self._rows = manifest.rows
+        self._errors, self._tokens = manifest.errors, manifest.tokens
+        self._given = 0  # the rows that the inputs had in this start
+        self._open: _OpenPart | None = None
+
+    def run(self) -> str:
+        """Write all parts that are missing."""
+        manifest = self._folder.manifest
+        with connect(self._server, CONNECT_TIMEOUT_MS) as client:
+            self._client = client
+            self._model = self._describe(client)
+            if manifest.job is not None:
+                self._check_model(manifest.job)
+            if not manifest.is_done:
+                self._width, self._dtype = probe(client, self._options)
+                self._encode()
+                self._folder.finish()
+        if self._begun:
+            logger.info('went on after rows=%d of earlier starts', self._begun)
+        seconds = time.monotonic() - self._started
+        line = 'rows=%d errors=%d tokens=%d time=%s' % (
+            self._rows,
+            self._errors,
+            self._tokens,
+            format_duration(seconds),
+        )
+        here = self._rows - self._begun
+        return line + ' rows_per_s=%d' % (here / seconds) if here else line + ' (all of it by earlier starts)'
+
+    def _describe(self, client: BertClient) -> dict[str, Any]:
+        model, release = describe_server(client)
+        if model['labels'] is not None:
+            raise UsageError('-model_dir: expected a model of vectors, but the server answers scores: use predict')
+        return describe_model(model, release, self._options)
+
+    def _check_model(self, old: Job) -> None:
+        new = Job(old.inputs, old.options, self._model, old.id_kind)
+        check_same_job(old, new)
+
+    def _encode(self) -> None:
+        is_stream = self._inputs[0].path == formats.STDIN
+        source, row = (0, 0) if is_stream else self._folder.manifest.position
+        columns = Columns(self._args.column, self._args.id_column)
+        self._sizes = [each.size for each in self._inputs]
+        blocks = read_blocks(self._inputs, columns, source, row)
+        first = next(blocks, None)
+        job = self._folder.manifest.job
+        if job is None:
+            kind = kind_of_ids(None if first is None else first.ids)
+            job = Job([each.to_dict() for each in self._inputs], _shaping(self._args), self._model, kind)
+            self._folder.begin(job)
+        self._form = Form(
+            output_format=self._args.output_format,
+            width=self._width,
+            dtype=self._dtype,
+            is_binary=self._args.dtype == 'binary',
+            id_kind=job.id_kind,
+            about={
+                **self._model,
+                'dtype': self._args.dtype,
+                'dimensions': self._width * (8 if self._args.dtype == 'binary' else 1),
+            },
+        )
+        cutter = PieceCutter(
+            request_rows=min(self._args.request_rows, max(1, REQUEST_BYTES // self._form.row_bytes)),
+            request_bytes=REQUEST_BYTES,
+            part_rows=self._args.part_rows,
+            max_text_bytes=self._args.max_text_bytes,
+            id_kind=job.id_kind,
+            first_row=0 if is_stream else self._begun,
+            has_digests=is_stream,
+        )
+        is_late = self._begun > 0 and not is_stream
+        self._begun_fraction = fraction_done(self._sizes, first.source, first.share) if first and is_late else 0.0
+        with (
+            Display(self._begun) as self._display,
+            Requests(
+                self._server,
+                self._options,
+                self._args.concurrency,
+                (lambda: None) if self._process is None else self._process.why_gone,
+            ) as requests,
+        ):
+            try:
+                for piece in _pieces(cutter, first, blocks):
+                    self._given += len(piece)
+                    if piece.part < len(self._folder.manifest.parts):
+                        self._check_digest(piece)
+                        continue
+                    while requests.is_full:
+                        self._take(requests)
+                    requests.send(piece)
+                while self._take(requests):
+                    pass
+            finally:
+                if self._open is not None:
+                    self._open.writer.abort()
+        if is_stream and self._given < self._begun:
+            raise UsageError('-: the standard input ended before the rows that are done already')
+
+    def _check_digest(self, piece: Piece) -> None:
+        """Check that the rows of a part that is done are the ones that the standard input has now."""
+        if piece.ends_part and piece.digest != self._folder.manifest.parts[piece.part].digest:
+            raise UsageError(
+                '-: the standard input has other rows than before in part %d: give the same ones again, or -overwrite '
+                'to start anew' % piece.part
+            )
+
+    def _take(self, requests: Requests) -> bool:
+        """Write the answer to the oldest request; False if there is none."""
+        answer = requests.next()
+        if answer is None:
+            return False
+        piece, encoded = answer
+        if self._open is None:
+            self._open = _OpenPart(self._folder, self._form, piece.part)
+        self._open.write(piece, encoded)
+        self._rows += len(piece)
+        self._errors += len(piece.errors)
+        self._tokens += encoded.tokens
+        if piece.ends_part:
+            self._check_that_the_model_is_the_same()
+            self._open.complete(piece.digest)
+            self._open = None
+        self._show(piece)
+        return True
+
+    def _check_that_the_model_is_the_same(self) -> None:
+        """Check that nobody has put another server in the place of the one that this part was to be encoded by."""
+        old = Job([], {}, self._model, '')
+        difference = difference_of(old, Job([], {}, self._describe(self._client), ''))
+        if difference:
+            raise StartError('another server has taken the place of the first: %s: start the first again' % difference)
+
+    def _show(self, piece: Piece) -> None:
+        span = piece.spans[-1]
+        is_stream = self._inputs[span.source].path == formats.STDIN
+        fraction = None if is_stream else fraction_done(self._sizes, span.source, piece.share)
+        seconds = time.monotonic() - self._started
+        self._display.show(
+            Progress(self._rows, self._errors, self._tokens, self._begun, fraction, self._begun_fraction, seconds)
+        )
+
+
+class _OpenPart:
+    """The part that is being written."""
+
+    def __init__(self, folder: OutputFolder, form: Form, number: int) -> None:
+        self._folder = folder
+        self._form = form
+        self._names = file_names(form.output_format, number)
+        self._paths = folder.unfinished(self._names)
+        self.writer: PartWriter = make_writer(form, self._paths)
+        self._rows = self._errors = self._tokens = 0
+        self._spans: list[Span] = []
+
+    def write(self, piece: Piece, encoded: Encoded) -> None:
+        """Write the rows of a piece; the errors of the server become those of `piece`."""
+        for place, reason in encoded.errors.items():
+            piece.errors[piece.places[place]] = reason
+        try:
+            vectors = scattered(encoded, piece.places, len(piece), self._form.width, self._form.dtype)
+        except ValueError as error:
+            raise StartError('another server has taken the place of the first: %s' % error) from None
+        self.writer.write(piece.ids, vectors, piece.errors)
+        self._rows += len(piece)
+        self._errors += len(piece.errors)
+        self._tokens += encoded.tokens
+        self._spans = joined(self._spans, piece.spans)
+
+    def complete(self, digest: str | None) -> None:
+        """Complete the files, then give them their names."""
+        self.writer.close()
+        files = {name: os.stat(path).st_size for name, path in zip(self._names, self._paths, strict=True)}
+        self._folder.complete(self._names, Part(files, self._rows, self._errors, self._tokens, self._spans, digest))
+
+
+def _pieces(cutter: PieceCutter, first: Block | None, blocks: Iterator[Block]) -> Iterator[Piece]:
+    if first is not None:
+        yield from cutter.cut(first)
+    for block in blocks:
+        yield from cutter.cut(block)
+    last = cutter.end()
+    if last is not None:
+        yield last

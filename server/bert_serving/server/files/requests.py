@@ -1,0 +1,191 @@
+"""The requests of a job: several at a time, each by a thread with its own connection, and their answers in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from bert_serving.client import BertClient, CancelledError, ServerError, UnsupportedError
+
+from ..errors import StartError, UsageError
+from ..parent.address import Address
+from .asking import RETRIED, Encoded, RowsRefusedError, Vectors, encode_texts
+from .rows import Piece
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_MS = 60_000
+"""Milliseconds in which a server of `-server` has to answer the first time."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+"""Seconds before a request is sent again that the server could not take; the pause doubles each time."""
+
+LOOK_EVERY_S = 1.0
+"""Seconds after which a wait for an answer looks whether the server is still there."""
+
+
+def connect(server: Address, timeout_ms: int) -> BertClient:
+    """Connect a client.
+
+    Raises:
+        StartError: no server answers in time.
+        UsageError: the server is of another release.
+    """
+    try:
+        return BertClient(
+            server.host,
+            server.port,
+            server.port_out,
+            check_length=False,
+            timeout=timeout_ms,
+            server_key=server.keys.server_key,
+            key_file=server.keys.key_file,
+        )
+    except TimeoutError:
+        raise StartError('-server: no server answered at %s within %d s' % (server, timeout_ms // 1000)) from None
+    except AttributeError as error:  # another protocol
+        raise UsageError('-server: %s' % error) from None
+
+
+def describe_server(client: BertClient) -> tuple[dict[str, Any], str]:
+    """The description of the server's model, and the release of the server.
+
+    Raises:
+        UsageError: the server is older than release 2.
+    """
+    try:
+        config = client.server_config
+        return dict(client.model), str(config['server_release'])
+    except (UnsupportedError, KeyError):
+        raise UsageError('-server: the server is older than release 2, which this needs: update it') from None
+
+
+def probe(client: BertClient, options: Mapping[str, Any]) -> tuple[int, str]:
+    """The width and the dtype of the arrays that the server answers with these options.
+
+    Raises:
+        UsageError: the server refuses the options.
+    """
+    try:
+        answer = client.encode_with_details(['a'], **{**options, 'truncate': None}).array
+    except (ServerError, UnsupportedError, TypeError, ValueError) as error:
+        raise UsageError(error.message if isinstance(error, ServerError) else str(error)) from None
+    if answer.ndim != 2:
+        raise UsageError('-pooling_strategy: expected one that makes one vector of each text, but the server has NONE')
+    return int(answer.shape[1]), str(answer.dtype)
+
+
+class Requests:
+    """The requests that are in flight. A context manager: its clients are closed at the end, whatever they wait for."""
+
+    def __init__(
+        self,
+        server: Address,
+        options: Mapping[str, Any],
+        concurrency: int,
+        why_gone: Callable[[], str | None],
+    ) -> None:
+        """`why_gone` says why the server has ended for good, None while it has not."""
+        self._server = server
+        self._options = options
+        self._concurrency = concurrency
+        self._why_gone = why_gone
+        self._stop = threading.Event()
+        self._clients: list[BertClient] = []
+        self._idle: deque[BertClient] = deque()
+        self._pending: deque[tuple[Piece, Future[Encoded]]] = deque()
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Requests:
+        with ExitStack() as stack:
+            stack.callback(self._close_clients)
+            self._threads = stack.enter_context(ThreadPoolExecutor(self._concurrency))
+            stack.callback(self._stop.set)
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for _, future in self._pending:
+            future.cancel()
+        self._resources.close()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many requests as there are clients, and one more that waits."""
+        return len(self._pending) > self._concurrency
+
+    def send(self, piece: Piece) -> None:
+        """Have a piece encoded."""
+        self._pending.append((piece, self._threads.submit(self._encode, piece.texts)))
+
+    def next(self) -> tuple[Piece, Encoded] | None:
+        """The answer to the oldest piece, when it is there; None if there is no piece.
+
+        Raises:
+            StartError: the server has ended.
+        """
+        if not self._pending:
+            return None
+        piece, future = self._pending[0]
+        while True:
+            try:
+                encoded = future.result(LOOK_EVERY_S)
+            except NotYetError:
+                if future.done():  # it has failed with such an error
+                    raise
+                reason = self._why_gone()
+                if reason is not None:
+                    raise StartError('the server has ended: %s' % reason) from None
+            else:
+                self._pending.popleft()
+                return piece, encoded
+
+    def _encode(self, texts: Sequence[str]) -> Encoded:
+        try:
+            client = self._idle.popleft()
+        except IndexError:  # the first request of this thread
+            client = BertClient(
+                self._server.host,
+                self._server.port,
+                self._server.port_out,
+                ignore_all_checks=True,  # `connect` has made them
+                timeout=-1,  # a server that is away is waited for
+                server_key=self._server.keys.server_key,
+                key_file=self._server.keys.key_file,
+            )
+            self._clients.append(client)
+        try:
+            return encode_texts(texts, lambda some: self._ask(client, some))
+        finally:
+            self._idle.append(client)
+
+    def _close_clients(self) -> None:
+        for client in self._clients:
+            client.close()
+
+    def _ask(self, client: BertClient, texts: Sequence[str]) -> Vectors:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                answer = client.encode_with_details(list(texts), cancelled=self._stop.is_set, **self._options)
+            except ServerError as error:
+                if error.type not in RETRIED:
+                    raise RowsRefusedError('%s: %s' % (error.type, error.message)) from None
+                logger.debug('waited to send a request again reason=%s pause_s=%g', error.type, pause)
+                if self._stop.wait(pause):
+                    raise CancelledError('the job has ended') from None
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            except ValueError as error:
+                raise RowsRefusedError(str(error)) from None
+            else:
+                return Vectors(answer.array, sum(answer.token_counts))
