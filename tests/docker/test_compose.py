@@ -21,7 +21,7 @@ def test_compose_gives_a_server_time_to_stop_and_a_place_to_write() -> None:
 
 
 def test_compose_opens_no_port_to_other_machines_unless_it_is_told_to() -> None:
-    """There is no key, and for ZeroMQ there can be none."""
+    """There is no key for HTTP, and none for ZeroMQ."""
     services = [*load('compose.yaml')['services'].values(), *load('compose.rerank.yaml')['services'].values()]
     ports = [port for service in services for port in service.get('ports', [])]
     assert len(ports) == 6
