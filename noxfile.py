@@ -139,7 +139,7 @@ def server_lowest(session: nox.Session) -> None:
     """The server on the lowest releases that its metadata admits."""
     project = tomllib.loads((HERE / 'server' / 'pyproject.toml').read_text())['project']
     extras = project['optional-dependencies']
-    bounds = [*project['dependencies'], *extras['cpu'], *extras['http'], *extras['hub']]
+    bounds = [*project['dependencies'], *extras['cpu'], *extras['http'], *extras['hub'], *extras['otel']]
     bounds = [bound for bound in bounds if not bound.startswith('bert-serving-client')]  # which is that of the tree
     test_server(session, 'server-lowest', '3.11', *(bound.replace('>=', '==') for bound in bounds if ';' not in bound))
 

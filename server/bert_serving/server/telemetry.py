@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _ENDPOINTS = ('OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT')
 _PACKAGES = ('opentelemetry.sdk', 'opentelemetry.exporter.otlp.proto.http')
 
-CLOSE_S = 2.0
+CLOSE_S = 1.0
 """How long the last spans of a process can take on their way to the collector."""
 
 

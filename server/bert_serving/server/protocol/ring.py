@@ -349,7 +349,7 @@ def _decode_header(frames: Frames) -> JobHeader:
         reduced_batch=bool(flags & 2),
         token_counts=bool(flags & 4),
         tokenize=bool(flags & 8),
-        trace=_decode_trace(traces, bool(flags & _TRACED)),
+        trace=_decode_trace(traces, bool(flags & _TRACED)) if traces or flags & _TRACED else None,
     )
 
 

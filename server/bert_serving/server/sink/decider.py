@@ -37,7 +37,8 @@ class SinkDecider:
         """Take one event in; return what the loop has to do, in order."""
         match event:
             case Part(worker, header):
-                _note_arrival(header, now)
+                if header.trace is not None:
+                    header.trace.collected_at = now
                 actions = [_give_credit(worker, header)]
                 for product in self.assembler.add(event):
                     if isinstance(product, Reply):
@@ -54,7 +55,8 @@ class SinkDecider:
                 self.publisher.expect(request.identity, now)
                 return []
             case FailedPart(worker, header, error):
-                _note_arrival(header, now)
+                if header.trace is not None:
+                    header.trace.collected_at = now
                 return [_give_credit(worker, header), *self._post(self.assembler.fail(header, error), now)]
             case DroppedPart(worker, header):
                 return [_give_credit(worker, header)]
@@ -86,11 +88,6 @@ class SinkDecider:
 
     def _post(self, reply: Reply | None, now: float) -> list[Action]:
         return [] if reply is None else self.publisher.post(reply, now)
-
-
-def _note_arrival(header: JobHeader, now: float) -> None:
-    if header.trace is not None:
-        header.trace.collected_at = now
 
 
 def _give_credit(worker: int, header: JobHeader) -> Action:
