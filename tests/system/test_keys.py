@@ -194,6 +194,26 @@ def test_a_grant_that_is_taken_away_is_missed_at_the_next_request(guarded: Guard
         guarded.keys.principals.write_text('')
 
 
+def test_a_quota_is_answered_with_whose_it_is_and_when_to_come_again(guarded: Guarded) -> None:
+    guarded.keys.principals.write_text('[alice.quota]\nrows_queued = 2\n')
+    with guarded.connect('alice') as alice:
+
+        def refusal() -> str | None:
+            try:
+                alice.encode(['a'] * 3)
+            except ServerError as error:
+                return '%s: %s' % (error.type, error.message)
+            return None
+
+        assert wait_until(refusal, 20) == (
+            "QuotaExceeded: the quota rows_queued=2 of principal 'alice' is reached: this request alone has 3: "
+            'send it in parts'
+        )
+        assert alice.encode(['a'] * 2).shape[0] == 2
+    guarded.keys.principals.write_text('')
+    assert any(line['action'] == 'quota' and line['principal'] == 'alice' for line in guarded.audit())
+
+
 def test_more_connections_than_its_quota_are_closed(guarded: Guarded) -> None:
     guarded.keys.principals.write_text('[alice.quota]\nconnections = 1\n')
     with guarded.connect('alice') as first:

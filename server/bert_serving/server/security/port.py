@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 import zmq
 
-from ..errors import Forbidden, WireError
+from ..errors import Forbidden, QuotaExceeded, WireError
 from ..protocol.wire import (
     BadRequest,
     CancelRequest,
@@ -111,6 +111,15 @@ class PortAccess:
             return False
         self.audit.record(AuditAction.TERMINATED, peer.name, peer.address)
         return True
+
+    def note_quota(self, identity: bytes, request_id: bytes, error: QuotaExceeded) -> None:
+        """Note a request that was refused by the quota of its principal."""
+        self.audit.record(
+            AuditAction.QUOTA,
+            format_identity(identity.partition(b'.')[0]),
+            request_id=request_id.decode(),
+            outcome=error.message,
+        )
 
     def look(self) -> Collection[Connection]:
         """Read the files again if they have changed; shut down and return the connections that are revoked by that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from .invariants import check
@@ -10,13 +10,22 @@ from .records import Key, RequestRecord
 
 
 class Holding(NamedTuple):
-    """The load of unfinished requests: rows, and bytes of memory."""
+    """The load of unfinished requests: rows, bytes of memory, and their number."""
 
     rows: int
     memory_bytes: int
+    requests: int
 
 
-NOTHING = Holding(0, 0)
+NOTHING = Holding(0, 0, 0)
+
+OwnerOf = Callable[[bytes], bytes]
+"""Whose client has an identity."""
+
+
+def itself(identity: bytes) -> bytes:
+    """Every client is its own owner."""
+    return identity
 
 
 class RequestRegistry:
@@ -30,7 +39,13 @@ class RequestRegistry:
         self._by_identity: dict[bytes, dict[int, RequestRecord]] = {}
         self._by_id: dict[tuple[bytes, bytes], dict[int, RequestRecord]] = {}
         self._holdings: dict[bytes, Holding] = {}
+        self._owner_of: OwnerOf = itself
+        self._owners: dict[int, bytes] = {}
         self._last_number = 0
+
+    def share_by(self, owner_of: OwnerOf) -> None:
+        """Add up by owners what their clients hold; call it before there is a request."""
+        self._owner_of = owner_of
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -57,9 +72,9 @@ class RequestRegistry:
         """The requests of one client with one id, oldest first."""
         return list(self._by_id.get((identity, request_id), {}).values())
 
-    def holding(self, identity: bytes) -> Holding:
-        """How much of the queue one client has."""
-        return self._holdings.get(identity, NOTHING)
+    def holding(self, owner: bytes) -> Holding:
+        """How much of the queue one owner has, all its clients together."""
+        return self._holdings.get(owner, NOTHING)
 
     def next_number(self) -> int:
         """A number that no other request of this server has or had."""
@@ -72,7 +87,8 @@ class RequestRegistry:
         self._by_key[request.key] = request
         self._by_identity.setdefault(request.identity, {})[request.number] = request
         self._by_id.setdefault((request.identity, request.ref.request_id), {})[request.number] = request
-        self._add_to_sums(request.identity, request.rows, request.memory_bytes)
+        owner = self._owners[request.number] = self._owner_of(request.identity)
+        self._add_to_sums(owner, Holding(request.rows, request.memory_bytes, 1))
 
     def remove(self, request: RequestRecord) -> None:
         """Keep nothing of a request."""
@@ -86,15 +102,19 @@ class RequestRegistry:
         del same_id[request.number]
         if not same_id:
             del self._by_id[request.identity, request.ref.request_id]
-        self._add_to_sums(request.identity, -request.rows, -request.memory_bytes)
+        owner = self._owners.pop(request.number)
+        self._add_to_sums(owner, Holding(-request.rows, -request.memory_bytes, -1))
 
-    def _add_to_sums(self, identity: bytes, rows: int, memory_bytes: int) -> None:
-        self.rows += rows
-        self.memory_bytes += memory_bytes
-        before = self._holdings.get(identity, NOTHING)
-        self._holdings[identity] = Holding(before.rows + rows, before.memory_bytes + memory_bytes)
-        if identity not in self._by_identity:
-            del self._holdings[identity]
+    def _add_to_sums(self, owner: bytes, more: Holding) -> None:
+        self.rows += more.rows
+        self.memory_bytes += more.memory_bytes
+        rows, memory_bytes, requests = self._holdings.get(owner, NOTHING)
+        if requests + more.requests:
+            self._holdings[owner] = Holding(
+                rows + more.rows, memory_bytes + more.memory_bytes, requests + more.requests
+            )
+        else:
+            del self._holdings[owner]
 
     def check(self) -> None:
         """Raise InvariantError where the indexes and sums differ from the requests."""
@@ -108,10 +128,11 @@ class RequestRegistry:
         check(indexed == len(self), 'a finished request is found by its client')
         check(sum(map(len, self._by_id.values())) == len(self), 'a finished request is found by its id')
         check(all(self._by_id.values()), 'an id without requests is remembered')
-        check(self._holdings.keys() == self._by_identity.keys(), 'what a client holds is not known')
-        for identity, siblings in self._by_identity.items():
-            rows = sum(request.rows for request in siblings.values())
-            check(self._holdings[identity].rows == rows, 'what a client holds is miscounted')
+        check(self._holdings.keys() == set(self._owners.values()), 'what an owner holds is not known')
+        check(self._owners.keys() == self._by_number.keys(), 'the owner of a request is not known')
+        for owner, holding in self._holdings.items():
+            rows = sum(request.rows for request in self if self._owners[request.number] == owner)
+            check(holding.rows == rows, 'what an owner holds is miscounted')
         check(all(self._by_identity.values()), 'a client without requests is remembered')
         check(self.rows == sum(request.rows for request in self), 'the rows are miscounted')
         check(self.memory_bytes == sum(request.memory_bytes for request in self), 'the memory is miscounted')

@@ -25,7 +25,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import assert_never
 
-from ..errors import Busy, DeadlineExceeded, PoisonedRequest, RequestError, ShuttingDown, TooLarge
+from ..errors import Busy, DeadlineExceeded, PoisonedRequest, QuotaExceeded, RequestError, ShuttingDown, TooLarge
 from ..protocol.options import NO_OPTIONS, EncodingOptions
 from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register, RequestRef
 from ..protocol.tracing import JobTrace
@@ -51,9 +51,10 @@ from .limits import AdmissionLimits
 from .places import Places
 from .quarantine import Quarantine
 from .records import Key, RequestRecord, memory_bytes
-from .registry import RequestRegistry
+from .registry import Holding, RequestRegistry
 from .reply_size import ReplySize
 from .served_model import Resolve, as_it_is
+from .shares import NO_QUOTA, QuotaCheck, Shares
 from .splitting import Chunk, make_jobs, split_request
 from .stories import MAX_FINISHED, Story
 from .suspects import Suspects
@@ -88,6 +89,8 @@ class Scheduler:
         """From a request's arrival until its vectors are published."""
         self._requests = RequestRegistry()
         self._turns = TurnQueue()
+        self._shares = Shares()
+        self._quotas = QuotaCheck()
         self._deadlines = Deadlines()
         self._workers = WorkerPool(limits.lane_rows)
         self._quarantine = Quarantine()
@@ -98,6 +101,12 @@ class Scheduler:
         self._finished_stories: deque[tuple[int, Story]] = deque(maxlen=MAX_FINISHED)
         self._draining = False
         self._has_sink = True
+
+    def share_by(self, shares: Shares) -> None:
+        """Let principals have shares and quotas, in place of clients; call it before there is a request."""
+        self._shares = shares
+        self._requests.share_by(shares.owner_of)
+        self._turns.share_by(shares.weight_of, shares.owner_of)
 
     @property
     def unanswered(self) -> int:
@@ -191,13 +200,13 @@ class Scheduler:
             known.note(now, 'came again')
             return
         try:
-            self._check_admission(request)
+            self._check_admission(request, now)
             encoding = request.options.encoding
             if encoding is not None:
                 encoding = self._resolve(encoding)
             chunks = split_request(request, self.limits.max_batch_size)
-        except (Busy, ShuttingDown) as refusal:
-            self.outcomes.busy += isinstance(refusal, Busy)
+        except (Busy, QuotaExceeded, ShuttingDown) as refusal:
+            self.outcomes.busy += not isinstance(refusal, ShuttingDown)
             yield SendToSink(Refuse(request.identity, request.request_id, refusal))
         except RequestError as fault:
             self.outcomes.refused += 1
@@ -205,13 +214,16 @@ class Scheduler:
         else:
             yield self._enter(request, key, chunks, encoding, now)
 
-    def _check_admission(self, request: EncodeRequest) -> None:
-        """Raise ShuttingDown or Busy if no more requests are accepted now."""
+    def _check_admission(self, request: EncodeRequest, now: float) -> None:
+        """Raise ShuttingDown, Busy or QuotaExceeded if no more requests are accepted now."""
         if self._draining:
             raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
-        if self._requests:  # a request that is the only one is never too much
-            requests = self._requests
-            own, more_bytes = requests.holding(request.identity), memory_bytes(request)
+        owner, more_bytes = self._shares.owner_of(request.identity), memory_bytes(request)
+        requests, quota = self._requests, self._shares.quota_of(owner)
+        own = requests.holding(owner)
+        if quota is not NO_QUOTA:
+            self._quotas.check(owner, quota, own, Holding(request.rows, more_bytes, 1), now)
+        if requests:  # a request that is the only one is never too much
             self.limits.check_queue(requests.rows, request.rows, requests.memory_bytes, more_bytes)
             if own.rows:
                 self.limits.check_share(requests.rows, own.rows, request.rows)
@@ -227,6 +239,8 @@ class Scheduler:
     ) -> Action:
         """Keep an accepted request, and let its jobs wait for their turns."""
         number = self._requests.next_number()
+        owner = self._shares.owner_of(request.identity)
+        self._quotas.note(owner, self._shares.quota_of(owner), request.rows, now)
         ref = RequestRef(number, request.identity, request.request_id, len(chunks), request.rows)
         traceparent = request.options.traceparent if self._traces else None
         trace = None if traceparent is None else JobTrace(traceparent, accepted_at=now)

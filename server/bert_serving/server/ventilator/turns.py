@@ -7,13 +7,17 @@ last one ended, or now if that is longer ago, and ends its rows divided by the w
 starts first is next. Time goes on by the rows that are served, so that a stream of new clients starves nobody. While
 two clients both have jobs waiting, what they get differs by no more than two of the largest jobs each from their
 shares, however many others come and go.
+
+With keys, the same is done twice: the owners get shares by their weights, and the clients of an owner equal shares of
+its own.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from ..protocol.ring import Job, Lane
 from .invariants import check
@@ -22,7 +26,10 @@ LANES = tuple(Lane)
 """The lanes in the order in which they are served. To iterate over the Enum itself is slow."""
 
 WeightOf = Callable[[bytes], float]
-"""How large a client's share is, by its identity."""
+"""How large a share is, by the identity of the client, or by its owner."""
+
+OwnerOf = Callable[[bytes], bytes]
+"""Whose client it is, by its identity."""
 
 
 def equal_weight(_identity: bytes) -> float:
@@ -36,17 +43,48 @@ class _Client:
     `starts_at` is the virtual time of its next job; `order` decides between equal times. Every request has a job.
     """
 
-    __slots__ = ('identity', 'order', 'starts_at', 'turns')
+    __slots__ = ('identity', 'order', 'starts_at', 'turns', 'weight')
 
-    def __init__(self, identity: bytes, starts_at: float, order: int) -> None:
+    def __init__(self, identity: bytes, starts_at: float, order: int, weight: float) -> None:
         self.identity = identity
         self.starts_at = starts_at
         self.order = order
+        self.weight = weight
         self.turns: OrderedDict[int, deque[Job]] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Job]:
+        return (job for jobs in self.turns.values() for job in jobs)
 
     @property
     def next_job(self) -> Job:
         return next(iter(self.turns.values()))[0]
+
+    def jobs_of(self, number: int) -> Sequence[Job]:
+        return self.turns.get(number, ())
+
+    def add(self, job: Job) -> None:
+        number = job.header.request.number
+        jobs = self.turns.get(number)
+        if jobs is None:
+            self.turns[number] = deque((job,))
+        else:
+            jobs.append(job)
+
+    def withdraw(self, job: Job) -> None:
+        jobs = self.turns[job.header.request.number]
+        jobs.remove(job)
+        if not jobs:
+            del self.turns[job.header.request.number]
+
+    def drop_request(self, number: int) -> None:
+        del self.turns[number]
+
+    def check(self, lane: Lane) -> None:
+        for number, jobs in self.turns.items():
+            check(bool(jobs), 'a request without a waiting job has a turn', number)
+            check(all(job.header.request.number == number for job in jobs), 'a job has the wrong turn', number)
+            check(all(job.header.request.identity == self.identity for job in jobs), 'a job of another', number)
+            check(all(job.header.lane is lane for job in jobs), 'a job waits in the wrong lane', number)
 
     def take(self) -> Job:
         """Remove the job whose turn it is. Its request's next turn comes after those of all others."""
@@ -59,15 +97,61 @@ class _Client:
         return job
 
 
-class _LaneQueue:
-    """The waiting jobs of one lane."""
+class _Owner:
+    """The waiting jobs of one owner in one lane: its clients, in a queue as that of the lane."""
 
-    def __init__(self, weight_of: WeightOf) -> None:
+    __slots__ = ('identity', 'order', 'queue', 'starts_at', 'turns', 'weight')
+
+    def __init__(self, identity: bytes, starts_at: float, order: int, weight: float) -> None:
+        self.identity = identity
+        self.starts_at = starts_at
+        self.order = order
+        self.weight = weight
+        self.queue = _LaneQueue(equal_weight, None)
+        self.turns: dict[int, Any] = self.queue._client_of  # its requests, as those of a client
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.queue)
+
+    @property
+    def next_job(self) -> Job:
+        client = self.queue.next_client()
+        if client is None:
+            raise StopIteration
+        return client.next_job
+
+    def jobs_of(self, number: int) -> Sequence[Job]:
+        return self.queue.jobs_of(number)
+
+    def add(self, job: Job) -> None:
+        self.queue.add(job)
+
+    def take(self) -> Job:
+        client = self.queue.next_client()
+        if client is None:
+            raise StopIteration
+        return self.queue.take(client)
+
+    def withdraw(self, job: Job) -> None:
+        self.queue.withdraw(job.header.request.number, job.header.part)
+
+    def drop_request(self, number: int) -> None:
+        self.queue.drop_request(number)
+
+    def check(self, lane: Lane) -> None:
+        self.queue.check(lane)
+
+
+class _LaneQueue:
+    """The waiting jobs of one lane, of its clients or, with `owner_of`, of their owners."""
+
+    def __init__(self, weight_of: WeightOf, owner_of: OwnerOf | None) -> None:
         self._weight_of = weight_of
-        self.clients: dict[bytes, _Client] = {}
-        self._client_of: dict[int, _Client] = {}
+        self._owner_of = owner_of
+        self.clients: dict[bytes, _Client | _Owner] = {}
+        self._client_of: dict[int, _Client | _Owner] = {}
         # (start of the next job, order, client); clients that have no jobs any more are left for a while.
-        self._heap: list[tuple[float, int, _Client]] = []
+        self._heap: list[tuple[float, int, _Client | _Owner]] = []
         self._now = 0.0
         self._total_weight = 0.0
         self._largest = 0
@@ -78,34 +162,36 @@ class _LaneQueue:
         self.rows = 0
 
     def __iter__(self) -> Iterator[Job]:
-        return (job for client in self.clients.values() for jobs in client.turns.values() for job in jobs)
+        return (job for client in self.clients.values() for job in client)
 
-    def jobs_of(self, number: int) -> deque[Job] | None:
+    def jobs_of(self, number: int) -> Sequence[Job]:
         client = self._client_of.get(number)
-        return None if client is None else client.turns[number]
+        return () if client is None else client.jobs_of(number)
 
     @property
-    def requests(self) -> Iterator[int]:
-        return iter(self._client_of)
+    def requests(self) -> Iterable[int]:
+        return self._client_of
 
     def add(self, job: Job) -> None:
         request = job.header.request
         self.rows += job.header.rows
         self._largest = max(self._largest, job.header.rows)
-        jobs = self.jobs_of(request.number)
-        if jobs is not None:
-            jobs.append(job)
-            return
-        client = self.clients.get(request.identity)
+        client = self._client_of.get(request.number)
         if client is None:
-            starts_at = max(self._now, self._ended_at.pop(request.identity, 0.0))
-            client = self.clients[request.identity] = _Client(request.identity, starts_at, self._next_order())
-            self._push(client)
-            self._total_weight += self._weight_of(request.identity)
-        client.turns[request.number] = deque((job,))
-        self._client_of[request.number] = client
+            who = request.identity if self._owner_of is None else self._owner_of(request.identity)
+            client = self._client_of[request.number] = self.clients.get(who) or self._admit(who)
+        client.add(job)
 
-    def next_client(self) -> _Client | None:
+    def _admit(self, who: bytes) -> _Client | _Owner:
+        """Give one who has no jobs a place in the order."""
+        kind = _Client if self._owner_of is None else _Owner
+        starts_at = max(self._now, self._ended_at.pop(who, 0.0))
+        client = self.clients[who] = kind(who, starts_at, self._next_order(), self._weight_of(who))
+        self._push(client)
+        self._total_weight += client.weight
+        return client
+
+    def next_client(self) -> _Client | _Owner | None:
         """The client whose turn it is; None if no job waits."""
         heap = self._heap
         while heap:
@@ -115,16 +201,16 @@ class _LaneQueue:
             heappop(heap)
         return None
 
-    def take(self, client: _Client) -> Job:
+    def take(self, client: _Client | _Owner) -> Job:
         """Remove and return the job of the client whose turn it is."""
         job = client.take()
         heappop(self._heap)
-        started_at, share = client.starts_at, job.header.rows / self._total_weight
-        client.starts_at += job.header.rows / self._weight_of(client.identity)
+        number, started_at, share = job.header.request.number, client.starts_at, job.header.rows / self._total_weight
+        client.starts_at += job.header.rows / client.weight
         client.order = self._next_order()
         self.rows -= job.header.rows
-        if job.header.request.number not in client.turns:
-            del self._client_of[job.header.request.number]
+        if number not in client.turns:
+            del self._client_of[number]
         if client.turns:
             self._push(client)
         waiting = self.next_client()
@@ -138,40 +224,50 @@ class _LaneQueue:
 
     def withdraw(self, number: int, part: int) -> bool:
         """Remove the job of one part, if it waits; return whether it did."""
-        jobs = self.jobs_of(number)
-        for job in jobs or ():
-            if job.header.part == part:
-                self.rows -= job.header.rows
-                self._client_of[number].turns[number].remove(job)
-                if not self._client_of[number].turns[number]:
-                    self.drop_request(number)
-                return True
-        return False
+        job = next((job for job in self.jobs_of(number) if job.header.part == part), None)
+        if job is None:
+            return False
+        client = self._client_of[number]
+        client.withdraw(job)
+        self.rows -= job.header.rows
+        if number not in client.turns:
+            del self._client_of[number]
+        if not client.turns:
+            self._part_with(client)
+        return True
 
     def drop_request(self, number: int) -> None:
         """Remove all jobs of a request."""
         client = self._client_of.pop(number, None)
         if client is not None:
-            self.rows -= sum(job.header.rows for job in client.turns.pop(number))
+            self.rows -= sum(job.header.rows for job in client.jobs_of(number))
+            client.drop_request(number)
             if not client.turns:
                 self._part_with(client)
 
     def clear(self) -> None:
-        for client in list(self.clients.values()):
-            client.turns.clear()
-            self._part_with(client)
-        self._client_of.clear()
+        for number in list(self._client_of):
+            self.drop_request(number)
         self._heap.clear()
-        self.rows = 0
 
-    def _part_with(self, client: _Client) -> None:
+    def check(self, lane: Lane) -> None:
+        """Raise InvariantError where a job waits in the wrong place, or a request has a turn and no job."""
+        check(self.rows == sum(job.header.rows for job in self), 'the waiting rows are miscounted')
+        check(set(self.requests) == {n for client in self.clients.values() for n in client.turns}, 'a turn is lost')
+        for who, client in self.clients.items():
+            check(bool(client.turns), 'a client without a request has a turn')
+            check(client.identity == who, 'a client has the place of another')
+            client.check(lane)
+
+    def _part_with(self, client: _Client | _Owner) -> None:
         """Let go of a client without jobs, and remember that it has had its share, as long as that matters."""
         del self.clients[client.identity]
-        self._total_weight -= self._weight_of(client.identity)
+        self._total_weight -= client.weight
         if client.starts_at > self._now:
             self._ended_at[client.identity] = client.starts_at
         if not self.clients:  # nobody waited, so nobody has had more than another
             self._ended_at.clear()
+            self._total_weight = 0.0
         if len(self._ended_at) > self._most_ended:
             self._ended_at = {who: when for who, when in self._ended_at.items() if when > self._now}
             self._most_ended = 2 * len(self._ended_at) + 100
@@ -179,7 +275,7 @@ class _LaneQueue:
             self._heap = [(each.starts_at, each.order, each) for each in self.clients.values()]
             heapify(self._heap)
 
-    def _push(self, client: _Client) -> None:
+    def _push(self, client: _Client | _Owner) -> None:
         heappush(self._heap, (client.starts_at, client.order, client))
 
     def _next_order(self) -> int:
@@ -190,8 +286,14 @@ class _LaneQueue:
 class TurnQueue:
     """The waiting jobs of every request that has any. Iterates over them all."""
 
-    def __init__(self, weight_of: WeightOf = equal_weight) -> None:
-        self._lanes: dict[Lane, _LaneQueue] = {lane: _LaneQueue(weight_of) for lane in LANES}
+    def __init__(self, weight_of: WeightOf = equal_weight, owner_of: OwnerOf | None = None) -> None:
+        """With `owner_of`, the weights are those of the owners, who share the lanes in place of their clients."""
+        self._lanes: dict[Lane, _LaneQueue] = {lane: _LaneQueue(weight_of, owner_of) for lane in LANES}
+
+    def share_by(self, weight_of: WeightOf, owner_of: OwnerOf) -> None:
+        """Let owners have the shares from now on, in place of their clients; call it before there is a job."""
+        for lane in LANES:
+            self._lanes[lane] = _LaneQueue(weight_of, owner_of)
 
     def __iter__(self) -> Iterator[Job]:
         return (job for lane in self._lanes.values() for job in lane)
@@ -229,7 +331,7 @@ class TurnQueue:
 
     def parts_of(self, number: int) -> list[int]:
         """The parts of a request whose jobs wait."""
-        return [job.header.part for lane in self._lanes.values() for job in lane.jobs_of(number) or ()]
+        return [job.header.part for lane in self._lanes.values() for job in lane.jobs_of(number)]
 
     def withdraw(self, number: int, part: int) -> None:
         """Remove the job of one part, if it waits."""
@@ -250,16 +352,7 @@ class TurnQueue:
     def check(self) -> None:
         """Raise InvariantError where a job waits twice or in the wrong place, or a request has a turn and no job."""
         for lane, queue in self._lanes.items():
-            check(queue.rows == sum(job.header.rows for job in queue), 'the waiting rows are miscounted')
-            check(
-                set(queue.requests) == {n for client in queue.clients.values() for n in client.turns}, 'a turn is lost'
-            )
-            for identity, client in queue.clients.items():
-                check(bool(client.turns), 'a client without a request has a turn')
-                for number, jobs in client.turns.items():
-                    check(bool(jobs), 'a request without a waiting job has a turn', number)
-                    check(all(job.header.request.number == number for job in jobs), 'a job has the wrong turn', number)
-                    check(all(job.header.request.identity == identity for job in jobs), 'a job of another', number)
-                    check(all(job.header.lane is lane for job in jobs), 'a job waits in the wrong lane', number)
-                    parts = self.parts_of(number)
-                    check(len(set(parts)) == len(parts), 'a job waits twice', number)
+            queue.check(lane)
+            for number in queue.requests:
+                parts = self.parts_of(number)
+                check(len(set(parts)) == len(parts), 'a job waits twice', number)

@@ -21,7 +21,7 @@ from typing import Any, assert_never
 import zmq
 
 from ..addresses import ANY_IPV4, is_local
-from ..errors import PoisonedRequest, WireError
+from ..errors import PoisonedRequest, QuotaExceeded, WireError
 from ..guard import MessageCounter, Watch, guard_port
 from ..options.settings import Settings
 from ..protocol.ring import (
@@ -50,6 +50,7 @@ from ..protocol.wire import (
     format_identity,
     wrong_number_of_frames,
 )
+from ..security.gate import PROXY
 from ..security.port import PortAccess
 from ..security.zap import admit_known_protocols
 from ..socket_owner import owner_of_peer
@@ -74,6 +75,7 @@ from .limits import AdmissionLimits
 from .reply_size import ReplySize
 from .scheduler import Scheduler
 from .served_model import Resolve, as_it_is
+from .shares import PrincipalShares
 from .termination import TerminationPolicy, TerminationSender, refusal_of_termination
 
 logger = logging.getLogger(__name__)
@@ -185,6 +187,8 @@ class Ventilator:
         self._context = context
         self._address = address
         self._access = access
+        if access is not None:
+            self._scheduler.share_by(PrincipalShares(access.gate, PROXY))
         self._requests = make_socket(context, zmq.PULL)
         self._requests.setsockopt(zmq.RCVHWM, INTAKE_HWM)
         self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
@@ -451,6 +455,8 @@ class Ventilator:
 
     def _log_refusal(self, refusal: Refuse) -> None:
         error = refusal.error
+        if self._access is not None and isinstance(error, QuotaExceeded):
+            self._access.note_quota(refusal.identity, refusal.request_id, error)
         logger.warning(
             'refused a request id=%s client=%s: %s',
             refusal.request_id.decode(),
