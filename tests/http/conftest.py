@@ -9,7 +9,6 @@ from functools import partial
 import pytest
 from flask.testing import FlaskClient
 
-from bert_serving.server.http.admission import make_key_check
 from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.dispatcher import Dispatcher
@@ -38,15 +37,17 @@ def start_frontend(backend: FakeBackend) -> Iterator[StartFrontend]:
 
     def make(**options: object) -> Frontend:
         config = HttpConfig(host='127.0.0.1', **options)  # type: ignore[arg-type]
-        dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
+        authenticator = config.make_authenticator()
+        dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator)
         app = create_app(
             backend,
             config,
             is_draining=lambda: started[-1][0].is_draining,
             working=lambda: dispatcher.working,
             waiting=lambda: dispatcher.waiting,
+            authenticator=authenticator,
         )
-        frontend = Frontend(app, dispatcher, config.host, 0, config.max_body, config.tls)
+        frontend = Frontend(app, dispatcher, config.host, 0, config.max_body, config.tls, authenticator.refresh)
         thread = threading.Thread(target=frontend.run, args=(5,))
         started.append((frontend, thread))
         thread.start()

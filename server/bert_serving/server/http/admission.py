@@ -1,32 +1,34 @@
-"""Request admission: API keys, CORS, limits on the body and request ids, for every route.
-
-A key is never logged, nor repeated in a response.
-"""
+"""Request admission: API keys, CORS, limits on the body and request ids, for every route."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import uuid
-from collections.abc import Callable, Sequence
 
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 
 from ..protocol.unicode import keeps_ascii
+from ..security.principals import Principal
+from .authentication import Authenticator
 from .config import HttpConfig
-from .errors import HTTPError, make_refusal
+from .errors import HTTPError
 from .requests import MAX_FIELDS
-from .routes import encodes, is_open, label_of
+from .routes import encodes, grants_of, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'
 """In the WSGI environment: the `HTTPError` with which the dispatcher has refused the request; absent otherwise."""
 
+PRINCIPAL = 'bert_serving.principal'
+"""In the WSGI environment: the principal as whose the dispatcher has admitted the request; absent otherwise."""
+
+HOLDING = 'bert_serving.holding'
+"""In the WSGI environment: the `Holding` of the connection."""
+
 _REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
 
 
-def install(app: Flask, config: HttpConfig) -> None:
+def install(app: Flask, config: HttpConfig, authenticator: Authenticator) -> None:
     """Check every request of `app` before its route, and complete the headers of every response."""
     CORS(
         app,
@@ -49,7 +51,6 @@ def install(app: Flask, config: HttpConfig) -> None:
     app.config['MAX_CONTENT_LENGTH'] = config.max_body
     app.config['MAX_FORM_MEMORY_SIZE'] = config.max_body
     app.config['MAX_FORM_PARTS'] = MAX_FIELDS
-    admits = make_key_check(config.api_keys)
 
     @app.before_request
     def _check_request() -> None:
@@ -62,10 +63,18 @@ def install(app: Flask, config: HttpConfig) -> None:
         rule = request.url_rule
         if rule is None:
             return  # 404: which routes exist is no secret
-        if not is_open(request.method, label_of(rule.rule)) and not admits(request.headers.get('authorization')):
-            raise make_refusal('Unauthorized')
+        if not is_open(request.method, label_of(rule.rule)):
+            g.principal = request.environ.get(PRINCIPAL) or _admit(label_of(rule.rule))
         if encodes(request.method, request.path):
             _check_coding()
+
+    def _admit(label: str) -> Principal:
+        return authenticator.admit(
+            request.headers.get('authorization'),
+            request.remote_addr or '',
+            grants_of(request.method, label),
+            request.environ.get(HOLDING),
+        )
 
     @app.after_request
     def _complete_headers(response: Response) -> Response:
@@ -95,25 +104,3 @@ def request_id_of(given: str | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex
-
-
-def make_key_check(keys: Sequence[str]) -> Callable[[str | None], bool]:
-    """A function that checks an `Authorization` header against `keys`; without keys, it admits every request.
-
-    Its duration reveals nothing about a key: it compares digests, and always all of them.
-    """
-    digests = [_digest(key) for key in keys]
-
-    def admits(header: str | None) -> bool:
-        if not digests:
-            return True
-        scheme, _, key = (header or '').partition(' ')
-        given = _digest(key.strip())
-        matches = [hmac.compare_digest(given, digest) for digest in digests]
-        return any(matches) and scheme.lower() == 'bearer'
-
-    return admits
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode('utf-8', 'surrogateescape')).digest()

@@ -16,12 +16,14 @@ from werkzeug.exceptions import HTTPException
 
 from ..telemetry import Tracer
 from . import admission, legacy, monitoring, openai, pages, rerank, tei, tokens, tracing
+from .authentication import Authenticator
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
 from .catalog import Catalog, Entry
 from .config import HttpConfig
 from .dispatcher import RESERVE
 from .errors import Family, HTTPError, error_from_status, make_refusal
+from .metered_backend import MeteredBackend
 from .metrics import HttpMetrics, ServerStatuses
 from .replicas import ReplicatedBackend
 from .responses import dump, list_rows
@@ -45,24 +47,27 @@ def create_app(
     working: Callable[[], int] = _none,
     waiting: Callable[[], int] = _none,
     tracer: Tracer | None = None,
+    authenticator: Authenticator | None = None,
 ) -> Flask:
     """The application, whose routes call `backend`, which is a server, or one for each name of an upstream.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
     `/metrics`, are the numbers of requests that have a thread and that wait for one. `tracer` takes the spans of
-    requests with a `traceparent`.
+    requests with a `traceparent`. `authenticator` has the keys; by default it is made of those of `config`.
     """
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
     app.config[TIMEOUT_S] = config.timeout_s
-    catalog = _catalog_of(backend, config.model_names)
+    authenticator = authenticator or config.make_authenticator()
+    catalog = _catalog_of(backend, config.model_names, authenticator)
     metrics = HttpMetrics(lambda: _statuses_of(catalog), working, waiting)
+    metrics.access.begin_at_zero(authenticator.names)
     _record(app, metrics)  # first, so that it sees each response in its final form
     if tracer is not None:
         tracing.install(app, tracer)
     _bound_unwritten(app)
-    admission.install(app, config)
-    _handle_errors(app)
+    admission.install(app, config, authenticator)
+    _handle_errors(app, metrics)
     FlaskJSON(app)
     _compress(app)
     app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids, bool(config.api_keys)))
@@ -71,16 +76,21 @@ def create_app(
     max_requests = config.max_connect + config.max_waiting
     app.register_blueprint(tei.make_blueprint(catalog, config.token_ids, max_requests))
     app.register_blueprint(rerank.make_blueprint(catalog))
-    app.register_blueprint(monitoring.make_blueprint(catalog, metrics, is_draining, bool(config.api_keys)))
+    app.register_blueprint(monitoring.make_blueprint(catalog, metrics, is_draining, authenticator.needs_key))
     app.register_blueprint(monitoring.make_docs_blueprint())
     app.register_blueprint(pages.make_pages_blueprint())
     return app
 
 
-def _catalog_of(backend: Backend | Sequence[ReplicatedBackend], names: tuple[str, ...]) -> Catalog:
+def _catalog_of(
+    backend: Backend | Sequence[ReplicatedBackend], names: tuple[str, ...], authenticator: Authenticator
+) -> Catalog:
+    def meter(backend: Backend) -> Backend:
+        return MeteredBackend(backend, authenticator.quotas, lambda: (g.principal, request.content_length or 0))
+
     if isinstance(backend, Sequence):
-        return Catalog([Entry(each, (each.upstreams[0].name,)) for each in backend])
-    return Catalog([Entry(backend, names)])
+        return Catalog([Entry(each, (each.upstreams[0].name,)) for each in backend], meter)
+    return Catalog([Entry(backend, names)], meter)
 
 
 def _statuses_of(catalog: Catalog) -> ServerStatuses:
@@ -93,14 +103,15 @@ def _statuses_of(catalog: Catalog) -> ServerStatuses:
     ]
 
 
-def _handle_errors(app: Flask) -> None:
+def _handle_errors(app: Flask, metrics: HttpMetrics) -> None:
     @app.errorhandler(HTTPError)
     def _on_http_error(error: HTTPError) -> Response:
         family: Family = g.get('family') or family_of(request.path)
         status, body = error.to_response(family)
+        metrics.access.count_refusal(error.name)
         response = Response(dump(body), status=status, mimetype='application/json')
-        if error.kind.retry_after_s is not None:
-            response.headers['retry-after'] = str(error.kind.retry_after_s)
+        if error.retry_after_s is not None:
+            response.headers['retry-after'] = str(error.retry_after_s)
         if error.kind.is_final:
             response.headers['x-should-retry'] = 'false'  # OpenAI's clients heed it
         return response
@@ -137,7 +148,7 @@ def _bound_unwritten(app: Flask) -> None:
         response.status_code, body = error.to_response(family)
         response.mimetype = 'application/json'
         response.set_data(dump(body))
-        response.headers['retry-after'] = str(error.kind.retry_after_s)
+        response.headers['retry-after'] = str(error.retry_after_s)
         return response
 
 
@@ -163,6 +174,8 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
         label, seconds = label_of_request(), time.monotonic() - received_at()
         metrics.count_request(label, request.method, response.status_code, seconds)
         call = g.get('backend_call')
+        if 'principal' in g:
+            metrics.access.count_request(g.principal.name, response.status_code, call.rows if call else 0)
         if call is not None:
             response.headers['x-inference-time'] = '%.1f' % (1000 * call.seconds)
             if call.truncated:

@@ -45,9 +45,10 @@ class Entry:
 class Catalog:
     """The models of all upstreams, or the one of the server. Thread-safe."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        """At least one; if there are several, each has names."""
+    def __init__(self, entries: Sequence[Entry], meter: Callable[[Backend], Backend] = lambda backend: backend) -> None:
+        """At least one entry; if there are several, each has names. Requests go to `meter(backend)` of an entry."""
         self.entries = entries
+        self._meter = meter
 
     @property
     def first(self) -> Backend:
@@ -66,20 +67,20 @@ class Catalog:
             HTTPError: Unavailable, the server has not responded yet; ModelNotFound, no model has that name.
         """
         if len(self.entries) == 1:
-            served = Served(self.first, self._card_of(self.entries[0], model))
+            served = Served(self._meter(self.first), self._card_of(self.entries[0], model))
             served.card.check_name(model)
             return served
         if model is None:
             return self._first_that(lambda card: card.does(need))
         for entry in self.entries:
             if model in entry.names:
-                return Served(entry.backend, self._card_of(entry, model))
+                return Served(self._meter(entry.backend), self._card_of(entry, model))
         known = ', '.join(name for entry in self.entries for name in entry.names)
         raise HTTPError('ModelNotFound', 'the model %r is not served here: there is %s' % (model[:100], known), 'model')
 
     def backend_of(self, model: str | None = None) -> Backend:
         """The server for a request that needs no card, of that name or, without one, the first that embeds."""
-        return self.first if len(self.entries) == 1 else self.find(model).backend
+        return self._meter(self.first) if len(self.entries) == 1 else self.find(model).backend
 
     @property
     def upstreams(self) -> list[tuple[str, ReplicatedBackend]]:
@@ -104,7 +105,11 @@ class Catalog:
         return cards
 
     def _first_that(self, fits: Callable[[ModelCard], bool]) -> Served:
-        responding = [Served(e.backend, card) for e in self.entries if (card := e.card(KNOWN_AGE_S)) is not None]
+        responding = [
+            Served(self._meter(entry.backend), card)
+            for entry in self.entries
+            if (card := entry.card(KNOWN_AGE_S)) is not None
+        ]
         if not responding:
             raise _unavailable()
         return next((served for served in responding if fits(served.card)), responding[0])

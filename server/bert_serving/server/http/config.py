@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 from ..errors import UsageError
 from ..options.settings import Settings
+from ..security.principals import read_principals
+from ..security.watched_file import WatchedFile
+from .authentication import Authenticator
 from .tls import TlsFiles
 
 DEFAULT_PORT = 8125
@@ -45,6 +48,8 @@ class HttpConfig:
     model_names: tuple[str, ...] = ()
     token_ids: bool = False
     tls: TlsFiles | None = None
+    principals_file: str | None = None
+    has_keys: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpConfig:
@@ -52,13 +57,14 @@ class HttpConfig:
 
         Raises:
             UsageError: the file of keys cannot be read or has no key, a key has characters that a header cannot have,
-            an origin is not valid, or the certificate or its key cannot be used.
+            an origin is not valid, or the certificate, its key, or the file of principals cannot be used.
         """
         keys = read_keys(settings.http_api_key_file) if settings.http_api_key_file else []
         if settings.http_api_key is not None:
             keys.append(settings.http_api_key)
         if not all(key.isascii() and key.isprintable() and key.strip() == key != '' for key in keys):
             raise UsageError('-http_api_key: a key must be printable ASCII, without spaces around it')
+        principals = settings.principals and WatchedFile(settings.principals, read_principals, 'principals').value
         return cls(
             host=settings.http_host,
             max_connect=settings.http_max_connect,
@@ -70,12 +76,22 @@ class HttpConfig:
             model_names=split(settings.http_model_name or ''),
             token_ids=settings.http_token_ids,
             tls=_read_tls(settings),
+            principals_file=settings.principals,
+            has_keys=bool(keys) or bool(principals and principals.have_http_keys),
         )
+
+    def make_authenticator(self) -> Authenticator:
+        """The keys of the port and their holders.
+
+        Raises:
+            UsageError: the file of principals cannot be read, or is wrong.
+        """
+        return Authenticator(self.api_keys, self.principals_file)
 
     @property
     def is_open_to_all(self) -> bool:
         """Whether anyone who can reach this machine may use the server."""
-        return not self.api_keys and self.host not in ('127.0.0.1', '::1', 'localhost')
+        return not self.has_keys and self.host not in ('127.0.0.1', '::1', 'localhost')
 
 
 def _read_tls(settings: Settings) -> TlsFiles | None:

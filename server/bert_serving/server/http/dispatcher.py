@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from enum import Enum
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-from .admission import REFUSAL
+from ..security.principals import Principal
+from .admission import HOLDING, PRINCIPAL, REFUSAL
+from .authentication import Authenticator
 from .backend_call import IS_GONE, RECEIVED_AT
 from .connections import WriteBudget
 from .errors import HTTPError, make_refusal
 from .lanes import SMALL_BODY_BYTES, SMALL_STRINGS, LargeLane
-from .routes import encodes
+from .routes import encodes, grants_of
 from .waitress_adapter import PendingRequest, ThreadPool
 
 REFUSAL_THREADS = 1
@@ -74,10 +75,6 @@ def release_place_after(application: WSGIApplication) -> WSGIApplication:
     return call
 
 
-def _admit_all(_authorization: str | None) -> bool:
-    return True
-
-
 class _Task:
     """A request in a queue."""
 
@@ -85,6 +82,7 @@ class _Task:
         '_dispatcher',
         '_has_place',
         '_is_large',
+        '_principal',
         '_queue',
         '_received_at',
         '_refusal',
@@ -99,6 +97,7 @@ class _Task:
         queue: Queue,
         received_at: float,
         refusal: HTTPError | None,
+        principal: Principal | None,
         is_large: bool,
     ) -> None:
         self._request = request
@@ -107,11 +106,15 @@ class _Task:
         self._queue = queue
         self._received_at = received_at
         self._refusal = refusal
+        self._principal = principal
         self._has_place = True
         self._reserved = 0
 
     def service(self) -> None:
         environ = {RECEIVED_AT: self._received_at, IS_GONE: self._request.is_gone, RESERVE: self._reserve, _TASK: self}
+        environ[HOLDING] = self._request.holding
+        if self._principal is not None:
+            environ[PRINCIPAL] = self._principal
         if self._refusal is not None:
             environ[REFUSAL] = self._refusal
         try:
@@ -145,11 +148,11 @@ class _Task:
 class Dispatcher:
     """Puts each request into its queue. Thread-safe."""
 
-    def __init__(self, max_connect: int, max_waiting: int, admits: Callable[[str | None], bool] = _admit_all) -> None:
-        """`admits` says whether an `Authorization` header has a valid key."""
+    def __init__(self, max_connect: int, max_waiting: int, authenticator: Authenticator | None = None) -> None:
+        """`authenticator` has the keys; without it, none is needed."""
         self.write_budget: WriteBudget | None = None
         """The bound on unwritten responses; the frontend sets it."""
-        self._admits = admits
+        self._authenticator = authenticator or Authenticator()
         self.max_connect = max_connect
         self._max_outstanding = max_connect + max_waiting
         self._threads = {Queue.ENCODE: max_connect, Queue.REFUSAL: REFUSAL_THREADS, Queue.CONTROL: CONTROL_THREADS}
@@ -174,23 +177,35 @@ class Dispatcher:
         received_at = time.monotonic()
         refusal = request.error
         is_encoding = refusal is None and encodes(request.method, request.path)
-        is_admitted = is_encoding and self._admits(request.authorization)
+        admitted = self._admit(request) if is_encoding else None
+        principal = admitted if isinstance(admitted, Principal) else None
         is_unread = is_encoding and self.write_budget is not None and self.write_budget.is_full
-        is_large = is_admitted and not request.is_small(SMALL_BODY_BYTES, SMALL_STRINGS)
+        is_large = principal is not None and not request.is_small(SMALL_BODY_BYTES, SMALL_STRINGS)
         with self._lock:
             queue = Queue.CONTROL if refusal is None else Queue.REFUSAL
             if is_encoding:
                 outstanding = self._outstanding[Queue.ENCODE]
-                kind = refusal_kind(is_admitted, self._is_draining, outstanding, self._max_outstanding, is_unread)
+                kind = refusal_kind(
+                    principal is not None, self._is_draining, outstanding, self._max_outstanding, is_unread
+                )
                 refusal = None if kind is None else make_refusal(kind)
+                if isinstance(admitted, HTTPError):
+                    refusal = admitted
                 queue = Queue.ENCODE if kind is None else Queue.REFUSAL
             self._outstanding[queue] += 1
             self._unfinished += 1
             is_large = is_large and queue is Queue.ENCODE
-            task = _Task(request, self, queue, received_at, refusal, is_large)
+            task = _Task(request, self, queue, received_at, refusal, principal, is_large)
             ready = self._large.enter(task) if is_large else task
         if ready is not None:
             self._pools[queue].submit(ready)
+
+    def _admit(self, request: PendingRequest) -> Principal | HTTPError:
+        grants = grants_of(request.method, request.path)
+        try:
+            return self._authenticator.admit(request.authorization, request.address, grants, request.holding)
+        except HTTPError as error:
+            return error
 
     def release(self, queue: Queue, is_large: bool) -> None:
         """Free the place of a request in `queue`; a large one makes room for the next."""

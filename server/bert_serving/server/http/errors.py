@@ -47,6 +47,7 @@ KINDS: Mapping[str, Kind] = {
     'HeadersTooLarge': Kind(431, _CALLER, 'headers_too_large'),
     'Busy': Kind(429, 'rate_limit_error', 'rate_limit_exceeded', retry_after_s=1, tei_type='Overloaded'),
     'QuotaExceeded': Kind(429, 'rate_limit_error', 'rate_limit_exceeded', retry_after_s=1, tei_type='Overloaded'),
+    'WrongKeys': Kind(429, 'rate_limit_error', 'wrong_keys', retry_after_s=60, tei_type='Overloaded'),
     'ClientGone': Kind(499, _CALLER, 'client_gone'),
     'InternalError': Kind(500, _SERVER, 'internal_error', tei_type='Backend', tei_status=424),
     'ProxyError': Kind(500, _SERVER, 'internal_error', tei_type='Backend'),
@@ -66,16 +67,25 @@ class HTTPError(Exception):
     """A request that ends in an error response.
 
     `name` is a key of `KINDS`. `param` names the invalid field. `type_name` is the `type` in the format of 1.10: a
-    Python exception where 1.10 would have raised one, else the name of the kind.
+    Python exception where 1.10 would have raised one, else the name of the kind. `retry_after_s` is that of the kind,
+    if it is not given.
     """
 
-    def __init__(self, name: str, message: str, param: str | None = None, type_name: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        message: str,
+        param: str | None = None,
+        type_name: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.name = name
         self.kind = KINDS[name]
         self.message = message
         self.param = param
         self.type_name = type_name or name
+        self.retry_after_s = self.kind.retry_after_s if retry_after_s is None else retry_after_s
 
     @property
     def status(self) -> int:

@@ -10,6 +10,7 @@ import logging
 import resource
 import socket
 import time
+from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from ..addresses import without_brackets
@@ -24,6 +25,9 @@ POLL_S = 1.0
 """Seconds until the main thread looks around when nothing happens."""
 
 DRAIN_POLL_S = 0.05
+
+REFRESH_S = 1.0
+"""How often files that can change are looked at."""
 
 MAX_FILES = 65536
 """The file descriptors that the proxy asks for; the hard limit of the system can be lower."""
@@ -49,16 +53,19 @@ class Frontend:
         port: int,
         max_body: int,
         tls_files: TlsFiles | None = None,
+        refresh: Callable[[], None] | None = None,
     ) -> None:
         """Listen, so that `port` is known (0 takes a free one); serve nothing before `run`.
 
-        With `tls_files` the port speaks TLS, and nothing else.
+        With `tls_files` the port speaks TLS, and nothing else. The loop calls `refresh` about every second.
 
         Raises:
             UsageError: as `TlsFiles.load`.
             StartError: `host` is not an address of this machine, or the port is in use.
         """
         self._dispatcher = dispatcher
+        self._refresh = refresh
+        self._refreshed_at = time.monotonic()
         self._should_drain = self._should_stop = False
         self._round_at = time.monotonic()
         tls = None if tls_files is None else Tls(tls_files)
@@ -87,6 +94,9 @@ class Frontend:
 
     def _poll(self, timeout_s: float) -> None:
         self._round_at = time.monotonic()
+        if self._refresh is not None and self._round_at - self._refreshed_at >= REFRESH_S:
+            self._refreshed_at = self._round_at
+            self._refresh()
         self._server.poll(timeout_s)
 
     def round_age_s(self) -> float:

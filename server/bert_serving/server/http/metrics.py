@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from .. import stats
+from .access_metrics import AccessMetrics
 from .health import Health, StatusSnapshot, judge
 from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES
 
@@ -65,6 +66,7 @@ class HttpMetrics:
             ['route'],
             registry=self._registry,
         )
+        self.access = AccessMetrics(self._registry)
         self._begin_at_zero()
         _gauge('bert_http_requests_working', 'Requests that have a thread', working, self._registry)
         _gauge('bert_http_requests_waiting', 'Requests that wait for a thread', waiting, self._registry)

@@ -22,7 +22,6 @@ from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
 from ..security.client_keys import NO_KEYS, ClientKeys
 from ..telemetry import open_tracer
-from .admission import make_key_check
 from .app import create_app
 from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
@@ -80,7 +79,8 @@ def serve(
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the time at which each series began doubles the page
     _share_log_handlers('bert_serving.client')
     _share_log_handlers('waitress')  # whose warnings are then rate-limited, too
-    dispatcher = Dispatcher(config.max_connect, config.max_waiting, make_key_check(config.api_keys))
+    authenticator = config.make_authenticator()
+    dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator)
     tracer = open_tracer(os.environ)
     backend = _connect(servers)
     try:
@@ -92,8 +92,9 @@ def serve(
             working=lambda: dispatcher.working,
             waiting=lambda: dispatcher.waiting,
             tracer=tracer,
+            authenticator=authenticator,
         )
-        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls)
+        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls, authenticator.refresh)
         _handle_signals(frontend)
         if config.is_open_to_all:
             logger.warning(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..security.principals import Grant
 from .errors import Family
 
 
@@ -16,8 +17,9 @@ class Route:
     """A route; `path` is in the syntax of OpenAPI, and `statuses` are those that the document lists.
 
     `encodes`: its requests go to the workers, so they wait in the encode queue and can be refused. `is_open`: it needs
-    no API key. Errors have the format of `family`; a request that has a field of `other_family` gets those of that.
-    `has_octets`: the response can be the bytes of an array.
+    no API key; any other route needs one, whose holder has one of `grants`, if there are any. Errors have the format of
+    `family`; a request that has a field of `other_family` gets those of that. `has_octets`: the response can be the
+    bytes of an array.
     """
 
     method: str
@@ -28,6 +30,7 @@ class Route:
     family: Family = 'legacy'
     other_family: Family | None = None
     has_octets: bool = False
+    grants: tuple[Grant, ...] = ()
 
     @property
     def label(self) -> str:
@@ -45,33 +48,56 @@ CLIENT_GONE = 499
 _OF_ANY = (400, 413, 431, 500, 501, 503)
 """The statuses of any route: malformed or unsupported HTTP, an internal error, and no room for the response."""
 
-_ENCODING = (200, 400, 401, 413, 415, 429, 500, 501, 502, 503, 504)
+_ENCODING = (200, 400, 401, 403, 413, 415, 429, 500, 501, 502, 503, 504)
 _TEI = (*_ENCODING, 422, 424)
+_STATUS = (200, 401, 403, 429)
+
+_ENCODE_GRANT = (Grant.ENCODE,)
+_PREDICT_GRANT = (Grant.PREDICT,)
+_EITHER_GRANT = (Grant.ENCODE, Grant.PREDICT)
+_STATUS_GRANT = (Grant.STATUS,)
 
 ROUTES = (
-    Route('POST', '/encode', _ENCODING, encodes=True),
-    Route('POST', '/tokenize', _TEI, encodes=True, other_family='tei'),
-    Route('POST', '/decode', _TEI, encodes=True, family='tei'),
-    Route('POST', '/v1/embeddings', (*_ENCODING, 404), encodes=True, family='openai', has_octets=True),
-    Route('GET', '/v1/models', (200, 401, 503), family='openai'),
-    Route('GET', '/v1/models/{id}', (200, 401, 404, 503), family='openai'),
-    Route('POST', '/embed', _TEI, encodes=True, family='tei', has_octets=True),
+    Route('POST', '/encode', _ENCODING, encodes=True, grants=_ENCODE_GRANT),
+    Route('POST', '/tokenize', _TEI, encodes=True, other_family='tei', grants=_EITHER_GRANT),
+    Route('POST', '/decode', _TEI, encodes=True, family='tei', grants=_EITHER_GRANT),
+    Route(
+        'POST',
+        '/v1/embeddings',
+        (*_ENCODING, 404),
+        encodes=True,
+        family='openai',
+        has_octets=True,
+        grants=_ENCODE_GRANT,
+    ),
+    Route('GET', '/v1/models', (200, 401, 429, 503), family='openai'),
+    Route('GET', '/v1/models/{id}', (200, 401, 404, 429, 503), family='openai'),
+    Route('POST', '/embed', _TEI, encodes=True, family='tei', has_octets=True, grants=_ENCODE_GRANT),
     Route('GET', '/', (200, 304), is_open=True),
-    Route('POST', '/', (*_TEI, 404), encodes=True, family='tei', other_family='cohere', has_octets=True),
-    Route('POST', '/embed_all', _TEI, encodes=True, family='tei', has_octets=True),
-    Route('POST', '/similarity', _TEI, encodes=True, family='tei'),
-    Route('POST', '/predict', _TEI, encodes=True, family='tei'),
-    Route('POST', '/rerank', (*_TEI, 404), encodes=True, family='tei', other_family='cohere'),
-    Route('POST', '/v1/rerank', (*_ENCODING, 404), encodes=True, family='cohere'),
-    Route('POST', '/v2/rerank', (*_ENCODING, 404), encodes=True, family='cohere'),
-    Route('GET', '/info', (200, 401, 503), family='tei'),
-    Route('GET', '/status/server', (200, 401, 503)),
-    Route('GET', '/status/client', (200, 401)),
+    Route(
+        'POST',
+        '/',
+        (*_TEI, 404),
+        encodes=True,
+        family='tei',
+        other_family='cohere',
+        has_octets=True,
+        grants=_EITHER_GRANT,
+    ),
+    Route('POST', '/embed_all', _TEI, encodes=True, family='tei', has_octets=True, grants=_ENCODE_GRANT),
+    Route('POST', '/similarity', _TEI, encodes=True, family='tei', grants=_ENCODE_GRANT),
+    Route('POST', '/predict', _TEI, encodes=True, family='tei', grants=_PREDICT_GRANT),
+    Route('POST', '/rerank', (*_TEI, 404), encodes=True, family='tei', other_family='cohere', grants=_PREDICT_GRANT),
+    Route('POST', '/v1/rerank', (*_ENCODING, 404), encodes=True, family='cohere', grants=_PREDICT_GRANT),
+    Route('POST', '/v2/rerank', (*_ENCODING, 404), encodes=True, family='cohere', grants=_PREDICT_GRANT),
+    Route('GET', '/info', (200, 401, 429, 503), family='tei'),
+    Route('GET', '/status/server', (*_STATUS, 503), grants=_STATUS_GRANT),
+    Route('GET', '/status/client', _STATUS, grants=_STATUS_GRANT),
     Route('GET', '/health', (200, 503), is_open=True),
     Route('GET', '/healthz', (200, 503), is_open=True),
     Route('GET', '/health/live', (200, 503), is_open=True),
     Route('GET', '/health/ready', (200, 503), is_open=True),
-    Route('GET', '/metrics', (200, 401)),
+    Route('GET', '/metrics', _STATUS, grants=_STATUS_GRANT),
     Route('GET', '/openapi.json', is_open=True),
     Route('GET', '/docs/', is_open=True),
     Route('GET', '/dashboard', (200, 304), is_open=True),
@@ -86,6 +112,7 @@ COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 308, 404, 405})
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}
 _FAMILIES: Mapping[str, Family] = {route.path: route.family for route in ROUTES}
+_GRANTS: Mapping[tuple[str, str], tuple[Grant, ...]] = {(route.method, route.path): route.grants for route in ROUTES}
 _OPEN = frozenset((route.method, route.path) for route in ROUTES if route.is_open)
 
 
@@ -99,6 +126,11 @@ def label_of(rule: str | None) -> str:
 def is_open(method: str, label: str) -> bool:
     """Whether a request to the route with that label needs no API key."""
     return ('GET' if method == 'HEAD' else method, label) in _OPEN
+
+
+def grants_of(method: str, label: str) -> tuple[Grant, ...]:
+    """The grants of which the holder of a key needs one for the route with that label; () if any key will do."""
+    return _GRANTS.get(('GET' if method == 'HEAD' else method, label), ())
 
 
 def encodes(method: str, path: str) -> bool:

@@ -26,6 +26,7 @@ from waitress.utilities import Error, RequestEntityTooLarge, RequestHeaderFields
 
 from .connections import ADDRESS_SHARE, WriteBudget, choose_evicted, choose_unread
 from .errors import HTTPError, make_refusal
+from .quotas import Holding
 from .tls import Tls
 from .waitress_connection import Channel
 
@@ -93,6 +94,11 @@ class PendingRequest:
         body = stream.read()
         stream.seek(0)
         return bool(body.count(b'"') <= 2 * most_strings)
+
+    @property
+    def holding(self) -> Holding:
+        """Whose the connection is."""
+        return self._channel.holding
 
     def is_gone(self) -> bool:
         """Whether the client has disconnected."""

@@ -15,6 +15,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import WSGITask
 
 from .connections import ConnectionState, Phase, is_unread
+from .quotas import Holding
 from .tls import NothingToRead, PlainHTTP, TlsSocket
 
 LINGER_S = 30.0
@@ -83,6 +84,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def __init__(self, server: Owner, sock: socket.socket, address: Any, *arguments: Any, **options: Any) -> None:
         self.address = str(address[0])
         self._began_at = time.monotonic()
+        self.holding = Holding()
         self._served = 0
         self._bytes_sent = 0
         self._unread_since: float | None = None
@@ -125,6 +127,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._is_counted:
             self._is_counted = False
             self.server.forget(self.address)
+            self.holding.close()
         super().del_channel(map)
 
     def serve(self, environ: Mapping[str, Any]) -> None:

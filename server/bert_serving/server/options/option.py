@@ -13,6 +13,7 @@ BERT = 'BERT parameters'
 SERVING = 'Serving'
 SECURITY = 'Security'
 HTTP = 'HTTP'
+SECURITY = 'Security'
 DEVICES = 'Devices'
 OTHER = 'Other'
 
