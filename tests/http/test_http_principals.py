@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.frontend import Frontend
 from bert_serving.server.options.settings import Settings
+from bert_serving.server.security.audit import Audit
 from bert_serving.server.security.principals import ANONYMOUS, hash_of_http_key
 from support.fake_backend import FakeBackend, classifier
 from support.http_peers import BODY, PATIENCE_S, Callers, connect, get, post
@@ -234,6 +236,26 @@ def test_a_blocked_address_is_logged_once_without_the_keys(
         ask(guarded, '/encode', 'my-own-guess')
     assert caplog.text.count('blocked an address for a minute, after wrong keys: address=192.0.2.1') == 1
     assert 'my-own-guess' not in caplog.text
+
+
+def test_the_audit_has_requests_and_refusals_without_texts_and_keys(
+    backend: FakeBackend, authenticator: Authenticator, tmp_path: Path
+) -> None:
+    path = tmp_path / 'audit'
+    audit = Audit(str(path))
+    http = create_app(backend, authenticator=authenticator, audit=audit).test_client()
+    for key, route in (('everything', '/encode'), ('watcher', '/embed'), ('my-own-guess', '/'), ('old', '/metrics')):
+        ask(http, route, key)
+    http.get('/metrics')
+    audit.close()
+    text = path.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line['action'] for line in lines] == ['granted', 'refused', 'wrong_key', 'refused']
+    assert (lines[0]['principal'], lines[0]['address'], lines[0]['rows']) == ('everything', '192.0.2.1', 2)
+    assert lines[0]['outcome'] == 'status 200'
+    assert "'watcher' lacks the grant 'encode'" in lines[1]['outcome']
+    assert 'my-own-guess' not in text
+    assert all(line['request_id'] for line in lines)
 
 
 # Metrics -------------------------------------------------------------------------------------------------------------

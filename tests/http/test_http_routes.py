@@ -338,7 +338,7 @@ def test_every_error_of_the_server_has_its_status(
     assert ('error' in answer.json) == path.startswith('/v1')
     retry_after = KINDS[name].retry_after_s
     assert answer.headers.get('retry-after') == (None if retry_after is None else str(retry_after))
-    is_final = name in ('PoisonedRequest', 'NotFinite', 'NotImplemented', 'DeadlineExceeded')
+    is_final = name in ('Forbidden', 'PoisonedRequest', 'NotFinite', 'NotImplemented', 'DeadlineExceeded')
     assert answer.headers.get('x-should-retry') == ('false' if is_final else None)
 
 

@@ -127,7 +127,7 @@ _SERVER_OF_THE_PROXY: Mapping[str, Option] = {
     ),
 }
 
-_SHARED_WITH_THE_PROXY = ('principals', 'shutdown_timeout', 'log_format', 'verbose')
+_SHARED_WITH_THE_PROXY = ('principals', 'audit_file', 'shutdown_timeout', 'log_format', 'verbose')
 
 _HELP_OF_THE_PROXY = {
     'http_port': 'port of the HTTP server; 0 picks a free one',

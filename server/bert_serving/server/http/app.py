@@ -14,8 +14,9 @@ from flask_compress import Compress
 from flask_json import FlaskJSON
 from werkzeug.exceptions import HTTPException
 
+from ..security.audit import Audit
 from ..telemetry import Tracer
-from . import admission, legacy, monitoring, openai, pages, rerank, tei, tokens, tracing
+from . import admission, auditing, legacy, monitoring, openai, pages, rerank, tei, tokens, tracing
 from .authentication import Authenticator
 from .backend import Backend
 from .backend_call import TIMEOUT_S, received_at
@@ -48,12 +49,14 @@ def create_app(
     waiting: Callable[[], int] = _none,
     tracer: Tracer | None = None,
     authenticator: Authenticator | None = None,
+    audit: Audit | None = None,
 ) -> Flask:
     """The application, whose routes call `backend`, which is a server, or one for each name of an upstream.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
     `/metrics`, are the numbers of requests that have a thread and that wait for one. `tracer` takes the spans of
-    requests with a `traceparent`. `authenticator` has the keys; by default it is made of those of `config`.
+    requests with a `traceparent`. `authenticator` has the keys; by default it is made of those of `config`. `audit`
+    gets a line for each request of a holder of a key, and for each refusal.
     """
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
@@ -66,11 +69,13 @@ def create_app(
     if tracer is not None:
         tracing.install(app, tracer)
     _bound_unwritten(app)
+    if audit is not None:
+        auditing.install(app, audit)
     admission.install(app, config, authenticator)
     _handle_errors(app, metrics)
     FlaskJSON(app)
     _compress(app)
-    app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids, bool(config.api_keys)))
+    app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids, lambda: authenticator.needs_key))
     app.register_blueprint(tokens.make_blueprint(catalog))
     app.register_blueprint(openai.make_blueprint(catalog, config.token_ids))
     max_requests = config.max_connect + config.max_waiting
@@ -109,6 +114,7 @@ def _handle_errors(app: Flask, metrics: HttpMetrics) -> None:
         family: Family = g.get('family') or family_of(request.path)
         status, body = error.to_response(family)
         metrics.access.count_refusal(error.name)
+        g.error = error
         response = Response(dump(body), status=status, mimetype='application/json')
         if error.retry_after_s is not None:
             response.headers['retry-after'] = str(error.retry_after_s)

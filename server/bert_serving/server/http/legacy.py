@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -33,8 +33,8 @@ FORWARDED = ('forwarded', 'x-forwarded-for', 'via')
 """Headers of proxies: the client is elsewhere."""
 
 
-def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: bool) -> Blueprint:
-    """The routes, which call the servers of `catalog`; with `has_keys`, whoever gets here has one."""
+def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: Callable[[], bool]) -> Blueprint:
+    """The routes, which call the servers of `catalog`; if there are keys, whoever gets here has one."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')
@@ -53,12 +53,12 @@ def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: bool) -> Bluepri
             raise HTTPError('Unavailable', 'the server does not respond: retry later')
         upstreams = catalog.describe_upstreams()
         status = {**snapshot.status, 'upstreams': upstreams} if upstreams else snapshot.status
-        return _with_status(status if has_keys or _is_local() else view_of_stranger(status))
+        return _with_status(status if has_keys() or _is_local() else view_of_stranger(status))
 
     @routes.get('/status/client')
     def client_status() -> Response:
         status = catalog.first.client_status()
-        if not has_keys and not _is_local() and 'identity' in status:
+        if not has_keys() and not _is_local() and 'identity' in status:
             status = {**status, 'identity': '***'}  # who knows it can read what the server answers to this proxy
         return _with_status(status)
 

@@ -20,6 +20,7 @@ from ..console.logs import ROOT
 from ..errors import UsageError
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
+from ..security.audit import Audit
 from ..security.client_keys import NO_KEYS, ClientKeys
 from ..telemetry import open_tracer
 from .app import create_app
@@ -93,13 +94,14 @@ def serve(
             waiting=lambda: dispatcher.waiting,
             tracer=tracer,
             authenticator=authenticator,
+            audit=None if settings.audit_file is None else Audit(settings.audit_file),
         )
         frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls, authenticator.refresh)
         _handle_signals(frontend)
         if config.is_open_to_all:
             logger.warning(
                 'port %d accepts requests from anyone who can reach it: '
-                'set -http_api_key_file, or -http_host 127.0.0.1',
+                'set -http_api_key_file or -principals, or -http_host 127.0.0.1',
                 frontend.port,
             )
             if '*' in config.origins:
