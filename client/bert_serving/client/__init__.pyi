@@ -1,5 +1,5 @@
 from builtins import TimeoutError as TimeoutError
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
@@ -71,7 +71,7 @@ class Encoded(NamedTuple):
     array: NDArray[Any]
     tokens: _TokenLists | Literal['']
     token_counts: list[int]
-    truncated_rows: list[int] = ...
+    truncated_rows: Sequence[int] = ...
 
 class BertClient:
     ip: str
