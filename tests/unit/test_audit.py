@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bert_serving.server.errors import UsageError
-from bert_serving.server.security.audit import Audit, AuditAction
+from bert_serving.server.security.actions import NO_ACTIONS, AuditAction, add_up
+from bert_serving.server.security.audit import Audit
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -44,14 +45,15 @@ def test_lines_beyond_the_rate_are_counted_and_the_next_line_says_how_many(tmp_p
     lines = lines_of(path)
     assert [line['action'] for line in lines] == ['wrong_key', 'wrong_key', 'quota', 'wrong_key']
     assert [line.get('left_out') for line in lines] == [None, None, None, 3]
-    assert audit.counts['wrong_key'] == 6
+    assert audit.counts['num_security_wrong_key'] == 6
 
 
 def test_without_a_file_actions_are_counted() -> None:
     audit = Audit()
     audit.record(AuditAction.REFUSED)
-    assert audit.counts['refused'] == 1
-    assert set(audit.counts) == set(AuditAction)
+    assert audit.counts['num_security_refused'] == 1
+    assert add_up(audit.counts, audit.counts)['num_security_refused'] == 2
+    assert audit.counts.keys() == NO_ACTIONS.keys()
 
 
 def test_a_file_that_was_moved_away_is_made_again(tmp_path: Path) -> None:

@@ -57,3 +57,13 @@ def test_the_readers_that_dead_sinks_have_cut_off_are_still_counted() -> None:
     counters.sink_lost()
     counters.update_sink({'slow_readers': 1})
     assert counters.to_dict()['num_slow_reader'] == 3
+
+
+def test_what_the_audits_of_dead_sinks_have_counted_is_still_counted() -> None:
+    counters = ChildCounters()
+    assert counters.to_dict()['num_security_refused'] == 0
+    counters.update_sink({'security': {'num_security_refused': 2}})
+    counters.sink_lost()
+    counters.update_sink({'security': {'num_security_refused': 1}})
+    assert counters.to_dict()['num_security_refused'] == 3
+    assert counters.to_dict()['num_security_quota'] == 0

@@ -136,6 +136,13 @@ _COUNTERS = {
     'num_sink_restart': ('sink_restarts', 'Restarts of the sink'),
     'num_http_restart': ('http_restarts', 'Restarts of the HTTP proxy of the server'),
     'num_garbage_message': ('garbage_messages', 'Malformed messages without a return address'),
+    'num_security_connected': ('security_connected', 'Connections of clients with a key, to both ports'),
+    'num_security_granted': ('security_granted', 'Requests of clients with a key that their grants allow'),
+    'num_security_refused': ('security_refused', 'Requests, subscriptions and connections refused by grant or key'),
+    'num_security_cancelled': ('security_cancelled', 'Requests that clients with a key cancelled'),
+    'num_security_terminated': ('security_terminated', 'Requests to stop the server that were granted'),
+    'num_security_quota': ('security_quota', 'Requests and connections refused by a quota'),
+    'num_security_wrong_key': ('security_wrong_key', 'Handshakes without a known key'),
 }
 _GAUGES = {
     'padding_share': ('padding_ratio', 'Share of the computed tokens that was padding'),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..process.reports import Payload
+from ..security.actions import NO_ACTIONS, add_up
 from ..stats import WorkerTally
 
 
@@ -18,6 +20,8 @@ class ChildCounters:
         self._discarded_by_dead_sinks = 0
         self._slow_readers = 0
         self._slow_readers_of_dead_sinks = 0
+        self._security: Mapping[str, int] = NO_ACTIONS
+        self._security_of_dead_sinks: Mapping[str, int] = NO_ACTIONS
 
     def update_worker(self, worker: int, payload: Payload) -> None:
         """Take the counts from a worker's heartbeat."""
@@ -31,12 +35,15 @@ class ChildCounters:
     def update_sink(self, payload: Payload) -> None:
         """Take the counts from a heartbeat of the sink."""
         self._slow_readers = payload.get('slow_readers', self._slow_readers)
+        self._security = payload.get('security', self._security)
         self._discarded_replies = payload.get('given_up', self._discarded_replies)
 
     def sink_lost(self) -> None:
         """Keep the counts of a sink that has died; the next one counts from 0."""
         self._slow_readers_of_dead_sinks += self._slow_readers
         self._slow_readers = 0
+        self._security_of_dead_sinks = add_up(self._security_of_dead_sinks, self._security)
+        self._security = NO_ACTIONS
         self._discarded_by_dead_sinks += self._discarded_replies
         self._discarded_replies = 0
 
@@ -55,4 +62,5 @@ class ChildCounters:
             **self._all_workers.to_dict(),
             'num_given_up_reply': self._discarded_by_dead_sinks + self._discarded_replies,
             'num_slow_reader': self._slow_readers_of_dead_sinks + self._slow_readers,
+            **add_up(self._security_of_dead_sinks, self._security),
         }

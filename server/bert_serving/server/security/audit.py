@@ -14,27 +14,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from ..errors import UsageError
+from .actions import AuditAction
 
 logger = logging.getLogger(__name__)
 
 LINES_A_SECOND = 100
 """Lines of each action."""
-
-
-class AuditAction(StrEnum):
-    """Something that the audit counts."""
-
-    CONNECTED = 'connected'
-    REFUSED = 'refused'
-    GRANTED = 'granted'
-    CANCELLED = 'cancelled'
-    TERMINATED = 'terminated'
-    QUOTA = 'quota'
-    WRONG_KEY = 'wrong_key'
 
 
 class Audit:
@@ -68,9 +56,9 @@ class Audit:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often each action has happened, by its name."""
+        """How often each action has happened, by its key in the status."""
         with self._lock:
-            return {str(action): self._counts[action] for action in AuditAction}
+            return {action.key: self._counts[action] for action in AuditAction}
 
     def record(self, action: AuditAction, principal: str = '', address: str = '', **facts: Any) -> None:
         """Count an action and write its line; `facts` are values for JSON, of which None is left out."""

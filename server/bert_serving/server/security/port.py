@@ -23,7 +23,8 @@ from ..protocol.wire import (
 from ..tcp import Connection, connection_of, shut_down
 from ..transport import connection_of_message
 from .access import Answerable, Peer, check_grant, check_message, identity_error, owns
-from .audit import Audit, AuditAction
+from .actions import AuditAction
+from .audit import Audit
 from .gate import LOOK_S, Gate
 from .members import Members
 from .principals import Grant

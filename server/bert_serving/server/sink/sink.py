@@ -182,7 +182,8 @@ class Sink:
         since = self._awake_since
         busy_s = 0.0 if since is None else self._clock() - since
         discarded = self._decider.publisher.discarded
-        return {'busy_s': busy_s, 'given_up': discarded, 'slow_readers': self._slow_readers}
+        status = {'busy_s': busy_s, 'given_up': discarded, 'slow_readers': self._slow_readers}
+        return status if self._access is None else {**status, 'security': self._access.audit.counts}
 
     def _bind(self, context: Context) -> None:
         self._clients = context.socket(zmq.XPUB)

@@ -115,10 +115,7 @@ class _Owner:
 
     @property
     def next_job(self) -> Job:
-        client = self.queue.next_client()
-        if client is None:
-            raise StopIteration
-        return client.next_job
+        return self.queue.first_client().next_job
 
     def jobs_of(self, number: int) -> Sequence[Job]:
         return self.queue.jobs_of(number)
@@ -127,10 +124,7 @@ class _Owner:
         self.queue.add(job)
 
     def take(self) -> Job:
-        client = self.queue.next_client()
-        if client is None:
-            raise StopIteration
-        return self.queue.take(client)
+        return self.queue.take(self.queue.first_client())
 
     def withdraw(self, job: Job) -> None:
         self.queue.withdraw(job.header.request.number, job.header.part)
@@ -200,6 +194,13 @@ class _LaneQueue:
                 return client
             heappop(heap)
         return None
+
+    def first_client(self) -> _Client | _Owner:
+        """As `next_client`; raise StopIteration if no job waits."""
+        client = self.next_client()
+        if client is None:
+            raise StopIteration
+        return client
 
     def take(self, client: _Client | _Owner) -> Job:
         """Remove and return the job of the client whose turn it is."""
@@ -324,10 +325,7 @@ class TurnQueue:
         Raises:
             StopIteration: no job of the lane waits.
         """
-        client = self._lanes[lane].next_client()
-        if client is None:
-            raise StopIteration
-        return self._lanes[lane].take(client)
+        return self._lanes[lane].take(self._lanes[lane].first_client())
 
     def parts_of(self, number: int) -> list[int]:
         """The parts of a request whose jobs wait."""

@@ -50,6 +50,7 @@ from ..protocol.wire import (
     format_identity,
     wrong_number_of_frames,
 )
+from ..security.actions import NO_ACTIONS, add_up
 from ..security.gate import PROXY
 from ..security.port import PortAccess
 from ..security.zap import admit_known_protocols
@@ -423,12 +424,14 @@ class Ventilator:
 
     def _count(self) -> dict[str, Any]:
         """The `statistic` of the status."""
-        scheduler = self._scheduler
+        scheduler, children = self._scheduler, self._count_children()
+        own = NO_ACTIONS if self._access is None else self._access.audit.counts
         return {
             **self._statistic.to_dict(time.monotonic()),
             **scheduler.outcomes.to_dict(),
             **scheduler.gauge(),
-            **self._count_children(),
+            **children,
+            **add_up(own, children),
             'num_garbage_message': self._garbage,
             'queue_time': scheduler.queue_time.to_dict(),
             'total_time': scheduler.total_time.to_dict(),
