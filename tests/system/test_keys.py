@@ -233,6 +233,16 @@ def test_more_connections_than_its_quota_are_closed(guarded: Guarded) -> None:
     assert any(line['action'] == 'quota' for line in guarded.audit())
 
 
+def test_what_the_audit_counts_is_in_the_status_of_both_ports_together(guarded: Guarded) -> None:
+    with guarded.connect('alice') as alice:
+
+        def counted() -> bool:
+            statistic = alice.server_status['statistic']
+            return statistic['num_security_connected'] > 2 and statistic['num_security_wrong_key'] > 1
+
+        wait_until(counted, 20)
+
+
 def test_the_server_is_stopped_by_the_grant_alone(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminate, 'ask_to_stop', lambda port: None)  # as from another machine
 

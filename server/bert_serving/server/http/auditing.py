@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Flask, Response, g, request
 
-from ..security.audit import Audit, AuditAction
+from ..security.actions import AuditAction
+from ..security.audit import Audit
 from ..security.principals import ANONYMOUS
 from .errors import HTTPError
 

@@ -23,7 +23,7 @@ from typing import Any
 import zmq
 
 from .. import telemetry
-from ..addresses import own_address, reachable, url_of
+from ..addresses import is_loopback, own_address, reachable, url_of
 from ..console import logs, streams
 from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
@@ -61,6 +61,12 @@ WORKER_STOP_S = 2
 
 DEADLINE_TICK_MS = 20
 """How often deadlines are checked while there are any."""
+
+OPEN_TO_ALL = (
+    'ports %d and %d take requests from everybody who reaches them, in plain text: they can use the model, read the '
+    'status, and fill the queue; set -curve_key_file and -curve_clients, or -host 127.0.0.1'
+)
+"""The warning of a server without keys that listens beyond its own machine."""
 
 DRAIN_TICK_MS = 50
 """How often the server checks whether it has drained."""
@@ -311,6 +317,8 @@ class BertServer(threading.Thread):
             ports = 'port=%d port_out=%d' % (self.port, self.port_out)
             if self.http_port is not None:
                 ports += ' http_port=%d' % self.http_port
+            if self._plan.security is None and not is_loopback(self._plan.address):
+                logger.warning(OPEN_TO_ALL, self.port, self.port_out)
             duration = format_duration(time.monotonic() - self._created)
             if self.http_port is not None:
                 where = url_of(HttpConfig.from_settings(self.settings).host, self.http_port)
