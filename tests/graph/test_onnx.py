@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,8 +20,11 @@ from bert_serving.server.graph.files import weights_path, words_path
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.options.engines import ONNX_RUNTIME
+from bert_serving.server.worker.published_tokenizer import PublishedTokenizer
+from bert_serving.server.worker.rows import RowEncoder
 from graph import reference
 from graph.reference import PUBLISHED
+from graph.test_published_graph import batch
 from support.engines import open_graph
 
 onnx = pytest.importorskip('onnx')
@@ -57,6 +61,62 @@ def test_norms_and_activations_are_single_ops(name: str, norms: int, gelus: int)
     assert counts['LayerNormalization'] == norms
     assert counts['Gelu'] + counts['FastGelu'] == gelus
     assert counts['Erf'] == counts['Reciprocal'] == 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'products'), [('bert-mean-norm', 12), ('albert-mean', 16), ('nomic-bert-mean', 12), ('bert-lasttoken', 13)]
+)
+def test_with_int8_the_products_of_the_layers_multiply_bytes(name: str, products: int) -> None:
+    """Those of BERT are four in a layer; a last layer of which one position is needed has five."""
+    from bert_serving.server.graph.onnx.translating import translate
+
+    graph, arrays = build_graph(spec_of(name))
+    model, weights = translate(graph.as_graph_def(), arrays, int8=True)
+    assert Counter(node.op_type for node in model.graph.node)['DynamicQuantizeMatMul'] == products
+    assert not [name for name in weights if name.startswith('encoder/') and name.endswith('/kernel')]
+
+
+def golden_texts() -> list[str]:
+    """The texts of the golden cases of the default model; those that are tokens are joined."""
+    paths = sorted((PUBLISHED.parents[1] / 'cases').glob('minilm*.json'))
+    requests = [request for path in paths for request in json.loads(path.read_text('utf-8'))['requests']]
+    texts = [text for request in requests for text in request['texts']]
+    joined = [text if isinstance(text, str) else ' '.join(map(str, text)) for text in texts]
+    return list(dict.fromkeys(text for text in joined if text.strip()))
+
+
+@pytest.mark.parametrize('layer', [4, 5])
+def test_the_cosine_of_int8_to_float32_is_at_least_0_985_for_every_golden_text(layer: int, tmp_path: Any) -> None:
+    """Of the default model, of 1.10's layer and of the last, computed in batches of 32."""
+    model = find_model(None)
+    tokenizer = PublishedTokenizer(model.tokenizer_files.load(model.config.vocab_size), gives_types=True)
+    encoder = RowEncoder(
+        tokenizer, max_seq_len=25, max_position_embeddings=512, mask_cls_sep=False, no_special_token=False
+    )
+    rows = sorted((row.ids for row in encoder.encode(golden_texts()).rows), key=len)
+    assert len(rows) >= 20
+    answers = []
+    for int8 in (False, True):
+        spec = GraphSpec(model, (layer,), on_cpu=True, engine=ONNX_RUNTIME, int8=int8)
+        graph = load(export(spec, str(tmp_path / ('graph-%d' % int8))), spec)
+        assert ('compute=int8' in graph.describe()) is int8
+        parts = [graph.encode(*batch(rows[start : start + 32])) for start in range(0, len(rows), 32)]
+        answers.append(np.concatenate(parts))
+    exact, close = answers
+    cosines = (exact * close).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(close, axis=1)
+    assert cosines.min() >= 0.985, cosines
+
+
+def test_a_channel_that_a_norm_makes_0_is_quantized() -> None:
+    from bert_serving.server.graph.onnx.quantizing import channel_sizes, quantize_by_channel
+
+    sizes = channel_sizes(np.array([1, 0, 2], np.float32), None)
+    assert np.isfinite(sizes).all()
+    assert (sizes > 0).all()
+    assert np.isfinite(channel_sizes(np.zeros(3, np.float32), np.zeros(3, np.float32))).all()
+    kernel = np.array([[0, 1], [0, -0.5]], np.float32)
+    quantized, scale = quantize_by_channel(kernel)
+    assert np.abs(quantized * scale - kernel).max() < 1 / 127
 
 
 def build_graph(spec: GraphSpec) -> tuple[Any, dict[str, np.ndarray]]:

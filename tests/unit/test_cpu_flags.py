@@ -31,20 +31,27 @@ def test_flags_are_read_from_the_file(tmp_path):
     assert read_flags(str(tmp_path / 'none')) == frozenset()
 
 
+OTHER = '-engine onnxruntime -int8 would be faster and take less memory'
+
+
 @pytest.mark.parametrize(
-    ('words', 'bf16', 'says'),
+    ('words', 'options', 'says'),
     [
-        ('amx_bf16 avx512_bf16', False, 'has amx_bf16: -bf16 would be faster'),
-        ('avx512_bf16', False, 'has avx512_bf16: -bf16 would be faster'),
-        ('avx2', True, 'has none of amx_bf16, avx512_bf16: it is probably faster without -bf16'),
-        ('amx_bf16', True, None),
-        ('avx2', False, None),
+        ('amx_bf16 avx512_bf16', {}, 'has amx_bf16: -bf16 would be faster'),
+        ('avx512_bf16', {'has_onnx': True}, 'has avx512_bf16: -bf16 would be faster'),
+        ('avx2', {'bf16': True}, 'has none of amx_bf16, avx512_bf16: it is probably faster without -bf16'),
+        ('avx2', {'bf16': True, 'has_onnx': True}, 'has none of amx_bf16, avx512_bf16: ' + OTHER),
+        ('amx_bf16', {'bf16': True, 'has_onnx': True}, None),
+        ('avx2', {}, None),
+        ('avx2', {'has_onnx': True}, OTHER),
+        ('avx2', {'has_onnx': True, 'engine': 'onnxruntime'}, '-int8 would be faster'),
+        ('avx2', {'has_onnx': True, 'engine': 'onnxruntime', 'int8': True}, None),
     ],
 )
-def test_recommendation(words, bf16, says):
-    advice = recommendation(parse_flags(CPUINFO % words), bf16)
+def test_recommendation(words, options, says):
+    advice = recommendation(parse_flags(CPUINFO % words), **options)
     assert advice is None if says is None else says in advice
 
 
 def test_nothing_is_recommended_for_a_processor_of_which_nothing_is_known():
-    assert recommendation(frozenset(), bf16=True) is None
+    assert recommendation(frozenset(), bf16=True, has_onnx=True) is None

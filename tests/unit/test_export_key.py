@@ -42,6 +42,7 @@ CHANGES: dict[str, Any] = {
     'on_gpu': True,
     'on_cpu': True,
     'engine': 'onnxruntime',
+    'int8': True,
     'pipeline': replace(PIPELINE, pooling=Pooling(('max',))),
     'head': Head(labels=('a',), activation='sigmoid'),
     'is_raw': True,

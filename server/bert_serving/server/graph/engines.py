@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
-from ..options.engines import ONNX_RUNTIME
+from ..options.engines import ONNX_RUNTIME, TENSORFLOW
+
+_PACKAGES = {TENSORFLOW: ('tensorflow',), ONNX_RUNTIME: ('onnxruntime', 'onnx')}
+
+
+def is_installed(name: str) -> bool:
+    """Whether the packages of an engine can be imported."""
+    return all(importlib.util.find_spec(package) is not None for package in _PACKAGES[name])
 
 
 def import_engine(name: str) -> Callable[..., Any]:

@@ -98,7 +98,7 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
         words_in_parts = weights.read_rows(WORDS) if words else [variables[WORDS]]
         graph, width, dtype = build(spec, constants, find_unusual_rows(words_in_parts))
     del variables
-    write = _write_frozen if spec.engine == TENSORFLOW else _write_onnx
+    write = _write_frozen if spec.engine == TENSORFLOW else partial(_write_onnx, int8=spec.int8)
     size = _write_words(spec, weights, words, partial(on_progress, 'write the word embeddings')) if words else 0
     try:
         written, sha256 = write(graph, constants.arrays, path, on_progress)
@@ -121,12 +121,14 @@ def _write_frozen(graph: Any, arrays: dict[str, Array], path: str, on_progress: 
     return size, digest_of(frozen)
 
 
-def _write_onnx(graph: Any, arrays: dict[str, Array], path: str, on_progress: OnProgress) -> tuple[int, str]:
+def _write_onnx(
+    graph: Any, arrays: dict[str, Array], path: str, on_progress: OnProgress, *, int8: bool
+) -> tuple[int, str]:
     """The same for ONNX Runtime, in two files."""
     with timed(logger, 'load ONNX Runtime'):
         from .onnx.saving import save  # not all servers have it
 
-    return save(graph, arrays, path, on_progress)
+    return save(graph, arrays, path, on_progress, int8=int8)
 
 
 def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Callable[[int, int], None]) -> int:

@@ -55,6 +55,7 @@ def spec_of(settings: Settings, model: Model, *, on_gpu: bool) -> GraphSpec:
         fp16=settings.fp16,
         bf16=settings.bf16,
         engine=settings.engine,
+        int8=settings.int8,
         on_gpu=on_gpu,
         on_cpu=not on_gpu and not settings.xla and not _may_mix_devices(settings),
         pipeline=model.pipeline,

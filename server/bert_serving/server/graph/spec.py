@@ -51,6 +51,8 @@ class GraphSpec:
     A graph for GPUs and CPUs has neither flag: it consists of plain ops, which run on both."""
     engine: str = TENSORFLOW
     """What runs the graph; ONNX Runtime runs one of plain ops, on CPUs only."""
+    int8: bool = False
+    """Whether ONNX Runtime multiplies bytes."""
     pipeline: Pipeline | None = None
     """The use that the folder of the model describes. The workers apply a Normalize that comes last."""
     head: Head | None = None

@@ -26,6 +26,10 @@ class DeviceOptions:
         parse=engine,
         metavar='ENGINE',
     )
+    int8: bool = flag(
+        group=DEVICES,
+        help='multiply 8-bit integers, and return float32 vectors; with -engine onnxruntime',
+    )
     xla: bool = flag(
         group=DEVICES,
         help='compile the graph with XLA',

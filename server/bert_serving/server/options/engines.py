@@ -6,6 +6,7 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from ..errors import UsageError
 
@@ -16,23 +17,48 @@ TITLES = {TENSORFLOW: 'TensorFlow', ONNX_RUNTIME: 'ONNX Runtime'}
 """The names of the engines for the log."""
 
 
+class EngineOptions(Protocol):
+    """The options that engines have or lack; `Settings` has them."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def int8(self) -> bool: ...
+    @property
+    def bf16(self) -> bool: ...
+    @property
+    def xla(self) -> bool: ...
+    @property
+    def cpu(self) -> bool: ...
+    @property
+    def device_map(self) -> Sequence[int]: ...
+
+
 def engine(text: str) -> str:
     if text not in TITLES:
         raise ValueError('expected one of %s, got %r' % (', '.join(TITLES), text))
     return text
 
 
-def check_engine(name: str, *, bf16: bool, xla: bool, device_map: Sequence[int]) -> None:
-    """Check that the engine `name` has these options.
+def describe_engine(options: EngineOptions) -> str:
+    """The engine and the type that it computes in, for the log. On GPUs, -fp16 has a type of its own."""
+    kind = 'int8' if options.int8 else 'bfloat16' if options.bf16 else 'float32'
+    return '%s, %s' % (TITLES[options.engine], kind)
+
+
+def check_engine(options: EngineOptions) -> None:
+    """Check that the engine has the other options.
 
     Raises:
         UsageError: it does not have one of them; the message says what to do.
     """
-    if name == TENSORFLOW:
+    if options.engine == TENSORFLOW:
+        if options.int8:
+            raise UsageError('-int8 needs the other engine: add -engine onnxruntime')
         return
-    if bf16:
-        raise UsageError('-bf16 needs the other engine: remove -bf16 or -engine onnxruntime')
-    if xla:
+    if options.bf16:
+        raise UsageError('-bf16 needs the other engine: remove -engine onnxruntime, or give -int8 instead of -bf16')
+    if options.xla:
         raise UsageError('-xla needs the other engine: remove -xla or -engine onnxruntime')
-    if any(device >= 0 for device in device_map):
+    if not options.cpu and any(device >= 0 for device in options.device_map):
         raise UsageError('-engine onnxruntime computes on the CPU only: remove it, or -device_map')

@@ -61,12 +61,7 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
         if not values['pooling_layer']:
             raise UsageError('-pooling_layer: expected at least one layer')
         settings = cls(**values)
-        check_engine(
-            settings.engine,
-            bf16=settings.bf16,
-            xla=settings.xla,
-            device_map=() if settings.cpu else settings.device_map,
-        )
+        check_engine(settings)
         if settings.bf16 and settings.fp16:
             raise UsageError('-bf16 and -fp16 are mutually exclusive')
         if settings.no_terminate and settings.allow_remote_terminate:

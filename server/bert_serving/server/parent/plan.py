@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
 import tempfile
@@ -15,13 +14,14 @@ from typing import Any, Literal
 
 from ..addresses import ANY_IPV4, own_address
 from ..errors import UsageError
+from ..graph.engines import is_installed
 from ..http.config import HttpConfig, check_installed
 from ..model.config import check_max_seq_len, check_position_embeddings, check_strategy, resolve_layers
 from ..model.folder import GOOGLE_CHECKPOINT, GOOGLE_CONFIG, Model, check_weights, find_model
 from ..model.pipeline import Dense, Pipeline, Pooling, PoolingMode
 from ..model.pooling import PoolingStrategy
 from ..model.vocabulary import load_vocab
-from ..options.engines import ONNX_RUNTIME
+from ..options.engines import ONNX_RUNTIME, TENSORFLOW
 from ..options.settings import Settings
 from ..security.audit import Audit
 from ..security.gate import Gate, SecurityConfig
@@ -261,11 +261,11 @@ def _own_address(host: str, option: str) -> str:
 
 def _check_installed(settings: Settings) -> None:
     """Raise UsageError if there is no TensorFlow, or no other engine, for the children to import."""
-    if importlib.util.find_spec('tensorflow') is None:
+    if not is_installed(TENSORFLOW):
         raise UsageError(
             "TensorFlow is not installed in %s: pip install 'bert-serving-server[cpu]', or [gpu] for CUDA" % sys.prefix
         )
-    if settings.engine == ONNX_RUNTIME and not all(map(importlib.util.find_spec, ('onnx', 'onnxruntime'))):
+    if not is_installed(settings.engine):
         raise UsageError("ONNX Runtime is not installed in %s: pip install 'bert-serving-server[onnx]'" % sys.prefix)
 
 

@@ -29,6 +29,7 @@ from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
 from ..errors import ServingError, StartError
 from ..http.config import HttpConfig
+from ..options.engines import describe_engine
 from ..options.settings import Settings
 from ..process.child import Child
 from ..process.restarts import DEFAULT_POLICY
@@ -150,6 +151,7 @@ class BertServer(threading.Thread):
         self._plan = make_plan(self.settings, lambda: bool(self._early_commands))
         self._exports = export_folder(self.settings.export_cache)
         logger.info('model: %s', self._plan.describe())
+        logger.info('engine: %s', describe_engine(self._plan.settings))
         logger.info('files: %s', self._plan.model.describe())
         self._commands = CommandQueue()
         self._reactor.add(self._commands.fileno(), self._run_commands)

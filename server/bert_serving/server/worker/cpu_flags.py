@@ -1,11 +1,13 @@
-"""Recommend `-bf16` or advise against it, by the flags of the processor.
+"""Recommend an engine and a type, or advise against one, by the flags of the processor.
 
-Pure, except that `read_flags` reads a file; imports no TensorFlow. A worker on the CPU asks when its graph is loaded.
+Pure, except that `read_flags` reads a file; imports no engine. A worker on the CPU asks when its graph is loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
+
+from ..options.engines import ONNX_RUNTIME, TENSORFLOW
 
 CPUINFO = '/proc/cpuinfo'
 
@@ -31,11 +33,23 @@ def parse_flags(cpuinfo: str) -> Set[str]:
     return frozenset()
 
 
-def recommendation(flags: Set[str], bf16: bool) -> str | None:
-    """Advice on `-bf16` for a processor with these flags; None if the option is right or the flags are unknown."""
+def recommendation(
+    flags: Set[str], *, engine: str = TENSORFLOW, bf16: bool = False, int8: bool = False, has_onnx: bool = False
+) -> str | None:
+    """Advice on the engine and its type for a processor with these flags; None if they are right or nothing is known.
+
+    `has_onnx` says that ONNX Runtime is installed. What it recommends is what was faster where it was measured
+    (docs/benchmark.md).
+    """
     unit = next((flag for flag in _BFLOAT16 if flag in flags), None)
+    if engine == ONNX_RUNTIME:
+        return None if int8 else '-int8 would be faster and take less memory, with nearly the same vectors'
     if unit and not bf16:
         return 'this processor has %s: -bf16 would be faster and take less memory, with nearly the same vectors' % unit
-    if flags and not unit and bf16:
-        return 'this processor has none of %s: it is probably faster without -bf16' % ', '.join(_BFLOAT16)
-    return None
+    if not flags or unit:
+        return None
+    other = '-engine onnxruntime -int8 would be faster and take less memory, with nearly the same vectors'
+    if bf16:
+        slow = 'this processor has none of %s: ' % ', '.join(_BFLOAT16)
+        return slow + (other if has_onnx else 'it is probably faster without -bf16')
+    return other if has_onnx else None

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from ..console.logs import timed
 from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
-from ..graph.engines import import_engine
+from ..graph.engines import import_engine, is_installed
 from ..graph.files import note_tried
 from ..model.tokenizer_file import TokenizerFiles
 from ..model.vocabulary import load_vocab
-from ..options.engines import TITLES
+from ..options.engines import ONNX_RUNTIME, TITLES
 from ..options.settings import Settings
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.options import EncodingOptions
@@ -435,7 +435,13 @@ def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
         settings=settings,
     )
     if device < 0 and not settings.fp16 and config['worker'] == 0:
-        advice = recommendation(read_flags(), settings.bf16)
+        advice = recommendation(
+            read_flags(),
+            engine=settings.engine,
+            bf16=settings.bf16,
+            int8=settings.int8,
+            has_onnx=is_installed(ONNX_RUNTIME),
+        )
         if advice is not None:
             logger.info('%s', advice)
     if config['worker'] == 0:  # the others have the same graph

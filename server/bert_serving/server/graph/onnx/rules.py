@@ -265,7 +265,14 @@ def _gather_(graph: Lowering, node: Node) -> None:
     graph.emit(node, 'Transpose', [gathered], perm=[0, 2, 1, 3])
 
 
-# What `fusing.py` makes.
+# What `fusing.py` and `quantizing.py` make.
+
+
+@rule('QuantizedMatMul')
+def _quantized_mat_mul(graph: Lowering, node: Node) -> None:
+    x, kernel, scale, *bias = graph.inputs(node)
+    zeros = graph.constant(np.zeros(graph.constants[scale].shape), np.int8)
+    graph.emit(node, 'DynamicQuantizeMatMul', [x, kernel, scale, zeros, *bias], domain=MICROSOFT)
 
 
 @rule('LayerNormalization')

@@ -19,7 +19,7 @@ from ...console.formatting import format_bytes
 from ...console.logs import timed
 from ...errors import StartError
 from ..files import check_private, read_graph, weights_path, words_path
-from ..names import INPUT_NAMES, MOST_TOKENS_NAME, POOLING_MASK_NAME, UNUSUAL_IDS_NAME, WORDS_NAME
+from ..names import COMPUTE_NAME, INPUT_NAMES, MOST_TOKENS_NAME, POOLING_MASK_NAME, UNUSUAL_IDS_NAME, WORDS_NAME
 from ..words import Words
 from .location import place
 
@@ -118,8 +118,8 @@ class OnnxEncoder:
 
     def describe(self) -> str:
         """The properties of the model, in one line for the log."""
-        facts = {'engine': 'onnxruntime %s' % onnxruntime.__version__, 'threads': self._threads}
-        return ' '.join('%s=%s' % fact for fact in facts.items())
+        compute, release = self._facts.get(COMPUTE_NAME), onnxruntime.__version__
+        return 'compute=%s engine=onnxruntime-%s threads=%d' % (compute, release, self._threads)
 
     def close(self) -> None:
         self._session = self._words = None

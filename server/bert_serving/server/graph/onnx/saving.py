@@ -35,7 +35,9 @@ ERRORS_ONLY = 3
 """ONNX Runtime's level of log messages."""
 
 
-def save(graph: Any, arrays: dict[str, NDArray[Any]], path: str, on_progress: OnProgress) -> tuple[int, str]:
+def save(
+    graph: Any, arrays: dict[str, NDArray[Any]], path: str, on_progress: OnProgress, *, int8: bool
+) -> tuple[int, str]:
     """Write `graph` to `path` and its weights next to it; return the size of both files and the digest of the first.
 
     `arrays` has the values of its placeholders, and is empty afterwards.
@@ -46,7 +48,7 @@ def save(graph: Any, arrays: dict[str, NDArray[Any]], path: str, on_progress: On
     """
     with timed(logger, 'translate to ONNX') as facts:
         on_progress('translate the graph', 0, 0)
-        model, weights = translate(graph.as_graph_def(), arrays)
+        model, weights = translate(graph.as_graph_def(), arrays, int8=int8)
         arrays.clear()
         facts['nodes'] = len(model.graph.node)
     unfinished, unfinished_weights = unfinished_path(path), unfinished_path(weights_path(path))

@@ -9,11 +9,12 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from ..names import MOST_TOKENS_NAME, OUTPUT_NAME, UNUSUAL_IDS_NAME, WORDS_NAME
+from ..names import COMPUTE_NAME, MOST_TOKENS_NAME, OUTPUT_NAME, UNUSUAL_IDS_NAME, WORDS_NAME
 from .control_flow import control_flow_rules
 from .fusing import fuse
 from .lowering import MICROSOFT, Lowering
 from .nodes import Array, Node, read_graph
+from .quantizing import quantize
 from .rules import RULES
 
 OPSET = 20
@@ -22,16 +23,23 @@ LEAST_APART = 1024
 """The least size in bytes of a constant that is among the weights."""
 
 
-def translate(graph_def: Any, arrays: Mapping[str, Array]) -> tuple[onnx.ModelProto, dict[str, Array]]:
+def translate(
+    graph_def: Any, arrays: dict[str, Array], *, int8: bool = False
+) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """Return an ONNX model of a graph, and its weights by name. `arrays` has the values of placeholders.
+
+    With `int8`, the products with weights of layers multiply bytes, which take the place of the weights in `arrays`.
 
     The model names the weights as external data, at no place.
     """
     nodes, functions = read_graph(graph_def)
-    facts = {name: nodes.by_name[name].attributes['value'] for name in (MOST_TOKENS_NAME, UNUSUAL_IDS_NAME)}
+    facts = {name: nodes.by_name[name].attributes['value'].tolist() for name in (MOST_TOKENS_NAME, UNUSUAL_IDS_NAME)}
+    facts[COMPUTE_NAME] = 'int8' if int8 else 'float32'
     nodes.prune([OUTPUT_NAME + ':0'])
     for each in (nodes, *(function.nodes for function in functions.values())):
         fuse(each)
+    if int8:
+        quantize(nodes, arrays)
     nodes.prune([OUTPUT_NAME + ':0'])
     lowering = Lowering(nodes, {**RULES, **control_flow_rules(functions)})
     inputs = [_input(lowering, node) for node in nodes.take('Placeholder') if not lowering.give(node, arrays)]
@@ -40,7 +48,7 @@ def translate(graph_def: Any, arrays: Mapping[str, Array]) -> tuple[onnx.ModelPr
     graph = helper.make_graph(lowering.made, 'graph', inputs, [onnx.ValueInfoProto(name=output)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET), helper.make_opsetid(MICROSOFT, 1)])
     model.ir_version = IR_VERSION
-    helper.set_model_props(model, {name: json.dumps(values.tolist()) for name, values in facts.items()})
+    helper.set_model_props(model, {name: json.dumps(value) for name, value in facts.items()})
     return model, _add_constants(model.graph, lowering.constants)
 
 
