@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -18,13 +19,17 @@ import pytest
 import zmq
 
 from bert_serving.client import ProtocolError, ServerError
+from bert_serving.server.http.app import create_app
+from bert_serving.server.http.dispatcher import Dispatcher
+from bert_serving.server.http.frontend import Frontend
+from bert_serving.server.http.tls import TlsFiles
 from docker.files import DOCKER, instructions
 from support.certificates import authority, localhost
+from support.fake_backend import FakeBackend
 from support.ipv6 import needs_ipv6
 from support.leftovers import fake_modules, leftovers  # noqa: F401
 from support.processes import fake_server
 from support.serving import ServerProcess
-from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -101,16 +106,32 @@ def test_a_server_that_is_ready_is_healthy_by_either_way(check: ModuleType, serv
     assert ask(check, '-port', str(server.port), '-port_out', str(server.port_out)) == ''
 
 
+@contextlib.contextmanager
+def frontend_with(files: TlsFiles) -> Iterator[Frontend]:
+    """The port of a proxy of a backend in memory."""
+    frontend = Frontend(create_app(FakeBackend()), Dispatcher(1, 1), '127.0.0.1', 0, 1 << 20, files)
+    thread = threading.Thread(target=frontend.run, args=(5,))
+    thread.start()
+    try:
+        yield frontend
+    finally:
+        frontend.stop()
+        thread.join()
+        frontend.close()
+
+
 @pytest.mark.parametrize('client_ca', [False, True])
 def test_a_server_with_tls_is_asked_by_https(check: ModuleType, client_ca: bool) -> None:
     files = localhost()
     words = ['-http_tls_cert', files.cert, '-http_tls_key', files.key]
-    words += ['-http_tls_client_ca', str(authority().ca)] if client_ca else []
-    with fake_server('-http_port', '0', '-http_host', '127.0.0.1', *words) as server:
-        port = server.wait_for_log(r'serving HTTP at https://127.0.0.1:(\d+)')[1]
-        wait_until(lambda: ask(check, '-http_port', port, *words) == '')
+    if client_ca:
+        files = replace(files, client_ca=str(authority().ca))
+        words += ['-http_tls_client_ca', str(authority().ca)]
+    with frontend_with(files) as frontend:
+        port = str(frontend.port)
+        assert ask(check, '-http_port', port, *words) == ''
         assert ask(check, '-http_port', port).startswith('no answer at port'), 'it speaks no plain HTTP'
-        server.stop()
+    assert ask(check, '-http_port', port, *words).startswith('no answer at port')
 
 
 def test_a_proxy_that_the_environment_names_is_not_asked(

@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from bert_serving.client import BertClient
+from bert_serving.server.security.principals import hash_of_http_key
+from support.certificates import authority, localhost
 from support.processes import fake_server
 from support.proxies import curl
 from support.serving import ServerProcess
@@ -88,6 +90,25 @@ def test_when_it_ends_what_has_come_over_http_is_answered(tmp_path: Path) -> Non
         assert answered == [200] * 5
 
 
+def test_with_tls_and_keys_the_proxy_alone_has_the_secret(tmp_path: Path) -> None:
+    files = localhost()
+    principals = tmp_path / 'principals.toml'
+    principals.write_text('[alice]\nhttp_keys = ["sha256:%s"]\n' % hash_of_http_key('key-of-alice'))
+    words = ('-http_tls_cert', files.cert, '-http_tls_key', files.key, '-principals', str(principals))
+    with start(*words, BERT_SERVING_HTTP_API_KEY='my-own-secret') as server:
+        url = 'https://127.0.0.1:%d' % server.wait_until_ready().http_port
+        for key, status in (('key-of-alice', 200), ('my-own-secret', 200), ('another', 401)):
+            asked = ('--cacert', str(authority().ca), '-H', 'authorization: Bearer ' + key)
+            assert curl(url + '/encode', *asked, *QUERY)[0] == status
+        proxy, parent = proxy_of(server), psutil.Process(server.process.pid)
+        for child in parent.children():
+            assert ('my-own-secret' in child.environ().values()) is (child == proxy), child.cmdline()
+            assert 'my-own-secret' not in ' '.join(child.cmdline())
+        assert 'key-of-alice' not in server.log
+        assert 'my-own-secret' not in server.log
+        assert server.stop() == 0
+
+
 def test_readiness_goes_with_the_workers() -> None:
     with start(FAKE_WORKER_LOADS_SECONDS='3') as server:  # longer than a status is kept
         url = 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
@@ -116,6 +137,7 @@ def test_options_that_can_not_work_end_the_start_before_any_process(tmp_path: Pa
     for words, says in (
         (('-cors', 'example.org'), 'is not a valid origin'),
         (('-http_api_key_file', str(tmp_path / 'none')), 'cannot read'),
+        (('-http_tls_cert', str(tmp_path / 'none'), '-http_tls_key', 'k'), '-http_tls_cert: cannot read'),
     ):
         with start(*words) as server:
             assert server.wait() == 2
