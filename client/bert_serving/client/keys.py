@@ -20,7 +20,10 @@ _LINE = re.compile(r'\s*(public-key|secret-key|name)\s*=\s*["\']?(.*?)["\']?\s*$
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$')  # the server's own proxy begins with _
 
 
-class Keys(collections.namedtuple('Keys', ['server', 'public', 'secret', 'name'])):
+_KeysFields = collections.namedtuple('_KeysFields', ['server', 'public', 'secret', 'name'])
+
+
+class Keys(_KeysFields):
     """The public key of the server, and the keys and the name of the client's principal; keys are Z85, as bytes."""
 
     __slots__ = ()
