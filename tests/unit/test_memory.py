@@ -50,12 +50,12 @@ def test_the_least_limit_around_the_process_holds(
 def test_the_shares_leave_memory_for_the_rest(total: int) -> None:
     shares = MemoryShares.of(total, Settings())
     total = max(total, 64 * MIB)
-    assert shares.queue + shares.open_parts + shares.reply + shares.unread < 0.85 * total
+    assert shares.queue + shares.open_parts + shares.reply + shares.unread + shares.http < 0.85 * total
     assert shares.unread_by_client <= shares.unread
 
 
 def test_the_options_go_before_the_shares() -> None:
     shares = share_memory(Settings(max_memory_bytes=8 * GIB, max_reply_bytes=5 * MIB, max_unread_bytes=6 * MIB))
-    assert shares == MemoryShares(GIB, 2 * GIB, 5 * MIB, GIB, 6 * MIB)
+    assert shares == MemoryShares(GIB, 2 * GIB, 5 * MIB, GIB, 6 * MIB, 256 * MIB)
     assert SinkLimits(**shares.for_sink()).reply_bytes == 5 * MIB
     assert share_memory(Settings()) == MemoryShares.of(available_bytes(), Settings())

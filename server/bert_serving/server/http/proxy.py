@@ -47,7 +47,7 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
 
     keys = ClientKeys(config.get('server_key', ''), config.get('key_file', ''))
     server = Upstream('', config['ip'], config['port'], config['port_out'], keys)
-    serve(settings, [server], config['http_port'], on_ready)
+    serve(settings, [server], config['http_port'], on_ready, config.get('unwritten_bytes'))
 
 
 def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = (), keys: ClientKeys = NO_KEYS) -> None:
@@ -66,11 +66,16 @@ def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = (), k
 
 
 def serve(
-    settings: Settings, servers: Sequence[Upstream], http_port: int, on_ready: Callable[[Frontend], None]
+    settings: Settings,
+    servers: Sequence[Upstream],
+    http_port: int,
+    on_ready: Callable[[Frontend], None],
+    unwritten_bytes: int | None = None,
 ) -> None:
     """Serve until a signal comes; call `on_ready` as soon as the port is open.
 
-    `servers` is one without a name, or are several with names.
+    `servers` is one without a name, or are several with names. `unwritten_bytes` bounds the responses that are made and
+    not yet written, if not by default.
 
     Raises:
         UsageError: an option, or the address of a server, is invalid.
@@ -97,6 +102,8 @@ def serve(
             audit=None if settings.audit_file is None else Audit(settings.audit_file),
         )
         frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls, authenticator.refresh)
+        if dispatcher.write_budget is not None and unwritten_bytes is not None:
+            dispatcher.write_budget.most = unwritten_bytes
         _handle_signals(frontend)
         if config.is_open_to_all:
             logger.warning(

@@ -67,11 +67,13 @@ class ChildFactory:
         modules: ChildModules,
         sink_limits: Mapping[str, Any],
         proxy_key_file: str | None = None,
+        unwritten_bytes: int | None = None,
     ) -> None:
         """Keep what the children need.
 
         `temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` the limits of the sink;
-        `proxy_key_file` has the key of the HTTP proxy, if there are keys.
+        `proxy_key_file` has the key of the HTTP proxy, if there are keys; `unwritten_bytes` is what it may hold of
+        responses that are not yet written, None for its default.
         """
         self._plan = plan
         self._endpoints = endpoints
@@ -80,6 +82,7 @@ class ChildFactory:
         self._modules = modules
         self._sink_limits = sink_limits
         self._proxy_key_file = proxy_key_file
+        self._unwritten_bytes = unwritten_bytes
 
     def exporter(self, path: str, cache: ExportCacheFolders | None = None) -> Child:
         """Make the exporter that writes the graph to `path`, or finds it in the `cache`."""
@@ -137,6 +140,7 @@ class ChildFactory:
             'http_port': self._ports.http_port,
             'server_key': '' if self._plan.security is None else self._plan.security.public_key,
             'key_file': self._proxy_key_file or '',
+            'unwritten_bytes': self._unwritten_bytes,
         }
         return self._make(self._modules.http, 'PROXY', config, secrets=(*OPTION_SECRETS, *TELEMETRY_SECRETS))
 

@@ -29,6 +29,7 @@ class MemoryShares:
         reply: one reply. While it is joined, the sink holds it twice.
         unread: replies that clients do not read.
         unread_by_client: those of one client.
+        http: responses of the HTTP proxy that are made and not yet written.
     """
 
     queue: int
@@ -36,6 +37,7 @@ class MemoryShares:
     reply: int
     unread: int
     unread_by_client: int
+    http: int
 
     @classmethod
     def of(cls, total: int, settings: Settings) -> MemoryShares:
@@ -48,6 +50,7 @@ class MemoryShares:
             reply=reply,
             unread=max(reply, min(GIB, total // 8)),
             unread_by_client=settings.max_unread_bytes or min(256 * MIB, total // 16),
+            http=min(256 * MIB, total // 16),
         )
 
     def for_sink(self) -> dict[str, int]:

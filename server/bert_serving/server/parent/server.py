@@ -254,6 +254,7 @@ class BertServer(threading.Thread):
             folders.temp_dirs,
             modules=self.modules,
             sink_limits={**memory.for_sink(), **self.sink_limits},
+            unwritten_bytes=memory.http,
             proxy_key_file=proxy_key_file,
         )
         self._endpoints = endpoints

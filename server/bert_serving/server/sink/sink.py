@@ -25,7 +25,7 @@ import zmq
 
 from ..addresses import ANY_IPV4
 from ..errors import WireError
-from ..guard import MessageCounter, Watch, guard_port
+from ..guard import ALLOWANCE_BYTES, MessageCounter, Watch, guard_port
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
     ClientGone,
@@ -194,7 +194,8 @@ class Sink:
         self._clients.setsockopt(zmq.LINGER, self._linger_ms)
         admit_known_protocols(context, self._clients, self._access)
         self._port_out = bind_tcp(self._clients, self._port_out, 'port_out', self._address)
-        self._stop_guard = guard_port(self._port_out, Watch(MOST_UNREAD), self._counter, lambda: 0)
+        allowance = min(ALLOWANCE_BYTES, self._decider.publisher.limits.unread_bytes // 2)
+        self._stop_guard = guard_port(self._port_out, Watch(MOST_UNREAD, allowance), self._counter, lambda: 0)
         self._intake = make_socket(context, zmq.PULL)
         self._intake.bind(self._intake_endpoint)
         self._feedback = make_socket(context, zmq.PUSH)

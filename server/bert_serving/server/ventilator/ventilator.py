@@ -22,7 +22,7 @@ import zmq
 
 from ..addresses import ANY_IPV4, is_local
 from ..errors import PoisonedRequest, QuotaExceeded, WireError
-from ..guard import MessageCounter, Watch, guard_port
+from ..guard import ALLOWANCE_BYTES, MessageCounter, Watch, guard_port
 from ..options.settings import Settings
 from ..protocol.ring import (
     ClientGone,
@@ -196,7 +196,8 @@ class Ventilator:
         self._bind_to_sink(feedback, sink)
         admit_known_protocols(context, self._requests, access)
         port = bind_tcp(self._requests, self._settings.port, 'port', address)
-        watch = Watch(largest=HARD_LIMIT * self._settings.max_message_bytes)
+        most_unfinished = min(ALLOWANCE_BYTES, self._scheduler.limits.max_queue_bytes // 2)
+        watch = Watch(largest=HARD_LIMIT * self._settings.max_message_bytes, allowance=most_unfinished)
         self._stop_guard = guard_port(port, watch, self._counter, lambda: self._scheduler.memory_bytes)
         return port
 
@@ -413,10 +414,10 @@ class Ventilator:
         return None
 
     def _answer_status(self, request: StatusRequest, peer: str) -> None:
-        """Answer with the status; of the paths in it, a peer on another machine gets only the names."""
+        """Answer with the status; of the paths in it, a peer on another machine without a key gets only the names."""
         self._statistic.count_system_request(request.identity)
         status = {'client': format_identity(request.identity), **self._describe()}
-        if not is_local(peer, self._address):
+        if self._access is None and not is_local(peer, self._address):  # with keys, it has the grant for all
             status = view_of_stranger(status)
         if request.statistic:
             status['statistic'] = self._count()
