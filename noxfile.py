@@ -42,6 +42,19 @@ INTEGRATIONS = (
 )
 """The packages of docs/integrations.md."""
 
+DATA_ENGINES = (
+    'ray[data]',
+    'pyspark',
+    'scikit-learn',
+    'dask[dataframe]',
+    'pandas',
+    'pyarrow',
+    'numpy',
+    'pyzmq',
+    'mypy',
+)
+"""The packages that the adapters of the client are for."""
+
 nox.options.sessions = ['client-2.7', 'client-3.7', 'client-3.11', 'client-3.13', 'client-oldest', 'stubs', 'interop']
 
 
@@ -106,8 +119,11 @@ def stubs(session: nox.Session) -> None:
     """The types of the client are those of the code."""
     python = environment(session, 'stubs', '3.11', 'mypy', 'numpy', 'pyzmq')
     install_client(session, 'stubs', '3.11')
+    allowed = ENVIRONMENTS / 'stubs-allowed.txt'
+    allowed.write_text('bert_serving.client.sklearn\nbert_serving.client.spark\n')  # whose packages `data` has
+    command = (python, '-m', 'mypy.stubtest', 'bert_serving.client', '--allowlist', str(allowed))
     with session.chdir(ENVIRONMENTS):  # away from the configuration of mypy for the server
-        session.run(python, '-m', 'mypy.stubtest', 'bert_serving.client', external=True)
+        session.run(*command, '--ignore-unused-allowlist', external=True)
 
 
 def test_server(session: nox.Session, name: str, version: str, *requirements: str) -> None:
@@ -163,6 +179,24 @@ def interop(session: nox.Session) -> None:
     """Old and new clients and servers; needs an environment with the server, the one that nox runs in."""
     os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS / 'interop'))
     session.run(sys.executable, '-m', 'pytest', '-s', 'tests/interop', *session.posargs, external=True)
+
+
+@nox.session(venv_backend='none')
+def data(session: nox.Session) -> None:
+    """Ray, Spark (which needs a JRE), scikit-learn and Dask against a live server; and the types of their modules."""
+    from support.serving import SMALL_MODEL, ServerProcess  # here, because other sessions have no server
+
+    if shutil.which('java') is None:
+        (session.error if must_run() else session.skip)('Spark needs Java: apt-get install default-jre-headless')
+    python = environment(session, 'data', '3.11', *TEST_TOOLS, *DATA_ENGINES)
+    environment(session, 'data', '3.11', '--force-reinstall', '--no-deps', str(HERE / 'client'))
+    with session.chdir(ENVIRONMENTS):
+        session.run(python, '-m', 'mypy.stubtest', 'bert_serving.client', external=True)
+    with ServerProcess('-model_dir', SMALL_MODEL) as server:
+        server.wait_until_ready()
+        environ = {'BERT_SERVING_TEST_SERVER': '%d,%d' % (server.port, server.port_out)}
+        command = (python, '-m', 'pytest', '-W', 'default', 'tests/data_engines', *session.posargs)
+        session.run(*command, external=True, env=environ)
 
 
 @nox.session(venv_backend='none')

@@ -91,6 +91,14 @@ def test_vectors_are_scaled_and_cut_in_the_order_of_sentence_transformers(
     np.testing.assert_allclose(Finish(normalizes).apply(VECTORS, asked), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize('dimensions', [1, 2, 3])
+def test_vectors_that_were_cut_are_one_piece_of_memory(dimensions: int) -> None:
+    """The worker sends their bytes as they are; it died of those of one dimension."""
+    cut = Finish().apply(VECTORS, EncodingOptions(dimensions=dimensions))
+    assert cut.flags.c_contiguous
+    assert cut.reshape(-1).view(np.uint8).nbytes == 2 * 4 * dimensions
+
+
 def test_states_of_tokens_are_neither_scaled_nor_cut() -> None:
     states = np.ones((1, 2, 4), np.float32)
     finish = Finish(normalizes=True)

@@ -138,7 +138,7 @@ ENCODE_OPTIONS = [
     _option(
         'concurrency',
         help='requests in flight; more of them keep a server with many workers busy',
-        default=8,
+        default=4,
         parse=whole_number(1, 1024),
         metavar='N',
     ),

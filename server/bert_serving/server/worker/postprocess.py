@@ -55,7 +55,7 @@ class Finish:
             return normalize(vectors) if scales else vectors
         if self.normalizes and options.normalize is None:
             vectors = normalize(vectors)
-        vectors = vectors[:, : options.dimensions]
+        vectors = np.ascontiguousarray(vectors[:, : options.dimensions])  # whose bytes are sent as they are
         return normalize(vectors) if options.normalize else vectors
 
 

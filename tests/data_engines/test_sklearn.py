@@ -1,0 +1,65 @@
+"""scikit-learn: `BertVectorizer` cloned, pickled, in a pipeline, and in the processes of a cross-validation."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bert_serving.client import BertClient
+
+pytest.importorskip('sklearn')
+
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bert_serving.client.sklearn import BertVectorizer
+
+pytestmark = pytest.mark.slow
+
+TEXTS = ['first do it', 'then do it right', 'then do it better'] * 10
+LABELS = [0, 1, 1] * 10
+
+
+def test_it_has_the_vectors_of_the_client(server: dict[str, Any]) -> None:
+    vectorizer = BertVectorizer(**server, normalize=True)
+    with BertClient(**server) as client:
+        expected = client.encode(TEXTS, normalize=True)
+    for texts in (TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS)[:, None]):
+        np.testing.assert_allclose(vectorizer.fit(texts).transform(texts), expected, rtol=1e-5)
+    names = vectorizer.get_feature_names_out()
+    assert (names[0], len(names)) == ('bert0', expected.shape[1])
+
+
+@pytest.mark.parametrize('copy', [clone, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_copy_has_its_own_connection_and_the_same_parameters(server: dict[str, Any], copy: Any) -> None:
+    vectorizer = BertVectorizer(**server, dimensions=2)
+    before = vectorizer.transform(TEXTS)
+    copied = copy(vectorizer)
+    assert copied.get_params() == vectorizer.get_params()
+    np.testing.assert_allclose(copied.transform(TEXTS), before)
+    copied.set_params(dimensions=1)
+    assert copied.transform(TEXTS).shape == (30, 1)
+
+
+def test_a_pipeline_with_it_is_validated_in_processes(server: dict[str, Any]) -> None:
+    pipeline = make_pipeline(BertVectorizer(**server), StandardScaler(), LogisticRegression())
+    pipeline.fit(TEXTS, LABELS)
+    assert pickle.loads(pickle.dumps(pipeline)).predict(TEXTS).tolist() == LABELS
+    scores = cross_val_score(pipeline, TEXTS, LABELS, cv=3, n_jobs=2)
+    assert scores.tolist() == cross_val_score(pipeline, TEXTS, LABELS, cv=3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_column_of_a_table_is_taken(server: dict[str, Any]) -> None:
+    pandas = pytest.importorskip('pandas')
+    table = pandas.DataFrame({'text': TEXTS, 'number': range(30)})
+    vectorizer = BertVectorizer(**server)
+    for column in ('text', ['text']):
+        joined = ColumnTransformer([('bert', vectorizer, column)], remainder='passthrough').fit_transform(table)
+        np.testing.assert_allclose(joined[:, :-1], vectorizer.transform(TEXTS), rtol=1e-5)
