@@ -1,7 +1,7 @@
 """Nothing is lost, wrong or doubled while the children of a server are killed and stopped at random, seeded, times.
 
-`CHAOS_SEED` chooses another seed, `CHAOS_REQUESTS` another number of requests, `CHAOS_FAULTS` of faults. The counts are
-printed (`pytest -s`).
+`CHAOS_SEED` chooses another seed, `CHAOS_REQUESTS` another number of requests, `CHAOS_FAULTS` of faults; with
+`CHAOS_KEYS=1` the server has keys, and so have the clients. The counts are printed (`pytest -s`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ from faults.chaos import (
     ask_in_a_stream,
     ask_one_by_one,
 )
+from support.keyring import Keyring
 from support.processes import fake_server
 from support.serving import SMALL_MODEL, ServerProcess, connect
 from support.waiting import wait_until
@@ -31,6 +33,7 @@ from support.waiting import wait_until
 SEED = int(os.environ.get('CHAOS_SEED', '5'))
 REQUESTS = int(os.environ.get('CHAOS_REQUESTS', '5000'))
 FAULTS = int(os.environ.get('CHAOS_FAULTS', '20'))
+HAS_KEYS = os.environ.get('CHAOS_KEYS', '') == '1'
 MOST_ROWS = 60
 
 WORDS = (
@@ -45,6 +48,17 @@ COUNTERS = """
 """.split()
 WITH_PROXY: Sequence[Ask] = [ask_one_by_one] * 11 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2 + [ask_by_http]
 WITHOUT: Sequence[Ask] = [ask_one_by_one] * 12 + [ask_in_a_stream] * 2 + [ask_and_fetch] * 2
+
+
+@pytest.fixture
+def key_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The options of a server with keys, whose clients find theirs in the environment; () without keys."""
+    if not HAS_KEYS:
+        return ()
+    keys = Keyring(tmp_path, 'chaos')
+    for name, value in keys.of('chaos').items():
+        monkeypatch.setenv('BERT_SERVING_' + name.upper(), value)
+    return keys.words
 
 
 def report(name: str, outcome: Outcome, mayhem: Mayhem, server: ServerProcess, seconds: float) -> None:
@@ -81,9 +95,11 @@ def assert_all_well(server: ServerProcess, outcome: Outcome, mayhem: Mayhem, exp
 
 
 @pytest.mark.timeout(280)
-def test_requests_are_answered_once_and_rightly_while_children_are_killed_and_stopped() -> None:
+def test_requests_are_answered_once_and_rightly_while_children_are_killed_and_stopped(
+    key_words: tuple[str, ...],
+) -> None:
     words = ('-verbose', '-num_worker', '3', '-worker_timeout', '3', '-http_port', '0', '-http_host', '127.0.0.1')
-    with fake_server(*words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_LIMITS='{"gone_s": 5}') as server:
+    with fake_server(*words, *key_words, FAKE_WORKER_SECONDS='0.03', FAKE_SINK_LIMITS='{"gone_s": 5}') as server:
         server.wait_until_ready()
         material = Material(server, WORDS)
         started = time.monotonic()
@@ -96,9 +112,11 @@ def test_requests_are_answered_once_and_rightly_while_children_are_killed_and_st
 
 
 @pytest.mark.timeout(280)
-def test_requests_to_the_real_graph_are_answered_once_and_rightly_while_children_are_killed() -> None:
+def test_requests_to_the_real_graph_are_answered_once_and_rightly_while_children_are_killed(
+    key_words: tuple[str, ...],
+) -> None:
     words = ('-verbose', '-model_dir', SMALL_MODEL, '-num_worker', '2', '-worker_timeout', '5', '-max_batch_size', '64')
-    with ServerProcess(*words) as server:
+    with ServerProcess(*words, *key_words) as server:
         server.wait_until_ready()
         material = Material(server, WORDS)
         started = time.monotonic()
