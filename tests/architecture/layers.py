@@ -32,7 +32,7 @@ ALSO_PURE = """
     http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
     http.openai_bodies http.tei_bodies http.cohere_bodies http.text_schemas http.legacy_schemas http.openai_schemas
     http.tei_schemas http.cohere_schemas http.lanes http.upstreams security.principals security.certificates
-    security.access security.actions security.members files.rows files.manifest files.asking
+    security.access security.actions security.members security.shares files.rows files.manifest files.asking
     files.estimate
 """.split()
 

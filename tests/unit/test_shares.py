@@ -12,11 +12,12 @@ from bert_serving.server.errors import QuotaExceeded
 from bert_serving.server.protocol.ring import Job, JobHeader, Lane, Refuse, Register, RequestRef
 from bert_serving.server.protocol.wire import EncodeRequest
 from bert_serving.server.security.principals import Principal, Quota
+from bert_serving.server.security.shares import NO_QUOTA, PrincipalShares, Shares
 from bert_serving.server.ventilator.events import SendToSink
 from bert_serving.server.ventilator.limits import AdmissionLimits
+from bert_serving.server.ventilator.quotas import QuotaCheck
 from bert_serving.server.ventilator.registry import NOTHING, Holding
 from bert_serving.server.ventilator.scheduler import Scheduler
-from bert_serving.server.ventilator.shares import NO_QUOTA, PrincipalShares, QuotaCheck, Shares
 from bert_serving.server.ventilator.turns import TurnQueue
 
 WEIGHTS = {'a': 1.0, 'b': 1.0, 'c': 3.0}

@@ -34,6 +34,7 @@ from .events import (
 from .invariants import check
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
+from .unread_quotas import UnreadQuotas
 
 
 @dataclass(slots=True)
@@ -66,11 +67,13 @@ class Publisher:
 
     Attributes:
         discarded: replies that nobody read, or that might not have reached their reader.
+        quotas: those of principals, None without keys.
     """
 
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
         self.limits = limits
         self.discarded = 0
+        self.quotas: UnreadQuotas | None = None
         self._unread_s = limits.unread_s
         # Every identity that has a subscriber or a waiting reply.
         self._outboxes: dict[bytes, _Outbox] = {}
@@ -100,6 +103,8 @@ class Publisher:
 
     def post(self, reply: Reply, now: float) -> list[Action]:
         """Take over `reply`, to be published as soon as its client can receive it."""
+        if self.quotas is not None:
+            reply = self.quotas.put(reply)
         outbox = self._outboxes.get(reply.identity)
         if outbox is None:
             outbox = self._outboxes[reply.identity] = _Outbox()
@@ -367,6 +372,8 @@ class Publisher:
 
     def _pop_head(self, outbox: _Outbox) -> Reply:
         _since, reply = outbox.waiting.popleft()
+        if self.quotas is not None:
+            self.quotas.take(reply)
         outbox.waiting_bytes -= reply.size
         self._waiting -= 1
         self._waiting_bytes -= reply.size

@@ -54,6 +54,11 @@ class Reply:
         frames = encode_status(status.identity, status.request_id, status.body)
         return cls(status.identity, frames, None, True, _size(frames))
 
+    def replaced_by(self, error: RequestError) -> Reply:
+        """The error to the same request in place of this reply."""
+        frames = encode_error(self.identity, bytes(self.frames[-1]), error)
+        return Reply(self.identity, frames, self.number, False, _size(frames))
+
 
 def _size(frames: list[Buffer]) -> int:
     return sum(map(len, frames))

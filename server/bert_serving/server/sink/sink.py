@@ -48,8 +48,9 @@ from ..protocol.ring import (
 from ..protocol.wire import MAX_IDENTITY_BYTES, SAFE_TOPIC_BYTES, encode_error, exact_topic
 from ..security.access import Peer, identity_error
 from ..security.audit import Audit
-from ..security.gate import Gate, SecurityConfig
+from ..security.gate import PROXY, Gate, SecurityConfig
 from ..security.port import PortAccess
+from ..security.shares import PrincipalShares
 from ..security.zap import admit_known_protocols
 from ..tcp import Connection, acknowledged_bytes, connection_of, shut_down
 from ..telemetry import Tracer, open_tracer
@@ -80,6 +81,7 @@ from .events import (
 )
 from .limits import SinkLimits
 from .unread import UnreadLedger
+from .unread_quotas import UnreadQuotas
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +142,8 @@ class Sink:
         self._address = address
         self._tracer = tracer
         self._access = access
+        if access is not None:
+            decider.publisher.quotas = UnreadQuotas(PrincipalShares(access.gate, PROXY))
         self._linger_ms = linger_ms
         self._clock = clock
         self._decider = decider

@@ -30,6 +30,7 @@ from ..protocol.options import NO_OPTIONS, EncodingOptions
 from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register, RequestRef
 from ..protocol.tracing import JobTrace
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
+from ..security.shares import NO_QUOTA, Shares
 from ..stats import Histogram, Outcomes
 from .deadlines import Deadlines
 from .events import (
@@ -50,11 +51,11 @@ from .invariants import InvariantError
 from .limits import AdmissionLimits
 from .places import Places
 from .quarantine import Quarantine
+from .quotas import QuotaCheck
 from .records import Key, RequestRecord, memory_bytes
 from .registry import Holding, RequestRegistry
 from .reply_size import ReplySize
 from .served_model import Resolve, as_it_is
-from .shares import NO_QUOTA, QuotaCheck, Shares
 from .splitting import Chunk, make_jobs, split_request
 from .stories import MAX_FINISHED, Story
 from .suspects import Suspects

@@ -53,6 +53,7 @@ from ..protocol.wire import (
 from ..security.actions import NO_ACTIONS, add_up
 from ..security.gate import PROXY
 from ..security.port import PortAccess
+from ..security.shares import PrincipalShares
 from ..security.zap import admit_known_protocols
 from ..socket_owner import owner_of_peer
 from ..stats import Outcomes, RequestStatistic
@@ -76,7 +77,6 @@ from .limits import AdmissionLimits
 from .reply_size import ReplySize
 from .scheduler import Scheduler
 from .served_model import Resolve, as_it_is
-from .shares import PrincipalShares
 from .termination import TerminationPolicy, TerminationSender, refusal_of_termination
 
 logger = logging.getLogger(__name__)
