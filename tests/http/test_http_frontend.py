@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -384,6 +385,18 @@ def test_slow_connections_make_room_for_others_and_a_request_that_is_served_stay
     assert callers.join() == [200]
     for connection in slow:
         connection.close()
+
+
+def test_connections_that_come_at_once_are_accepted_in_few_rounds() -> None:
+    """A round costs time for each open connection."""
+    frontend = Frontend(lambda _environ, _start: [], Dispatcher(1, 1), '127.0.0.1', 0, 1000)
+    clients = [socket.create_connection(('127.0.0.1', frontend.port), timeout=PATIENCE_S) for _ in range(100)]
+    for _ in range(2):
+        frontend._server.poll(0)
+    assert len(frontend._server.connections) == 100
+    frontend.close()
+    for client in clients:
+        client.close()
 
 
 def test_without_a_file_for_a_connection_the_loop_rests_and_goes_on_later(

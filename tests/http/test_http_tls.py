@@ -18,13 +18,14 @@ import pytest
 
 from bert_serving.server.errors import UsageError
 from bert_serving.server.http import connections as connections_module
+from bert_serving.server.http import frontend as frontend_module
 from bert_serving.server.http import waitress_adapter
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.frontend import Frontend
 from bert_serving.server.http.tls import NothingToRead, Tls, TlsFiles, TlsSocket
 from bert_serving.server.options.settings import Settings
 from support.certificates import Authority, authority, localhost, openssl
-from support.http_peers import BODY, PATIENCE_S, dial
+from support.http_peers import BODY, PATIENCE_S, dial, get
 from support.proxies import curl
 from support.waiting import wait_until
 
@@ -122,6 +123,18 @@ def test_a_hundred_connections_at_once_are_served(frontend: Frontend) -> None:
         connection.sendall(HEALTH)
     for connection in secured:
         assert connection.recv(15) == b'HTTP/1.1 200 OK'
+        connection.close()
+
+
+def test_with_tls_connections_have_a_bound_of_their_own(
+    start_frontend: StartFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frontend_module, 'MAX_TLS_CONNECTIONS', 8)
+    frontend = start_frontend(tls=localhost())
+    connections = [connect_raw(frontend) for _ in range(20)]
+    assert get(frontend, '/health')[0] == 200
+    assert len(frontend._server.connections) <= 4, 'half of all, as they come from one address'
+    for connection in connections:
         connection.close()
 
 

@@ -32,6 +32,9 @@ REFRESH_S = 1.0
 MAX_FILES = 65536
 """The file descriptors that the proxy asks for; the hard limit of the system can be lower."""
 
+MAX_TLS_CONNECTIONS = 8192
+"""OpenSSL takes about 50 KB for each: 400 MB in all."""
+
 SPARE_FILES = 96
 FILES_PER_CLIENT = 20
 """File descriptors that are not for connections of HTTP: for the log, for large requests and responses, which are
@@ -73,6 +76,8 @@ class Frontend:
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
         connections = max_connections(raise_file_limit(), clients=dispatcher.max_connect + 1)
+        if tls is not None:
+            connections = min(connections, MAX_TLS_CONNECTIONS)
         self._server = Server(release_place_after(application), listener, dispatcher.submit, max_body, connections, tls)
         dispatcher.write_budget = self._server.write_budget
 

@@ -41,6 +41,9 @@ LOG_S = 60.0
 ACCEPT_PAUSE_S = 0.5
 """For how long no connection is accepted after the system had no file for one, or no connection could be closed."""
 
+ACCEPTED_A_ROUND = 64
+"""Connections accepted before others are served: a round costs time for each open connection."""
+
 IDLE_CONNECTION_S = 120
 """Seconds that a connection may be silent, or its response unread, before it is closed."""
 
@@ -247,30 +250,37 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
         return bool(super().readable()) and time.monotonic() >= self._accepts_from
 
     def handle_accept(self) -> None:
-        """Accept a connection, if there is a file for it and room, or room can be made."""
+        """Accept the connections that have come, as long as there are files for them, and room, or room can be made."""
+        for _ in range(ACCEPTED_A_ROUND):
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Accept a connection; whether to look for another."""
         try:
             accepted = self.accept()
         except OSError as error:  # EMFILE, say: the listening socket stays readable, so do not ask again at once
             self._accepts_from = time.monotonic() + ACCEPT_PAUSE_S
             logger.warning('cannot accept a connection: %s', error.strerror)
-            return
+            return False
         if accepted is None:
-            return
+            return False
         connection, address = accepted
         if not self._make_room(str(address[0])):
             connection.close()
             self._closed['refused'] += 1
             self._accepts_from = time.monotonic() + ACCEPT_PAUSE_S
-            return
+            return False
         try:
             self.set_socket_options(connection)
         except OSError:  # the client has gone
             connection.close()
-            return
+            return True
         self._counts[str(address[0])] += 1
         if self.tls is not None:
             connection = self.tls.wrap(connection, self._count_refused)
         self.channel_class(self, connection, address, self.adj, map=self._map)
+        return True
 
     def _count_refused(self, reason: str) -> None:
         self._refused[reason] += 1
