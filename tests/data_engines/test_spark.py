@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ TEXTS = ['sentence number %d' % number for number in range(300)]
 
 @pytest.fixture(scope='module')
 def session() -> Iterator[Any]:
+    os.environ['PYSPARK_PYTHON'] = sys.executable  # and not the first `python3` of the path
     builder = pyspark.sql.SparkSession.builder.master('local[2]').config('spark.ui.enabled', 'false')
     session = builder.config('spark.sql.shuffle.partitions', '2').getOrCreate()
     yield session
