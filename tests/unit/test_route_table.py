@@ -9,9 +9,11 @@ from bert_serving.server.http.routes import (
     ROUTES,
     encodes,
     family_of,
+    grants_of,
     is_open,
     label_of,
 )
+from bert_serving.server.security.principals import Grant
 
 
 def test_labels_of_routes() -> None:
@@ -56,3 +58,14 @@ def test_a_client_that_has_gone_is_counted_only_where_it_can_be_missed() -> None
 def test_a_route_that_encodes_lists_the_statuses_of_all_errors() -> None:
     listed = {status for route in ROUTES if route.encodes for status in route.counted}
     assert {kind.status for kind in KINDS.values()} - {405} <= listed  # 405 is of a method without a route
+
+
+def test_a_route_that_asks_a_model_or_the_status_needs_a_grant_and_an_open_one_needs_none() -> None:
+    for route in ROUTES:
+        grants = grants_of(route.method, route.label)
+        assert bool(grants) is (route.encodes or route.path.startswith(('/status/', '/metrics'))), route
+        assert not (grants and route.is_open)
+    assert grants_of('HEAD', '/metrics') == grants_of('GET', '/metrics') == (Grant.STATUS,)
+    assert grants_of('POST', '/v1/embeddings') == (Grant.ENCODE,)
+    assert grants_of('POST', '/v2/rerank') == (Grant.PREDICT,)
+    assert grants_of('GET', 'other') == ()
