@@ -79,6 +79,12 @@ class Attacker:
         self._closing.close()
 
 
+def none(attacker: Attacker) -> str:
+    """To compare with: the machine can be busy with other work."""
+    attacker.over.wait()
+    return 'nothing'
+
+
 def million_frames(attacker: Attacker) -> str:
     peer = attacker.peer()
     with contextlib.suppress(OSError):
@@ -170,6 +176,7 @@ def http_callers(attacker: Attacker) -> str:
 ATTACKS: dict[str, Callable[[Attacker], str]] = {
     attack.__name__: attack
     for attack in (
+        none,
         million_frames,
         endless_message,
         prefixes,
