@@ -140,6 +140,19 @@ def test_a_principal_reads_nothing_of_another(guarded: Guarded, make_socket: Mak
     assert not spy.poll(200)
 
 
+def test_a_principal_that_subscribes_to_ever_more_of_others_loses_its_connection(
+    guarded: Guarded, make_socket: MakeSocket
+) -> None:
+    spy = make_socket(zmq.SUB, guarded.keys, guarded.keys.make('trudy'))
+    monitor = spy.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    for number in range(40):
+        spy.setsockopt(zmq.SUBSCRIBE, b'alice.%d' % number)
+    spy.connect('tcp://127.0.0.1:%d' % guarded.server.port_out)
+    assert monitor.poll(20_000)
+    spy.disable_monitor()
+    monitor.close(0)
+
+
 def test_a_principal_sends_and_cancels_nothing_of_another(guarded: Guarded, make_socket: MakeSocket) -> None:
     keys = guarded.keys
     forger = make_socket(zmq.PUSH, keys, keys.make('oscar'))

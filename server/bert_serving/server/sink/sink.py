@@ -17,7 +17,7 @@ import contextlib
 import logging
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
@@ -104,6 +104,9 @@ connection of a larger one before it remembers it."""
 MOST_UNREAD = 1 << 20
 """Bytes that a connection can send without a subscription that ends: clients send very few."""
 
+MOST_REFUSED_TOPICS = 16
+"""Subscriptions of a connection to identities of others; one more ends it. Our client makes one and gives up."""
+
 READER_HWM = 32
 """Replies that libzmq queues for one connection. The publisher keeps, counts and limits the rest."""
 
@@ -142,6 +145,7 @@ class Sink:
         self._address = address
         self._tracer = tracer
         self._access = access
+        self._refused_topics: Counter[Connection] = Counter()
         if access is not None:
             decider.publisher.quotas = UnreadQuotas(PrincipalShares(access.gate, PROXY))
         self._linger_ms = linger_ms
@@ -228,7 +232,7 @@ class Sink:
                     self._cut_off(connection)
                     continue
                 if message[:1] == b'\1' and not self._access.may_use(peer, message[1:]):
-                    self._refuse_topic(peer, message[1:])
+                    self._refuse_topic(connection, peer, message[1:])
                     continue
             if message[:1] == b'\1' and connection is not None:
                 self._subscribe(connection, message[1:])
@@ -248,12 +252,18 @@ class Sink:
         self._subscribing = connection, topic
         self._handle(Subscribed(topic))
 
-    def _refuse_topic(self, peer: Peer, topic: bytes) -> None:
+    def _refuse_topic(self, connection: Connection, peer: Peer, topic: bytes) -> None:
         """Tell one who has subscribed to what is another's. The error has a topic that nobody else can have guessed."""
         refusal = topic[:MAX_IDENTITY_BYTES] + b'\0' + os.urandom(16)
         self._clients.setsockopt(zmq.SUBSCRIBE, refusal)
         with contextlib.suppress(zmq.Again):
             self._clients.send_multipart(encode_error(refusal, b'0', identity_error(peer.name, topic)), zmq.DONTWAIT)
+        self._clients.setsockopt(zmq.UNSUBSCRIBE, refusal)
+        self._refused_topics[connection] += 1
+        if self._refused_topics[connection] > MOST_REFUSED_TOPICS:  # libzmq remembers each
+            logger.warning('closed a connection from %s: it subscribes to what is not its own', connection.address)
+            self._cut_off(connection)
+            self._refused_topics = Counter({each: n for each, n in self._refused_topics.items() if _is_alive(each)})
 
     def _look_at_keys(self) -> None:
         """Cut off those whose keys do not hold any more."""
