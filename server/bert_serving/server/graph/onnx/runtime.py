@@ -79,6 +79,8 @@ class OnnxEncoder:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the exporter did it
         # A thread that spins takes the core on which the other thread of the worker tokenizes.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        # Smaller pieces of an op: a thread that has no core holds up the others for less long.
+        options.add_session_config_entry('session.dynamic_block_base', '4')
         options.add_session_config_entry(
             'session.model_external_initializers_file_folder_path', os.path.dirname(os.path.abspath(self._path))
         )
