@@ -43,7 +43,7 @@ def test_a_job_goes_on_by_the_checkpoints_of_ray(server: dict[str, Any], tmp_pat
     from ray.data.checkpoint import CheckpointConfig
 
     ray.data.from_items([{'id': number, 'text': text} for number, text in enumerate(TEXTS)]).write_parquet(
-        tmp_path / 'in'
+        str(tmp_path / 'in')
     )
     context = ray.data.DataContext.get_current()
     context.checkpoint_config = CheckpointConfig(
@@ -51,11 +51,11 @@ def test_a_job_goes_on_by_the_checkpoints_of_ray(server: dict[str, Any], tmp_pat
     )
     try:
         for _ in range(2):  # the second time, all rows are done
-            dataset = ray.data.read_parquet(tmp_path / 'in')
+            dataset = ray.data.read_parquet(str(tmp_path / 'in'))
             dataset.map_batches(BertEncoder, fn_constructor_kwargs=server, concurrency=1).write_parquet(
-                tmp_path / 'out'
+                str(tmp_path / 'out')
             )
     finally:
         context.checkpoint_config = None
-    ids = sorted(row['id'] for row in ray.data.read_parquet(tmp_path / 'out').take_all())
+    ids = sorted(row['id'] for row in ray.data.read_parquet(str(tmp_path / 'out')).take_all())
     assert ids == list(range(500))

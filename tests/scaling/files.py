@@ -15,6 +15,7 @@ import contextlib
 import filecmp
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument('-floats', type=int, default=384, help='numbers of a vector, without -real')
     parser.add_argument('-real', action='store_true', help='the default model, on the CPU')
     parser.add_argument('-kills', type=int, default=0, help='how often a second job is killed and started again')
+    parser.add_argument('-part_rows', type=int, default=100_000)
     parser.add_argument('-loop_rows', type=int, default=100_000, help='most rows of the loop')
     args = parser.parse_args()
     os.environ['PYTHONPATH'] = os.pathsep.join([TESTS, *filter(None, [os.environ.get('PYTHONPATH')])])
@@ -58,7 +60,7 @@ def main() -> None:
         with ServerProcess(settings, os.path.join(folder, 'log'), ready_within_s=300, module=module) as server:
             loop(server.address, source, min(args.rows, args.loop_rows))
             command = [sys.executable, '-c', 'from bert_serving.server.cli import encode_main as main; main()']
-            command += [str(source), '-server', str(server.address), '-output']
+            command += [str(source), '-server', str(server.address), '-part_rows', str(args.part_rows), '-output']
             whole = Path(folder, 'whole')
             encode([*command, str(whole)])
             if args.kills:
@@ -84,15 +86,23 @@ def encode(command: list[str]) -> None:
     """Run the command to its end, and print its last line and its memory."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     samples: list[tuple[float, float]] = []
+    before = cpu_of_children()
     while process.poll() is None:
         with contextlib.suppress(OSError, KeyError):
             samples.append(memory_of(process.pid))
         time.sleep(0.2)
     assert process.stdout is not None
     print('bert-serving-encode: %s' % process.stdout.read().strip(), flush=True)
+    print('its CPU: %.1f s' % (cpu_of_children() - before), flush=True)
     for name, values in zip(('all of its memory', 'memory without files'), zip(*samples, strict=True), strict=True):
         tenth = values[len(values) // 10]
         print('%s, MB: %.0f after a tenth of the time, at most %.0f' % (name, tenth, max(values)), flush=True)
+
+
+def cpu_of_children() -> float:
+    """The seconds of CPU of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def memory_of(pid: int) -> tuple[float, float]:
