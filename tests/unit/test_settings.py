@@ -11,6 +11,7 @@ import pytest
 from bert_serving.server.errors import UsageError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
 from bert_serving.server.model.pooling import PoolingStrategy
+from bert_serving.server.options.engines import describe_engine
 from bert_serving.server.options.option import Option
 from bert_serving.server.options.settings import OPTIONS, Settings
 
@@ -232,6 +233,21 @@ def test_a_namespace_of_another_making_is_completed_with_defaults() -> None:
 def test_options_that_contradict_each_other_are_refused(values: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Settings.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ('words', 'line'),
+    [
+        ('', 'TensorFlow, float32'),
+        ('-bf16', 'TensorFlow, bfloat16'),
+        ('-engine onnxruntime', 'ONNX Runtime, float32'),
+        ('-engine onnxruntime -int8 -fp16', 'ONNX Runtime, int8'),
+        ('-engine onnxruntime -device_map -1', 'ONNX Runtime, float32'),
+        ('-engine onnxruntime -cpu -device_map 0', 'ONNX Runtime, float32'),
+    ],
+)
+def test_the_log_names_the_engine_and_its_type(words: str, line: str) -> None:
+    assert describe_engine(parse(*words.split())) == line
 
 
 def test_settings_travel_to_a_child_as_json() -> None:
