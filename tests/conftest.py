@@ -14,11 +14,12 @@ CACHES = 'XDG_CACHE_HOME'
 """The server's children and pytest-xdist's processes inherit it."""
 
 LONGEST = """
-    golden/test_golden golden/test_published_answers system/test_benchmark faults/test_chaos system/test_many_clients
-    examples/test_examples docs/test_blocks system/test_start_and_stop interop/test_interop http/test_http_model
-    dashboard/test_dashboard_page faults/test_crash_and_hang graph/test_published_graph graph/test_export
-    graph/test_runtime http/test_http_openapi system/test_supervisor faults/test_garbage system/test_long_texts
-    system/test_hub
+    golden/test_golden golden/test_published_answers dashboard/test_dashboard_page examples/test_examples
+    http/test_http_openapi system/test_start_and_stop system/test_many_clients faults/test_garbage system/test_hub
+    system/test_standard_streams faults/test_chaos system/test_long_texts http/test_http_published
+    faults/test_crash_and_hang system/test_ipv6 graph/test_published_graph graph/test_export interop/test_interop
+    graph/test_runtime system/test_benchmark http/test_http_model system/test_odd_paths docs/test_blocks
+    system/test_not_finite system/test_terminal_of_a_start
 """.split()
 """The files that take longest, the longest first. A process that began one of them last would end long after others."""
 
