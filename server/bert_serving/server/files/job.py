@@ -64,6 +64,10 @@ def run_encode(args: argparse.Namespace, server_module: str = MODULE) -> str:
     uses_parquet = args.output_format == PARQUET or any(each.format == formats.PARQUET for each in inputs)
     if uses_parquet and importlib.util.find_spec('pyarrow') is None:
         raise UsageError('parquet needs pyarrow, which is not installed: %s' % INSTALL)
+    if uses_parquet:
+        import pyarrow
+
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # others keep what was freed: 30 MB more
     with OutputFolder(args.output, args.overwrite) as folder:
         old = folder.manifest.job
         if old is not None:  # before a server is started, which takes a while

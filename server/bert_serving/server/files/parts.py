@@ -22,7 +22,7 @@ from .rows import INT
 PARQUET, NPY, JSONL = 'parquet', 'npy', 'jsonl'
 FORMATS = (PARQUET, NPY, JSONL)
 
-ROW_GROUP_BYTES = 4 << 20
+ROW_GROUP_BYTES = 2 << 20
 """About how many bytes of vectors one row group of a parquet part has."""
 
 NPY_HEADER_BYTES = 128
