@@ -22,7 +22,8 @@ TEXTS = ['sentence number %d' % number for number in range(500)]
 
 @pytest.fixture(scope='module', autouse=True)
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    num_cpus = 4  # an actor that filters by the checkpoints, one that encodes, and tasks
+    ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
 
