@@ -69,11 +69,12 @@ def test_graph_has_the_pooling_strategies_of_1_10() -> None:
     assert {name: PoolingStrategy[name].value for name in of_1_10} == of_1_10
 
 
-def test_the_console_scripts_are_those_of_1_10_and_two_of_ours() -> None:
+def test_the_console_scripts_are_those_of_1_10_and_ours() -> None:
     assert set(SCRIPTS) == {
         'bert-serving-start',
         'bert-serving-terminate',
         'bert-serving-benchmark',
+        'bert-serving-encode',
         'bert-serving-http',
         'bert-serving-keys',
     }
