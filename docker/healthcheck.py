@@ -138,22 +138,28 @@ def ask_proxy(args: Any, timeout_s: float) -> str:
         context.check_hostname = False  # the port is that of this container, by a number and not by its name
         context.verify_mode = ssl.CERT_NONE
         connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    is_connected = False
     try:
+        connection.connect()
+        is_connected = True
         connection.request('GET', '/health/ready')
         answer = connection.getresponse()
         body = answer.read()
         if answer.status == 200:
             return ''
         return 'not ready: %s' % json.loads(body).get('reason', 'status %d' % answer.status)
-    except ssl.SSLError as error:
-        demands = args.http_tls_client_ca is not None and 'CERTIFICATE_REQUIRED' in str(error.reason)
-        return '' if demands else 'no answer at port %d: %s' % (port, error)
     except (
         OSError,
         http.client.HTTPException,
         ValueError,
         AttributeError,
     ) as error:  # the last two: it is no proxy of ours
+        # TLS 1.3 demands the certificate when the client takes the handshake to be done. The alert can be lost where
+        # the server closes the connection before it has read the request.
+        is_closed = is_connected and isinstance(error, ssl.SSLError | ConnectionError)
+        is_told = 'CERTIFICATE_REQUIRED' in str(getattr(error, 'reason', ''))
+        if args.http_tls_client_ca is not None and (is_closed or is_told):
+            return ''
         return 'no answer at port %d: %s' % (port, error)
     finally:
         connection.close()

@@ -6,6 +6,7 @@ address. Elsewhere they are started here, if any test needs them, with one cross
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ ENCODER, RERANKER = 'BERT_SERVING_TEST_ENCODER', 'BERT_SERVING_TEST_RERANKER'
 
 CROSS_ENCODERS = 'BERT_SERVING_TEST_CROSS_ENCODERS'
 """In the environment: the address of a proxy to all published cross-encoders, each by the name of its folder."""
+
+
+@pytest.fixture(autouse=True)
+def _clients_are_collected_here() -> Iterator[None]:
+    """What a program leaves open is closed, and warned of, before another test could be blamed for it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope='session')

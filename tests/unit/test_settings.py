@@ -102,6 +102,9 @@ def test_the_defaults_are_those_of_1_10() -> None:
         ('-gpu_memory_fraction 0.25', 'gpu_memory_fraction', 0.25),
         ('-cpu', 'cpu', True),
         ('-engine onnxruntime', 'engine', 'onnxruntime'),
+        ('-log_format json', 'log_format', 'json'),
+        ('-export_cache /exports', 'export_cache', '/exports'),
+        ('-export_cache none', 'export_cache', 'NONE'),
     ],
 )
 def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> None:
@@ -119,6 +122,7 @@ def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> 
         ('-pooling_strategy BEST', "'BEST' is none of NONE"),
         ('-pooling_layer last', "expected an integer, got 'last'"),
         ('-engine torch', "expected one of tensorflow, onnxruntime, got 'torch'"),
+        ('-log_format jason', "one of auto, plain, time, json; got 'jason': did you mean json?"),
         ('-gpu_memory_fraction 1.5', "got '1.5'"),
         ('-gpu_memory_fraction most', "got 'most'"),
         ('-no_such_option', 'there is no option -no_such_option'),
@@ -217,12 +221,19 @@ def test_a_namespace_of_another_making_is_completed_with_defaults() -> None:
     assert settings.max_seq_len == 25
 
 
+def test_a_folder_without_a_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse('-export_cache', ' ')
+    assert "expected a folder or NONE, got ' '" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('values', 'says'),
     [
         ({'port': 7, 'port_out': 7}, 'both 7'),
         ({'pooling_layer': []}, 'at least one layer'),
         ({'bf16': True, 'fp16': True}, '-bf16 and -fp16'),
+        ({'curve_key_file': 'server.key_secret'}, '-curve_key_file and -curve_clients go together'),
         ({'int8': True}, '-int8 needs the other engine: add -engine onnxruntime'),
         ({'bf16': True, 'engine': 'onnxruntime'}, '-bf16 needs the other engine'),
         ({'xla': True, 'engine': 'onnxruntime'}, '-xla needs the other engine'),

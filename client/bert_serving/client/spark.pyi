@@ -10,9 +10,7 @@ __all__ = ['encode_udf', 'BertTransformer']
 
 def encode_udf(batch_size: int = 1024, **options: Any) -> Callable[..., Any]: ...
 
-class BertTransformer(  # type: ignore[misc, unused-ignore]
-    Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable
-):
+class BertTransformer(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
     ip: Param[str]
     port: Param[int]
     port_out: Param[int]
