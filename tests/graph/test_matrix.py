@@ -60,7 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 FLOAT32 = ('float32', 'onnxruntime')
 """The variants in which by default every architecture answers the states of all its layers."""
 
-LEAST_COSINES = {'bf16': 0.97, 'int8': 0.97, 'fp16 for GPUs': 0.999}
+LEAST_COSINES = {'bf16': 0.97, 'int8': 0.96, 'fp16 for GPUs': 0.999}  # 32 random units round worse than real models
 """Of the answers of graphs whose products are not float32. In bfloat16, the tiny models with rotary positions differ
 (docs/architectures.md)."""
 
