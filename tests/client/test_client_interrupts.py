@@ -81,6 +81,34 @@ def test_a_wait_for_a_peer_that_hangs_up_is_on_the_log(proxy, monkeypatch, caplo
     assert 'no connection to tcp://127.0.0.1:%d' % proxy.port in caplog.text
 
 
+@pytest.mark.parametrize('number', range(1, 7))  # two channels of two sockets each, and a doorbell of two
+def test_ctrl_c_while_a_client_is_made_ends_it(number, monkeypatch):
+    make_socket = zmq.Context.socket
+    made = []
+
+    def interrupted(self, *args, **kwargs):
+        made.append(make_socket(self, *args, **kwargs))
+        if len(made) == number:
+            raise KeyboardInterrupt
+        return made[-1]
+
+    monkeypatch.setattr(zmq.Context, 'socket', interrupted)
+    seen = []
+
+    def make():
+        try:
+            BertClient(ip='127.0.0.1', port=1, port_out=2, ignore_all_checks=True)
+        except KeyboardInterrupt as error:
+            seen.append(error)
+
+    making = threading.Thread(target=make)
+    making.daemon = True
+    making.start()
+    making.join(10)
+    assert seen and not making.is_alive()
+    assert all(each.closed for each in made)
+
+
 def test_ctrl_c_between_two_frames_does_not_spoil_the_next_request(server, client, monkeypatch):
     sender = client._courier._link._sender.socket
     send = zmq.Socket.send

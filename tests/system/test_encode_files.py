@@ -91,13 +91,8 @@ def test_interrupted_it_stops_its_server_and_says_how_to_go_on(tmp_path: Path) -
     with start(*words, '-model_dir', SMALL_MODEL, FAKE_WORKER_GATE=gate) as process:
         log = tmp_path / 'out' / '_server.log'
         wait_until(lambda: (log.exists() and 'all set' in log.read_text()) or process.poll() is not None, within_s=60)
-        for _ in range(6):  # an interrupt that falls into a callback of a library can be lost: a user presses again
-            process.send_signal(signal.SIGINT)
-            try:
-                _output, errors = process.communicate(timeout=10)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        process.send_signal(signal.SIGINT)
+        _output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == 'interrupted: the same command goes on where it was'
     assert 'Traceback' not in errors

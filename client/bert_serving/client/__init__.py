@@ -624,7 +624,8 @@ class _Link(object):
             self._receiver.close(0)
         if self._sender is not None:
             self._sender.close(_CLOSE_LINGER_MS)  # requests with blocking=False still go out
-        self._context.term()
+        # Not `term`: it would wait for ever for a socket that Ctrl-C kept from getting its name.
+        self._context.destroy(0)
 
 
 def _is_address(ip):
