@@ -105,7 +105,8 @@ def test_ctrl_c_while_a_client_is_made_ends_it(number, monkeypatch):
     making.daemon = True
     making.start()
     making.join(10)
-    assert seen and not making.is_alive()
+    assert seen
+    assert not making.is_alive()
     assert all(each.closed for each in made)
 
 
