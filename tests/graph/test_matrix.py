@@ -53,14 +53,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'for both': {},
     'xla': {},
     'onnxruntime': {'on_cpu': True, 'engine': ONNX_RUNTIME},
-    'int8': {'on_cpu': True, 'engine': ONNX_RUNTIME, 'int8': True},
 }
 """The options of graphs: of one for CPUs in each type, for GPUs, for both, and for XLA."""
 
 FLOAT32 = ('float32', 'onnxruntime')
 """The variants in which by default every architecture answers the states of all its layers."""
 
-LEAST_COSINES = {'bf16': 0.97, 'int8': 0.96, 'fp16 for GPUs': 0.999}  # 32 random units round worse than real models
+LEAST_COSINES = {'bf16': 0.97, 'fp16 for GPUs': 0.999}
 """Of the answers of graphs whose products are not float32. In bfloat16, the tiny models with rotary positions differ
 (docs/architectures.md)."""
 
@@ -86,7 +85,7 @@ def the_cases() -> list[Case]:
     pooling = [strategy for strategy in STRATEGIES if strategy is not PoolingStrategy.NONE]
     variants = [variant for variant in VARIANTS if variant not in FLOAT32]
     return [Case(kind, PoolingStrategy.NONE, variant, 'all') for kind in FOLDERS for variant in FLOAT32] + [
-        Case(kind, pooling[index % 5], variants[index % len(variants)], 'last' if index % 2 else 'all')
+        Case(kind, pooling[index % 5], variants[(index + index // 5) % len(variants)], 'last' if index % 2 else 'all')
         for index, kind in enumerate(FOLDERS)
     ]
 
