@@ -98,7 +98,7 @@ def encode() -> Iterator[str]:
 
 def client() -> Iterator[str]:
     """The arguments of `BertClient`, as its docstring has them."""
-    said = dict(re.findall(r':param (\w+): (.*(?:\n {5,}.*)*)', inspect.getdoc(BertClient) or ''))
+    said = dict(re.findall(r':param (\w+): (.*(?:\n {4,}.*)*)', inspect.getdoc(BertClient) or ''))
     yield from head('argument', 'default', 'meaning')
     for name, parameter in list(inspect.signature(BertClient.__init__).parameters.items())[1:]:
         yield row('`%s`' % name, '`%r`' % (parameter.default,), prose(said[name]))

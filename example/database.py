@@ -1,4 +1,4 @@
-"""Texts in Qdrant, a vector database, for example8.py: embedded in this program, or a server of its own.
+"""Texts in Qdrant, a vector database, for example8.py: embedded in this program, or in a separate server.
 
 Each text has its vector twice: as floats, and as bits, the signs of the floats, in a thirty-second of the room.
 A search by bits is a rough one; its first results can be scored again by their floats.

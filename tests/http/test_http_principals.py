@@ -25,6 +25,7 @@ from bert_serving.server.http.frontend import Frontend
 from bert_serving.server.options.settings import Settings
 from bert_serving.server.security.audit import Audit
 from bert_serving.server.security.principals import ANONYMOUS, hash_of_http_key
+from support.clock import Clock
 from support.fake_backend import FakeBackend, classifier
 from support.http_peers import BODY, PATIENCE_S, Callers, connect, get, post
 from support.waiting import wait_until
@@ -52,14 +53,6 @@ FILE = '\n'.join(
         table('small', '[small.quota]', 'rows_queued = 1'),
     ]
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

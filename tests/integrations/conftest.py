@@ -24,7 +24,7 @@ CROSS_ENCODERS = 'BERT_SERVING_TEST_CROSS_ENCODERS'
 
 @pytest.fixture(autouse=True)
 def _clients_are_collected_here() -> Iterator[None]:
-    """What a program leaves open is closed, and warned of, before another test could be blamed for it."""
+    """Connections that a program leaves open are closed here, or another test would be blamed for them."""
     yield
     gc.collect()
 

@@ -1,4 +1,4 @@
-"""What keys cost: bulk, and 32 clients with single rows, with and without CURVE, in turn.
+"""The cost of keys: bulk, and 32 clients with single rows, with and without CURVE, in turn.
 
     python tests/scaling/keys.py -rounds 5
 

@@ -1,4 +1,4 @@
-"""What an innocent client notices of attacks, and what they cost: `python tests/scaling/under_attack.py [NAME...]`.
+"""The effect of attacks on an innocent client, and their cost: `python tests/scaling/under_attack.py [NAME...]`.
 
 A server with the default model and one worker is attacked in one way after another, while a client sends a hundred
 requests of one text each. A row of the table has the median and the longest time that the client waits, the memory of

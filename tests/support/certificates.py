@@ -51,7 +51,7 @@ class Authority:
             raise RuntimeError(done.stderr)
 
     def client_context(self, own: TlsFiles | None = None) -> ssl.SSLContext:
-        """What a client needs that trusts this authority and, with `own`, has a certificate itself."""
+        """The context of a client that trusts this authority and, with `own`, has a certificate itself."""
         context = ssl.create_default_context(cafile=str(self.ca))
         if own is not None:
             context.load_cert_chain(own.cert, own.key)

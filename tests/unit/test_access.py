@@ -1,4 +1,4 @@
-"""What a peer may do: its own identities, its grants, its connections."""
+"""The rights of a peer: its own identities, its grants, its connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export is made of: a changed file is never taken for the old one."""
+"""The sources of an export: a changed file is never taken for the old one."""
 
 from __future__ import annotations
 

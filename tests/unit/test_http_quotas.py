@@ -9,14 +9,7 @@ import pytest
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.quotas import BURST_S, Holding, Quotas
 from bert_serving.server.security.principals import Principal, Quota
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 @pytest.fixture

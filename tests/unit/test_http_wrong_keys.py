@@ -6,14 +6,7 @@ import pytest
 
 from bert_serving.server.http import wrong_keys
 from bert_serving.server.http.wrong_keys import MOST, WINDOW_S, WrongKeys, network_of
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_name_cannot_be_the_beginning_of_another_with_its_dot(name: str) -> No
         ('[alice.quota]\nconnections = true', 'F: [alice]: quota: connections: expected a whole number'),
         (
             '[alice]\nhttp_keys = ["%s"]\n[bob]\nhttp_keys = ["%s"]' % (HASH, HASH),
-            'F: [bob]: http_keys: the key sha256:aaaaaaaa... is that of [alice], too: give each a key of its own',
+            'F: [bob]: http_keys: the key sha256:aaaaaaaa... is that of [alice], too: give each its own key',
         ),
     ],
 )

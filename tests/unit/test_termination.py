@@ -1,4 +1,4 @@
-"""Who may stop the server by a message."""
+"""Permission to stop the server by a message."""
 
 from __future__ import annotations
 

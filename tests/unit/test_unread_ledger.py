@@ -1,4 +1,4 @@
-"""What a connection has not read is known, however large the replies are that ZeroMQ queues for it."""
+"""The bytes that a connection has not read are known, however large the replies are that ZeroMQ queues for it."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def get_encode_parser() -> EnvironmentParser:
     parser = EnvironmentParser(
         prog='bert-serving-encode',
         description='Encode the texts in files of any size, and write their vectors in parts. Without -server it starts '
-        'a server with the options below, on ports of its own choice, and stops it at the end.',
+        'a server with the options below, on free ports, and stops it at the end.',
         examples=(
             'bert-serving-encode questions.parquet -column text -id_column id -output vectors -cpu',
             'bert-serving-encode corpus/*.txt.gz -output vectors -dtype float16 -server gpu-machine:5555,5556',

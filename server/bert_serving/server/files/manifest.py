@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a job encodes: its inputs in order, the options that shape the output, the model, the kind of its ids."""
+    """The definition of a job: its inputs in order, the options that shape the output, the model, the kind of ids."""
 
     inputs: list[dict[str, Any]]
     options: dict[str, Any]
@@ -141,7 +141,7 @@ def check_same_job(old: Job, new: Job) -> None:
 
 
 def difference_of(old: Job, new: Job) -> str | None:
-    """What distinguishes two jobs, in words; None if nothing does."""
+    """The first difference between two jobs, in words; None if nothing does."""
     return (
         _difference_of_inputs(old.inputs, new.inputs)
         or _difference_of_values('-%s', old.options, new.options)
@@ -176,7 +176,7 @@ def _line(values: Mapping[str, Any]) -> bytes:
 
 
 def describe_model(model: Mapping[str, Any], release: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the output says of the model that made it: `model` is the description that the server gives.
+    """The description of the model in the metadata of the output: `model` is the description that the server gives.
 
     `normalize` is whether the vectors have length 1, and `prompt` what was put before each text.
     """

@@ -33,7 +33,7 @@ METADATA_KEY = 'bert_serving'
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What every part of a job looks like.
+    """The form of every part of a job.
 
     `width` and `dtype` are those of the arrays that the server answers. With `is_binary`, the bytes of a row are the
     bits of its vector. `about` describes the model.
@@ -118,7 +118,7 @@ class JsonlWriter(PartWriter):
 
 
 def npy_header(dtype: str, rows: int, width: int) -> bytes:
-    """The header of an `.npy` file of `NPY_HEADER_BYTES` bytes, whatever the number of rows."""
+    """The header of an `.npy` file of `NPY_HEADER_BYTES` bytes, for any number of rows."""
     text = repr({'descr': np.dtype(dtype).str, 'fortran_order': False, 'shape': (rows, width)})
     return b'\x93NUMPY\x01\x00\x76\x00' + text.encode('ascii').ljust(NPY_HEADER_BYTES - 11) + b'\n'
 

@@ -1,4 +1,4 @@
-"""Read the rows of an input, a few at a time, whatever its size.
+"""Read the rows of an input, a few at a time, so that its size does not matter.
 
 Each reader yields blocks of at most `BLOCK_ROWS` rows and about `BLOCK_BYTES` bytes. A row that cannot be read is
 there nevertheless, as `Unreadable`. Parquet is read with pyarrow, page by page, because its datasets read ahead by

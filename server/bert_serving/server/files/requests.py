@@ -83,7 +83,7 @@ def probe(client: BertClient, options: Mapping[str, Any]) -> tuple[int, str]:
 
 
 class Requests:
-    """The requests that are in flight. A context manager: its clients are closed at the end, whatever they wait for."""
+    """The requests that are in flight. A context manager: its clients are closed at the end, even if they wait."""
 
     def __init__(
         self,

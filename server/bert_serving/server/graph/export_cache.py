@@ -44,7 +44,7 @@ LIMIT_BYTES = 8 << 30
 """All entries together."""
 
 LEAST_FREE_BYTES = 1 << 30
-"""What an entry must leave free on the disk."""
+"""The bytes that an entry must leave free on the disk."""
 
 MOST_WAIT_S = 600.0
 """How long to wait for another server that makes the same entry, before making it anyway."""
@@ -201,7 +201,7 @@ class ExportCache:
                 yield Entry(os.path.basename(folder), size, os.stat(manifest).st_mtime)
 
     def _remove(self, entry: str) -> None:
-        """Remove an entry at once, for all who look for it; a server that uses it has links of its own."""
+        """Remove an entry at once, for all who look for it; a server that uses it has its own links."""
         with suppress(OSError):
             doomed = os.path.join(tempfile.mkdtemp(dir=self._work), 'entry')
             os.rename(entry, doomed)

@@ -1,4 +1,4 @@
-"""What an export depends on, as a key; and which kept exports go when there is no room.
+"""The key of an export, made of all that it depends on; and which kept exports go when there is no room.
 
 Pure: the digests of files and the facts about the machine come from `export_sources.py`.
 """

@@ -50,7 +50,7 @@ class GraphSpec:
 
     A graph for GPUs and CPUs has neither flag: it consists of plain ops, which run on both."""
     engine: str = TENSORFLOW
-    """What runs the graph; ONNX Runtime runs one of plain ops, on CPUs only."""
+    """The engine that runs the graph; ONNX Runtime runs one of plain ops, on CPUs only."""
     int8: bool = False
     """Whether ONNX Runtime multiplies bytes."""
     pipeline: Pipeline | None = None

@@ -15,7 +15,7 @@ _ACTIONS = {
     'Forbidden': AuditAction.REFUSED,
     'QuotaExceeded': AuditAction.QUOTA,
 }
-"""What an error is in the audit, by its name."""
+"""The action of an error in the audit, by the name of the error."""
 
 
 def install(app: Flask, audit: Audit) -> None:

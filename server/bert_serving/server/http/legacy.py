@@ -34,7 +34,7 @@ FORWARDED = ('forwarded', 'x-forwarded-for', 'via')
 
 
 def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: Callable[[], bool]) -> Blueprint:
-    """The routes, which call the servers of `catalog`; if there are keys, whoever gets here has one."""
+    """The routes, which call the servers of `catalog`; if there are keys, every request that gets here has one."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')

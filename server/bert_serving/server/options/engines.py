@@ -41,7 +41,7 @@ def engine(text: str) -> str:
 
 
 def describe_engine(options: EngineOptions) -> str:
-    """The engine and the type that it computes in, for the log. On GPUs, -fp16 has a type of its own."""
+    """The engine and the type that it computes in, for the log. On GPUs, -fp16 computes in float16, too."""
     kind = 'int8' if options.int8 else 'bfloat16' if options.bf16 else 'float32'
     return '%s, %s' % (TITLES[options.engine], kind)
 

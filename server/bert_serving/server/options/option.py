@@ -1,4 +1,4 @@
-"""What an option is, and how a field of `Settings` gets one."""
+"""Options as descriptions, and how a field of `Settings` gets one."""
 
 from __future__ import annotations
 

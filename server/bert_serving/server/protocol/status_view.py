@@ -12,7 +12,7 @@ PRIVATE_KEYS = frozenset({'pid', 'address'})
 """Keys of nested objects that strangers do not get; 1.10 had none of them."""
 
 PUBLIC_KEYS = frozenset({'model'})
-"""Keys whose values are no paths, whatever they look like: a prompt can begin with a slash."""
+"""Keys whose values are no paths, even if they look so: a prompt can begin with a slash."""
 
 
 def view_of_stranger(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def without_strings(text: bytes) -> bytes:
     is_inside = 0
     for start in range(0, len(text), CHUNK_BYTES):
         chunk = np.frombuffer(text, np.uint8, min(CHUNK_BYTES, len(text) - start), start)
-        inside = np.add.accumulate(chunk == ord('"'), dtype=np.uint8)  # its lowest bit, whatever it overflows to
+        inside = np.add.accumulate(chunk == ord('"'), dtype=np.uint8)  # its lowest bit, which an overflow keeps
         inside = (inside + is_inside) & 1
         is_inside = int(inside[-1])
         kept.append(chunk[(inside == 0) & (chunk != ord('"'))].tobytes())

@@ -1,1 +1,1 @@
-"""Who may do what: principals, their grants and quotas, the keys that prove who somebody is, and the audit."""
+"""Access control: principals, their grants and quotas, the keys that prove their identity, and the audit."""

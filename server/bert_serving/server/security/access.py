@@ -1,4 +1,4 @@
-"""What a peer may do at the ZeroMQ ports: under which identities, and by which grants. Pure."""
+"""The rights of a peer at the ZeroMQ ports: its identities, and the grants that it needs. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the audit counts. Pure."""
+"""The actions that the audit counts. Pure."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _read_client(path: str) -> Certificate:
 
 
 def stamp_clients(folder: str) -> object:
-    """What changes with the public keys of a folder: their names, times and sizes. Never raises OSError."""
+    """A value that changes with the public keys of a folder: their names, times and sizes. Never raises OSError."""
     found = []
     try:
         with os.scandir(folder) as entries:

@@ -13,7 +13,7 @@ from .certificates import Certificate, decode_z85, read_certificate, read_secret
 class ClientKeys:
     """The public key of a server, or the file of its certificate, and the file of a client's secret certificate.
 
-    Both are empty without keys, which `BertClient` takes as such, whatever the environment says.
+    Both are empty without keys, which `BertClient` takes as such, even if the environment names keys.
     """
 
     server_key: str = ''

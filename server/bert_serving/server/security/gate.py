@@ -29,7 +29,7 @@ LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class SecurityConfig:
-    """What a process needs to know of keys; as JSON it goes to the children.
+    """The settings of a process that concern keys; as JSON it goes to the children.
 
     Attributes:
         public_key, secret_key: the keys of the server, in Z85.
@@ -74,7 +74,7 @@ class Gate:
 
     @property
     def principals(self) -> Principals:
-        """What the file says of principals."""
+        """The principals of the file."""
         return NOBODY if self._file is None else self._file.value
 
     def principal(self, name: str) -> Principal:
@@ -82,7 +82,7 @@ class Gate:
         return self.principals.get(name or ANONYMOUS)
 
     def name_of(self, raw_key: bytes) -> str | None:
-        """Who holds a key that a peer has proved to hold; None if it is not let in.
+        """The holder of a key that a peer has proved to have; None if it is not let in.
 
         If the key is unknown, it may have been added just now.
         """

@@ -56,7 +56,7 @@ DEFAULT_GRANTS = frozenset({Grant.ENCODE, Grant.PREDICT, Grant.STATUS})
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a principal can have at a time, all its clients together; None for no limit of its own.
+    """The most that a principal can have at a time, all its clients together; None for no limit.
 
     Attributes:
         rows_queued: rows that are accepted and not answered.
@@ -256,6 +256,6 @@ def _check_http_keys(principals: Iterable[Principal], file: str) -> None:
             other = owners.setdefault(key, principal.name)
             if other != principal.name:
                 raise UsageError(
-                    '%s: [%s]: http_keys: the key sha256:%s... is that of [%s], too: give each a key of its own'
+                    '%s: [%s]: http_keys: the key sha256:%s... is that of [%s], too: give each its own key'
                     % (file, principal.name, key[:8], other)
                 )

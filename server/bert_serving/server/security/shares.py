@@ -37,7 +37,7 @@ class Shares:
         return 1.0
 
     def quota_of(self, owner: bytes) -> Quota:
-        """What an owner can have at a time."""
+        """The most that an owner can have at a time."""
         return NO_QUOTA
 
 

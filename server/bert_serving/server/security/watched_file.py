@@ -1,4 +1,4 @@
-"""A file that is read again when it changes. What was read last holds as long as the new text is wrong."""
+"""A file that is read again when it changes. The last text that was right holds as long as the new one is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 Value = TypeVar('Value')
 
 Stamp = tuple[int, int, int] | None
-"""What changes with a file: when it was written, its size, its inode."""
+"""A value that changes with a file: when it was written, its size, its inode."""
 
 
 class WatchedFile(Generic[Value]):

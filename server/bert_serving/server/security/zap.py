@@ -34,7 +34,7 @@ NAME_PROPERTY, KEY_PROPERTY = 'User-Id', 'X-Key'
 
 
 class Rules(Protocol):
-    """The rules of a port with keys, which are asked in a thread of their own."""
+    """The rules of a port with keys, which another thread asks."""
 
     gate: Gate
 

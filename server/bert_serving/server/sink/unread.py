@@ -19,7 +19,7 @@ Acknowledged = Callable[[Connection], int | None]
 
 
 class UnreadLedger:
-    """What was given to ZeroMQ for each connection, and what of it is known to have gone. Used by the sink's thread."""
+    """The bytes given to ZeroMQ for each connection, and those known to have gone. Used by the sink's thread."""
 
     def __init__(self, acknowledged: Acknowledged, room: int = ROOM_BYTES) -> None:
         self._acknowledged = acknowledged

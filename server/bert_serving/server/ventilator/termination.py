@@ -1,4 +1,4 @@
-"""Who may stop the server by a message. Pure."""
+"""Permission to stop the server by a message. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TerminationPolicy:
-    """What the options allow: `is_off` is `-no_terminate`, `allows_remote` is `-allow_remote_terminate`.
+    """The permissions that the options give: `is_off` is `-no_terminate`, `allows_remote` is `-allow_remote_terminate`.
 
     `user` is the user id of the server.
     """
@@ -19,7 +19,7 @@ class TerminationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TerminationSender:
-    """Who asks.
+    """The sender of the message.
 
     Attributes:
         is_private: it came over the socket in the private folder of the server, which other users cannot enter.

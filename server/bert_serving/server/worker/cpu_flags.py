@@ -38,7 +38,7 @@ def recommendation(
 ) -> str | None:
     """Advice on the engine and its type for a processor with these flags; None if they are right or nothing is known.
 
-    `has_onnx` says that ONNX Runtime is installed. What it recommends is what was faster where it was measured
+    `has_onnx` says that ONNX Runtime is installed. It recommends the one that was faster where it was measured
     (docs/benchmark.md).
     """
     unit = next((flag for flag in _BFLOAT16 if flag in flags), None)

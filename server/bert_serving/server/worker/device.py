@@ -47,7 +47,7 @@ class Encoder(Protocol):
 
 
 class LoadedEncoder(Encoder, Protocol):
-    """What an engine loads: it also tells what the first run needs (`finite.py`)."""
+    """An encoder as an engine loads it: it also tells what the first run needs (`finite.py`)."""
 
     @property
     def unusual_ids(self) -> Sequence[int]:

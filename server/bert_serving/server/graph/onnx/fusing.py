@@ -83,7 +83,7 @@ def _gelu(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _product(nodes: Nodes, value: str, factor: float | None, op: str = 'Mul') -> str | None:
-    """What a value is the product of and a constant `factor`; or, of a value made by another op, its input."""
+    """The value whose product with the constant `factor` this one is; or, of a value made by another op, its input."""
     maker = nodes.maker(value)
     if maker is None or maker.op != op:
         return None

@@ -1,4 +1,4 @@
-"""The place of the weights, which an ONNX model names in every constant, whatever the files are called.
+"""The place of the weights, which an ONNX model names in every constant, and which is the same for all names of files.
 
 The exporter writes a place as long as the longest name; a worker replaces it by the name of the file, made as long by
 steps that lead nowhere. Thus a model can be read where it lies, under any name, without a library for its format.

@@ -21,7 +21,7 @@ MICROSOFT = 'com.microsoft'
 
 
 class Lowering:
-    """The nodes of a graph as ONNX nodes, with their constants; a branch or a loop body is one of its own."""
+    """The nodes of a graph as ONNX nodes, with their constants; a branch or a loop body is a graph, too."""
 
     def __init__(self, nodes: Nodes, rules: Mapping[str, Rule]) -> None:
         """`rules` has a function for each op."""
@@ -29,7 +29,7 @@ class Lowering:
         self.names: dict[str, str] = {}
         """The ONNX names of the values."""
         self.prefix = ''
-        """What makes the names of a body unique."""
+        """The prefix that makes the names of a body unique."""
         self.made: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
         self._rules = rules
@@ -46,7 +46,7 @@ class Lowering:
         return body
 
     def finish(self, outputs: Iterable[str], inputs: Sequence[onnx.ValueInfoProto] = ()) -> onnx.GraphProto:
-        """The nodes as a graph with these values as outputs, which are made by nodes of its own."""
+        """The nodes as a graph with these values as outputs, which only its own nodes make."""
         infos = []
         for index, value in enumerate(outputs):
             name = self.add('Identity', [self.names[value]], '%soutput_%d' % (self.prefix, index))

@@ -3,9 +3,9 @@
 Only the products with weights of the layers, which take nine tenths of the time, are computed in int8. Embeddings,
 LayerNorm, scores, softmax, pooling, heads and answers stay float32.
 
-All activations that enter a product share one scale, so a few large ones cost the others their digits. What comes from
-a LayerNorm is large in the channels whose gamma and beta are: it is divided by them, and the rows of the kernel are
-multiplied. What comes from an activation function is large in some tokens: each token is divided by its largest value,
+All activations that enter a product share one scale, so a few large ones cost the others their digits. The output of a
+LayerNorm is large in the channels whose gamma and beta are: it is divided by them, and the rows of the kernel are
+multiplied. The output of an activation function is large in some tokens: each token is divided by its largest value,
 and its product multiplied by it.
 """
 

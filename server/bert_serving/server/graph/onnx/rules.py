@@ -265,7 +265,7 @@ def _gather_(graph: Lowering, node: Node) -> None:
     graph.emit(node, 'Transpose', [gathered], perm=[0, 2, 1, 3])
 
 
-# What `fusing.py` and `quantizing.py` make.
+# The ops that `fusing.py` and `quantizing.py` make.
 
 
 @rule('QuantizedMatMul')

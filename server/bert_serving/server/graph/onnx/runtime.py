@@ -137,7 +137,7 @@ class OnnxEncoder:
 
 
 def load_graph(path: str, *, sha256: str, device: int, threads: int, settings: object) -> OnnxEncoder:
-    """Load the model in the file `path`, and log each step. It runs on the CPU, whatever the `device`.
+    """Load the model in the file `path`, and log each step. It runs on the CPU: `device` is ignored.
 
     Raises:
         StartError: the file cannot be read, or is not the one with the digest `sha256`.

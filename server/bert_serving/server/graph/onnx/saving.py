@@ -29,7 +29,7 @@ from .translating import LEAST_APART, translate
 logger = logging.getLogger(__name__)
 
 _SYSTEM_ERROR = re.compile(r'SystemError : (\d+)')
-"""What ONNX Runtime says of a file that it cannot write: the number of the error."""
+"""The number of the error in the message of ONNX Runtime about a file that it cannot write."""
 
 ERRORS_ONLY = 3
 """ONNX Runtime's level of log messages."""
