@@ -19,7 +19,8 @@ from bert_serving.server.graph.export import GraphSpec, export
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pooling import PoolingStrategy
 from bert_serving.server.options.engines import ONNX_RUNTIME
-from graph.test_matrix import FOLDERS, PUBLISHED
+from graph.reference import PUBLISHED
+from graph.test_matrix import FOLDERS
 from support.engines import needs_onnx, open_graph
 
 pytestmark = needs_onnx
