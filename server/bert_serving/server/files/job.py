@@ -174,65 +174,70 @@ class _Run:
         check_same_job(old, new)
 
     def _encode(self) -> None:
-        is_stream = self._inputs[0].path == formats.STDIN
-        source, row = (0, 0) if is_stream else self._folder.manifest.position
-        columns = Columns(self._args.column, self._args.id_column)
-        self._sizes = [each.size for each in self._inputs]
-        blocks = read_blocks(self._inputs, columns, source, row)
+        manifest, self._sizes = self._folder.manifest, [each.size for each in self._inputs]
+        self._is_stream = self._inputs[0].path == formats.STDIN
+        source, row = (0, 0) if self._is_stream else manifest.position
+        blocks = read_blocks(self._inputs, Columns(self._args.column, self._args.id_column), source, row)
         first = next(blocks, None)
-        job = self._folder.manifest.job
-        if job is None:
-            kind = kind_of_ids(None if first is None else first.ids)
-            job = Job([each.to_dict() for each in self._inputs], _shaping(self._args), self._model, kind)
-            self._folder.begin(job)
-        self._form = Form(
+        job = manifest.job or self._begin(first)
+        self._form = self._make_form(job)
+        is_late = self._begun > 0 and not self._is_stream
+        self._begun_fraction = fraction_done(self._sizes, first.source, first.share) if first and is_late else 0.0
+        with Display(self._begun) as self._display, self._make_requests() as requests:
+            try:
+                self._write_all(_pieces(self._make_cutter(job), first, blocks), requests)
+            finally:
+                if self._open is not None:
+                    self._open.writer.abort()
+        if self._is_stream and self._given < self._begun:
+            raise UsageError('-: the standard input ended before the rows that are done already')
+
+    def _begin(self, first: Block | None) -> Job:
+        """Note what the job is, by the block that its inputs begin with."""
+        kind = kind_of_ids(None if first is None else first.ids)
+        job = Job([each.to_dict() for each in self._inputs], _shaping(self._args), self._model, kind)
+        self._folder.begin(job)
+        return job
+
+    def _make_form(self, job: Job) -> Form:
+        is_binary = self._args.dtype == 'binary'
+        dimensions = self._width * (8 if is_binary else 1)
+        return Form(
             output_format=self._args.output_format,
             width=self._width,
             dtype=self._dtype,
-            is_binary=self._args.dtype == 'binary',
+            is_binary=is_binary,
             id_kind=job.id_kind,
-            about={
-                **self._model,
-                'dtype': self._args.dtype,
-                'dimensions': self._width * (8 if self._args.dtype == 'binary' else 1),
-            },
+            about={**self._model, 'dtype': self._args.dtype, 'dimensions': dimensions},
         )
-        cutter = PieceCutter(
+
+    def _make_cutter(self, job: Job) -> PieceCutter:
+        return PieceCutter(
             request_rows=min(self._args.request_rows, max(1, REQUEST_BYTES // self._form.row_bytes)),
             request_bytes=REQUEST_BYTES,
             part_rows=self._args.part_rows,
             max_text_bytes=self._args.max_text_bytes,
             id_kind=job.id_kind,
-            first_row=0 if is_stream else self._begun,
-            has_digests=is_stream,
+            first_row=0 if self._is_stream else self._begun,
+            has_digests=self._is_stream,
         )
-        is_late = self._begun > 0 and not is_stream
-        self._begun_fraction = fraction_done(self._sizes, first.source, first.share) if first and is_late else 0.0
-        with (
-            Display(self._begun) as self._display,
-            Requests(
-                self._server,
-                self._options,
-                self._args.concurrency,
-                (lambda: None) if self._process is None else self._process.why_gone,
-            ) as requests,
-        ):
-            try:
-                for piece in _pieces(cutter, first, blocks):
-                    self._given += len(piece)
-                    if piece.part < len(self._folder.manifest.parts):
-                        self._check_digest(piece)
-                        continue
-                    while requests.is_full:
-                        self._take(requests)
-                    requests.send(piece)
-                while self._take(requests):
-                    pass
-            finally:
-                if self._open is not None:
-                    self._open.writer.abort()
-        if is_stream and self._given < self._begun:
-            raise UsageError('-: the standard input ended before the rows that are done already')
+
+    def _make_requests(self) -> Requests:
+        why_gone = (lambda: None) if self._process is None else self._process.why_gone
+        return Requests(self._server, self._options, self._args.concurrency, why_gone)
+
+    def _write_all(self, pieces: Iterator[Piece], requests: Requests) -> None:
+        """Have the pieces encoded whose parts are missing, and write the answers in order."""
+        for piece in pieces:
+            self._given += len(piece)
+            if piece.part < len(self._folder.manifest.parts):
+                self._check_digest(piece)
+                continue
+            while requests.is_full:
+                self._take(requests)
+            requests.send(piece)
+        while self._take(requests):
+            pass
 
     def _check_digest(self, piece: Piece) -> None:
         """Check that the rows of a part that is done are the ones that the standard input has now."""

@@ -105,18 +105,7 @@ def serve(
         if dispatcher.write_budget is not None and unwritten_bytes is not None:
             dispatcher.write_budget.most = unwritten_bytes
         _handle_signals(frontend)
-        if config.is_open_to_all:
-            logger.warning(
-                'port %d accepts requests from anyone who can reach it: '
-                'set -http_api_key_file or -principals, or -http_host 127.0.0.1',
-                frontend.port,
-            )
-            if '*' in config.origins:
-                logger.warning(
-                    'any web page can use port %d through the browser of anyone who can reach it, and read the vectors '
-                    'and the status: name the origins with -cors, or set a key',
-                    frontend.port,
-                )
+        _warn_if_open(config, frontend.port)
         logger.info(
             'serving HTTP at %s://%s:%d, for %s',
             frontend.scheme,
@@ -134,6 +123,23 @@ def serve(
             each.close()
         if tracer is not None:
             tracer.close()
+
+
+def _warn_if_open(config: HttpConfig, port: int) -> None:
+    """Say who can use the port if no key is needed and other machines reach it."""
+    if not config.is_open_to_all:
+        return
+    logger.warning(
+        'port %d accepts requests from anyone who can reach it: '
+        'set -http_api_key_file or -principals, or -http_host 127.0.0.1',
+        port,
+    )
+    if '*' in config.origins:
+        logger.warning(
+            'any web page can use port %d through the browser of anyone who can reach it, and read the vectors '
+            'and the status: name the origins with -cors, or set a key',
+            port,
+        )
 
 
 def _connect(servers: Sequence[Upstream]) -> ServerBackend | list[ReplicatedBackend]:
