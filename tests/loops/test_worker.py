@@ -34,7 +34,7 @@ from bert_serving.server.protocol.ring import (
 from bert_serving.server.protocol.tracing import JobTrace
 from bert_serving.server.stats import WorkerTally
 from bert_serving.server.transport import make_socket
-from bert_serving.server.worker.batcher import BatchLimits
+from bert_serving.server.worker.batch_limits import BatchLimits
 from bert_serving.server.worker.cache import RowCache
 from bert_serving.server.worker.rows import RowEncoder
 from bert_serving.server.worker.wordpiece import WordPiece

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
-from bert_serving.server.worker.batcher import MAX_OVERTAKES, WINDOW_BATCHES, Batch, Batcher, BatchLimits, ReadyJob
+from bert_serving.server.worker.batch_limits import BatchLimits
+from bert_serving.server.worker.batcher import MAX_OVERTAKES, WINDOW_BATCHES, Batch, Batcher, ReadyJob
 from bert_serving.server.worker.rows import Row
 
 PAIRS = 10**6
@@ -87,13 +88,15 @@ def test_a_batch_is_cut_by_its_pairs_of_tokens_padding_included() -> None:
     assert [[len(row) for row in batch.rows] for batch in batches] == [[20, 20], [20, 4], [4, 4]]
 
 
-@given(st.integers(1, 2**14), st.integers(1, 256), st.integers(1, 2**20), st.integers(1, 2**26))
-def test_no_batch_of_several_rows_exceeds_a_limit(width: int, rows: int, tokens: int, pairs: int) -> None:
-    limits = BatchLimits(rows, tokens, pairs)
-    most = limits.rows_of(width)
-    assert 1 <= most <= rows
-    assert most == 1 or (most * width <= tokens and most * width**2 <= pairs)
-    assert most == rows or (most + 1) * width > tokens or (most + 1) * width**2 > pairs
+def test_rows_of_different_lengths_are_cut_where_that_saves_more_than_a_run_costs() -> None:
+    batcher = a_batcher(a_job(1, [25, 4, 24, 5, 5]), limits=BatchLimits(8, 1000, PAIRS, run_cost=32))
+    batches = list(iter(batcher.next_batch, None))
+    assert [[len(row) for row in batch.rows] for batch in batches] == [[25, 24], [5, 5, 4]]
+
+
+def test_the_batch_of_the_oldest_row_comes_first_when_rows_are_cut() -> None:
+    batcher = a_batcher(a_job(1, [4, 25, 24, 5, 5]), limits=BatchLimits(8, 1000, PAIRS, run_cost=32))
+    assert [[len(row) for row in batch.rows] for batch in iter(batcher.next_batch, None)] == [[5, 5, 4], [25, 24]]
 
 
 def test_short_rows_next_to_a_long_one_are_not_padded_to_it() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.protocol.ring import JobHeader, Lane, RequestRef
-from bert_serving.server.worker.batcher import Batcher, BatchLimits, ReadyJob
+from bert_serving.server.worker.batch_limits import BatchLimits
+from bert_serving.server.worker.batcher import Batcher, ReadyJob
 from bert_serving.server.worker.cache import RowCache
 from bert_serving.server.worker.rows import Row
 

@@ -16,7 +16,8 @@ from bert_serving.server.sink.events import Subscribed
 from bert_serving.server.sink.spans import ReplyTrace
 from bert_serving.server.ventilator.events import WorkerLost, WorkerReady
 from bert_serving.server.ventilator.scheduler import Scheduler
-from bert_serving.server.worker.batcher import Batcher, BatchLimits, ReadyJob
+from bert_serving.server.worker.batch_limits import BatchLimits
+from bert_serving.server.worker.batcher import Batcher, ReadyJob
 from bert_serving.server.worker.rows import Row
 from bert_serving.server.worker.tracing import note_computed, note_computing, note_sent, note_tokenized
 from support.scheduling import LIMITS, a_request, jobs_in

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from bert_serving.server.options.settings import Settings
-from bert_serving.server.worker.batcher import BatchLimits
+from bert_serving.server.worker.batch_limits import BatchLimits
 from bert_serving.server.worker.device import (
     CPU_PAIRS,
+    CPU_RUN_COST,
     CPU_TOKENS,
     GPU_PAIRS,
     TYPICAL_LENGTH,
@@ -43,13 +44,13 @@ def test_without_a_budget_a_gpu_takes_as_many_rows_as_allowed_up_to_512_tokens_e
 
 
 def test_without_a_budget_a_cpu_takes_small_batches_so_that_urgent_requests_do_not_wait() -> None:
-    assert batch_limits(SETTINGS, CPU) == BatchLimits(100, CPU_TOKENS, CPU_PAIRS)
-    assert batch_limits(replace(SETTINGS, max_batch_size=4), CPU) == BatchLimits(4, 4 * 50, CPU_PAIRS)
+    assert batch_limits(SETTINGS, CPU) == BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_COST)
+    assert batch_limits(replace(SETTINGS, max_batch_size=4), CPU) == BatchLimits(4, 4 * 50, CPU_PAIRS, CPU_RUN_COST)
 
 
 def test_the_budget_of_a_cpu_does_not_grow_with_the_longest_row_which_is_computed_alone() -> None:
     limits = batch_limits(replace(SETTINGS, max_seq_len=8192), CPU)
-    assert limits == BatchLimits(100, CPU_TOKENS, CPU_PAIRS)
+    assert limits == BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_COST)
     assert limits.rows_of(8192) == 1
     assert limits.rows_of(100) == 10
 

@@ -5,7 +5,7 @@ thread or clock. The intake thread of `worker.py` adds jobs and its compute thre
 
 A batch consists of rows, not of jobs: it can join rows of several requests, and one job's rows can be spread over
 several batches. Padding costs as much as text, so rows of similar length belong together: the oldest rows of a lane, up
-to a window, are sorted by length and cut into batches by their limits, and the batch that holds the oldest row is
+to a window, are sorted by length and cut into batches (`batch_limits.py`), and the batch that holds the oldest row is
 next. So no row starves, however much is added meanwhile. If rows of several clients wait, every second batch is that
 with the oldest row of another client, each in its turn. Equal rows are computed once; with a cache, rows that were
 computed before are not computed again.
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..protocol.options import EncodingOptions
 from ..protocol.ring import JobHeader, Lane
+from .batch_limits import BatchLimits
 from .cache import RowCache
 from .rows import Row
 
@@ -133,26 +134,6 @@ class Batch:
         return Batch([entry, *others[: (len(self.entries) + 1) // 2 - 1]], self.width)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """The maximum size of a batch: rows, tokens (rows times width), and pairs of tokens (rows times width squared).
-
-    The scores of attention grow with the pairs, and everything else with the tokens. A single row is always allowed.
-    """
-
-    rows: int
-    tokens: int
-    pairs: int
-
-    def rows_of(self, width: int) -> int:
-        """How many rows of this width, at least 1, a batch can have."""
-        return max(1, min(self.rows, self.tokens // width, self.pairs // width**2))
-
-    def has_room_for(self, length: int) -> bool:
-        """Whether a row of this length is within the limits, so that it is not computed only because it is alone."""
-        return length <= self.tokens and length**2 <= self.pairs
-
-
 class Batcher:
     """The rows of one worker that wait for the device."""
 
@@ -245,6 +226,7 @@ class Batcher:
         while True:
             width = entries[start].length
             chosen = entries[start : start + self.limits.rows_of(width)]
+            del chosen[self.limits.cut([entry.length for entry in chosen]) :]
             if oldest in chosen:
                 return Batch(chosen, width)
             start += len(chosen)

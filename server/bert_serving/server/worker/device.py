@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..options.settings import Settings
-from .batcher import BatchLimits
+from .batch_limits import BatchLimits
 
 CPU_TOKENS = 1024
 """The default token budget of a batch on a CPU. It is the best or nearly the best for small and large models
@@ -21,6 +21,9 @@ CPU_TOKENS = 1024
 CPU_PAIRS = 2**22
 """The most pairs of tokens of a batch on a CPU, such as 16 rows of 512 tokens. The scores of 12 heads are then 200 MB,
 and three such arrays exist at a time. The graph computes the scores of a longer row in parts that are no larger."""
+
+CPU_RUN_COST = 32
+"""A run on a CPU costs as much as this number of tokens more in a larger run (docs/adr/0009)."""
 
 LONG = 512
 """The longest row of most models. The default budget on a GPU has room for `-max_batch_size` rows of this length."""
@@ -73,7 +76,9 @@ def batch_limits(settings: Settings, device: int) -> BatchLimits:
     if tokens is None:
         tokens = settings.max_batch_size * min(settings.max_seq_len or TYPICAL_LENGTH, LONG)
         tokens = tokens if is_gpu else min(tokens, CPU_TOKENS)
-    return BatchLimits(settings.max_batch_size, tokens, GPU_PAIRS if is_gpu else CPU_PAIRS)
+    if is_gpu:
+        return BatchLimits(settings.max_batch_size, tokens, GPU_PAIRS)
+    return BatchLimits(settings.max_batch_size, tokens, CPU_PAIRS, CPU_RUN_COST)
 
 
 def is_out_of_memory(error: Exception) -> bool:

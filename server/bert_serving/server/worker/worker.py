@@ -49,7 +49,8 @@ from ..protocol.texts import decode_texts, parse_pairs, parse_texts
 from ..protocol.wire import Answer
 from ..stats import WorkerTally
 from ..transport import Context, Socket, make_socket
-from .batcher import Batch, Batcher, BatchLimits, ReadyJob
+from .batch_limits import BatchLimits
+from .batcher import Batch, Batcher, ReadyJob
 from .cache import RowCache
 from .cpu_flags import read_flags, recommendation
 from .device import Encoder, LoadedEncoder, batch_limits, is_out_of_memory
