@@ -1,6 +1,7 @@
 """Sphinx configuration, for `make docs`.
 
-Pages that are also read elsewhere (README.md, CHANGELOG.md, SECURITY.md, example/README.md) are included, not copied.
+Pages that are also read elsewhere (CHANGELOG.md, SECURITY.md, example/README.md) are included, not copied. In place of
+README.md the site has index.md.
 
 Links are written for readers of the repository, from file to file. `relink` turns them into links of the site: to the
 page that includes the file, or else to the file itself, as a download.
@@ -54,17 +55,6 @@ PAGES = {
 }
 """Where the content of a file of the repository is on the site, if not in a page of its own."""
 
-SECTIONS = {
-    'a-model': 'get-started.md',
-    'install': 'get-started.md',
-    'start-ask-stop': 'get-started.md',
-    'faq': 'faq.md',
-    'options-of-the-server': 'server.md',
-    'options-of-the-client': 'client.md',
-    'tutorials': 'tutorials.md',
-}
-"""And where the sections of README.md are."""
-
 LINK = re.compile(r'(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(?=\))')
 CODE = re.compile(r'(^```.*?^```$)', re.DOTALL | re.MULTILINE)
 
@@ -78,9 +68,6 @@ def relink(text: str, folder: Path, page: Path) -> str:
         if not target.exists():
             return match[0]
         name = target.relative_to(ROOT).as_posix()
-        if name == 'README.md' and anchor[1:] in SECTIONS:
-            section = SECTIONS[anchor[1:]]
-            return '/' + section + (anchor if section == 'get-started.md' else '')
         if name in PAGES:
             return '/' + PAGES[name] + anchor
         if target.suffix == '.md' and target.is_relative_to(DOCS):

@@ -30,12 +30,17 @@ METHODS = """
 """.split()
 
 
+MOST_USED = """
+    model_dir tuned_model_dir max_seq_len pooling_layer pooling_strategy host port port_out num_worker http_port
+    http_api_key_file cpu engine int8 bf16 device_map log_format
+""".split()
+
+
 def server_in_short() -> Iterator[str]:
-    """One table of all options of `bert-serving-start`, its groups in bold."""
+    """One table of the options of `bert-serving-start` that most servers need, in the order of all."""
     yield from head('option', 'default', 'meaning')
-    for title, _about, options in groups():
-        yield row('**%s**' % title, '', '')
-        for dest, option in options:
+    for dest, option in OPTIONS.items():
+        if dest in MOST_USED:
             yield row(names_of(option), default_of(dest), prose(option.help))
 
 
@@ -138,7 +143,7 @@ TABLES: dict[str, Callable[[], Iterable[str]]] = {
     'methods': methods,
 }
 
-PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'server.md', ROOT / 'docs' / 'files.md')
+PAGES = (ROOT / 'README.md', *(ROOT / 'docs' / name for name in ('server.md', 'client-reference.md', 'files.md')))
 
 
 def completed(page: str) -> str:

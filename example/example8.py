@@ -1,4 +1,4 @@
-"""A search engine over the FAQ of the README: the question that is most like yours, and its answer.
+"""A search engine over the FAQ in docs/: the question that is most like yours, and its answer.
 
     python example/example8.py                                 # asks you, until Ctrl-D
     python example/example8.py -query 'Do I need a GPU?'
@@ -6,7 +6,7 @@
     python example/example8.py -database :memory: -evaluate    # in Qdrant, among the sentences in data/
     python example/example8.py -rerank_port 5557 -rerank_port_out 5558    # with a server of a cross-encoder
 
-In addition to the questions as the README has them, data/phrasings.tsv has other ways in which each has been asked.
+In addition to the questions as the FAQ has them, data/phrasings.tsv has other ways in which each has been asked.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from options import make_parser
 from topics import TEST, TRAIN, read
 
 EXAMPLE = Path(__file__).resolve().parent
-README = EXAMPLE.parent / 'README.md'
+FAQ = EXAMPLE.parent / 'docs' / 'faq.md'
 PHRASINGS = EXAMPLE / 'data' / 'phrasings.tsv'
 PARAPHRASES = EXAMPLE / 'data' / 'paraphrases.tsv'
 
@@ -99,7 +99,7 @@ def evaluate(search, pairs):
 
 def evaluate_index(bc, pairs, rank):
     for title, indexed in (
-        ('with the questions of the README alone', pairs),
+        ('with the questions of the FAQ alone', pairs),
         ('with other phrasings', pairs + read_pairs(PHRASINGS)),
     ):
         print('\n%s:' % title)
@@ -133,7 +133,7 @@ def main():
     parser.add_argument('-rerank_port_out', type=int, default=5558, help='its -port_out (default: 5558)')
     args = parser.parse_args()
 
-    faq = read_faq(README)
+    faq = read_faq(FAQ)
     pairs = [(question, question) for question in faq]
     print('%d questions loaded, avg. len of %.0f words' % (len(faq), np.mean([len(q.split()) for q in faq])))
     with contextlib.ExitStack() as stack:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -21,6 +23,28 @@ def test_the_tables_are_current() -> None:
         [sys.executable, str(ROOT / 'docs' / 'options.py'), '--check'], capture_output=True, text=True, timeout=60
     )
     assert process.returncode == 0, process.stderr
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module docs/options.py, without what it does to the path."""
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    spec = importlib.util.spec_from_file_location('options_of_the_pages', ROOT / 'docs' / 'options.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_table_stands_on_one_page(options: ModuleType) -> None:
+    """A table that no page has would not be missed: `--check` compares those that are there."""
+    marks = [mark for page in options.PAGES for mark in re.findall('<!-- options: (.*?) -->', page.read_text('utf-8'))]
+    assert sorted(marks) == sorted(options.TABLES)
+
+
+def test_the_short_table_names_options_that_exist(options: ModuleType) -> None:
+    assert set(options.MOST_USED) <= set(OPTIONS)
 
 
 def test_the_table_of_client_md_has_the_defaults_of_the_client() -> None:

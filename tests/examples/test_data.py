@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from example8 import PARAPHRASES, PHRASINGS, README, read_faq, read_pairs
+from example8 import FAQ, PARAPHRASES, PHRASINGS, read_faq, read_pairs
 from topics import TEST, TOPICS, TRAIN, read
 
 
@@ -20,7 +20,7 @@ def test_a_sentence_is_not_cut_by_the_default_length() -> None:
 
 
 def test_every_question_of_the_faq_has_an_answer_and_is_asked_in_other_words() -> None:
-    faq = read_faq(README)
+    faq = read_faq(FAQ)
     assert len(faq) == 35
     assert all(faq.values())
     assert not any('\n## ' in answer for answer in faq.values())
@@ -31,5 +31,5 @@ def test_every_question_of_the_faq_has_an_answer_and_is_asked_in_other_words() -
 
 def test_no_paraphrase_is_in_the_index_already() -> None:
     texts = [text.lower() for text, _ in read_pairs(PHRASINGS) + read_pairs(PARAPHRASES)]
-    texts += [question.lower() for question in read_faq(README)]
+    texts += [question.lower() for question in read_faq(FAQ)]
     assert len(set(texts)) == len(texts)
