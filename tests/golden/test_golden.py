@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from support.exporting import serve_exported
 from support.replay import replay
-from support.serving import DATA, MODELS, connect, serve
+from support.serving import DATA, MODELS, connect
 
 CASES = sorted((DATA / 'cases').glob('*.json'))
 SCRIPT = DATA.parents[1] / 'support' / 'replay.py'
@@ -34,7 +35,7 @@ def server_words(case: Path) -> list[str]:
 
 @pytest.mark.parametrize('case', CASES, ids=lambda case: case.stem)
 def test_the_answers_are_those_of_1_10(case: Path, real_client: str) -> None:
-    with serve(*server_words(case)) as server:
+    with serve_exported(*server_words(case)) as server:
         with connect(server, check_length=False, timeout=60_000) as client:
             replay(str(case), client)
         if case.stem.startswith('minilm'):

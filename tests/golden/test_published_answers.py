@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from bert_serving.client import BertClient
-from support.serving import DATA, serve
+from support.exporting import serve_exported
+from support.serving import DATA
 
 PUBLISHED = DATA / 'published'
 CASES = sorted((PUBLISHED / 'cases').glob('*.json'))
@@ -104,7 +105,7 @@ def test_a_published_folder_answers_as_its_authors_library(path: Path, real_clie
     expected = np.load(path.with_suffix('.npz'))
     asked = questions(case)
     assert asked
-    with serve('-model_dir', str(PUBLISHED / 'models' / case['model'])) as server:
+    with serve_exported('-model_dir', str(PUBLISHED / 'models' / case['model'])) as server:
         with BertClient(port=server.port, port_out=server.port_out, timeout=60_000, check_length=False) as client:
             ours = [client.encode(texts) for _, _, texts in asked]
             for number, request in enumerate(case['requests']):
@@ -138,7 +139,7 @@ def test_without_pooling_the_states_of_the_tokens_are_answered(path: Path) -> No
     number = next(n for n, r in enumerate(case['requests']) if (r.get('kwargs') or {}).get('output_value'))
     rows = [(row, text) for row, text in enumerate(case['requests'][number]['texts']) if text.strip()]
     with (
-        serve('-model_dir', str(PUBLISHED / 'models' / case['model']), '-pooling_strategy', 'NONE') as server,
+        serve_exported('-model_dir', str(PUBLISHED / 'models' / case['model']), '-pooling_strategy', 'NONE') as server,
         BertClient(port=server.port, port_out=server.port_out, timeout=60_000, check_length=False) as client,
     ):
         answer = client.encode([text for _, text in rows])

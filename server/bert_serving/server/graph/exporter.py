@@ -36,7 +36,7 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
     settings = Settings.from_dict(config['settings'])
     spec = spec_of(settings, Model.from_json(config['model']), on_gpu=config['on_gpu'])
     on_progress = report_ready.progress
-    make = partial(_export, spec, config['path'], on_progress)
+    make = partial(make_export, spec, config['path'], on_progress)
     cache = config.get('cache')
     report_ready(
         make() if cache is None else find_or_make(ExportCache(**cache), cache['folder'], spec, make, on_progress)
@@ -69,7 +69,12 @@ def _may_mix_devices(settings: Settings) -> bool:
     return not settings.cpu and any(device >= 0 for device in settings.device_map[: settings.num_worker])
 
 
-def _export(spec: GraphSpec, path: str, on_progress: OnProgress) -> dict[str, Any]:
+def make_export(spec: GraphSpec, path: str, on_progress: OnProgress) -> dict[str, Any]:
+    """Build the graph of `spec`, write it to `path`, and return the report on it.
+
+    Raises:
+        ModelError, StartError: the checkpoint does not fit, or the file cannot be written.
+    """
     with timed(logger, 'load TensorFlow'):
         from .export import export  # takes seconds, so only here
 
