@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from support.environments import make_environment
+from support.real_client import RealClient
 from support.slow import pytest_itemcollected
 
-__all__ = ['pytest_itemcollected', 'real_client']
+__all__ = ['long_running_real_client', 'pytest_itemcollected', 'real_client']
 
 
 @pytest.fixture(scope='session')
@@ -21,3 +24,10 @@ def real_client(tmp_path_factory: pytest.TempPathFactory) -> str:
     given = os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS')
     folder = Path(given) if given else tmp_path_factory.mktemp('environments')
     return make_environment(folder / ('1.10-' + version), version, 'bert-serving-client==1.10.0')
+
+
+@pytest.fixture(scope='module')
+def long_running_real_client(real_client: str) -> Iterator[RealClient]:
+    """One process with the real client, for all servers of a file."""
+    with closing(RealClient(real_client)) as client:
+        yield client

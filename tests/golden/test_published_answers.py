@@ -8,8 +8,6 @@ else: prompts, fewer dimensions, pairs of any texts, logits and rankings.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pytest
 
 from bert_serving.client import BertClient
 from support.exporting import serve_exported
+from support.real_client import RealClient
 from support.serving import DATA
 
 PUBLISHED = DATA / 'published'
@@ -27,16 +26,6 @@ ATOL_OF_STATES = {'modernbert': 4e-5}
 """Its published states are themselves up to 2.6e-5 from the same in float64."""
 
 assert len(CASES) == 33
-
-SCRIPT = """
-import json, sys
-from bert_serving.client import BertClient
-with open(sys.argv[1], encoding='utf-8') as file:
-    texts = json.load(file)
-client = BertClient(port=int(sys.argv[2]), port_out=int(sys.argv[3]))
-with open(sys.argv[1] + '.answer', 'w') as file:
-    json.dump([client.encode(some).tolist() for some in texts], file)
-"""
 
 
 def questions(case: dict[str, Any]) -> list[tuple[int, list[int], list[str]]]:
@@ -100,7 +89,7 @@ JUDGES = {'encode': judge_encode, 'predict': judge_predict, 'rank': judge_rank}
 
 
 @pytest.mark.parametrize('path', CASES, ids=lambda path: path.stem)
-def test_a_published_folder_answers_as_its_authors_library(path: Path, real_client: str, tmp_path: Path) -> None:
+def test_a_published_folder_answers_as_its_authors_library(path: Path, long_running_real_client: RealClient) -> None:
     case = json.loads(path.read_text('utf-8'))
     expected = np.load(path.with_suffix('.npz'))
     asked = questions(case)
@@ -110,14 +99,7 @@ def test_a_published_folder_answers_as_its_authors_library(path: Path, real_clie
             ours = [client.encode(texts) for _, _, texts in asked]
             for number, request in enumerate(case['requests']):
                 JUDGES[request['kind']](client, case, request, expected, number)
-        (tmp_path / 'texts').write_text(json.dumps([texts for _, _, texts in asked]))
-        subprocess.run(
-            [real_client, '-c', SCRIPT, str(tmp_path / 'texts'), str(server.port), str(server.port_out)],
-            check=True,
-            timeout=120,
-            env={name: value for name, value in os.environ.items() if name != 'PYTHONPATH'},
-        )
-    theirs = json.loads((tmp_path / 'texts.answer').read_text())
+        theirs = long_running_real_client.encode(server.port, server.port_out, [texts for _, _, texts in asked])
     for (number, rows, texts), answer, other in zip(asked, ours, theirs, strict=True):
         wanted = expected['%s%d' % ('s' if case['requests'][number]['kind'] == 'predict' else 'e', number)]
         wanted = wanted.reshape(len(wanted), -1)[rows]
