@@ -3,8 +3,9 @@
 
 It asks /health/ready or, where HTTP is turned off, for the server's status over ZeroMQ, which is judged in the same
 way. At which port says the process itself: its command line and its environment, read with the server's own parsers. So
-a check is right for all options, needs no API key, and loads no TensorFlow. It prints only its own words, because a
-word of a command line may be a secret.
+a check is right for all options, needs no API key, and loads no TensorFlow. A server with keys lets one in who holds
+its own secret key, for the status alone. The check prints only its own words, because a word of a command line may be a
+secret.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import ssl
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +27,11 @@ import zmq
 
 from bert_serving.client import BertClient
 from bert_serving.server.addresses import reachable
+from bert_serving.server.errors import UsageError
 from bert_serving.server.helper import get_args_parser, get_http_parser
 from bert_serving.server.http.health import StatusSnapshot, judge
+from bert_serving.server.security.certificates import Certificate, format_certificate, read_secret_certificate
+from bert_serving.server.security.gate import HEALTH
 
 TIMEOUT_S = 7
 """For all questions together. The image gives the check three seconds more: Python has to start, a client to close."""
@@ -87,10 +92,14 @@ def read_options(process: Process) -> Any:
     parser.environ = process.environ
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
-            return parser.parse_args(process.words)
+            args = parser.parse_args(process.words)
         except SystemExit as end:
             if not end.code:
                 return None
+        else:
+            if getattr(args, 'curve_key_file', None):
+                args.curve_key_file = os.path.join('/proc/%d/cwd' % process.pid, args.curve_key_file)
+            return args
     raise ValueError('the options of %s, process %d, cannot be read' % (process.command, process.pid))
 
 
@@ -120,7 +129,7 @@ def check(args: Any, deadline: float) -> str:
     """Why the process with these options is to be sent no requests, known by `deadline`; '' if it is ready."""
     timeout_s = max(0.001, deadline - time.monotonic())
     if args.http_port is None:
-        return ask_server(reachable(args.host), args.port, args.port_out, timeout_s)
+        return ask_server(args, timeout_s)
     if args.http_port == 0:
         return '-http_port 0 is any port, and this check cannot know which: give a fixed one'
     return ask_proxy(args, timeout_s)
@@ -165,13 +174,21 @@ def ask_proxy(args: Any, timeout_s: float) -> str:
         connection.close()
 
 
-def ask_server(host: str, port: int, port_out: int, timeout_s: float) -> str:
+def ask_server(args: Any, timeout_s: float) -> str:
     """As `check`, by the status over ZeroMQ."""
+    host, port, port_out = reachable(args.host), args.port, args.port_out
     if 0 in (port, port_out):
         return '-port 0 and -port_out 0 are any ports, and this check cannot know which: give fixed ones, or -http_port'
     try:
-        with BertClient(host, port, port_out, ignore_all_checks=True, timeout=int(1000 * timeout_s)) as client:
+        with contextlib.ExitStack() as stack:
+            keys = stack.enter_context(own_keys(getattr(args, 'curve_key_file', None)))
+            timeout = int(1000 * timeout_s)
+            client = stack.enter_context(
+                BertClient(host, port, port_out, ignore_all_checks=True, timeout=timeout, **keys)
+            )
             health = judge(StatusSnapshot(client.server_status, is_fresh=True))
+    except UsageError as error:
+        return str(error)
     except TimeoutError:
         return 'no answer at ports %d and %d' % (port, port_out)
     except (
@@ -184,6 +201,23 @@ def ask_server(host: str, port: int, port_out: int, timeout_s: float) -> str:
     ) as error:  # the last two: it is no server of ours
         return 'no status at ports %d and %d: %s' % (port, port_out, ' '.join(str(error).split()))
     return '' if health.is_ready else 'not ready: %s' % health.reason
+
+
+@contextlib.contextmanager
+def own_keys(key_file: str | None) -> Iterator[dict[str, str]]:
+    """The arguments of a client that connects with the secret key of the server itself, if that has one.
+
+    :raises UsageError: the file cannot be read
+    """
+    if key_file is None:
+        yield {'server_key': '', 'key_file': ''}
+        return
+    own = read_secret_certificate(key_file, 'curve_key_file')
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, HEALTH + '.key_secret')
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'w', encoding='utf-8') as file:
+            file.write(format_certificate(Certificate(own.public, own.secret, HEALTH)))
+        yield {'server_key': own.public, 'key_file': path}
 
 
 if __name__ == '__main__':

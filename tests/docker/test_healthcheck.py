@@ -27,9 +27,10 @@ from docker.files import DOCKER, instructions
 from support.certificates import authority, localhost
 from support.fake_backend import FakeBackend
 from support.ipv6 import needs_ipv6
+from support.keyring import Keyring
 from support.leftovers import fake_modules, leftovers  # noqa: F401
 from support.processes import fake_server
-from support.serving import ServerProcess
+from support.serving import ServerProcess, connect
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +105,29 @@ def test_a_server_that_is_ready_is_healthy_by_either_way(check: ModuleType, serv
     assert ask(check, '-http_port', http_port) == ''
     assert ask(check, BERT_SERVING_HTTP_PORT=http_port) == ''
     assert ask(check, '-port', str(server.port), '-port_out', str(server.port_out)) == ''
+
+
+def test_a_server_with_keys_and_without_http_is_asked_with_its_own_key(
+    check: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which allows the status alone. Keys of a client that the environment names are not those of this server."""
+    keys = Keyring(tmp_path)
+    monkeypatch.setenv('BERT_SERVING_SERVER_KEY', str(tmp_path / 'nothing'))
+    monkeypatch.setenv('BERT_SERVING_KEY_FILE', str(tmp_path / 'nothing'))
+    with fake_server(*keys.words) as server:
+        server.wait_until_ready()
+        words = ('-port', str(server.port), '-port_out', str(server.port_out), *keys.words)
+        assert ask(check, *words) == ''
+        assert 'takes only clients with a key' in ask(check, *words[:4])
+        with (
+            check.own_keys(keys.file('server')) as own,
+            connect(server, **own) as client,
+            pytest.raises(ServerError, match="principal '_health' lacks the grant 'encode'"),
+        ):
+            client.encode(['a'])
+        Path(keys.file('server')).chmod(0o644)
+        assert 'others can read or write it' in ask(check, *words)
+        server.stop()
 
 
 @contextlib.contextmanager

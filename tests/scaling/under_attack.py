@@ -134,6 +134,13 @@ def empty_lists(attacker: Attacker) -> str:
     return attacker.ask(b'an-attacker-sends-lists', b'[' + b'[],' * 20_000_000 + b'[]]', 300)
 
 
+def wrong_count(attacker: Attacker) -> str:
+    """A million texts, one less than announced: the error is found when all have been read."""
+    return attacker.ask(
+        b'an-attacker-counts-badly', json.dumps(['text %d' % n for n in range(1_000_000)]).encode(), 1_000_001
+    )
+
+
 def long_text(attacker: Attacker) -> str:
     return attacker.ask(b'an-attacker-sends-a-text', json.dumps(['ab,' * 20_000_000]).encode(), 1)
 
@@ -183,6 +190,7 @@ ATTACKS: dict[str, Callable[[Attacker], str]] = {
         unread_replies,
         large_reply,
         empty_lists,
+        wrong_count,
         long_text,
         marks,
         many_requests,

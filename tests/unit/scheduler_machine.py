@@ -36,11 +36,20 @@ class SchedulerMachine(RuleBasedStateMachine):
     """
 
     @initialize(
-        batch=st.integers(1, 9), priority=st.integers(0, 10), prefetch=st.integers(1, 4), workers=st.integers(0, 3)
+        batch=st.integers(1, 9),
+        priority=st.integers(0, 10),
+        prefetch=st.integers(1, 4),
+        workers=st.integers(0, 3),
+        split_bytes=st.sampled_from([100_000, 60]),
     )
-    def start(self, batch: int, priority: int, prefetch: int, workers: int) -> None:
+    def start(self, batch: int, priority: int, prefetch: int, workers: int, split_bytes: int) -> None:
         self.limits = replace(
-            LIMITS, max_batch_size=batch, priority_batch_size=priority, prefetch_size=prefetch, max_queue_rows=150
+            LIMITS,
+            max_batch_size=batch,
+            priority_batch_size=priority,
+            prefetch_size=prefetch,
+            max_queue_rows=150,
+            split_bytes=split_bytes,
         )
         self.scheduler = Scheduler(self.limits)
         self.now = 0.0
@@ -219,7 +228,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.dying.clear()
         self.workers_let_go_of_what_is_dropped()
         self.add_worker()
-        while any(self.in_workers.values()) or any(self.let_go.values()):
+        while any(self.in_workers.values()) or any(self.let_go.values()) or self.scheduler.is_splitting:
+            self.tell(Tick())
             for worker, jobs in list(self.in_workers.items()):
                 if jobs:
                     self.finish(worker, jobs.pop(0))

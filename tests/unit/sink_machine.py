@@ -38,6 +38,7 @@ from bert_serving.server.sink.events import (
     Publish,
     SendFeedback,
     Sent,
+    SpareTime,
     Subscribed,
     Tick,
     Unsubscribed,
@@ -102,6 +103,7 @@ class SinkMachine(RuleBasedStateMachine):
         subscribed=st.integers(1, 3),
         departed=st.integers(1, 3),
         open_bytes=st.sampled_from([1000, 30, 10]),
+        slice_bytes=st.sampled_from([1000, 5]),
         readers=st.lists(st.tuples(st.sampled_from(IDENTITIES), st.integers(0, 2)), max_size=3),
     )
     def start(
@@ -113,6 +115,7 @@ class SinkMachine(RuleBasedStateMachine):
         subscribed: int,
         departed: int,
         open_bytes: int,
+        slice_bytes: int,
         readers: list[tuple[bytes, int]],
     ) -> None:
         self.limits = SinkLimits(
@@ -126,6 +129,7 @@ class SinkMachine(RuleBasedStateMachine):
             subscribed_identities=subscribed,
             departed_identities=departed,
             open_bytes=open_bytes,
+            slice_bytes=slice_bytes,
             gone_s=20,
         )
         self.decider = SinkDecider(self.limits)
@@ -155,6 +159,7 @@ class SinkMachine(RuleBasedStateMachine):
         """Perform what follows from `event`; return the replies that the assembler made of it."""
         before = len(self.publisher.posted)
         actions = deque(self.decider.handle(event, self.now))
+        actions += self.join_all() if not actions else ()
         while actions:
             match actions.popleft():
                 case Publish(reply, force, topic):
@@ -175,6 +180,7 @@ class SinkMachine(RuleBasedStateMachine):
                 case LogWarning(text):
                     self.discarded += text.startswith('discarded a reply')
                     self.too_large += text.startswith('discarded a request')
+            actions += self.join_all() if not actions else ()
         posted = self.publisher.posted[before:]
         self.post_times += [self.now] * len(posted)
         for reply in posted:
@@ -184,6 +190,12 @@ class SinkMachine(RuleBasedStateMachine):
         self.decider.check_invariants()
         self.check_places()
         return posted
+
+    def join_all(self) -> list[Action]:
+        actions: list[Action] = []
+        while self.decider.is_joining:
+            actions += self.decider.handle(SpareTime(), self.now)
+        return actions
 
     def publish(self, reply: Reply, force: bool, topic: bytes | None) -> Sent | Blocked:
         assert self.subscribers_of(reply.identity), 'published though nobody reads it'

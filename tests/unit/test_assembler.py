@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -24,10 +26,8 @@ from bert_serving.server.protocol.ring import (
     Register,
     RequestRef,
 )
-from bert_serving.server.sink.events import (
-    Event,
-    Subscribed,
-)
+from bert_serving.server.sink.decider import SinkDecider
+from bert_serving.server.sink.events import Event, Publish, SpareTime, Subscribed
 from bert_serving.server.sink.limits import SinkLimits
 from unit.sink_double import ME, SinkDouble, a_part, array_of
 
@@ -223,9 +223,88 @@ def test_the_largest_request_is_discarded_when_all_that_are_open_are_too_large()
     assert array_of(sink.published[-1]).shape == (2, 3)
 
 
+SLICES = SinkLimits(slice_bytes=8)
+"""A row of the parts below is larger, so all is copied when the last part has come, a row at a time."""
+
+
+def with_all_parts(sink: SinkDouble) -> SinkDouble:
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=0, parts=2, total=4))
+    sink.handle(a_part(part=1, parts=2, first_row=2, total=4))
+    return sink
+
+
+def test_a_large_reply_is_joined_in_slices_between_which_others_are_answered() -> None:
+    sink = with_all_parts(SinkDouble(SLICES))
+    assert sink.decider.is_joining
+    sink.handle(SpareTime())
+    sink.handle(a_part(number=2))
+    assert sink.ids == [b'2']
+    for _ in range(4):
+        sink.handle(SpareTime())
+    assert sink.ids == [b'2', b'1']
+    assert not sink.decider.is_joining
+    np.testing.assert_array_equal(array_of(sink.published[1]), np.arange(12).reshape(4, 3))
+    sink.handle(SpareTime())
+
+
+def test_a_request_counts_as_collected_only_when_it_is_joined() -> None:
+    """Or the ventilator would not know that a sink that dies of joining it had it alone."""
+    sink = with_all_parts(SinkDouble(SLICES))
+    sink.handle(a_part(part=1, parts=2, first_row=2, total=4, attempt=1))
+    assert sink.reports == [Collected(4, 1, 0, 0), Collected(4, 1, 1, 1)]
+    while sink.decider.is_joining:
+        sink.handle(SpareTime())
+    assert sink.reports[2:] == [Collected(4, 1, 1, 0), Published(1, True)]
+
+
+@pytest.mark.parametrize('end', [Drop(1), Refuse(ME, b'1', DeadlineExceeded('too late'), 1)])
+def test_a_request_that_ends_while_it_is_joined_gives_its_credit_back(end: Event) -> None:
+    sink = with_all_parts(SinkDouble(SLICES))
+    sink.handle(SpareTime())
+    sink.handle(end)
+    assert not sink.decider.is_joining
+    assert sink.reports[:2] == [Collected(4, 1, 0, 0), Collected(4, 1, 1, 0)]
+    assert sink.decider.assembler.open_requests == 0
+
+
+def test_a_request_that_is_being_joined_is_not_discarded_for_want_of_memory() -> None:
+    sink = with_all_parts(SinkDouble(SinkLimits(slice_bytes=8, open_bytes=50)))
+    sink.handle(a_part(parts=2, total=4, number=2))
+    assert sink.decider.is_joining
+    assert [json.loads(frames[1])['error']['type'] for frames in sink.published] == ['TooLarge']
+    assert sink.ids == [b'2']
+
+
+def test_parts_that_do_not_fit_together_are_an_error_when_they_are_joined_in_slices() -> None:
+    sink = SinkDouble(SLICES)
+    sink.handle(Subscribed(ME))
+    sink.handle(a_part(part=0, parts=2, total=4))
+    sink.handle(a_part(part=1, parts=2, first_row=2, total=4, array=np.zeros((2, 4), np.float32)))
+    while sink.decider.is_joining:
+        sink.handle(SpareTime())
+    assert json.loads(sink.published[0][1])['error']['type'] == 'InternalError'
+
+
 def test_a_broken_invariant_is_noticed() -> None:
     sink = SinkDouble()
     sink.handle(a_part(parts=2, total=4))
     sink.decider.assembler._open_bytes = 0
     with pytest.raises(AssertionError, match='open bytes are miscounted'):
         sink.decider.check_invariants()
+
+
+def test_no_step_takes_long_for_a_reply_of_hundreds_of_megabytes() -> None:
+    """Of the time of this thread, so that a busy machine does not count."""
+    rows, parts = 256, 200
+    array = np.ones((rows, 512), np.float32)
+    sink = SinkDecider()
+    sink.handle(Subscribed(ME), 0)
+    longest, posted = 0.0, 0
+    for part in range(parts):
+        event = a_part(part, parts, part * rows, rows, parts * rows, array=array)
+        started = time.thread_time()
+        posted += any(isinstance(action, Publish) for action in sink.handle(event, 0))
+        longest = max(longest, time.thread_time() - started)
+    assert posted == 1
+    assert longest < (0.05 if sys.gettrace() is None else 0.25)

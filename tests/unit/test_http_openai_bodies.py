@@ -121,7 +121,7 @@ def test_base64_has_the_type_that_was_asked_for(dtype: Any) -> None:
     array = np.array([[1, 2, 3]]).astype('uint8' if dtype == 'ubinary' else dtype)
     vectors = as_asked(array, EncodingOptions(dtype=dtype))
     assert vectors.dtype == array.dtype
-    assert b'"AQID"' in embeddings_body(vectors, [1], 'm', 'base64') or dtype == 'float16'
+    assert b'"AQID"' in b''.join(embeddings_body(vectors, [1], 'm', 'base64')) or dtype == 'float16'
 
 
 def test_vectors_of_tokens_are_refused() -> None:

@@ -14,6 +14,7 @@ from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.openai_bodies import as_asked, embeddings_body
 from bert_serving.server.http.responses import (
     dump,
+    dump_rows,
     encode_body,
     fit_dimensions,
     list_rows,
@@ -78,7 +79,7 @@ def test_padding_is_cut_off_the_ids() -> None:
 
 
 def test_an_answer_of_openai() -> None:
-    answer = json.loads(embeddings_body(VECTORS, [4, 3], 'm', 'float'))
+    answer = json.loads(b''.join(embeddings_body(VECTORS, [4, 3], 'm', 'float')))
     assert answer['usage'] == {'prompt_tokens': 7, 'total_tokens': 7}
     assert [item['index'] for item in answer['data']] == [0, 1]
     assert [item['object'] for item in answer['data']] == ['embedding'] * 2
@@ -88,7 +89,8 @@ def test_an_answer_of_openai() -> None:
 
 @pytest.mark.parametrize('dtype', [np.float16, np.float32])
 def test_base64_is_little_endian_float32(dtype: Any) -> None:
-    answer = json.loads(embeddings_body(as_asked(VECTORS.astype(dtype), EncodingOptions()), [1, 1], 'm', 'base64'))
+    vectors = as_asked(VECTORS.astype(dtype), EncodingOptions())
+    answer = json.loads(b''.join(embeddings_body(vectors, [1, 1], 'm', 'base64')))
     for item, row in zip(answer['data'], VECTORS.astype(dtype)):
         np.testing.assert_array_equal(np.frombuffer(base64.b64decode(item['embedding']), '<f4'), row.astype('<f4'))
 
@@ -120,6 +122,21 @@ def test_more_dimensions_than_there_are_and_vectors_of_tokens_are_refused() -> N
     assert caught.value.param == 'dimensions'
     with pytest.raises(HTTPError, match='NONE'):
         fit_dimensions(np.zeros((1, 2, 3), np.float32), 2)
+
+
+@pytest.mark.parametrize('numbers', [1, 3, 4, 100])
+def test_many_numbers_are_written_in_pieces_and_read_as_one(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    monkeypatch.setattr(responses, 'NUMBERS_AT_ONCE', numbers)
+    array = np.arange(21, dtype=np.float32).reshape(7, 3)
+    assert json.loads(b''.join(dump_rows(array, array.size))) == array.tolist()
+    assert json.loads(b''.join(embeddings_body(array, [1] * 7, 'm', 'float')))['data'][6]['embedding'] == [18, 19, 20]
+    assert dump_rows([], 0) == [b'[]']
+
+
+def test_no_piece_takes_long() -> None:
+    """So that health checks are answered meanwhile."""
+    array = np.random.default_rng(5).standard_normal((4000, 1024)).astype(np.float32)
+    assert max(map(len, dump_rows(array, array.size))) < 3_000_000
 
 
 def test_an_answer_that_is_too_large_to_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,13 +211,13 @@ def test_tokenize_and_decode() -> None:
 
 
 def test_embed_answers_a_list_of_lists() -> None:
-    assert json.loads(embed_body(np.array([[1, 2], [3, 4]], np.float32))) == [[1, 2], [3, 4]]
-    assert json.loads(embed_body(np.array([[1, 2]], np.int8))) == [[1, 2]]
+    assert json.loads(b''.join(embed_body(np.array([[1, 2], [3, 4]], np.float32)))) == [[1, 2], [3, 4]]
+    assert json.loads(b''.join(embed_body(np.array([[1, 2]], np.int8)))) == [[1, 2]]
 
 
 def test_embed_all_answers_no_padding() -> None:
     states = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-    assert json.loads(embed_all_body(states, [3, 1])) == [[[0, 1], [2, 3], [4, 5]], [[6, 7]]]
+    assert json.loads(b''.join(embed_all_body(states, [3, 1]))) == [[[0, 1], [2, 3], [4, 5]], [[6, 7]]]
 
 
 @pytest.mark.parametrize('write', [embed_body, lambda array: embed_all_body(array[np.newaxis], [2])])

@@ -21,8 +21,9 @@ from bert_serving.server.ventilator.events import (
     WorkerLost,
     WorkerReady,
 )
+from bert_serving.server.ventilator.leaving import DROPPED_AT_ONCE
 from bert_serving.server.ventilator.limits import AdmissionLimits
-from bert_serving.server.ventilator.scheduler import DROPPED_AT_ONCE, Scheduler
+from bert_serving.server.ventilator.scheduler import Scheduler
 from support.scheduling import (
     LIMITS,
     a_request,

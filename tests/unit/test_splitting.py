@@ -9,8 +9,8 @@ import pytest
 from bert_serving.server.errors import RequestError
 from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.texts import decode_texts
-from bert_serving.server.ventilator.splitting import Chunk, split_request
-from support.scheduling import a_request
+from bert_serving.server.ventilator.splitting import MAX_CHUNKS_AT_ONCE, Chunk, is_large, split_request
+from support.scheduling import LIMITS, a_request
 
 
 def test_a_request_that_fits_is_passed_on_undecoded() -> None:
@@ -37,3 +37,10 @@ def test_a_larger_request_of_pairs_is_split_by_pairs() -> None:
     assert [pair for chunk in chunks for pair in decode_texts(chunk.payload)] == pairs
     with pytest.raises(RequestError, match='a list of two texts as element 0'):
         split_request(a_request(9, encoding=options), 8)
+
+
+def test_a_request_is_large_by_its_bytes_or_its_jobs_and_never_if_it_is_one_job() -> None:
+    assert not is_large(a_request(9), LIMITS)
+    assert is_large(a_request(9, payload=b' ' * (LIMITS.split_bytes + 1)), LIMITS)
+    assert is_large(a_request(MAX_CHUNKS_AT_ONCE * 8 + 1, payload=b'[]'), LIMITS)
+    assert not is_large(a_request(8, payload=b' ' * (LIMITS.split_bytes + 1)), LIMITS)

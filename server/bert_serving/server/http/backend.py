@@ -35,6 +35,7 @@ from bert_serving.client import (
 
 from ..protocol.options import EncodingOptions
 from ..security.client_keys import NO_KEYS, ClientKeys
+from .client_pool import PRINCIPAL, ClientPool, identity_for
 from .errors import HTTPError, error_from_server, make_refusal
 from .health import StatusSnapshot
 from .requests import Rows
@@ -114,21 +115,28 @@ class Backend(Protocol):
 class ServerBackend:
     """The `Backend` that calls a `BertServer`. Thread-safe."""
 
-    def __init__(self, ip: str, port: int, port_out: int, away_s: float = AWAY_S, keys: ClientKeys = NO_KEYS) -> None:
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        port_out: int,
+        away_s: float = AWAY_S,
+        keys: ClientKeys = NO_KEYS,
+        names_principals: bool = False,
+    ) -> None:
         """The server need not be up yet. There are as many connections as threads that have called it at once.
 
-        `away_s` is how long a request waits for a connection before it is refused.
+        `away_s` is how long a request waits for a connection before it is refused. With `names_principals`, which is
+        for the server's own proxy alone, the identity of a connection says for which principal it is.
 
         Raises:
             ValueError: `ip` is not an address, or `keys` cannot be read.
         """
         self._keys = keys
         self._ip, self._port, self._port_out, self._away_s = ip, port, port_out, away_s
-        self._lock = threading.Lock()  # guards the next three
-        self._clients: list[BertClient] = []
-        self._idle: list[BertClient] = []
-        self._is_closed = False
-        self._watch = StatusWatch(self._make_client())
+        self._names_principals = names_principals
+        self._pool = ClientPool(self._make_client)
+        self._watch = StatusWatch(self._pool.make(''))
 
     def encode(
         self,
@@ -196,30 +204,25 @@ class ServerBackend:
 
     def client_status(self) -> Mapping[str, Any]:
         """The status of one pooled client, with the request counts of all of them."""
-        with self._lock:
-            parts = [client.status for client in self._clients]
+        parts, past_requests = self._pool.statuses()
         pending = sorted(set().union(*(part['pending_request'] for part in parts)))
         return {
             **parts[0],
             'identity': parts[0]['identity'].decode('utf-8', 'replace'),
-            'num_request': sum(part['num_request'] for part in parts),
+            'num_request': past_requests + sum(part['num_request'] for part in parts),
             'pending_request': pending,
             'num_pending_request': len(pending),
         }
 
     def close(self) -> None:
         """End every call that waits and close every connection."""
-        with self._lock:
-            self._is_closed = True
-            clients = list(self._clients)
         self._watch.close()
-        for client in clients:
-            client.close()
+        self._pool.close()
 
     @contextlib.contextmanager
     def _calling(self, deadline: float, is_gone: IsGone) -> Iterator[tuple[BertClient, Callable[[], bool]]]:
         """A client for one request, with the condition that cancels it. Every failure leaves as an `HTTPError`."""
-        with self._borrowed() as client:
+        with self._pool.borrow(PRINCIPAL.get() if self._names_principals else '') as client:
             condition = _CancelCondition(client, is_gone, self._away_s)
             client.timeout = max(0.0, 1000 * (deadline - time.monotonic()))
             try:
@@ -237,36 +240,20 @@ class ServerBackend:
             except AuthenticationError as error:
                 raise HTTPError('BadGateway', 'the server does not let the HTTP proxy in: %s' % error) from None
             except RuntimeError as error:
-                if isinstance(error, SharedClientError) or not self._is_closed:
+                if isinstance(error, SharedClientError) or not self._pool.is_closed:
                     raise
                 raise make_refusal('ShuttingDown') from None
 
-    @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[BertClient]:
-        """An idle client, or a new one."""
-        with self._lock:
-            if self._is_closed:
-                raise make_refusal('ShuttingDown')
-            idle = self._idle.pop() if self._idle else None
-        client = idle or self._make_client()
-        try:
-            yield client
-        finally:
-            with self._lock:
-                self._idle.append(client)
-
-    def _make_client(self) -> BertClient:
-        client = BertClient(
+    def _make_client(self, principal: str) -> BertClient:
+        return BertClient(
             self._ip,
             self._port,
             self._port_out,
+            identity=identity_for(principal) if principal else None,
             ignore_all_checks=True,
             server_key=self._keys.server_key,
             key_file=self._keys.key_file,
         )
-        with self._lock:
-            self._clients.append(client)
-        return client
 
 
 def current_trace() -> dict[str, Any]:

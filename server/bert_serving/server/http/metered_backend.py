@@ -1,4 +1,4 @@
-"""A `Backend` that asks for the grants and the quota of the principal whose request is being served."""
+"""A `Backend` that asks for the grants and the quota of the principal whose request is being served, and names it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..protocol.options import EncodingOptions
 from ..security.principals import Grant, Principal
 from .authentication import check_grant
 from .backend import DEFAULT_OPTIONS, STATUS_AGE_S, Backend, Encoding, IsGone
+from .client_pool import PRINCIPAL
 from .health import StatusSnapshot
 from .quotas import Quotas
 from .requests import Rows
@@ -63,7 +64,9 @@ class MeteredBackend:
         check_grant(principal, grants)
         number = len(rows.items)
         self._quotas.take(principal, number, size)
+        token = PRINCIPAL.set(principal.name)
         try:
             yield
         finally:
+            PRINCIPAL.reset(token)
             self._quotas.give_back(principal, number, size)

@@ -25,7 +25,7 @@ from .fields import (
     read_word,
 )
 from .requests import Rows
-from .responses import Array, check_pooled, check_size, dump, little_endian, truncated_field
+from .responses import Array, check_pooled, check_size, dump, dump_rows, little_endian, truncated_field
 
 MAX_INPUTS = 2048
 """Most inputs in a request; OpenAI's own limit."""
@@ -134,8 +134,8 @@ def embeddings_body(
     model: str,
     encoding_format: Literal['float', 'base64'],
     truncated: Sequence[int] = (),
-) -> bytes:
-    """The body of the response, for vectors of `as_asked` [B, D]. `truncated` are the inputs that were cut.
+) -> list[bytes]:
+    """The body of the response, in parts, for vectors of `as_asked` [B, D]. `truncated` are the inputs that were cut.
 
     Raises:
         HTTPError: TooLarge, there are too many numbers.
@@ -147,4 +147,5 @@ def embeddings_body(
     data = [{'object': 'embedding', 'index': index, 'embedding': row} for index, row in enumerate(rows)]
     total = int(sum(counts))
     usage = {'prompt_tokens': total, 'total_tokens': total}
-    return dump({'object': 'list', 'data': data, 'model': model, 'usage': usage, **truncated_field(truncated)})
+    rest = dump({'model': model, 'usage': usage, **truncated_field(truncated)})
+    return [b'{"object":"list","data":', *dump_rows(data, vectors.size), b',', rest[1:]]

@@ -46,7 +46,7 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
         report_ready({'http_port': frontend.port}, lambda: {'busy_s': frontend.round_age_s()})
 
     keys = ClientKeys(config.get('server_key', ''), config.get('key_file', ''))
-    server = Upstream('', config['ip'], config['port'], config['port_out'], keys)
+    server = Upstream('', config['ip'], config['port'], config['port_out'], keys, names_principals=bool(keys))
     serve(settings, [server], config['http_port'], on_ready, config.get('unwritten_bytes'))
 
 
@@ -147,7 +147,8 @@ def _connect(servers: Sequence[Upstream]) -> ServerBackend | list[ReplicatedBack
     try:
         if '' in groups:
             server = servers[0]
-            return ServerBackend(server.host, server.port, server.port_out, keys=server.keys)
+            ports = server.port, server.port_out
+            return ServerBackend(server.host, *ports, keys=server.keys, names_principals=server.names_principals)
         return [ReplicatedBackend(replicas) for replicas in groups.values()]
     except ValueError as error:
         raise UsageError('%s: %s' % ('-ip' if '' in groups else '-upstream', error)) from None

@@ -12,11 +12,11 @@ JSON, OCTETS = 'application/json', 'application/octet-stream'
 
 
 def reply_json(body: bytes | list[bytes]) -> Response:
-    """A response with a body of `dump`."""
+    """A response with a body of `dump`, or in parts."""
     return Response(body, mimetype=JSON)
 
 
-def reply_array(array: Array, make_body: Callable[[], bytes], lengths: Sequence[int] | None = None) -> Response:
+def reply_array(array: Array, make_body: Callable[[], list[bytes]], lengths: Sequence[int] | None = None) -> Response:
     """The bytes of `array` if the client prefers them to JSON, else the body of `make_body`.
 
     `lengths` are the numbers of tokens of the rows of [B, T, D].

@@ -20,6 +20,9 @@ Array = NDArray[Any]
 MAX_NUMBERS = 1 << 24
 """Most numbers in a response of `/encode`: about 200 MB as text, and each is written twice."""
 
+NUMBERS_AT_ONCE = 1 << 17
+"""Numbers that are written in one step, during which no other thread can run: some milliseconds."""
+
 MAX_LISTED = 500
 """Most rows in a header, which some clients read only up to 8 KiB of."""
 
@@ -30,6 +33,20 @@ def dump(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # text that has no UTF-8, or a large integer: an `id` can have either
         return orjson.dumps(_encodable(value), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def dump_rows(rows: Sequence[Any] | Array, numbers: int) -> list[bytes]:
+    """JSON of a list in pieces; `numbers` is how many its rows have together.
+
+    Other threads run between two pieces, so that no health check waits for millions of numbers.
+    """
+    at_once = max(1, len(rows) * NUMBERS_AT_ONCE // max(1, numbers))
+    if len(rows) <= at_once:
+        return [dump(rows)]
+    pieces: list[bytes] = []
+    for start in range(0, len(rows), at_once):
+        pieces += [b',' if start else b'[', dump(rows[start : start + at_once])[1:-1]]
+    return [*pieces, b']']
 
 
 def _encodable(value: Any) -> Any:
@@ -63,10 +80,10 @@ def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -
         HTTPError: TooLarge, the array has more than `MAX_NUMBERS` numbers.
     """
     check_size(array)
-    vectors = dump(np.ascontiguousarray(array))
+    vectors = dump_rows(np.ascontiguousarray(array), array.size)
     shown = b',"tokens":' + dump(tokens or None) if show_tokens else b''
     head = b'{"id":' + dump(request_id)
-    return [head, b',"result":', vectors, b',"results":', vectors, shown, b',"status":200}']
+    return [head, b',"result":', *vectors, b',"results":', *vectors, shown, b',"status":200}']
 
 
 def tokenize_body(

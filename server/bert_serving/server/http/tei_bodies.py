@@ -34,7 +34,7 @@ from .model_card import ModelCard
 from .openai_bodies import check_one_prompt, read_dtype, read_inputs
 from .ranking import RerankQuery, read_documents, read_query
 from .requests import MAX_ROWS, Rows
-from .responses import Array, check_size, dump
+from .responses import Array, check_size, dump, dump_rows
 
 _DIRECTIONS = ('Right', 'Left', 'right', 'left')
 _INPUTS = 'a text, a list of texts, or one or more lists of token ids'
@@ -180,24 +180,24 @@ def read_truncation(data: Mapping[str, Any]) -> Truncation:
 # ---- responses
 
 
-def embed_body(vectors: Array) -> bytes:
-    """The response of `/embed`: [B, D] as lists.
+def embed_body(vectors: Array) -> list[bytes]:
+    """The response of `/embed`, in parts: [B, D] as lists.
 
     Raises:
         HTTPError: TooLarge, there are too many numbers.
     """
     check_size(vectors)
-    return dump(vectors)
+    return dump_rows(vectors, vectors.size)
 
 
-def embed_all_body(states: Array, counts: Sequence[int]) -> bytes:
-    """The response of `/embed_all`: [B, T, D] as lists, without the padding of each row.
+def embed_all_body(states: Array, counts: Sequence[int]) -> list[bytes]:
+    """The response of `/embed_all`, in parts: [B, T, D] as lists, without the padding of each row.
 
     Raises:
         HTTPError: TooLarge, there are too many numbers.
     """
     check_size(states)
-    return dump([row[:count] for row, count in zip(states, counts, strict=True)])
+    return dump_rows([row[:count] for row, count in zip(states, counts, strict=True)], states.size)
 
 
 def similarity_body(vectors: Array) -> bytes:

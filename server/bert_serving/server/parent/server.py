@@ -370,7 +370,9 @@ class BertServer(threading.Thread):
 
     def _run_round(self, max_ms: float) -> None:
         """Wait for an event, at most so long, and handle it; then do what is due by the clock."""
-        if self._ventilator.awaits_deadline:
+        if self._ventilator.is_splitting:
+            max_ms = 0
+        elif self._ventilator.awaits_deadline:
             max_ms = min(max_ms, DEADLINE_TICK_MS)
         next_start = self._supervisor.next_start
         if next_start is not None:
@@ -378,7 +380,7 @@ class BertServer(threading.Thread):
         self._reactor.run_once(timeout_ms=math.ceil(max_ms))
         self._supervisor.tick()
         self._ventilator.look_at_keys()
-        if self._ventilator.awaits_deadline:
+        if self._ventilator.awaits_deadline or self._ventilator.is_splitting:
             self._ventilator.tick()
 
     def _run_commands(self) -> None:

@@ -56,10 +56,11 @@ def encode_texts(texts: Sequence[Any]) -> bytes:
         return json.dumps(texts).encode('ascii')
 
 
-def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]] | list[list[int]]:
+def parse_texts(value: object, expected_rows: int, first_row: int = 0) -> list[str] | list[list[str]] | list[list[int]]:
     """Check that the decoded JSON of a request is `expected_rows` texts, or as many lists of tokens or ids; return it.
 
     Blank texts and empty lists of tokens are valid rows. `RowEncoder.encode` checks whether the vocabulary has the ids.
+    Errors count the elements from `first_row`.
 
     Raises:
         RequestError: `value` is anything else. The message names the first wrong element and never quotes it.
@@ -71,23 +72,26 @@ def parse_texts(value: object, expected_rows: int) -> list[str] | list[list[str]
     if len(value) != expected_rows:
         raise RequestError('the request announces %d rows, but its list has %d elements' % (expected_rows, len(value)))
     if isinstance(value[0], str):
-        _check_elements(value, str, 'a text')
+        _check_elements(value, str, 'a text', first_row)
     elif isinstance(value[0], list):
-        _check_elements(value, list, 'a list of tokens')
+        _check_elements(value, list, 'a list of tokens', first_row)
         first = next((tokens[0] for tokens in value if tokens), '')
         kind, name = (int, 'an id') if type(first) is int else (str, 'a string')
-        for index, tokens in enumerate(value):
+        for index, tokens in enumerate(value, first_row):
             wrong = _find_other(tokens, kind)
             if wrong is not None:
                 got = _type_of(tokens[wrong])
                 raise RequestError('expected %s in element %d as token %d, got %s' % (name, index, wrong, got))
     else:
-        raise RequestError('expected a text or a list of tokens as element 0, got %s' % _type_of(value[0]))
+        got = _type_of(value[0])
+        raise RequestError('expected a text or a list of tokens as element %d, got %s' % (first_row, got))
     return value
 
 
-def parse_pairs(value: object, expected_rows: int) -> list[list[str]]:
+def parse_pairs(value: object, expected_rows: int, first_row: int = 0) -> list[list[str]]:
     """Check that the decoded JSON of a request is `expected_rows` lists of two texts; return it. A text may be empty.
+
+    Errors count the elements from `first_row`.
 
     Raises:
         RequestError: `value` is anything else. The message names the first wrong element and never quotes it.
@@ -96,7 +100,7 @@ def parse_pairs(value: object, expected_rows: int) -> list[list[str]]:
         raise RequestError('expected a list of pairs of texts, got %s' % _type_of(value))
     if len(value) != expected_rows:
         raise RequestError('the request announces %d rows, but its list has %d elements' % (expected_rows, len(value)))
-    for index, pair in enumerate(value):
+    for index, pair in enumerate(value, first_row):
         if not isinstance(pair, list) or len(pair) != 2:
             got = 'a list of %d' % len(pair) if isinstance(pair, list) else _type_of(pair)
             raise RequestError('expected a list of two texts as element %d, got %s' % (index, got))
@@ -107,11 +111,11 @@ def parse_pairs(value: object, expected_rows: int) -> list[list[str]]:
     return value
 
 
-def _check_elements(elements: list[object], kind: type, name: str) -> None:
+def _check_elements(elements: list[object], kind: type, name: str, first_row: int) -> None:
     wrong = _find_other(elements, kind)
     if wrong is not None:
-        got = _type_of(elements[wrong])
-        raise RequestError('expected %s, like element 0, as element %d, got %s' % (name, wrong, got))
+        got, place = _type_of(elements[wrong]), first_row + wrong
+        raise RequestError('expected %s, like element %d, as element %d, got %s' % (name, first_row, place, got))
 
 
 def _find_other(elements: list[object], kind: type) -> int | None:

@@ -198,11 +198,12 @@ class Answer:
 
     `tokens` is a list for each row, as the model is fed it, `token_counts` a number for each; None if not asked for.
     `truncated_rows` are the rows of the request, counted from 0, that were cut; they come with `token_counts`.
+    All three can be JSON already.
     """
 
     dtype: str
     shape: list[int]
     body: Buffer
-    tokens: list[list[str]] | None = None
-    token_counts: list[int] | None = None
-    truncated_rows: list[int] | None = None
+    tokens: list[list[str]] | orjson.Fragment | None = None
+    token_counts: list[int] | orjson.Fragment | None = None
+    truncated_rows: list[int] | orjson.Fragment | None = None

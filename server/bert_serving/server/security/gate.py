@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ..errors import UsageError
 from .access import Peer
 from .certificates import decode_z85, read_clients, stamp_clients, written_at
-from .principals import ANONYMOUS, NOBODY, Principal, Principals, read_principals
+from .principals import ANONYMOUS, NOBODY, Grant, Principal, Principals, read_principals
 from .watched_file import WatchedFile
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,17 @@ logger = logging.getLogger(__name__)
 PROXY = '_http'
 """The name of the server's own HTTP proxy. No principal can have it."""
 
+HEALTH = '_health'
+"""The name of one who holds the server's own secret key, as a health check on its machine does."""
+
 LOOK_S = 0.25
 """Seconds between two looks at the files."""
+
+
+_decode = lru_cache(maxsize=10_000)(decode_z85)
+"""Every message is asked about, and every connection a few times a second."""
+
+_HEALTH_CHECK = Principal(HEALTH, frozenset({Grant.STATUS}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._written_at = written_at(config.clients)
-        self._own = {decode_z85(key): name for key, name in config.own_keys.items()}
+        self._own = {decode_z85(key): name for key, name in {config.public_key: HEALTH, **config.own_keys}.items()}
         self._stamp = stamp_clients(config.clients)
         self._names, problems = read_clients(config.clients)
         if problems:
@@ -79,6 +89,8 @@ class Gate:
 
     def principal(self, name: str) -> Principal:
         """The principal of a peer with that name; the empty name is that of peers without a key."""
+        if name == HEALTH:
+            return _HEALTH_CHECK
         return self.principals.get(name or ANONYMOUS)
 
     def name_of(self, raw_key: bytes) -> str | None:
@@ -97,7 +109,7 @@ class Gate:
         if not peer.name:
             return True
         try:
-            return self._find(decode_z85(peer.key)) == peer.name
+            return self._find(_decode(peer.key)) == peer.name
         except ValueError:
             return False
 

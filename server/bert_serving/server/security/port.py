@@ -113,11 +113,11 @@ class PortAccess:
         self.audit.record(AuditAction.TERMINATED, peer.name, peer.address)
         return True
 
-    def note_quota(self, identity: bytes, request_id: bytes, error: QuotaExceeded) -> None:
-        """Note a request that was refused by the quota of its principal."""
+    def note_quota(self, owner: bytes, request_id: bytes, error: QuotaExceeded) -> None:
+        """Note a request that was refused by the quota of the principal `owner`."""
         self.audit.record(
             AuditAction.QUOTA,
-            format_identity(identity.partition(b'.')[0]),
+            format_identity(owner),
             request_id=request_id.decode(),
             outcome=error.message,
         )

@@ -4,11 +4,15 @@ Pure: typed messages go in, replies come out. No socket, process or clock.
 
 Parts can come in any order, twice, and before the registration of their request. The numbers of finished requests are
 remembered for a while, so that a part that comes too late, or is computed again, opens nothing and answers nothing.
+
+Most parts are joined when they come. Where much is left to copy when the last has come, the request is *joining*: it
+stays open, and `join_some` copies a slice at a time, so that no other client waits for a large reply.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ..errors import InternalError, RequestError, TooLarge
@@ -16,7 +20,7 @@ from ..protocol.ring import JobHeader, Part, Refuse, RequestRef
 from ..protocol.wire import format_identity
 from .events import LogWarning
 from .invariants import check
-from .joining import expected_bytes, held_bytes, join_parts
+from .joining import PartJoiner, expected_bytes, is_whole
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
 from .spans import ReplyTrace
@@ -24,11 +28,12 @@ from .spans import ReplyTrace
 
 @dataclass(slots=True)
 class _Assembly:
-    """The parts of one request that have come, by their index, and the bytes that they take."""
+    """The parts of one request that have come: their indexes, their rows and, if it is traced, their headers."""
 
     request: RequestRef
-    received: dict[int, Part] = field(default_factory=dict)
-    bytes: int = 0
+    joiner: PartJoiner
+    received: set[int] = field(default_factory=set)
+    traced: list[JobHeader] = field(default_factory=list)
 
 
 class Assembler:
@@ -38,6 +43,7 @@ class Assembler:
         self.limits = limits
         self._open: dict[int, _Assembly] = {}
         self._open_bytes = 0
+        self._joining: dict[int, Iterator[None]] = {}
         self._finished: set[int] = set()
         self._finished_order: deque[int] = deque()
 
@@ -45,6 +51,11 @@ class Assembler:
     def open_requests(self) -> int:
         """Requests of which parts are still to come."""
         return len(self._open)
+
+    @property
+    def joining(self) -> Collection[int]:
+        """The requests, by number, whose parts have all come and are not yet joined."""
+        return self._joining
 
     def register(self, request: RequestRef) -> None:
         """Open `request`, of which the parts will come."""
@@ -63,16 +74,31 @@ class Assembler:
         expected = expected_bytes(part)
         if expected > self.limits.reply_bytes:
             return self._discard(request, TooLarge(_describe_excess(request, expected, self.limits.reply_bytes)))
-        size = held_bytes(part.answer)
-        assembly.received[part.header.part] = part
-        assembly.bytes += size
-        self._open_bytes += size
-        if len(assembly.received) == request.parts:
+        if is_whole(part):
             self._finish(request.number)
-            return [_join(assembly)]
+            return [_reply_of_one(part)]
+        joiner = assembly.joiner
+        self._open_bytes -= joiner.held_bytes
+        joiner.add(part)
+        self._open_bytes += joiner.held_bytes
+        assembly.received.add(part.header.part)
+        if part.header.trace is not None:
+            assembly.traced.append(part.header)
+        if len(assembly.received) == request.parts:
+            if joiner.is_joined:
+                return [self._complete(assembly)]
+            self._joining[request.number] = joiner.copy_rest()
+            return []
         if self._open_bytes > self.limits.open_bytes:
             return self._discard_largest()
         return []
+
+    def join_some(self) -> Reply | None:
+        """Copy a slice of the request that has been joining for the longest; return its reply if that was the last."""
+        number, steps = next(iter(self._joining.items()))
+        if next(steps, self) is self:
+            return self._complete(self._open[number])
+        return None
 
     def fail(self, header: JobHeader, error: RequestError) -> Reply | None:
         """Finish the request of a job with an error. Return the reply, or None if the request is finished already."""
@@ -98,12 +124,14 @@ class Assembler:
         """Raise AssertionError if the books disagree. For tests."""
         finished, limits = self._finished, self.limits
         for number, assembly in self._open.items():
-            held = sum(held_bytes(part.answer) for part in assembly.received.values())
+            is_complete = len(assembly.received) == assembly.request.parts
             check(assembly.request.number == number, 'an assembly has the number of another')
-            check(assembly.bytes == held, 'the bytes of an assembly are miscounted')
-            check(len(assembly.received) < assembly.request.parts, 'a request with all of its parts is still open')
-        check(self._open_bytes == sum(assembly.bytes for assembly in self._open.values()), 'open bytes are miscounted')
-        check(self._open_bytes <= limits.open_bytes, 'too many bytes are open')
+            check(is_complete == (number in self._joining), 'a request with all of its parts is open and not joining')
+        check(self._joining.keys() <= self._open.keys(), 'a request is joining and not open')
+        held = sum(assembly.joiner.held_bytes for assembly in self._open.values())
+        check(self._open_bytes == held, 'open bytes are miscounted')
+        joining = sum(self._open[number].joiner.held_bytes for number in self._joining)
+        check(self._open_bytes - joining <= limits.open_bytes, 'too many bytes are open')
         check(not self._open.keys() & finished, 'a request is both open and finished')
         check(set(self._finished_order) == finished, 'the finished numbers differ from their order')
         check(len(self._finished_order) == len(finished), 'a finished number is remembered twice')
@@ -115,11 +143,17 @@ class Assembler:
             return None
         assembly = self._open.get(request.number)
         if assembly is None:
-            assembly = self._open[request.number] = _Assembly(request)
+            joiner = PartJoiner(request.total_rows, self.limits.slice_bytes)
+            assembly = self._open[request.number] = _Assembly(request, joiner)
         return assembly
 
+    def _complete(self, assembly: _Assembly) -> Reply:
+        self._finish(assembly.request.number)
+        return _reply_of(assembly)
+
     def _discard_largest(self) -> list[Reply | LogWarning]:
-        request = max(self._open.values(), key=lambda assembly: assembly.bytes).request
+        incomplete = [assembly for number, assembly in self._open.items() if number not in self._joining]
+        request = max(incomplete, key=lambda assembly: assembly.joiner.held_bytes).request
         error = TooLarge(
             'out of assembly memory (%d bytes); this response, %d rows, is the largest: split the request'
             % (self.limits.open_bytes, request.total_rows)
@@ -134,8 +168,9 @@ class Assembler:
     def _finish(self, number: int) -> None:
         """Forget the parts of a request, open or not, and remember its number."""
         assembly = self._open.pop(number, None)
+        self._joining.pop(number, None)
         if assembly is not None:
-            self._open_bytes -= assembly.bytes
+            self._open_bytes -= assembly.joiner.held_bytes
         if number in self._finished:
             return
         self._finished.add(number)
@@ -152,11 +187,16 @@ def _describe_excess(request: RequestRef, expected: int, most: int) -> str:
     )
 
 
-def _join(assembly: _Assembly) -> Reply:
-    request, parts = assembly.request, list(assembly.received.values())
+def _reply_of(assembly: _Assembly) -> Reply:
+    request = assembly.request
     try:
-        answer = join_parts(parts, request.total_rows)
-        trace = None if parts[0].header.trace is None else ReplyTrace.of(part.header for part in parts)
-        return Reply.result(request, answer, trace)
+        trace = ReplyTrace.of(assembly.traced) if assembly.traced else None
+        return Reply.result(request, assembly.joiner.answer(), trace)
     except (ValueError, MemoryError) as error:
         return Reply.error(request, InternalError('could not assemble the response: %s' % error))
+
+
+def _reply_of_one(part: Part) -> Reply:
+    """The reply to a request of one part, which needs no copy."""
+    header = part.header
+    return Reply.result(header.request, part.answer, None if header.trace is None else ReplyTrace.of([header]))

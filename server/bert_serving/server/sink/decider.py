@@ -20,7 +20,7 @@ from ..protocol.ring import (
     Status,
 )
 from .assembler import Assembler
-from .events import Action, Blocked, EmitSpans, Event, SendFeedback, Sent, Subscribed, Tick, Unsubscribed
+from .events import Action, Blocked, EmitSpans, Event, SendFeedback, Sent, SpareTime, Subscribed, Tick, Unsubscribed
 from .limits import DEFAULT_LIMITS, SinkLimits
 from .publisher import Publisher
 from .replies import Reply
@@ -32,20 +32,29 @@ class SinkDecider:
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
         self.assembler = Assembler(limits)
         self.publisher = Publisher(limits)
+        # The credit for the last part of a request is withheld until it is joined: should the sink die of that, the
+        # ventilator must not take the request for collected (rule 4 of the ring).
+        self._withheld: dict[int, Action] = {}
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether `SpareTime` should come as soon as possible."""
+        return bool(self.assembler.joining)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take one event in; return what the loop has to do, in order."""
+        actions = self._handle(event, now)
+        if self._withheld:
+            joined = [number for number in self._withheld if number not in self.assembler.joining]
+            return [*map(self._withheld.pop, joined), *actions]
+        return actions
+
+    def _handle(self, event: Event, now: float) -> list[Action]:
         match event:
-            case Part(worker, header):
-                if header.trace is not None:
-                    header.trace.collected_at = now
-                actions = [_give_credit(worker, header)]
-                for product in self.assembler.add(event):
-                    if isinstance(product, Reply):
-                        actions += self.publisher.post(product, now)
-                    else:
-                        actions.append(product)
-                return actions
+            case Part():
+                return self._collect(event, now)
+            case SpareTime():
+                return self._post(self.assembler.join_some(), now) if self.is_joining else []
             case Sent(reply):
                 if reply.trace is None:
                     return self.publisher.sent(reply)
@@ -85,6 +94,21 @@ class SinkDecider:
         """Raise AssertionError if a decider's books disagree. For tests, once all actions are performed."""
         self.assembler.check_invariants()
         self.publisher.check_invariants()
+
+    def _collect(self, part: Part, now: float) -> list[Action]:
+        header, number = part.header, part.header.request.number
+        if header.trace is not None:
+            header.trace.collected_at = now
+        actions = [_give_credit(part.worker, header)]
+        was_joining = number in self.assembler.joining
+        for product in self.assembler.add(part):
+            if isinstance(product, Reply):
+                actions += self.publisher.post(product, now)
+            else:
+                actions.append(product)
+        if number in self.assembler.joining and not was_joining:
+            self._withheld[number] = actions.pop()
+        return actions
 
     def _post(self, reply: Reply | None, now: float) -> list[Action]:
         return [] if reply is None else self.publisher.post(reply, now)

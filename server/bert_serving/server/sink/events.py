@@ -48,8 +48,13 @@ class Tick:
     """Time has passed."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpareTime:
+    """Everything that had come was handled: there is time for another slice of what is long."""
+
+
 RingEvent = Part | FailedPart | DroppedPart | Register | Refuse | Status | Drop | Drain
-Event = RingEvent | Subscribed | Unsubscribed | Sent | Blocked | Tick
+Event = RingEvent | Subscribed | Unsubscribed | Sent | Blocked | Tick | SpareTime
 
 # ---- actions
 

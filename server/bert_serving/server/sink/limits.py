@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .joining import SLICE_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class SinkLimits:
@@ -26,6 +28,7 @@ class SinkLimits:
             `subscribed_identities`, so that no address locks out another.
         guessable_identities: identities that were found to be the beginning of others, and are remembered.
         open_bytes: bytes of parts that wait for others of their request; beyond it the largest request gets an error.
+        slice_bytes: bytes of a large reply that are copied before others are served.
         reply_bytes: bytes of a reply; a request whose first part shows that its reply would be larger gets an error.
         gone_s: seconds that an identity can be without a subscriber until the work for it is dropped.
         departed_identities: identities without a subscriber that are remembered for that; the work for any other is
@@ -45,6 +48,7 @@ class SinkLimits:
     topics_of_address: int = 50_000
     guessable_identities: int = 10_000
     open_bytes: int = 4 << 30
+    slice_bytes: int = SLICE_BYTES
     reply_bytes: int = 4 << 30
     gone_s: float = 20.0
     departed_identities: int = 100_000

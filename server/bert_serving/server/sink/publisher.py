@@ -36,6 +36,16 @@ from .limits import DEFAULT_LIMITS, SinkLimits
 from .replies import Reply
 from .unread_quotas import UnreadQuotas
 
+RETRIED_AT_ONCE = 100
+"""Identities with a full queue that are tried again in a tick, or looked at for one whose reply is to be discarded. A
+connection that does not read can block a thousand."""
+
+REPORTED_AT_ONCE = 500
+"""Identities that are reported as gone in a tick."""
+
+DISCARDED_AT_ONCE = 200
+"""Replies that are discarded in a tick because nobody has subscribed to them: each is a line of the log."""
+
 
 @dataclass(slots=True)
 class _Outbox:
@@ -81,8 +91,8 @@ class Publisher:
         self._without_subscriber: OrderedDict[bytes, None] = OrderedDict()
         # Since when an identity has had no subscriber, oldest first, until the ventilator is told.
         self._departed: OrderedDict[bytes, float] = OrderedDict()
-        # Since when the queue of a subscriber of an identity has been full.
-        self._blocked: dict[bytes, float] = {}
+        # Since when the queue of a subscriber of an identity has been full. The first is tried next.
+        self._blocked: OrderedDict[bytes, float] = OrderedDict()
         # Identities that are short, and whose subscribers would be sent what begins with them.
         self._short: set[bytes] = set()
         # Those of them that were the beginning of another; the last was found last.
@@ -245,7 +255,7 @@ class Publisher:
 
     def _report_departed(self, now: float) -> list[Action]:
         actions: list[Action] = []
-        while self._departed:
+        while self._departed and len(actions) < REPORTED_AT_ONCE:
             identity, since = next(iter(self._departed.items()))
             if now - since < self.limits.gone_s:
                 break
@@ -291,7 +301,8 @@ class Publisher:
     def _retry(self, now: float) -> list[Action]:
         """Send the replies again that were blocked, by force if that has lasted too long."""
         actions: list[Action] = []
-        for identity, since in sorted(self._blocked.items()):
+        for identity, since in list(islice(self._blocked.items(), RETRIED_AT_ONCE)):
+            self._blocked.move_to_end(identity)
             outbox, blocked_s = self._outboxes[identity], now - since
             slow = self._shed_unread(identity, outbox, now)
             if slow:
@@ -309,12 +320,14 @@ class Publisher:
     def _discard_expired(self, now: float) -> list[Action]:
         """Discard the replies that have waited too long for a subscriber."""
         actions: list[Action] = []
-        while self._without_subscriber:
+        left = DISCARDED_AT_ONCE
+        while self._without_subscriber and left:
             identity = next(iter(self._without_subscriber))
             outbox = self._outboxes[identity]
             if now - outbox.head_since < self._unread_s:
                 break
-            while outbox.waiting and now - outbox.head_since >= self._unread_s:
+            while outbox.waiting and now - outbox.head_since >= self._unread_s and left:
+                left -= 1
                 why = 'no client has subscribed to it for %g s' % self._unread_s
                 actions += self._discard_head(identity, outbox, why)
             if outbox.waiting:  # other clients must not wait for these
@@ -347,7 +360,7 @@ class Publisher:
         while self._waiting > limits.unread_replies or self._waiting_bytes > limits.unread_bytes:
             why = 'more than %d replies or %d bytes wait' % (limits.unread_replies, limits.unread_bytes)
             # The replies of all other outboxes are just being sent.
-            candidates = [*self._blocked, *islice(self._without_subscriber, 1)]
+            candidates = [*islice(self._blocked, RETRIED_AT_ONCE), *islice(self._without_subscriber, 1)]
             if not candidates:
                 break
             identity = max(candidates, key=self._burden)

@@ -54,13 +54,7 @@ from ..security.shares import PrincipalShares
 from ..security.zap import admit_known_protocols
 from ..tcp import Connection, acknowledged_bytes, connection_of, shut_down
 from ..telemetry import Tracer, open_tracer
-from ..transport import (
-    Context,
-    Reactor,
-    bind_tcp,
-    connection_of_message,
-    make_socket,
-)
+from ..transport import Context, Reactor, bind_tcp, connection_of_message, make_socket
 from .connections import SubscriptionBook
 from .decider import SinkDecider
 from .events import (
@@ -75,6 +69,7 @@ from .events import (
     Publish,
     SendFeedback,
     Sent,
+    SpareTime,
     Subscribed,
     Tick,
     Unsubscribed,
@@ -174,9 +169,11 @@ class Sink:
         while not self._stopped:
             pause_s = RETRY_S if self._decider.publisher.is_blocked else TICK_S
             self._awake_since = None
-            reactor.wait(timeout_ms=int(pause_s * 1000))
+            reactor.wait(timeout_ms=0 if self._decider.is_joining else int(pause_s * 1000))
             self._awake_since = self._clock()
             reactor.dispatch()
+            if self._decider.is_joining:
+                self._handle(SpareTime())
             if self._clock() >= next_tick:
                 next_tick = self._clock() + pause_s
                 for topic in self._book.settle(_is_alive, self._clock()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import Busy, TooLarge
+from ..protocol.elements import SLICE_BYTES
 from ..protocol.ring import Lane
 from ..protocol.wire import EncodeRequest
 
@@ -19,6 +20,7 @@ SPARE_BYTES = 64 << 20
 class AdmissionLimits:
     """The options that the scheduler goes by: rows, except `prefetch_size` in batches, and the bytes.
 
+    A request of more than `split_bytes` is split in slices of as many.
     `max_queue_rows` and `max_queue_bytes` bound all requests that are accepted and not finished. They do not hold for a
     request that would be the only one.
     """
@@ -30,6 +32,7 @@ class AdmissionLimits:
     max_message_bytes: int
     max_queue_rows: int
     max_queue_bytes: int
+    split_bytes: int = SLICE_BYTES // 2
 
     @property
     def lane_rows(self) -> dict[Lane, int]:

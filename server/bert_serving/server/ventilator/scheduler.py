@@ -22,16 +22,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from typing import assert_never
 
 from ..errors import Busy, DeadlineExceeded, PoisonedRequest, QuotaExceeded, RequestError, ShuttingDown, TooLarge
-from ..protocol.options import NO_OPTIONS, EncodingOptions
+from ..protocol.options import EncodingOptions
 from ..protocol.ring import ClientGone, Collected, Drop, Job, Published, Refuse, Register, RequestRef
 from ..protocol.tracing import JobTrace
 from ..protocol.wire import BadRequest, CancelRequest, EncodeRequest
-from ..security.shares import NO_QUOTA, Shares
+from ..security.shares import Shares
 from ..stats import Histogram, Outcomes
+from .admission import Admission
 from .deadlines import Deadlines
 from .events import (
     Action,
@@ -48,22 +48,20 @@ from .events import (
     WorkerReady,
 )
 from .invariants import InvariantError
+from .leaving import Leaving
 from .limits import AdmissionLimits
 from .places import Places
 from .quarantine import Quarantine
-from .quotas import QuotaCheck
-from .records import Key, RequestRecord, memory_bytes
-from .registry import Holding, RequestRegistry
+from .records import Key, RequestRecord, key_of, memory_bytes
+from .registry import RequestRegistry
 from .reply_size import ReplySize
 from .served_model import Resolve, as_it_is
-from .splitting import Chunk, make_jobs, split_request
+from .split_queue import SplitQueue
+from .splitting import Chunk, is_large, make_jobs, split_in_slices, split_request
 from .stories import MAX_FINISHED, Story
 from .suspects import Suspects
 from .turns import LANES, TurnQueue
 from .workers import WorkerPool
-
-DROPPED_AT_ONCE = 500
-"""Requests of clients that have left that are dropped between two events."""
 
 MAX_STRIKES = 2
 """Workers or sinks that a request can crash while it runs alone, before it is answered with an error."""
@@ -90,24 +88,26 @@ class Scheduler:
         """From a request's arrival until its vectors are published."""
         self._requests = RequestRegistry()
         self._turns = TurnQueue()
-        self._shares = Shares()
-        self._quotas = QuotaCheck()
+        self._splits = SplitQueue()
+        self._admission = Admission(self._requests)
         self._deadlines = Deadlines()
         self._workers = WorkerPool(limits.lane_rows)
         self._quarantine = Quarantine()
         self._suspects = Suspects()
         self._places = Places(self._requests, self._turns, self._quarantine, self._suspects, self._workers)
-        # Requests whose clients have left, and when they did.
-        self._leaving: deque[tuple[int, float]] = deque()
+        self._leaving = Leaving(self._requests)
         self._finished_stories: deque[tuple[int, Story]] = deque(maxlen=MAX_FINISHED)
-        self._draining = False
         self._has_sink = True
 
     def share_by(self, shares: Shares) -> None:
         """Let principals have shares and quotas, in place of clients; call it before there is a request."""
-        self._shares = shares
+        self._admission.shares = shares
         self._requests.share_by(shares.owner_of)
         self._turns.share_by(shares.weight_of, shares.owner_of)
+
+    def owner_of(self, identity: bytes) -> bytes:
+        """Whose client has an identity."""
+        return self._admission.shares.owner_of(identity)
 
     @property
     def unanswered(self) -> int:
@@ -118,6 +118,11 @@ class Scheduler:
     def awaits_deadline(self) -> bool:
         """Whether a `Tick` should come soon."""
         return bool(self._deadlines) or bool(self._leaving)
+
+    @property
+    def is_splitting(self) -> bool:
+        """Whether a `Tick` should come as soon as everything that has come is handled."""
+        return bool(self._splits)
 
     @property
     def memory_bytes(self) -> int:
@@ -160,7 +165,7 @@ class Scheduler:
             case CancelRequest(identity, request_id):
                 actions += self._cancel(identity, request_id, now)
             case ClientGone(identity, away_s):
-                self._note_leaving(identity, away_s, now)
+                self._leaving.note(identity, now - away_s)
             case WorkerReady(worker):
                 self._workers.add(worker)
             case WorkerDying(worker):
@@ -172,9 +177,11 @@ class Scheduler:
             case SinkReady():
                 self._has_sink = True
             case DrainStarted():
-                self._draining = True
+                self._admission.is_draining = True
             case Tick():
                 actions += self._expire(now)
+                if self._splits:
+                    actions += self._split_some(now)
             case _:
                 assert_never(event)
         if self._leaving:
@@ -192,20 +199,19 @@ class Scheduler:
             self.outcomes.refused += 1
             yield SendToSink(Refuse(request.identity, request.request_id, refusal))
             return
-        digest = blake2b(request.payload, digest_size=16).digest()
-        options = None if request.options is NO_OPTIONS else request.options  # None has its hash in a tenth of the time
-        key = (request.identity, request.request_id, digest, options)
+        key = key_of(request)
         known = self._requests.find(key)
         if known is not None:  # a client that has reconnected sends again what is already on its way
             known.last_seen_at = now
             known.note(now, 'came again')
             return
         try:
-            self._check_admission(request, now)
+            self._admission.check(request, self.limits, now)
             encoding = request.options.encoding
             if encoding is not None:
                 encoding = self._resolve(encoding)
-            chunks = split_request(request, self.limits.max_batch_size)
+            is_split_later = is_large(request, self.limits)
+            chunks = None if is_split_later else split_request(request, self.limits.max_batch_size)
         except (Busy, QuotaExceeded, ShuttingDown) as refusal:
             self.outcomes.busy += not isinstance(refusal, ShuttingDown)
             yield SendToSink(Refuse(request.identity, request.request_id, refusal))
@@ -215,43 +221,48 @@ class Scheduler:
         else:
             yield self._enter(request, key, chunks, encoding, now)
 
-    def _check_admission(self, request: EncodeRequest, now: float) -> None:
-        """Raise ShuttingDown, Busy or QuotaExceeded if no more requests are accepted now."""
-        if self._draining:
-            raise ShuttingDown('the server is shutting down and takes no new requests: send it again later')
-        owner, more_bytes = self._shares.owner_of(request.identity), memory_bytes(request)
-        requests, quota = self._requests, self._shares.quota_of(owner)
-        own = requests.holding(owner)
-        if quota is not NO_QUOTA:
-            self._quotas.check(owner, quota, own, Holding(request.rows, more_bytes, 1), now)
-        if requests:  # a request that is the only one is never too much
-            self.limits.check_queue(requests.rows, request.rows, requests.memory_bytes, more_bytes)
-            if own.rows:
-                self.limits.check_share(requests.rows, own.rows, request.rows)
-                self.limits.check_share_of_memory(requests.memory_bytes, own.memory_bytes, more_bytes)
-
     def _enter(
         self,
         request: EncodeRequest,
         key: Key,
-        chunks: Sequence[Chunk],
+        chunks: Sequence[Chunk] | None,
         encoding: EncodingOptions | None,
         now: float,
     ) -> Action:
-        """Keep an accepted request, and let its jobs wait for their turns."""
-        number = self._requests.next_number()
-        owner = self._shares.owner_of(request.identity)
-        self._quotas.note(owner, self._shares.quota_of(owner), request.rows, now)
-        ref = RequestRef(number, request.identity, request.request_id, len(chunks), request.rows)
+        """Keep an accepted request, and let its jobs wait for their turns; without `chunks` it is split later."""
+        number, parts = self._requests.next_number(), -(-request.rows // self.limits.max_batch_size)
+        owner = self.owner_of(request.identity)
+        self._admission.note(owner, request.rows, now)
+        ref = RequestRef(number, request.identity, request.request_id, parts, request.rows)
         traceparent = request.options.traceparent if self._traces else None
         trace = None if traceparent is None else JobTrace(traceparent, accepted_at=now)
-        jobs = list(make_jobs(ref, request, chunks, self.limits.priority_batch_size, encoding, trace))
+        jobs = list(make_jobs(ref, request, chunks or (), self.limits.priority_batch_size, encoding, trace))
+        if chunks is None:
+            self._splits.add(owner, number, split_in_slices(ref, request, self.limits, encoding, trace))
         self._requests.add(RequestRecord(ref, key, memory_bytes(request), jobs, arrived_at=now, last_seen_at=now))
         for job in jobs:
             self._turns.add(job)
         if request.options.deadline_ms is not None:
             self._deadlines.push(number, now + request.options.deadline_ms / 1000)
         return SendToSink(Register(ref))
+
+    def _split_some(self, now: float) -> Iterator[Action]:
+        """Split another slice of a large request. One that turns out to be wrong is answered with the error."""
+        number, slices = self._splits.take_turn()
+        request = self._requests[number]
+        try:
+            jobs = next(slices, None)
+        except RequestError as fault:
+            self.outcomes.refused += 1
+            yield from self._refuse(request, fault, now)
+            return
+        if jobs is None:
+            self._splits.discard(number)
+            return
+        request.jobs += jobs
+        if number not in self._suspects:
+            for job in jobs:
+                self._turns.add(job)
 
     def _publish(self, published: Published, now: float) -> Iterator[Action]:
         request = self._requests.get(published.number)
@@ -274,24 +285,11 @@ class Scheduler:
                 request.note(now, 'cancelled')
                 yield from self._drop(request)
 
-    def _note_leaving(self, identity: bytes, away_s: float, now: float) -> None:
-        """Drop, soon, the requests that a client sent before it left. If it is back, it has sent the others again."""
-        left_at = now - away_s
-        self._leaving += (
-            (request.number, left_at)
-            for request in self._requests.of_identity(identity)
-            if request.last_seen_at <= left_at
-        )
-
     def _drop_leaving(self, now: float) -> Iterator[Action]:
-        """Drop some of the requests whose clients have left; others are served before the next."""
-        for _ in range(min(DROPPED_AT_ONCE, len(self._leaving))):
-            number, left_at = self._leaving.popleft()
-            request = self._requests.get(number)
-            if request is not None and request.last_seen_at <= left_at and request.refusal is None:
-                self.outcomes.gone += 1
-                request.note(now, 'dropped: its client has been away for %.1f s' % (now - left_at))
-                yield from self._drop(request)
+        for request, left_at in self._leaving.take_some():
+            self.outcomes.gone += 1
+            request.note(now, 'dropped: its client has been away for %.1f s' % (now - left_at))
+            yield from self._drop(request)
 
     def _expire(self, now: float) -> Iterator[Action]:
         for number in self._deadlines.expired(now):
@@ -329,7 +327,8 @@ class Scheduler:
         """Hand out no more jobs of a request, and tell the workers that hold some not to begin with them."""
         number = request.number
         self._suspects.discard(number)
-        if len(request.collected) == len(request.jobs):
+        self._splits.discard(number)
+        if request.is_collected:
             return
         self._turns.drop_request(number)
         self._quarantine.drop_request(number)
@@ -370,7 +369,7 @@ class Scheduler:
         """Let the jobs of a suspect wait for their turns, unless another suspect is on trial."""
         while (number := self._suspects.try_next()) is not None:
             request = self._requests[number]
-            if len(request.collected) == len(request.jobs):  # they came late from before the sink was lost
+            if request.is_collected:  # they came late from before the sink was lost
                 self._suspects.acquit(number)
             for job in self._places.left_of(number):
                 self._turns.add(job)
@@ -396,7 +395,7 @@ class Scheduler:
             if request.story is not None:
                 place = collected.part, collected.attempt, collected.worker
                 request.note(now, 'collected part=%d attempt=%d worker=%d' % place)
-            if len(request.collected) == len(request.jobs):
+            if request.is_collected:
                 self._suspects.acquit(request.number)
             if request.jobs[collected.part].header.attempt != collected.attempt:
                 self._turns.withdraw(collected.number, collected.part)
@@ -488,7 +487,14 @@ class Scheduler:
         The tests call it after every event.
         """
         try:
-            for collaborator in (self._requests, self._turns, self._deadlines, self._workers, self._places):
+            for collaborator in (
+                self._requests,
+                self._turns,
+                self._splits,
+                self._deadlines,
+                self._workers,
+                self._places,
+            ):
                 collaborator.check()
         except InvariantError as error:
             if error.number is None:

@@ -1,4 +1,8 @@
-"""How a request becomes jobs: the sub-batches of 1.10."""
+"""How a request becomes jobs: the sub-batches of 1.10.
+
+A small request is decoded, checked and split at once. A large one is cut in slices, between which the ventilator does
+other work; its jobs go out while the rest is cut, and the workers check them (docs/adr/0038).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import InternalError, RequestError
+from ..protocol.elements import cut_list
 from ..protocol.options import EncodingOptions
 from ..protocol.ring import Job, JobHeader, Lane, RequestRef
 from ..protocol.structure import check_rows
 from ..protocol.texts import decode_texts, encode_texts, parse_pairs, parse_texts
 from ..protocol.tracing import JobTrace
 from ..protocol.wire import EncodeRequest
+from .limits import AdmissionLimits
+
+MAX_CHUNKS_AT_ONCE = 200
+"""A request of more chunks is large, whatever its size: each of them becomes a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,42 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
     return [Chunk(len(chunk), encode_texts(chunk)) for chunk in chunks]
 
 
+def is_large(request: EncodeRequest, limits: AdmissionLimits) -> bool:
+    """Whether a request is to be split in slices."""
+    rows_at_once = MAX_CHUNKS_AT_ONCE * limits.max_batch_size
+    is_larger = len(request.payload) > limits.split_bytes or request.rows > rows_at_once
+    return is_larger and request.rows > limits.max_batch_size
+
+
+def split_in_slices(
+    ref: RequestRef,
+    request: EncodeRequest,
+    limits: AdmissionLimits,
+    encoding: EncodingOptions | None = None,
+    trace: JobTrace | None = None,
+) -> Iterator[list[Job]]:
+    """Split a large request in slices; yield the jobs of each, which are as those of `split_request` and `make_jobs`.
+
+    Raises:
+        RequestError: the message is not what it claims to be, or could not be processed.
+    """
+    size, part = limits.max_batch_size, 0
+    lists = cut_list(request.payload, request.rows, size, limits.split_bytes)
+    try:
+        for payloads in lists:
+            numbers = range(part, part + len(payloads))
+            chunks = [
+                Chunk(min(size, request.rows - number * size), payload)
+                for number, payload in zip(numbers, payloads, strict=True)
+            ]
+            yield list(make_jobs(ref, request, chunks, limits.priority_batch_size, encoding, trace, part, part * size))
+            part += len(chunks)
+    except RequestError:
+        raise
+    except Exception as error:  # fail only this request
+        raise InternalError('the server failed on the request: %s: %s' % (type(error).__name__, error)) from error
+
+
 def make_jobs(
     ref: RequestRef,
     request: EncodeRequest,
@@ -53,13 +98,15 @@ def make_jobs(
     priority_batch_size: int,
     encoding: EncodingOptions | None = None,
     trace: JobTrace | None = None,
+    first_part: int = 0,
+    first_row: int = 0,
 ) -> Iterator[Job]:
     """A job for each chunk, in its first attempt. One of at most `priority_batch_size` rows is urgent.
 
-    `encoding` are the options of the request as the model understands them; each job gets a copy of `trace`.
+    `encoding` are the options of the request as the model understands them; each job gets a copy of `trace`. The first
+    chunk is the part `first_part` of the request, and begins with its row `first_row`.
     """
-    first_row = 0
-    for part, chunk in enumerate(chunks):
+    for part, chunk in enumerate(chunks, first_part):
         header = JobHeader(
             request=ref,
             part=part,

@@ -46,7 +46,7 @@ class Suspects:
         guilty, tried = None, self.on_trial
         if tried is not None and (tried in handed_out or any(request.number == tried for request in having)):
             guilty = tried
-        elif len(having) == 1 and len(having[0].collected) < len(having[0].jobs):
+        elif len(having) == 1 and not having[0].is_collected:
             guilty = having[0].number
         self.begin_again()
         again = [*(request.number for request in having), *sorted(handed_out & self._handed_out_before)]

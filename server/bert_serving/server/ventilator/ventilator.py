@@ -87,6 +87,9 @@ MAX_QUEUE_BYTES = 1 << 30
 INTAKE_HWM = 64
 """Messages of one connection that wait in memory to be read. The rest waits at the sender."""
 
+MAX_REPORTS_A_ROUND = 500
+"""Reports of the sink that are read before a request: it can have very many at once, of clients that have gone."""
+
 MAX_FRAMES = 5
 """Frames of the longest message that makes sense."""
 
@@ -277,8 +280,13 @@ class Ventilator:
             self._access.look()
 
     def tick(self) -> None:
-        """Check the deadlines. Call it again soon while `awaits_deadline`."""
+        """Check the deadlines and split on. Call it again while `awaits_deadline`, at once while `is_splitting`."""
         self._handle(Tick())
+
+    @property
+    def is_splitting(self) -> bool:
+        """Whether a large request is being split."""
+        return self._scheduler.is_splitting
 
     @property
     def awaits_deadline(self) -> bool:
@@ -313,7 +321,9 @@ class Ventilator:
     # ---- the loop
 
     def _on_feedback(self) -> None:
-        while self._feedback.poll(0):
+        for _ in range(MAX_REPORTS_A_ROUND):
+            if not self._feedback.poll(0):
+                return
             try:
                 report = decode_ring_message(self._feedback.recv_multipart())
             except WireError as error:
@@ -460,7 +470,7 @@ class Ventilator:
     def _log_refusal(self, refusal: Refuse) -> None:
         error = refusal.error
         if self._access is not None and isinstance(error, QuotaExceeded):
-            self._access.note_quota(refusal.identity, refusal.request_id, error)
+            self._access.note_quota(self._scheduler.owner_of(refusal.identity), refusal.request_id, error)
         logger.warning(
             'refused a request id=%s client=%s: %s',
             refusal.request_id.decode(),

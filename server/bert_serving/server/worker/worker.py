@@ -44,8 +44,6 @@ from ..protocol.ring import (
     decode_ring_message,
     encode_ring_message,
 )
-from ..protocol.structure import check_rows
-from ..protocol.texts import decode_texts, parse_pairs, parse_texts
 from ..protocol.wire import Answer
 from ..stats import WorkerTally
 from ..transport import Context, Socket, make_socket
@@ -55,6 +53,7 @@ from .cache import RowCache
 from .cpu_flags import read_flags, recommendation
 from .device import Encoder, LoadedEncoder, batch_limits, is_out_of_memory
 from .finite import find_rows_not_finite, try_tokens
+from .job_texts import read_texts
 from .postprocess import AS_COMPUTED, Finish
 from .rows import RowEncoder, pack
 from .spelling import spell, unspell
@@ -219,18 +218,17 @@ class Worker:
             header.trace.received_at, self._traces = time.monotonic(), True
         logger.debug('new job number=%d part=%d rows=%d', header.request.number, header.part, header.rows)
         try:
-            check_rows(job.payload, header.rows)
-            value = decode_texts(job.payload)
+            texts = read_texts(job)
             if options is not None and (options.offsets or options.decode):
-                answer = self._spell(parse_texts(value, header.rows), header.first_row, options)
+                answer = self._spell(texts, header.first_row, options)
                 self._send(sink, Part(self._number, header, answer, answer.shape[1]))
                 return
             if options is None:
-                encoded = self._rows.encode(parse_texts(value, header.rows), header.first_row)
+                encoded = self._rows.encode(texts, header.first_row)
             elif options.pairs:
-                encoded = self._rows.encode_pairs(parse_pairs(value, header.rows), header.first_row, options)
+                encoded = self._rows.encode_pairs(texts, header.first_row, options)
             else:
-                encoded = self._rows.encode(parse_texts(value, header.rows), header.first_row, options)
+                encoded = self._rows.encode(texts, header.first_row, options)
         except RequestError as error:
             self._send(sink, FailedPart(self._number, header, error))
             return
