@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -118,6 +119,38 @@ def test_a_step_yields_no_more_lists_than_its_caller_can_work_off_soon() -> None
     rows = 2 * MAX_LISTS + 1
     steps = list(cut_list(json.dumps(['a'] * rows).encode(), rows, 1))
     assert [len(lists) for lists in steps] == [MAX_LISTS, MAX_LISTS, 1]
+
+
+@pytest.mark.parametrize(
+    ('rows', 'payload', 'says'),
+    [
+        (3, b'[' + b'[],' * 20 + b'[]]', 'announces 3 rows, but its list has more elements'),
+        (1, b'[' + b'[],' * 20 + b'[]]', 'announces 1 rows, but its list has more elements'),
+        (3, b'[' * 30, 'nested too deeply'),
+        (3, b'[' + b'{},' * 20, 'as element 0, got dict'),
+        (3, b'[' + b'"a",' * 20 + b'"\\ud800"]', 'its list has more elements'),
+    ],
+)
+@pytest.mark.parametrize('slice_bytes', [7, 1000])
+def test_json_bombs_are_refused_before_any_parser_sees_them(
+    rows: int, payload: bytes, says: str, slice_bytes: int
+) -> None:
+    with pytest.raises(RequestError, match=says):
+        cut(payload, rows, slice_bytes=slice_bytes)
+
+
+def test_a_list_that_is_not_cut_is_the_message_as_it_is() -> None:
+    text = b' [ "a" , "b" ] '
+    (piece,) = cut(text, 2, at_once=2)
+    assert piece is text
+
+
+def test_a_message_of_many_short_texts_is_looked_at_in_no_time() -> None:
+    """A regular expression took six seconds and 700 MB for a list like this one of 15 MB."""
+    text = b'[' + b'"a",' * 1_000_000 + b'"\\ud800"]'
+    started = time.process_time()
+    assert len(cut(text, 1_000_001, 256, elements.SLICE_BYTES)) == 3907
+    assert time.process_time() - started < 1
 
 
 def test_a_bomb_is_noticed_in_the_first_slice() -> None:

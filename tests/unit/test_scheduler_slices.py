@@ -156,6 +156,19 @@ def test_the_jobs_of_a_suspect_wait_for_its_trial_even_if_they_are_split_meanwhi
     ]
 
 
+def test_a_large_request_of_one_job_is_looked_at_and_passed_on_as_it_is() -> None:
+    scheduler = a_scheduler()
+    texts = ['the long text ' * 30, '"[,']
+    request = a_request(2, payload=json.dumps(texts).encode())
+    scheduler.handle(request, 0)
+    (job,) = jobs_in(tick_until_split(scheduler))
+    assert job.job.payload is request.payload
+    scheduler.handle(a_request(1, request_id=2, payload=b'[' + b'[],' * 100 + b'[]]'), 0)
+    (refusal,) = messages_in(tick_until_split(scheduler))
+    assert isinstance(refusal, Refuse)
+    assert 'announces 1 rows' in refusal.error.message
+
+
 def test_an_answer_ends_it_as_any_other() -> None:
     scheduler = a_scheduler()
     actions = scheduler.handle(a_request(35, payload=payload_of(35)), 0) + tick_until_split(scheduler)

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RequestError, TooLarge
-from .structure import MAX_TOKENS
 from .unicode import decode, describe_error, detect_encoding
 from .wire import Buffer
 
 SLICE_BYTES = 1 << 18
 """Bytes that are looked at in a step. That takes a few milliseconds."""
+
+MAX_TOKENS = 4_000_000
+"""Most tokens of all rows of one message."""
 
 MAX_LISTS = 400
 """The most lists that a step yields: the caller has work with each."""
@@ -201,7 +203,9 @@ class _ListCutter:
 
     def _cut(self, end: int) -> bytes:
         start, self._start = self._start, end + 1
-        return b'[' + self._text[start:end] + b']'
+        if self.has_ended and self._commas < self._at_once:  # the only one
+            return self._text
+        return b''.join((b'[', memoryview(self._text)[start:end], b']'))
 
     def _type_at(self, place: int) -> str:
         number = _NUMBER.match(self._text, place)

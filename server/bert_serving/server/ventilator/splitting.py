@@ -13,7 +13,6 @@ from ..errors import InternalError, RequestError
 from ..protocol.elements import cut_list
 from ..protocol.options import EncodingOptions
 from ..protocol.ring import Job, JobHeader, Lane, RequestRef
-from ..protocol.structure import check_rows
 from ..protocol.texts import decode_texts, encode_texts, parse_pairs, parse_texts
 from ..protocol.tracing import JobTrace
 from ..protocol.wire import EncodeRequest
@@ -34,7 +33,8 @@ class Chunk:
 def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
     """The chunks of a request, in order: `max_batch_size` rows each, as 1.10 split them, and the rest in the last.
 
-    A request that fits into one chunk is passed on undecoded. The worker checks its rows against the claim.
+    The request is not large. If it fits into one chunk, it is passed on undecoded, and the worker checks its rows
+    against the claim.
 
     Raises:
         RequestError: the message is not what it claims to be, or could not be processed.
@@ -42,7 +42,6 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
     if request.rows <= max_batch_size:
         return [Chunk(request.rows, request.payload)]
     try:
-        check_rows(request.payload, request.rows)
         value = decode_texts(request.payload)
         encoding = request.options.encoding
         is_pairs = encoding is not None and encoding.pairs
@@ -56,10 +55,8 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
 
 
 def is_large(request: EncodeRequest, limits: AdmissionLimits) -> bool:
-    """Whether a request is to be split in slices."""
-    rows_at_once = MAX_CHUNKS_AT_ONCE * limits.max_batch_size
-    is_larger = len(request.payload) > limits.split_bytes or request.rows > rows_at_once
-    return is_larger and request.rows > limits.max_batch_size
+    """Whether a request is to be split in slices. One that is large and has one job is at least looked at."""
+    return len(request.payload) > limits.split_bytes or request.rows > MAX_CHUNKS_AT_ONCE * limits.max_batch_size
 
 
 def split_in_slices(
