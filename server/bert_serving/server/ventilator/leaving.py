@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from .records import RequestRecord
 from .registry import RequestRegistry
 
-DROPPED_AT_ONCE = 500
-"""Requests that are dropped between two events."""
+DROPPED_AT_ONCE = 200
+"""Requests that are dropped between two events. The sink has to keep up, or replies would wait behind the drops."""
 
 
 class Leaving:
