@@ -22,12 +22,14 @@ from .keys import get_keys_parser, run_keys
 from .options.settings import Settings
 from .parent.server import BertServer
 from .parent.terminate import terminate
+from .process.allocator import return_large_blocks
 from .security.client_keys import ClientKeys
 
 
 def main(server_class: type[BertServer] = BertServer) -> None:
     """Run `bert-serving-start`; a test passes a double as `server_class`."""
     replace_missing()
+    return_large_blocks()
     args = get_args_parser().parse_args()
     try:
         settings = Settings.from_args(args)

@@ -19,6 +19,7 @@ from ..addresses import with_brackets
 from ..console.logs import ROOT
 from ..errors import UsageError
 from ..options.settings import Settings
+from ..process.allocator import return_large_blocks
 from ..process.reports import ChildConfig, ReportReady
 from ..security.audit import Audit
 from ..security.client_keys import NO_KEYS, ClientKeys
@@ -81,6 +82,7 @@ def serve(
         UsageError: an option, or the address of a server, is invalid.
         StartError: the port is in use or not allowed.
     """
+    return_large_blocks()
     config = HttpConfig.from_settings(settings)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the time at which each series began doubles the page
     _share_log_handlers('bert_serving.client')

@@ -26,6 +26,7 @@ import zmq
 from ..addresses import ANY_IPV4
 from ..errors import WireError
 from ..guard import ALLOWANCE_BYTES, MessageCounter, Watch, guard_port
+from ..process.allocator import return_large_blocks
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
     ClientGone,
@@ -390,6 +391,7 @@ def _access(security: dict[str, Any] | None, audit_file: str | None) -> PortAcce
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
     """Be the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the default."""
+    return_large_blocks()
     decider = SinkDecider(SinkLimits(**config['limits']))
     tracer = open_tracer(os.environ)
     sink = Sink(
