@@ -74,6 +74,11 @@ def test_what_the_extensions_of_the_protocol_are_for() -> None:
 
 def test_every_series_of_the_server_is_known_here_and_the_other_way_round() -> None:
     with pair() as (_server, proxy):
+        wait_until(lambda: proxy.curl('/status/history')[1]['time'])
+        kept = proxy.curl('/status/history')[1]
+        told = [name for table in (kept['statistic'], kept['durations']) for name in table]
+        assert set(told) <= set(statistic(proxy)), 'the history keeps what there is'
+        assert all(None not in column for column in kept['statistic'].values())
         numbers = statistic(proxy)
         of_1_10 = {'num_total_request', 'num_total_client'}
         unknown = {key for key in numbers if key not in {**_COUNTERS, **_GAUGES, **_HISTOGRAMS}} - of_1_10

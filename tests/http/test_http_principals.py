@@ -91,7 +91,7 @@ def ask(http: FlaskClient, path: str, key: str, address: str = '192.0.2.1') -> T
 
 ENCODING = ('/encode', '/tokenize', '/v1/embeddings', '/embed', '/')
 SCORING = ('/predict', '/')
-STATUS = ('/status/server', '/status/client', '/metrics')
+STATUS = ('/status/server', '/status/client', '/status/history', '/metrics')
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,7 @@ ROWS = [
     ),
     Row('GET /status/server', None, lambda status: status['server_version'] == '1.10.0' and status['status'] == 200),
     Row('GET /status/client', None, lambda status: status['status'] == 200),
+    Row('GET /status/history', None, lambda history: history['time'] == [] and history['status'] == 200),
 ]
 
 

@@ -24,11 +24,13 @@ from .catalog import Catalog, Entry
 from .config import HttpConfig
 from .dispatcher import RESERVE
 from .errors import Family, HTTPError, error_from_status, make_refusal
+from .history_recorder import HistoryRecorder
 from .metered_backend import MeteredBackend
 from .metrics import HttpMetrics, ServerStatuses
 from .replicas import ReplicatedBackend
 from .responses import dump, list_rows
 from .routes import family_of, label_of
+from .status_history import StatusHistory
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +52,15 @@ def create_app(
     tracer: Tracer | None = None,
     authenticator: Authenticator | None = None,
     audit: Audit | None = None,
+    recorder: HistoryRecorder | None = None,
 ) -> Flask:
     """The application, whose routes call `backend`, which is a server, or one for each name of an upstream.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
     `/metrics`, are the numbers of requests that have a thread and that wait for one. `tracer` takes the spans of
     requests with a `traceparent`. `authenticator` has the keys; by default it is made of those of `config`. `audit`
-    gets a line for each request of a holder of a key, and for each refusal.
+    gets a line for each request of a holder of a key, and for each refusal. `recorder` has the samples of
+    `/status/history`; without it there are none.
     """
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
@@ -65,6 +69,9 @@ def create_app(
     catalog = _catalog_of(backend, config.model_names, authenticator)
     metrics = HttpMetrics(lambda: _statuses_of(catalog), working, waiting)
     metrics.access.begin_at_zero(authenticator.names)
+    if recorder is not None:
+        recorder.outcomes = metrics.outcomes
+    history = StatusHistory() if recorder is None else recorder.history
     _record(app, metrics)  # first, so that it sees each response in its final form
     if tracer is not None:
         tracing.install(app, tracer)
@@ -81,7 +88,7 @@ def create_app(
     max_requests = config.max_connect + config.max_waiting
     app.register_blueprint(tei.make_blueprint(catalog, config.token_ids, max_requests))
     app.register_blueprint(rerank.make_blueprint(catalog))
-    app.register_blueprint(monitoring.make_blueprint(catalog, metrics, is_draining, authenticator.needs_key))
+    app.register_blueprint(monitoring.make_blueprint(catalog, metrics, history, is_draining, authenticator.needs_key))
     app.register_blueprint(monitoring.make_docs_blueprint())
     app.register_blueprint(pages.make_pages_blueprint())
     return app

@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from .. import stats
 from .access_metrics import AccessMetrics
 from .health import Health, StatusSnapshot, judge
-from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES
+from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES, encodes
+from .status_history import HttpOutcomes
 
 Labels: TypeAlias = tuple[str, ...]
 """The name and the address of an upstream; () for the only server."""
@@ -39,6 +40,7 @@ class HttpMetrics:
         waiting: Callable[[], int],
     ) -> None:
         """`working` and `waiting` return the numbers of requests that have a thread and that wait for one."""
+        self._waiting = waiting
         self._registry = CollectorRegistry()
         self._requests = Counter(
             'bert_http_requests',
@@ -99,6 +101,19 @@ class HttpMetrics:
         """Count the texts of a request that the server has answered, and their tokens."""
         self._rows.labels(label).observe(rows)
         self._tokens.labels(label).inc(tokens)
+
+    def outcomes(self) -> HttpOutcomes:
+        """How requests to the routes that encode have ended so far."""
+        invalid = turned_away = failed = 0
+        for series in next(iter(self._requests.collect())).samples:
+            labels = series.labels
+            if not series.name.endswith('_total') or not encodes(labels['method'], labels['route']):
+                continue
+            number, status = int(series.value), int(labels['status'])
+            turned_away += number * (status == 429)
+            failed += number * (status >= 500)
+            invalid += number * (400 <= status < 500 and status != 429)
+        return HttpOutcomes(invalid, turned_away, failed, self._waiting())
 
     def page(self) -> bytes:
         """The page in the text format of Prometheus."""

@@ -1,7 +1,8 @@
-"""Operational endpoints: health, metrics, and the documentation of the routes with a page to try them."""
+"""Operational endpoints: health, metrics, the last hour, and the documentation with a page to try the routes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ from .health import Health, judge, judge_upstreams
 from .metrics import CONTENT_TYPE, HttpMetrics
 from .openapi import make_document
 from .responses import dump
+from .status_history import StatusHistory
 
 
 def make_blueprint(
-    catalog: Catalog, metrics: HttpMetrics, is_draining: Callable[[], bool], has_keys: bool
+    catalog: Catalog, metrics: HttpMetrics, history: StatusHistory, is_draining: Callable[[], bool], has_keys: bool
 ) -> Blueprint:
     """The routes; with `has_keys` the document says that a key is required."""
     routes = Blueprint('monitoring', __name__)
@@ -45,6 +47,12 @@ def make_blueprint(
     @routes.get('/metrics')
     def show_metrics() -> Response:
         return Response(metrics.page(), content_type=CONTENT_TYPE)
+
+    @routes.get('/status/history')
+    def show_history() -> Response:
+        response = Response(dump({**history.to_json(time.time()), 'status': 200}), mimetype='application/json')
+        response.headers['cache-control'] = 'no-store'
+        return response
 
     @routes.get('/openapi.json')
     def openapi() -> Response:

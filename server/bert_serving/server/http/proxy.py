@@ -29,6 +29,7 @@ from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
 from .dispatcher import Dispatcher
 from .frontend import Frontend
+from .history_recorder import HistoryRecorder
 from .replicas import ReplicatedBackend
 from .upstreams import Upstream, by_name
 
@@ -91,6 +92,12 @@ def serve(
     dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator)
     tracer = open_tracer(os.environ)
     backend = _connect(servers)
+    recorder = HistoryRecorder((backend[0] if isinstance(backend, list) else backend).last_status)
+
+    def refresh() -> None:
+        authenticator.refresh()
+        recorder.refresh()
+
     try:
         frontend: Frontend | None = None
         app = create_app(
@@ -102,8 +109,9 @@ def serve(
             tracer=tracer,
             authenticator=authenticator,
             audit=None if settings.audit_file is None else Audit(settings.audit_file),
+            recorder=recorder,
         )
-        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls, authenticator.refresh)
+        frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls, refresh)
         if dispatcher.write_budget is not None and unwritten_bytes is not None:
             dispatcher.write_budget.most = unwritten_bytes
         _handle_signals(frontend)

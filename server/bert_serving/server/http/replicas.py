@@ -74,10 +74,11 @@ class ReplicatedBackend:
 
     def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
         """The status of a replica that is there, else of the first, at most `max_age_s` old if it is fresh."""
-        self._look_around()
-        with self._lock:
-            present = [index for index, away in enumerate(self._book.is_away) if not away]
-        return self._replicas[present[0] if present else 0].server_status(max_age_s)
+        return self._present().server_status(max_age_s)
+
+    def last_status(self) -> tuple[StatusSnapshot, float]:
+        """The last status of that replica and its time, as `ServerBackend.last_status` gives them, without waiting."""
+        return self._present().last_status()
 
     def replica_statuses(self) -> list[StatusSnapshot]:
         """The status of each replica, in the order of `upstreams`; those that are away are not waited for together."""
@@ -117,6 +118,13 @@ class ReplicatedBackend:
         """End every call that waits and close every connection."""
         for replica in self._replicas:
             replica.close()
+
+    def _present(self) -> ServerBackend:
+        """The first replica that is there, else the first."""
+        self._look_around()
+        with self._lock:
+            present = [index for index, away in enumerate(self._book.is_away) if not away]
+        return self._replicas[present[0] if present else 0]
 
     def _ask(self, ask: Callable[[ServerBackend], Answer]) -> Answer:
         self._look_around()

@@ -93,6 +93,7 @@ ROUTES = (
     Route('GET', '/info', (200, 401, 429, 503), family='tei'),
     Route('GET', '/status/server', (*_STATUS, 503), grants=_STATUS_GRANT),
     Route('GET', '/status/client', _STATUS, grants=_STATUS_GRANT),
+    Route('GET', '/status/history', _STATUS, grants=_STATUS_GRANT),
     Route('GET', '/health', (200, 503), is_open=True),
     Route('GET', '/healthz', (200, 503), is_open=True),
     Route('GET', '/health/live', (200, 503), is_open=True),
