@@ -1,4 +1,4 @@
-// What the page is made from, and its digest: the build writes that into the page, and a test in Python compares.
+// The sources of the page and their digest: the build writes that into the page, and a test in Python compares.
 
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'

@@ -20,7 +20,15 @@ function stamp(): Plugin {
   }
 }
 
-/** Writes beside the page what its digest is, as `sha256sum` does: a page that was changed by hand has another one. */
+/** Takes out of the page what only a reader of the bare source needs. */
+function withoutSourceNote(): Plugin {
+  return {
+    name: 'without-source-note',
+    transformIndexHtml: (page) => page.replace(/\s*<!-- source only -->.*<!-- \/source only -->\s*/s, ''),
+  }
+}
+
+/** Writes next to the page what its digest is, as `sha256sum` does: a page that was changed by hand has another one. */
 function digest(): Plugin {
   return {
     name: 'digest',
@@ -34,8 +42,8 @@ function digest(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [vue(), stamp(), viteSingleFile({ removeViteModuleLoader: true }), digest()],
+  plugins: [vue(), withoutSourceNote(), stamp(), viteSingleFile({ removeViteModuleLoader: true }), digest()],
   define: { __VUE_OPTIONS_API__: 'false' },
   build: { target: 'es2022', reportCompressedSize: false },
-  test: { include: ['tests/**/*.test.ts'] },
+  test: { include: ['tests/**/*.test.ts'], testTimeout: 60_000 }, // half a day of polls takes long on a busy machine
 })

@@ -53,6 +53,14 @@ def test_the_page_is_one_file_that_loads_nothing(page: str) -> None:
     assert '@import' not in styles[0]
 
 
+def test_the_source_by_itself_leads_to_the_page_and_the_page_has_nothing_of_that(page: str) -> None:
+    source = (SOURCES / 'index.html').read_text()
+    links = re.findall(r'<a href="([^"]+)"', source)
+    assert (SOURCES / links[0]).resolve() == PAGE
+    assert 'is a source of the dashboard' in source
+    assert 'is a source of the dashboard' not in page
+
+
 def test_what_the_build_installs_comes_from_the_registry_and_is_pinned() -> None:
     lock = json.loads((SOURCES / 'package-lock.json').read_text())
     packages = {name: package for name, package in lock['packages'].items() if name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +19,12 @@ from bert_serving.server.http.app import create_app
 from bert_serving.server.http.config import HttpConfig
 from bert_serving.server.http.dispatcher import Dispatcher
 from bert_serving.server.http.frontend import Frontend
+from bert_serving.server.http.health import StatusSnapshot
+from bert_serving.server.http.history_recorder import HistoryRecorder
+from bert_serving.server.http.status_history import HttpOutcomes
 from bert_serving.server.http.tls import TlsFiles
 from dashboard.browsing import FILE, Browser, Load, StartServer
+from dashboard.test_dashboard_file import SOURCES
 from support.certificates import localhost
 from support.fake_backend import STATUS, FakeBackend
 from support.serving import ServerProcess
@@ -38,10 +43,13 @@ def wait_until_serving(browser: Browser) -> None:
 
 
 @contextmanager
-def frontend_to(backend: FakeBackend, tls: TlsFiles | None = None) -> Iterator[str]:
+def frontend_to(
+    backend: FakeBackend, tls: TlsFiles | None = None, recorder: HistoryRecorder | None = None
+) -> Iterator[str]:
     """The HTTP face of a backend in memory; its address."""
     dispatcher = Dispatcher(1, 1)
-    frontend = Frontend(create_app(backend, HttpConfig(host='127.0.0.1')), dispatcher, '127.0.0.1', 0, 1 << 20, tls)
+    app = create_app(backend, HttpConfig(host='127.0.0.1'), recorder=recorder)
+    frontend = Frontend(app, dispatcher, '127.0.0.1', 0, 1 << 20, tls)
     thread = threading.Thread(target=frontend.run, args=(5,))
     thread.start()
     try:
@@ -92,20 +100,23 @@ def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser,
             browser.until(lambda name=name: browser.tile(name) > 0, name)  # type: ignore[misc]
         answered = browser.number('[data-counter="num_published_request"]')
         browser.until(lambda: browser.number('[data-counter="num_published_request"]') > answered > 0, 'answered')
-        browser.until(lambda: browser.number('[data-tile="errors"] .detail') > 0, 'errors over HTTP')
-        browser.until(lambda: float(browser.legend('errors')['HTTP 4xx']) > 0, 'requests that were not fit')
+        browser.until(lambda: browser.tile('errors') > 0, 'requests that were not fit')
+        assert browser.text('[data-tile="errors"] .detail') == 'invalid requests only'
+        assert not browser.all('.alarm'), 'the mistakes of callers are none of the server'
+        assert float(browser.legend('errors')['invalid']) > 0
         for chart, line in (
             ('requests', 'received'),
             ('rows', 'answered'),
             ('tokens', 'of texts'),
             ('latency', 'p99'),
             ('stages', 'batch p50'),
-            ('padding', 'share'),
+            ('padding', 'padding'),
             ('clients', 'active'),
         ):
             assert browser.legend(chart)[line][0] in '<123456789', (chart, line)
             assert browser.all('[data-chart="%s"] canvas' % chart), chart
     assert browser.text('[data-workers-ready]') == '2 of 2 ready'
+    assert 'worker 0: ready' in browser.text('[data-worker="0"]')
     assert not browser.all('[data-banner]')
     browser.until(lambda: browser.tile('requests') == 0, 'without load there are no requests')
     assert browser.complaints() == []
@@ -210,7 +221,40 @@ def test_a_key_is_asked_for_and_kept_for_this_tab_only(browser: Browser, start_s
     assert 'sk-of-a-test' not in browser.driver.current_url
     assert 'sk-of-a-test' not in browser.driver.execute_script('return JSON.stringify(localStorage)')
     assert 'sk-of-a-test' not in browser.text('body'), 'the configuration has it as ***'
+    browser.the('.configuration summary').send_keys(Keys.ENTER)
     assert '***' in browser.text('.configuration')
+
+
+def test_the_page_shows_the_hour_before_it_was_opened(browser: Browser) -> None:
+    recorder = HistoryRecorder(lambda: (StatusSnapshot(None, False), 0.0))
+    backend = FakeBackend()
+    now = time.time()
+    for age in range(3000, 0, -10):
+        statistic = {**STATUS['statistic'], 'num_data_request': 100 * (3000 - age), 'num_sink_restart': int(age < 1500)}
+        backend.status = {**STATUS, 'statistic': statistic}
+        recorder.history.add(now - age, backend.status, HttpOutcomes())
+    with frontend_to(backend, recorder=recorder) as url:
+        browser.open(url + '/dashboard')
+        wait_until_serving(browser)
+        browser.until(lambda: 'the sink died and was restarted' in browser.text('[data-events]'), 'what happened then')
+        browser.the('[data-chart="requests"] .plot').send_keys(Keys.HOME)
+        browser.until(lambda: browser.legend('requests')['received'] == '100', 'the rate of then')
+
+
+def test_who_can_use_the_server_is_said_in_plain_words(browser: Browser) -> None:
+    backend = FakeBackend()
+    ports = {'host': '*', 'port': 5555, 'port_out': 5556, 'http_port': 8125, 'http_host': '0.0.0.0', 'cors': '*'}
+    backend.status = {**STATUS, **ports, 'curve_key_file': None}
+    with frontend_to(backend) as url:
+        browser.open(url + '/dashboard')
+        browser.until(lambda: 'no key and no encryption' in browser.text('.security'), 'the ports are open')
+        assert 'HTTP: no key. Anyone who can reach the port' in browser.text('.security')
+        counts = {'num_security_connected': 3, 'num_security_wrong_key': 2}
+        keys = {'curve_key_file': 'server.key_secret', 'statistic': {**STATUS['statistic'], **counts}}
+        backend.status = {**backend.status, **keys}
+        browser.until(lambda: 'only clients with a key can connect' in browser.text('.security'), 'they have keys')
+        assert browser.number('[data-tally="num_security_connected"]') == 3
+        assert browser.number('[data-tally="num_security_wrong_key"]') == 2
 
 
 # By itself -----------------------------------------------------------------------------------------------------------
@@ -230,6 +274,14 @@ def test_opened_from_a_folder_it_asks_the_server_that_it_is_told(browser: Browse
     browser.until(lambda: other in browser.text('.about') and browser.all('[data-state="ready"]'), 'the other one')
     browser.driver.refresh()
     browser.until(lambda: other in browser.text('.about'), 'still the other one')
+
+
+def test_the_source_opened_by_itself_says_where_the_page_is(browser: Browser) -> None:
+    browser.open((SOURCES / 'index.html').as_uri())
+    assert 'This file is a source of the dashboard' in browser.text('body')
+    browser.click('a')
+    browser.until(lambda: browser.driver.current_url == FILE, 'the built page')
+    assert any('main.ts' in line for line in browser.complaints()), 'Chromium loads no module from a folder'
 
 
 def test_what_was_seen_is_still_there_after_a_reload(browser: Browser, start_server: StartServer) -> None:
@@ -389,6 +441,16 @@ def test_it_fits_from_a_telephone_to_a_wall(browser: Browser, start_server: Star
         assert chart.size['width'] >= 300
 
 
+@pytest.mark.parametrize('width', [400, 800, 1200, 1500])
+def test_no_card_is_alone_in_its_row(browser: Browser, width: int) -> None:
+    browser.resize(width, 900)
+    with frontend_to(FakeBackend()) as url:
+        browser.open(url + '/dashboard')
+        wait_until_serving(browser)
+        tops = [tile.location['y'] for tile in browser.all('[data-tile]')]
+        assert len({tops.count(top) for top in tops}) == 1, 'all rows have as many'
+
+
 def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser, start_server: StartServer) -> None:
     _, url = start_server()
     browser.open(url + '/dashboard')
@@ -402,6 +464,8 @@ def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser
         browser.until(lambda: browser.text('[data-chart="rows"] .time') == '', 'no cursor')
         browser.click('[data-range="halfDay"]')
         assert browser.the('[data-range="halfDay"]').get_attribute('aria-pressed') == 'true'
+        plot.send_keys(Keys.ARROW_LEFT)
+        browser.until(lambda: browser.text('[data-chart="rows"] .time'), 'the cursor is at a minute')
         browser.until(lambda: browser.legend('rows')['answered'] != '–', 'the minutes have values, too')
         browser.click('[data-chart="requests"] .legend button')
         assert browser.all('[data-chart="requests"] .legend button[aria-pressed="false"]')
@@ -411,9 +475,12 @@ def test_the_configuration_can_be_searched(browser: Browser, start_server: Start
     _, url = start_server('-prefetch_size', '7')
     browser.open(url + '/dashboard')
     wait_until_serving(browser)
+    assert not browser.the('[data-search]').is_displayed(), 'it is folded'
+    browser.the('.configuration summary').send_keys(Keys.ENTER)
+    assert 'pooling_strategy REDUCE_MEAN' in browser.text('.configuration dl')
     browser.write('[data-search]', 'FETCH size')
     browser.until(lambda: len(browser.all('.configuration dl > div')) == 1, 'one is left')
-    assert browser.text('.configuration dl') == 'prefetch_size 7'
+    assert browser.text('.configuration dl') == 'prefetch_size 7 batches'
     browser.write('[data-search]', 'no such thing')
     browser.until(lambda: 'No key or value' in browser.text('.configuration'), 'none is left')
 

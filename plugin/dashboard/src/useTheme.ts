@@ -11,7 +11,7 @@ export function useTheme() {
   const store = open(() => window.localStorage)
   const system = window.matchMedia('(prefers-color-scheme: dark)')
   const theme = ref<Theme>(loadChoice(store, 'theme', THEMES))
-  /** What is shown now. */
+  /** The theme that is shown now. */
   const shown = ref<'light' | 'dark'>('light')
 
   function apply(): void {

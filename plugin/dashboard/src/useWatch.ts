@@ -3,7 +3,7 @@
 import { computed, onBeforeUnmount, onMounted, ref, shallowRef, triggerRef, watch } from 'vue'
 
 import { defaultServer, isOtherOrigin, searchFor, serverOf } from './lib/address'
-import { ask } from './lib/ask'
+import { ask, askPast, type Fetch, type Question } from './lib/ask'
 import type { Range } from './lib/history'
 import { Poller } from './lib/poller'
 import { loadChoice, loadHistory, loadKey, open, saveChoice, saveHistory, saveKey } from './lib/storage'
@@ -33,18 +33,25 @@ export function useWatch() {
     return fresh
   }
 
+  const fetch: Fetch = (url, init) => window.fetch(url, init)
+  const question = (): Question => ({ server: server.value, key: key.value, isOtherOrigin: isOther.value })
+  const ending = new AbortController()
+
+  /** Ask for what happened before; the answer is of no use if the page watches another server by then. */
+  async function fillPast(watch: Watch): Promise<void> {
+    const past = await askPast(question(), fetch, ending.signal, Date.now)
+    if (past === null || state.value !== watch) return
+    watch.fill(past)
+    triggerRef(state)
+  }
+
   const poller = new Poller(
-    (signal) =>
-      ask(
-        { server: server.value, key: key.value, isOtherOrigin: isOther.value },
-        (url, init) => window.fetch(url, init),
-        signal,
-        Date.now,
-      ),
+    (signal) => ask(question(), fetch, signal, Date.now),
     (outcome) => {
       const before = state.value.outcome?.kind
       now.value = Date.now()
       state.value.take(outcome, now.value)
+      if (outcome.kind === 'reading' && state.value.lacksPast) void fillPast(state.value)
       // The title tells of a change even where nobody sees the page.
       if (!document.hidden || outcome.kind !== before) triggerRef(state)
     },
@@ -100,6 +107,7 @@ export function useWatch() {
   })
   onBeforeUnmount(() => {
     poller.stop()
+    ending.abort()
     timers.forEach((timer) => window.clearInterval(timer))
     document.removeEventListener('visibilitychange', onVisible)
     window.removeEventListener('pagehide', save)

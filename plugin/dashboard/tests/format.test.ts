@@ -42,6 +42,6 @@ describe('numbers', () => {
 
   it('of things and shares', () => {
     expect([count(0), count(99_999), count(1_234_567), count(undefined)]).toEqual(['0', '99,999', '1.2M', UNKNOWN])
-    expect([plain(share(0.256)), share(null)]).toEqual(['25.6 %', UNKNOWN])
+    expect([plain(share(0.256)), share(null)]).toEqual(['25.6%', UNKNOWN])
   })
 })

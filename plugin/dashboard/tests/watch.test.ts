@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import type { Outcome } from '../src/lib/ask'
-import { CHARTS, valuesOf } from '../src/lib/charts'
+import { CHARTS, latestOf, valuesOf } from '../src/lib/charts'
 import { tilesOf } from '../src/lib/tiles'
 import { Watch } from '../src/lib/watch'
 import { buckets, readingOf } from './readings'
@@ -112,14 +112,21 @@ describe('what is shown', () => {
       'rows answered': 50,
       'tokens of texts': 375,
       'tokens with padding': 500,
-      'padding share': 0.25,
+      'padding padding': 0.25,
       'errors failed': 3,
-      'errors HTTP 4xx': null,
-      'queue wait': 7,
+      'errors invalid': null,
+      'queue waiting': 7,
       'clients active': 3,
       'stages queue p50': null,
     })
     expect(shown['latency p50']).toBeCloseTo(0.0055, 10)
+    const latest = Object.fromEntries(
+      CHARTS.map((chart) => [chart.id, latestOf(chart, watch.history, watch.reading, 3000)]),
+    )
+    expect(latest).toMatchObject({ requests: [10, 0], rows: [null, 50, null], queue: [7, null], clients: [3] })
+    const tiles = Object.fromEntries(tilesOf(watch, 3000).map((tile) => [tile.name, tile]))
+    expect(tiles.Requests!.value).toBe(CHARTS[0]!.format(latest.requests![0]!))
+    expect(tiles['Latency p50']!.value).toBe(CHARTS[3]!.format(latest.latency![0]!))
   })
 
   it('never takes for zero what a server of release 1.10 does not tell', () => {

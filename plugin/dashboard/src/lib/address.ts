@@ -20,7 +20,7 @@ export function serverOf(place: Place): { server: string; fault: string | null }
   }
 }
 
-/** Where the page came from; a proxy in front may have put it below a path of its own. */
+/** Where the page came from; a proxy in front may have put it below another path. */
 export function defaultServer(place: Place): string {
   if (!/^https?:$/.test(place.protocol)) return USUAL
   return place.origin + (/^(.*)\/dashboard\/?$/.exec(place.pathname)?.[1] ?? '')

@@ -1,7 +1,10 @@
 // One poll: the status and the metrics of a server, or the reason why there are none.
 
-import { readMetrics, type HttpCounts } from './metrics'
-import { isObject, readStatus, type Reading } from './status'
+import { readAccess } from './access'
+import { isObject } from './json'
+import { readMetrics } from './metrics'
+import { readPast, type Past } from './past'
+import { readStatus, type Reading } from './status'
 
 export type Outcome =
   | { kind: 'reading'; reading: Reading }
@@ -50,7 +53,11 @@ export async function ask(question: Question, fetch: Fetch, signal: AbortSignal,
   const reading = readStatus(body, at)
   if (reading === null)
     return { kind: 'stranger', reason: 'its response to /status/server is not a status of bert-as-service' }
-  reading.http = await askMetrics(question, fetch, signal)
+  const page = await askMetrics(question, fetch, signal)
+  if (page !== null) {
+    reading.http = readMetrics(page)
+    reading.access = readAccess(page)
+  }
   return { kind: 'reading', reading }
 }
 
@@ -59,10 +66,25 @@ function isPassing(status: number): boolean {
   return status >= 500 || status === 429
 }
 
-async function askMetrics(question: Question, fetch: Fetch, signal: AbortSignal): Promise<HttpCounts | null> {
+/** The samples that the proxy has kept of the hour before; null if it keeps nothing, as those of older releases. */
+export async function askPast(
+  question: Question,
+  fetch: Fetch,
+  signal: AbortSignal,
+  now: () => number,
+): Promise<Past | null> {
+  try {
+    const [response, text] = await get('/status/history', question, fetch, signal)
+    return response.ok ? readPast(parse(text), now()) : null
+  } catch {
+    return null // the page then has what it sees itself
+  }
+}
+
+async function askMetrics(question: Question, fetch: Fetch, signal: AbortSignal): Promise<string | null> {
   try {
     const [response, text] = await get('/metrics', question, fetch, signal)
-    return response.ok ? readMetrics(text) : null
+    return response.ok ? text : null
   } catch {
     return null // the status is worth more than nothing
   }

@@ -1,21 +1,25 @@
 // Which charts there are, and what each line of them is.
 
+import { counts, durations, numbers, shares, type Axis } from './axis'
+import { errorRate } from './errors'
 import { duration, rate, share, count } from './format'
 import { paddingOf, quantileOf, rateOf, type History, type Points, type Slot } from './history'
 import type { Peak, Sum } from './rates'
-import type { Reading, Time } from './status'
+import type { Gauge, Reading, Time } from './status'
 
 type Bounds = readonly (number | null)[]
 export type Values = (number | null)[]
 
 export interface Line {
   label: string
-  /** What it is, in a sentence. */
+  /** Its meaning, in a sentence. */
   about: string
   /** Number of the color in style.css. */
   color: number
   dash?: number[]
   value: (slot: Slot | null, bounds: Bounds) => number | null
+  /** Of what there is at a moment: its latest value. */
+  now?: Gauge
 }
 
 export interface Chart {
@@ -23,10 +27,18 @@ export interface Chart {
   title: string
   unit: string
   format: (value: number | null) => string
+  axis: Axis
+  /** The latest values are of so many seconds, as in the cards at the top; 0: of now. */
+  recentS: number
   lines: Line[]
   /** Whether a server tells of it; one that has had nothing to do does. */
   isTold: (reading: Reading) => boolean
 }
+
+/** Rates are of some seconds, or they would jump: workers count their tokens once a second. */
+export const RATE_S = 15
+/** Percentiles and shares need more than a few values. */
+export const SHARE_S = 60
 
 const DASH = [6, 3]
 const DOTS = [2, 3]
@@ -45,6 +57,8 @@ export const CHARTS: Chart[] = [
     title: 'Requests',
     unit: '/s',
     format: rate,
+    axis: numbers,
+    recentS: RATE_S,
     isTold: ({ counters }) => 'num_data_request' in counters,
     lines: [
       { label: 'received', about: 'Requests to encode that were received', color: 1, value: perSecond('requests') },
@@ -62,6 +76,8 @@ export const CHARTS: Chart[] = [
     title: 'Rows',
     unit: '/s',
     format: rate,
+    axis: numbers,
+    recentS: RATE_S,
     isTold: ({ counters }) => 'num_rows_done' in counters || 'num_total_seq' in counters,
     lines: [
       { label: 'received', about: 'Texts received', color: 1, value: perSecond('rowsReceived') },
@@ -80,6 +96,8 @@ export const CHARTS: Chart[] = [
     title: 'Tokens',
     unit: '/s',
     format: rate,
+    axis: numbers,
+    recentS: RATE_S,
     isTold: ({ counters }) => 'num_tokens_done' in counters,
     lines: [
       { label: 'of texts', about: 'Tokens computed, without padding', color: 1, value: perSecond('tokens') },
@@ -97,6 +115,8 @@ export const CHARTS: Chart[] = [
     title: 'Latency',
     unit: '',
     format: duration,
+    axis: durations,
+    recentS: SHARE_S,
     isTold: ({ times }) => 'total_time' in times,
     lines: [
       {
@@ -107,15 +127,15 @@ export const CHARTS: Chart[] = [
       },
       {
         label: 'p90',
-        about: '90 % of the requests took at most this long',
-        color: 2,
+        about: '90% of the requests took at most this long',
+        color: 3,
         dash: DASH,
         value: percentile('total_time', 0.9),
       },
       {
         label: 'p99',
-        about: '99 % of the requests took at most this long',
-        color: 4,
+        about: '99% of the requests took at most this long',
+        color: 5,
         dash: DOTS,
         value: percentile('total_time', 0.99),
       },
@@ -126,6 +146,8 @@ export const CHARTS: Chart[] = [
     title: 'Waiting and computing',
     unit: '',
     format: duration,
+    axis: durations,
+    recentS: SHARE_S,
     isTold: ({ times }) => 'queue_time' in times || 'compute_time' in times,
     lines: [
       {
@@ -136,8 +158,8 @@ export const CHARTS: Chart[] = [
       },
       {
         label: 'queue p99',
-        about: 'From acceptance until a worker gets the job: 99 % took at most this long',
-        color: 4,
+        about: 'From acceptance until a worker gets the job: 99% took at most this long',
+        color: 5,
         dash: DOTS,
         value: percentile('queue_time', 0.99),
       },
@@ -149,8 +171,8 @@ export const CHARTS: Chart[] = [
       },
       {
         label: 'batch p99',
-        about: 'One batch: 99 % took at most this long',
-        color: 5,
+        about: 'One batch: 99% took at most this long',
+        color: 2,
         dash: DOTS,
         value: percentile('compute_time', 0.99),
       },
@@ -161,20 +183,24 @@ export const CHARTS: Chart[] = [
     title: 'Queue',
     unit: 'rows',
     format: count,
+    axis: counts,
+    recentS: 0,
     isTold: ({ gauges }) => 'queue_rows' in gauges,
     lines: [
       {
-        label: 'wait',
-        about: 'Texts that wait for a worker: the maximum',
+        label: 'waiting',
+        about: 'Texts that wait for a worker; each point is the greatest number of its time',
         color: 4,
         value: greatest('queueRows'),
+        now: 'queue_rows',
       },
       {
         label: 'at workers',
-        about: 'Texts at a worker: the maximum',
+        about: 'Texts at a worker; each point is the greatest number of its time',
         color: 1,
         dash: DASH,
         value: greatest('inFlightRows'),
+        now: 'in_flight_rows',
       },
     ],
   },
@@ -183,49 +209,29 @@ export const CHARTS: Chart[] = [
     title: 'Errors',
     unit: '/s',
     format: rate,
+    axis: numbers,
+    recentS: RATE_S,
     isTold: ({ counters, http }) => 'num_failed_request' in counters || http !== null,
     lines: [
       {
         label: 'failed',
-        about: 'Answered with an error by a worker or the sink, or because they crashed workers',
+        about: 'Requests that the server could not answer: an error of a worker or the sink, or HTTP status 5xx',
         color: 4,
-        value: perSecond('failed', 'poisoned'),
+        value: (slot) => errorRate(slot, 'failed'),
       },
       {
-        label: 'refused',
-        about: 'Invalid, too large, or unreadable',
-        color: 5,
-        dash: DASH,
-        value: perSecond('refused', 'garbage'),
-      },
-      { label: 'busy', about: 'Refused because the queue of the server was full', color: 2, value: perSecond('busy') },
-      {
-        label: 'expired',
-        about: 'Not computed before their deadline',
-        color: 6,
+        label: 'overload',
+        about: 'Requests that were turned away or expired because too many were waiting, HTTP status 429 among them',
+        color: 2,
         dash: DOTS,
-        value: perSecond('expired'),
+        value: (slot) => errorRate(slot, 'overload'),
       },
       {
-        label: 'HTTP 4xx',
-        about: 'Status 4xx except 429, for requests over HTTP that encode',
+        label: 'invalid',
+        about: 'Mistakes of callers: invalid or too large requests, wrong keys, any HTTP status 4xx except 429',
         color: 1,
         dash: DASH,
-        value: perSecond('httpBad'),
-      },
-      {
-        label: '429',
-        about: 'Requests over HTTP that were rejected because too many were waiting',
-        color: 3,
-        dash: DASH,
-        value: perSecond('httpTurnedAway'),
-      },
-      {
-        label: '5xx',
-        about: 'Status 5xx, for requests over HTTP that encode',
-        color: 4,
-        dash: DOTS,
-        value: perSecond('httpFailures'),
+        value: (slot) => errorRate(slot, 'invalid'),
       },
     ],
   },
@@ -234,14 +240,18 @@ export const CHARTS: Chart[] = [
     title: 'Padding',
     unit: '',
     format: share,
+    axis: shares,
+    recentS: SHARE_S,
     isTold: ({ counters }) => 'num_computed_tokens' in counters,
-    lines: [{ label: 'share', about: 'Share of padding in the computed tokens', color: 2, value: paddingOf }],
+    lines: [{ label: 'padding', about: 'Share of padding in the computed tokens', color: 2, value: paddingOf }],
   },
   {
     id: 'clients',
     title: 'Clients',
     unit: '',
     format: count,
+    axis: counts,
+    recentS: 0,
     isTold: ({ gauges }) => 'num_active_client' in gauges,
     lines: [
       {
@@ -249,6 +259,7 @@ export const CHARTS: Chart[] = [
         about: 'Clients with a request in the last 180 seconds; each connection of the HTTP proxy counts as one',
         color: 1,
         value: greatest('clients'),
+        now: 'num_active_client',
       },
     ],
   },
@@ -257,4 +268,15 @@ export const CHARTS: Chart[] = [
 /** The values of each line of a chart, at each point. */
 export function valuesOf(chart: Chart, points: Points, history: History): Values[] {
   return chart.lines.map((line) => points.slots.map((slot) => line.value(slot, history.bounds)))
+}
+
+/** The latest value of each line of a chart, at `now`. */
+export function latestOf(chart: Chart, history: History, reading: Reading | null, now: number): Values {
+  const slot = history.last(chart.recentS, now)
+  return chart.lines.map((line) => (line.now ? (reading?.gauges[line.now] ?? null) : line.value(slot, history.bounds)))
+}
+
+/** The time that the latest values of a chart are of, in words. */
+export function recentOf({ recentS }: Chart): string {
+  return recentS === 0 ? 'now' : `last ${recentS} s`
 }

@@ -1,4 +1,4 @@
-// What an operator would want to have seen: starts, deaths, absences; the latest of them.
+// Events that an operator would want to have seen: starts, deaths, absences; the latest of them.
 
 import { wasStartedAgain } from './rates'
 import type { Reading, Worker } from './status'
@@ -14,7 +14,7 @@ export interface Event {
 
 export const MAX_EVENTS = 100
 
-/** What happened between two readings, however far apart. */
+/** The events between two readings, however far apart. */
 export function eventsBetween(older: Reading, newer: Reading): Event[] {
   const at = newer.at
   if (wasStartedAgain(older, newer)) {
@@ -22,13 +22,17 @@ export function eventsBetween(older: Reading, newer: Reading): Event[] {
   }
   const events: Event[] = []
   const say = (level: Level, text: string): void => void events.push({ at, level, text })
-  if (newer.state !== older.state && newer.state !== null) {
+  if (older.state !== null && newer.state !== null && newer.state !== older.state) {
     say(newer.state === 'serving' ? 'good' : 'news', `the server is ${newer.state}`)
   }
   const before = new Map((older.workers ?? []).map((worker) => [worker.number, worker]))
   for (const worker of newer.workers ?? []) {
     const was = before.get(worker.number)
     if (was) sayOfWorker(was, worker, say)
+  }
+  if (older.workers === null) {
+    const deaths = (newer.counters.num_worker_restart ?? 0) - (older.counters.num_worker_restart ?? 0)
+    if (deaths > 0) say('bad', `a worker died and was restarted${timesOver(deaths)}`)
   }
   const wasAway = new Map(older.upstreams.map((upstream) => [upstream.address, upstream.isAway]))
   for (const { name, address, isAway } of newer.upstreams) {

@@ -30,7 +30,7 @@ export function duration(seconds: number | null | undefined): string {
 }
 
 export function share(value: number | null | undefined): string {
-  return value === null || value === undefined ? UNKNOWN : `${(100 * value).toFixed(1)}${THIN}%`
+  return value === null || value === undefined ? UNKNOWN : `${(100 * value).toFixed(1)}%`
 }
 
 /** How long something has lasted: two units at most. */

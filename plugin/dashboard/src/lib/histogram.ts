@@ -31,7 +31,7 @@ export function sameBounds(one: readonly (number | null)[], other: readonly (num
   return one.length === other.length && one.every((bound, place) => bound === other[place])
 }
 
-/** What came between two readings; null if a count went down or the buckets are not the same. */
+/** The durations between two readings; null if a count went down or the buckets are not the same. */
 export function difference(older: Buckets, newer: Buckets): Sparse | null {
   if (!sameBounds(older.bounds, newer.bounds)) return null
   const more: Sparse = {}
@@ -52,7 +52,7 @@ export function add(into: Sparse, from: Sparse): Sparse {
 
 /**
  * The duration, in seconds, that `share` of all did not exceed: linear within a bucket, as the server's own; null of none.
- * What lies above the last bound counts as that bound.
+ * A duration above the last bound counts as that bound.
  */
 export function quantile(bounds: readonly (number | null)[], counts: Sparse, share: number): number | null {
   const wanted = share * Object.values(counts).reduce((sum, count) => sum + count, 0)

@@ -1,4 +1,4 @@
-// What has been seen, in bounded memory: an hour in slots of five seconds, twelve hours in slots of a minute.
+// The history of a server, in bounded memory: an hour in slots of five seconds, twelve hours in slots of a minute.
 
 import { add, quantile, sameBounds, type Sparse } from './histogram'
 import { PEAKS, SUMS, type Change, type Peak, type Sum } from './rates'
@@ -25,7 +25,7 @@ export const COARSE: TierShape = { slotMs: 60_000, keptMs: 12 * 3_600_000 }
 
 export type Range = 'hour' | 'halfDay'
 
-/** What is drawn: seconds since 1970 and, for each, the slot it stands for; null is a gap. */
+/** The points of a line: seconds since 1970 and, for each, the slot it stands for; null is a gap. */
 export interface Points {
   x: number[]
   slots: (Slot | null)[]
@@ -41,6 +41,24 @@ export class History {
     if (bounds.length && !sameBounds(bounds, this.bounds)) this.forgetTimes(bounds)
     put(this.tiers.hour, FINE, change)
     put(this.tiers.halfDay, COARSE, change)
+  }
+
+  /** Take in `changes` of a time that may have been seen in parts already: what was seen stays as it is. */
+  fill(changes: readonly Change[], bounds: readonly (number | null)[]): void {
+    if (!changes.length) return
+    if (bounds.length && !sameBounds(bounds, this.bounds)) this.forgetTimes(bounds)
+    for (const range of ['hour', 'halfDay'] as const) {
+      const seen = this.tiers[range]
+      const all = [...seen, ...changes.flatMap((change) => outside(change, seen))]
+      const slots: Slot[] = []
+      for (const each of all.sort((one, other) => one.from - other.from)) put(slots, shapeOf(range), each)
+      this.tiers[range] = slots
+    }
+  }
+
+  /** Whether all of the time between was seen. */
+  hasSeen(from: number, to: number): boolean {
+    return !outsides(from, to, this.tiers.hour).length
   }
 
   private forgetTimes(bounds: readonly (number | null)[]): void {
@@ -83,6 +101,42 @@ export class History {
     const first = this.tiers[range].find((slot) => slot.to >= now - keptMs)?.from ?? now
     return [Math.max(now - keptMs, Math.min(first, now - keptMs / 12)) / 1000, now / 1000]
   }
+}
+
+/** The parts of a change that lie outside of all slots, as if it had come evenly. */
+function outside(change: Change, slots: readonly Slot[]): Change[] {
+  return outsides(change.from, change.to, slots).map(([from, to]) => partOf(change, from, to))
+}
+
+function outsides(from: number, to: number, slots: readonly Slot[]): [number, number][] {
+  const parts: [number, number][] = []
+  for (const slot of slots) {
+    if (slot.to <= from) continue
+    if (slot.from >= to) break
+    if (slot.from > from) parts.push([from, slot.from])
+    from = slot.to
+  }
+  if (from < to) parts.push([from, to])
+  return parts
+}
+
+function partOf(change: Change, from: number, to: number): Change {
+  const share = (to - from) / (change.to - change.from)
+  if (share === 1) return change
+  return {
+    from,
+    to,
+    sums: record(SUMS, (name) => times(change.sums[name], share)),
+    peaks: change.peaks,
+    times: record(TIMES, (name) => {
+      const counts = change.times[name]
+      return counts && Object.fromEntries(Object.entries(counts).map(([place, count]) => [place, count * share]))
+    }),
+  }
+}
+
+function times(count: number | null, share: number): number | null {
+  return count === null ? null : count * share
 }
 
 export function shapeOf(range: Range): TierShape {

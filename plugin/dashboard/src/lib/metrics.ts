@@ -1,4 +1,6 @@
-// What only /metrics tells: how the HTTP proxy has answered, and who waits at its door.
+// The numbers that only /metrics has: how the HTTP proxy has answered, and how many requests wait there.
+
+import { labelOf } from './access'
 
 /** Since the start of the proxy, of the routes that encode; and at this moment. */
 export interface HttpCounts {
@@ -37,8 +39,4 @@ export function readMetrics(page: string): HttpCounts | null {
     else if (status >= 400) counts.badRequests += count
   }
   return isThere ? counts : null
-}
-
-function labelOf(labels: string, name: string): string {
-  return new RegExp(`(?:^|,)${name}="([^"]*)"`).exec(labels)?.[1] ?? ''
 }

@@ -27,7 +27,7 @@ export class Poller {
     private readonly clockwork: Clockwork,
   ) {}
 
-  /** Ask now, whatever is on its way: for another server or key, or because it may answer again. */
+  /** Ask now, even if a question is on its way: for another server or key, or because it may answer again. */
   askNow(): void {
     this.stop()
     this.failures = 0

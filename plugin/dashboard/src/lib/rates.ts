@@ -3,7 +3,7 @@
 import { difference, type Sparse } from './histogram'
 import { COUNTERS, TIMES, type Reading, type Time } from './status'
 
-/** What a change counts; in this order they are kept. */
+/** The counts of a change, in the order in which they are kept. */
 export const SUMS = [
   'requests',
   'published',
@@ -25,13 +25,13 @@ export const SUMS = [
   'httpFailures',
 ] as const
 
-/** What there is at a moment. */
+/** Numbers of a moment, of which a slot keeps the greatest. */
 export const PEAKS = ['queueRows', 'inFlightRows', 'clients', 'httpWaiting'] as const
 
 export type Sum = (typeof SUMS)[number]
 export type Peak = (typeof PEAKS)[number]
 
-/** Between two readings. What is not known is null. */
+/** The difference of two readings; null stands for an unknown number. */
 export interface Change {
   from: number
   to: number
@@ -50,7 +50,7 @@ export function wasStartedAgain(older: Reading, newer: Reading): boolean {
 }
 
 /**
- * What came between two readings; null if that cannot be told: the server was started again, a counter went down,
+ * The change between two readings; null if that cannot be told: the server was started again, a counter went down,
  * the pause was too long, or the clock of this machine was set back.
  */
 export function changeBetween(older: Reading, newer: Reading): Change | null {

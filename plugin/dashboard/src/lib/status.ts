@@ -1,8 +1,12 @@
-// What one poll says: the answer of /status/server, read with care. A server of release 1.10 tells less than ours; what
+// One poll: the answer of /status/server, read with care. A server of release 1.10 tells less than ours; what
 // it does not tell is left out, and never taken for zero.
 
+import type { HttpAccess } from './access'
+import { settingsOf, type Setting } from './configuration'
 import { readBuckets, type Buckets } from './histogram'
+import { isObject, numberOf, numbersOf, textOf, type Json } from './json'
 import type { HttpCounts } from './metrics'
+import type { SecurityFacts } from './security'
 
 export const COUNTERS = [
   'num_data_request',
@@ -29,6 +33,13 @@ export const COUNTERS = [
   'num_worker_restart',
   'num_sink_restart',
   'num_http_restart',
+  'num_security_connected',
+  'num_security_granted',
+  'num_security_refused',
+  'num_security_cancelled',
+  'num_security_terminated',
+  'num_security_quota',
+  'num_security_wrong_key',
 ] as const
 
 export const GAUGES = [
@@ -84,11 +95,13 @@ export interface Reading {
   times: Partial<Record<Time, Buckets>>
   /** Null: /metrics did not answer. */
   http: HttpCounts | null
+  /** Null: the same. */
+  access: HttpAccess | null
+  /** Null: the server does not tell. */
+  facts: SecurityFacts | null
   /** Names and values as they are shown. */
-  configuration: [string, string][]
+  configuration: Setting[]
 }
-
-type Json = Record<string, unknown>
 
 const NOT_CONFIGURATION = new Set(['statistic', 'workers', 'upstreams', 'client', 'status', 'server_current_time'])
 
@@ -106,14 +119,13 @@ export function readStatus(body: unknown, at: number, http: HttpCounts | null = 
     model: modelOf(body.model_dir),
     workers: Array.isArray(body.workers) ? body.workers.filter(isObject).map(readWorker) : null,
     upstreams: Array.isArray(body.upstreams) ? body.upstreams.filter(isObject).map(readUpstream) : [],
-    counters: numbersOf(statistic, COUNTERS),
-    gauges: numbersOf(statistic, GAUGES),
+    counters: numbersOf(COUNTERS, (name) => statistic[name]),
+    gauges: numbersOf(GAUGES, (name) => statistic[name]),
     times: timesOf(statistic),
     http,
-    configuration: Object.keys(body)
-      .filter((name) => !NOT_CONFIGURATION.has(name))
-      .sort()
-      .map((name) => [name, show(body[name])]),
+    access: null,
+    facts: 'curve_key_file' in body ? factsOf(body) : null,
+    configuration: settingsOf(body, NOT_CONFIGURATION),
   }
 }
 
@@ -139,6 +151,25 @@ function readUpstream(upstream: Json): Upstream {
   }
 }
 
+function factsOf(body: Json): SecurityFacts {
+  const isSet = (name: string): boolean => body[name] !== null && body[name] !== undefined
+  return {
+    hasKeys: isSet('curve_key_file'),
+    host: String(body.host),
+    ports: `${String(body.port)} and ${String(body.port_out)}`,
+    letsOthersStop: body.allow_remote_terminate === true,
+    http: isSet('http_port')
+      ? {
+          host: String(body.http_host),
+          mayHaveKeys: ['http_api_key', 'http_api_key_file', 'principals'].some(isSet),
+          allowsAllOrigins: String(body.cors)
+            .split(/[\s,]+/)
+            .includes('*'),
+        }
+      : null,
+  }
+}
+
 function timesOf(statistic: Json): Partial<Record<Time, Buckets>> {
   const times: Partial<Record<Time, Buckets>> = {}
   for (const name of TIMES) {
@@ -147,15 +178,6 @@ function timesOf(statistic: Json): Partial<Record<Time, Buckets>> {
     if (buckets) times[name] = buckets
   }
   return times
-}
-
-function numbersOf<Name extends string>(values: Json, names: readonly Name[]): Partial<Record<Name, number>> {
-  const numbers: Partial<Record<Name, number>> = {}
-  for (const name of names) {
-    const value = numberOf(values[name])
-    if (value !== null) numbers[name] = value
-  }
-  return numbers
 }
 
 /** The folder's name; that of the folder around it, if it is called `model`, as packages have it. */
@@ -170,22 +192,4 @@ function secondsBetween(earlier: string | null, later: string | null): number | 
   const [from, to] = [earlier, later].map((text) => Date.parse(`${text.replace(' ', 'T').slice(0, 23)}Z`))
   const seconds = (to! - from!) / 1000
   return Number.isFinite(seconds) && seconds >= 0 ? seconds : null
-}
-
-function show(value: unknown): string {
-  if (value === null || value === undefined) return ''
-  if (Array.isArray(value)) return value.map(show).join(', ')
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
-}
-
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function numberOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) ? value : null
-}
-
-function textOf(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
 }

@@ -1,11 +1,12 @@
-// What outlives a reload. Histories are kept for each server, in localStorage; keys in sessionStorage, for the server that they
+// Data that outlive a reload. Histories are kept for each server, in localStorage; keys in sessionStorage, for the server that they
 // were given for and no other. Storage that is full, forbidden or full of nonsense is done without.
 
 import { COARSE, FINE, type History, type Slot, type TierShape } from './history'
 import type { Sparse } from './histogram'
 import { latest, type Event } from './events'
 import { PEAKS, SUMS } from './rates'
-import { isObject, TIMES } from './status'
+import { isObject } from './json'
+import { TIMES } from './status'
 
 export type Store = Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>
 
