@@ -50,10 +50,10 @@ def test_without_a_folder_the_public_key_stays_beside_the_secret_one(tmp_path: P
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     run('client', tmp_path / 'alice.key_secret')
     before = (tmp_path / 'alice.key_secret').read_text()
-    with pytest.raises(UsageError, match='is there already: revoke alice first'):
+    with pytest.raises(UsageError, match='already exists: revoke alice first'):
         run('client', tmp_path / 'alice.key_secret')
     (tmp_path / 'alice.key').unlink()
-    with pytest.raises(UsageError, match='is there already: choose another file'):
+    with pytest.raises(UsageError, match='already exists: choose another file'):
         run('client', tmp_path / 'alice.key_secret')
     assert (tmp_path / 'alice.key_secret').read_text() == before
 
@@ -65,9 +65,9 @@ def test_all_keys_of_a_principal_are_revoked_and_no_others(tmp_path: Path) -> No
     run('client', tmp_path / 'alice2', '-name', 'alice')
     assert run('revoke', 'alice', '-curve_clients', tmp_path)[0] == 'removed alice.key, alice.old.key'
     assert sorted(path.name for path in tmp_path.glob('*.key')) == ['alices.key']
-    with pytest.raises(UsageError, match='has no key of alice'):
+    with pytest.raises(UsageError, match='no key of alice'):
         run('revoke', 'alice', '-curve_clients', tmp_path)
-    with pytest.raises(UsageError, match='give the folder of the public keys'):
+    with pytest.raises(UsageError, match='add -curve_clients DIR'):
         run('revoke', 'alice')
 
 

@@ -24,7 +24,7 @@ def get_args_parser() -> EnvironmentParser:
     """The parser of `bert-serving-start`; its namespace is what `BertServer` takes."""
     parser = EnvironmentParser(
         prog='bert-serving-start',
-        description='Start a server that turns texts into vectors with BERT.',
+        description='Start a server that maps texts to vectors with BERT.',
         examples=(
             'bert-serving-start -cpu',
             'bert-serving-start -model_dir /path/to/model -num_worker 2',
@@ -40,7 +40,7 @@ def get_shutdown_parser() -> EnvironmentParser:
     """The parser of `bert-serving-terminate`; its namespace is what `BertServer.shutdown` takes."""
     parser = EnvironmentParser(
         prog='bert-serving-terminate',
-        description='Stop a server. It first answers the requests that it has accepted.',
+        description='Stop a running server. It first finishes the requests that it has accepted.',
         examples=('bert-serving-terminate -port 5555',),
     )
     server = parser.group('Server')
@@ -57,7 +57,8 @@ def get_shutdown_parser() -> EnvironmentParser:
         type=whole_number(1),
         default=5000,
         metavar='MS',
-        help='milliseconds to wait for a connection, not for the end of the shutdown',
+        help='milliseconds to wait for a connection to the server; the command does not wait for the end of the '
+        'shutdown',
     )
     for dest, option in KEY_OPTIONS.items():
         parser.add_option(server, dest, option)
@@ -75,7 +76,7 @@ KEY_OPTIONS: Mapping[str, Option] = {
     'key_file': Option(
         names=('key_file',),
         group='Server',
-        help='secret certificate of this client, as "bert-serving-keys client FILE" makes it',
+        help='secret certificate of this client; "bert-serving-keys client FILE" makes one',
         metavar='FILE',
     ),
 }
@@ -112,8 +113,8 @@ _SERVER_OF_THE_PROXY: Mapping[str, Option] = {
     'upstream': Option(
         names=('upstream',),
         group='Server',
-        help='a server and the name of its model, instead of -ip, -port and -port_out; repeat it for several models, '
-        'and for several servers of one model',
+        help='name of a model and address of its server, instead of -ip, -port and -port_out. Repeat the option for '
+        'several models, or for several servers of one model',
         parse=read_upstream,
         metavar='NAME=HOST:PORT,PORT_OUT',
         many=True,
@@ -133,15 +134,15 @@ _HELP_OF_THE_PROXY = {
     'http_port': 'port of the HTTP server; 0 picks a free one',
     'verbose': 'log every request',
 }
-"""The help of options that mean less to the proxy than to a server."""
+"""The help of options that do less in the proxy than in a server."""
 
 
 def get_benchmark_parser() -> EnvironmentParser:
-    """The parser of `bert-serving-benchmark`: the options of the server and those of the measurement."""
+    """The parser of `bert-serving-benchmark`: the options of the measurement and of the servers."""
     parser = EnvironmentParser(
         prog='bert-serving-benchmark',
-        description='Measure the speed of servers with these options. An option that an experiment varies, such as '
-        '-num_worker, takes its values from the -test_... option of the experiment; ports are chosen automatically.',
+        description='Start servers with these options and measure their speed, on free ports. The options that an '
+        'experiment varies, such as -num_worker, take their values from the -test_... options.',
         examples=(
             'bert-serving-benchmark -cpu -experiments targets',
             'bert-serving-benchmark -random_model base -max_seq_len 64',
@@ -160,11 +161,11 @@ def get_benchmark_parser() -> EnvironmentParser:
 
 
 def get_encode_parser() -> EnvironmentParser:
-    """The parser of `bert-serving-encode`: the files, and the options of a server that it starts."""
+    """The parser of `bert-serving-encode`: the options for the files, and those of a server that it starts."""
     parser = EnvironmentParser(
         prog='bert-serving-encode',
-        description='Encode the texts in files of any size, and write their vectors in parts. Without -server it starts '
-        'a server with the options below, on free ports, and stops it at the end.',
+        description='Encode the texts of files of any size and write the vectors to files in parts. Without -server, '
+        'the command starts a server with the options below, on free ports, and stops it at the end.',
         examples=(
             'bert-serving-encode questions.parquet -column text -id_column id -output vectors -cpu',
             'bert-serving-encode corpus/*.txt.gz -output vectors -dtype float16 -server gpu-machine:5555,5556',
@@ -175,9 +176,9 @@ def get_encode_parser() -> EnvironmentParser:
         'input',
         nargs='+',
         metavar='INPUT',
-        help='parquet, JSONL, CSV or text files, folders or globs of them, or - for the standard input',
+        help='Parquet, JSONL, CSV or text files, folders or globs of them, or - for standard input',
     )
-    group = parser.group(FILES, 'what to read and what to write')
+    group = parser.group(FILES, 'input, output, and how to encode')
     for option in ENCODE_OPTIONS:
         parser.add_option(group, option.name, option)
     for dest, option in KEY_OPTIONS.items():
@@ -242,7 +243,7 @@ _BENCHMARK_OPTIONS = [
     ),
     _benchmark_option(
         'test_max_seq_len',
-        help='maximum tokens per sequence (default: those of 20 40 80 160 320 that the model has positions for)',
+        help='maximum tokens per sequence (default: those of 20 40 80 160 320 that the model supports)',
         parse=whole_number(4),
         many=True,
     ),
@@ -262,13 +263,13 @@ _BENCHMARK_OPTIONS = [
     ),
     _benchmark_option(
         'test_num_worker',
-        help='number of workers, one column per value (default: those of 1 2 4 for which there are GPUs or cores)',
+        help='number of workers, one column per value (default: those of 1 2 4 that the GPUs or cores suffice for)',
         parse=whole_number(1),
         many=True,
     ),
     _benchmark_option(
         'test_precision',
-        help='precisions to compare; each one turns on the option of that name, and %s none' % FP32,
+        help='precisions to compare; each one turns on the option of its name, %s turns on none' % FP32,
         default=_PRECISIONS,
         parse=_one_of(_PRECISIONS),
         metavar='NAME',
@@ -276,14 +277,14 @@ _BENCHMARK_OPTIONS = [
     ),
     _benchmark_option(
         'test_rows',
-        help='rows per measurement, in at most %d requests per client' % MAX_REQUESTS,
+        help='rows per measurement, sent in at most %d requests per client' % MAX_REQUESTS,
         default=512,
         parse=whole_number(1),
         metavar='ROWS',
     ),
     _benchmark_option(
         'num_repeat',
-        help='number of measurements per cell, after a warm-up that is not counted',
+        help='measurements per cell of a table, after a warm-up that does not count',
         default=3,
         parse=whole_number(1),
     ),
@@ -307,13 +308,13 @@ _BENCHMARK_OPTIONS = [
     ),
     _benchmark_option(
         'against',
-        help='another running server of the same protocol; it is measured in turn with ours where both do the same '
-        'work, and the ratio is printed',
+        help='another running server of the same protocol, to measure in turn with ours and print the ratio, wherever '
+        'both do the same work',
         metavar='HOST:PORT,PORT_OUT',
     ),
     _benchmark_option(
         'output_dir',
-        help='folder for the report, numbers, pictures and log',
+        help='folder for the report, the numbers, the charts and the log',
         default='benchmark-results',
         metavar='DIR',
     ),

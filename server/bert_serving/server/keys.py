@@ -24,7 +24,7 @@ from .security.certificates import (
 from .security.principals import hash_of_http_key, is_name
 
 HTTP_KEY_BYTES = 32
-"""Random bytes of a key for HTTP."""
+"""Random bytes in an HTTP key."""
 
 
 def get_keys_parser() -> EnvironmentParser:
@@ -46,20 +46,20 @@ def get_keys_parser() -> EnvironmentParser:
         'command',
         choices=tuple(_COMMANDS),
         metavar='COMMAND',
-        help='server FILE and client FILE make a secret certificate; show FILE prints the public key of one, or those '
-        'of a folder; revoke NAME removes the public keys of a principal; http NAME makes a key for HTTP',
+        help='server FILE and client FILE make a secret certificate; show FILE prints the public key of a certificate, '
+        'or the keys in a folder; revoke NAME removes the public keys of a principal; http NAME makes an HTTP key',
     )
-    group.add_argument('what', metavar='FILE', help='the certificate, or the name of a principal')
+    group.add_argument('what', metavar='FILE', help='file of the certificate, or name of the principal')
     options = parser.group('Options')
     options.add_argument(
         '-name',
         metavar='NAME',
-        help='with client: the name of its principal (default: the beginning of the name of the file, up to a dot)',
+        help='with client: name of the principal (default: the file name up to the first dot)',
     )
     options.add_argument(
         '-curve_clients',
         metavar='DIR',
-        help='the folder of public keys of a server: client adds the new one to it, revoke removes from it',
+        help="the server's folder of public keys: client adds a key to it, revoke removes keys",
     )
     add_help_and_version(parser, RELEASE)
     return parser
@@ -69,7 +69,7 @@ def run_keys(args: argparse.Namespace) -> list[str]:
     """Run the command of `args`; return the lines to print.
 
     Raises:
-        UsageError: an argument is wrong, or a file is there already.
+        UsageError: an argument is wrong, or a file already exists.
         ServingError: a file cannot be read or written.
     """
     try:
@@ -82,14 +82,14 @@ def _make_server(args: argparse.Namespace) -> list[str]:
     certificate = _make_pair(None)
     public_path = args.what.removesuffix(SECRET_SUFFIX) + PUBLIC_SUFFIX
     if os.path.exists(public_path):
-        raise UsageError('%s is there already: choose another file, or remove it first' % public_path)
+        raise UsageError('%s already exists: choose another file, or remove it first' % public_path)
     _write(args.what, certificate)
     _write(public_path, Certificate(certificate.public), mode=0o644)
     return [
         'secret certificate of the server: %s' % args.what,
         'public certificate: %s' % public_path,
         'public key: %s' % certificate.public,
-        'Start the server with -curve_key_file %s -curve_clients DIR, and give the public one to the clients.'
+        'Start the server with -curve_key_file %s -curve_clients DIRand give the public certificate to the clients.'
         % args.what,
     ]
 
@@ -103,18 +103,18 @@ def _make_client(args: argparse.Namespace) -> list[str]:
     public_path = os.path.join(folder, name + PUBLIC_SUFFIX)
     if os.path.exists(public_path):
         raise UsageError(
-            '%s is there already: revoke %s first, or rename it to %s.old%s, which holds as well'
+            '%s already exists: revoke %s first, or keep the old key valid by renaming it to %s.old%s'
             % (public_path, name, name, PUBLIC_SUFFIX)
         )
     _write(args.what, certificate)
     _write(public_path, public, mode=0o644)
     lines = [
-        "secret certificate of principal '%s', for the client alone: %s" % (name, args.what),
+        "secret certificate of principal '%s', for this client only: %s" % (name, args.what),
         'public certificate: %s' % public_path,
         'public key: %s' % certificate.public,
     ]
     if not args.curve_clients:
-        lines.append('Copy the public certificate to the folder -curve_clients of the server.')
+        lines.append('Copy the public certificate to the -curve_clients folder of the server.')
     return lines
 
 
@@ -127,7 +127,7 @@ def _show(args: argparse.Namespace) -> list[str]:
         with open(args.what, encoding='utf-8') as file:
             certificate = read_certificate(file.read(), args.what)
     except UnicodeDecodeError:
-        raise UsageError('%s: not a certificate: it is not a text' % args.what) from None
+        raise UsageError('%s is not a certificate: it is not text' % args.what) from None
     kind = 'public' if certificate.secret is None else 'secret'
     lines = ['%s certificate' % kind, 'public key: %s' % certificate.public]
     return lines if certificate.name is None else [*lines, 'name: %s' % certificate.name]
@@ -136,20 +136,20 @@ def _show(args: argparse.Namespace) -> list[str]:
 def _revoke(args: argparse.Namespace) -> list[str]:
     _check_name(args.what)
     if not args.curve_clients:
-        raise UsageError('revoke: give the folder of the public keys, too: -curve_clients DIR')
+        raise UsageError('revoke needs the folder of public keys: add -curve_clients DIR')
     found = [
         file
         for file in sorted(os.listdir(args.curve_clients))
         if file.endswith(PUBLIC_SUFFIX) and file.partition('.')[0] == args.what
     ]
     if not found:
-        raise UsageError('%s has no key of %s' % (args.curve_clients, args.what))
+        raise UsageError('no key of %s in %s' % (args.curve_clients, args.what))
     for file in found:
         os.remove(os.path.join(args.curve_clients, file))
     return [
         'removed %s' % ', '.join(found),
         'A running server closes the connections of these keys within a second.',
-        'Keys for HTTP are in the file -principals: remove them there.',
+        'HTTP keys are in the -principals file: remove them there.',
     ]
 
 
@@ -157,8 +157,8 @@ def _make_http_key(args: argparse.Namespace) -> list[str]:
     _check_name(args.what)
     key = secrets.token_urlsafe(HTTP_KEY_BYTES)
     return [
-        'key, for the client alone, which is kept nowhere: %s' % key,
-        'Add its SHA-256 to the file -principals of the server:',
+        'key, for the client only; it is not stored anywhere: %s' % key,
+        'Add its SHA-256 to the -principals file of the server:',
         '[%s]' % args.what,
         'http_keys = ["sha256:%s"]' % hash_of_http_key(key),
     ]
@@ -176,13 +176,14 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {
 def _check_name(name: str) -> None:
     if not is_name(name):
         expected = 'expected a letter or a digit, then letters, digits, - and _'
-        raise UsageError('%r is not a name of a principal: %s; -name gives another' % (name, expected))
+        raise UsageError('%r is not a valid principal name: %s; choose another with -name' % (name, expected))
 
 
 def _make_pair(name: str | None) -> Certificate:
     if not zmq.has('curve'):
         raise ServingError(
-            'libzmq %s of this machine has no CURVE: install pyzmq from PyPI, whose wheels have it' % zmq.zmq_version()
+            'libzmq %s on this machine lacks CURVE: install pyzmq from PyPI, whose wheels include it'
+            % zmq.zmq_version()
         )
     public, secret = zmq.curve_keypair()
     return Certificate(public.decode(), secret.decode(), name)
@@ -196,6 +197,6 @@ def _write(path: str, certificate: Certificate, mode: int = 0o600) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise UsageError('%s is there already: choose another file, or remove it first' % path) from None
+        raise UsageError('%s already exists: choose another file, or remove it first' % path) from None
     with open(descriptor, 'w', encoding='utf-8') as file:
         file.write(format_certificate(certificate))

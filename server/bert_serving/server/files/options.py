@@ -1,4 +1,4 @@
-"""The options of `bert-serving-encode` that are not those of a server."""
+"""The options of `bert-serving-encode`, except those that it shares with the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SENT = ('normalize', 'prompt_name', 'prompt', 'dimensions', 'truncate')
 
 
 def one_of(words: Collection[str]) -> Callable[[str], str]:
-    """Make a parser that takes these words alone."""
+    """Make a parser that accepts only these words."""
 
     def parse(text: str) -> str:
         if text not in words:
@@ -49,29 +49,31 @@ def _option(
 ENCODE_OPTIONS = [
     _option(
         'output',
-        help='folder for the parts and their manifest; the same command goes on where it was interrupted',
+        help='folder for the parts and their manifest. After an interruption, the same command continues where it '
+        'stopped',
         metavar='DIR',
     ),
     _option(
         'column',
-        help='column with the texts; not for files of text, whose lines are the rows',
+        help='column with the texts; a text file needs none, because its lines are the rows',
         metavar='NAME',
     ),
     _option(
         'id_column',
-        help='column with the ids, numbers or texts (default: the number of the row, from 0 over all files)',
+        help='column with the ids, which are numbers or strings (default: the row number, counted from 0 over all '
+        'files)',
         metavar='NAME',
     ),
     _option(
         'input_format',
-        help='format of all input files: %s (default: as the name of each file ends)'
+        help='format of all input files: %s (default: by the extension of each file)'
         % ', '.join(dict.fromkeys(INPUT_FORMATS.values())),
         parse=one_of(tuple(dict.fromkeys(INPUT_FORMATS.values()))),
         metavar='FORMAT',
     ),
     _option(
         'output_format',
-        help='format of the parts: %s. npy has the ids and errors in a file of JSON lines next to it'
+        help='format of the parts: %s. With npy, a JSONL file next to each part has the ids and errors'
         % ', '.join(OUTPUT_FORMATS),
         default='parquet',
         parse=one_of(OUTPUT_FORMATS),
@@ -79,79 +81,79 @@ ENCODE_OPTIONS = [
     ),
     _option(
         'server',
-        help='running server to ask (default: start one with the options below, and stop it at the end)',
+        help='running server to use (default: start one with the options below and stop it at the end)',
         parse=read_address,
         metavar='HOST:PORT,PORT_OUT',
     ),
     _option(
         'dtype',
-        help='type of the vectors: %s. int8 is 127 times the vector of length 1; binary has the sign of each number as '
-        'a bit' % ', '.join(DTYPES),
+        help='type of the numbers: %s. int8 is 127 times the normalized vector; binary has one bit per number, its sign'
+        % ', '.join(DTYPES),
         default='float32',
         parse=one_of(DTYPES),
         metavar='TYPE',
     ),
     _option(
         'normalize',
-        help='yes: vectors of length 1; no: as they are pooled (default: as the model says)',
+        help='yes: scale vectors to length 1; no: leave them as pooled (default: as the model says)',
         parse=yes_or_no,
         metavar='YES|NO',
     ),
     _option(
         'prompt_name',
-        help="one of the model's prompts, to put before each text, such as document",
+        help="name of the model's prompt to put before each text, such as document",
         metavar='NAME',
     ),
     _option(
         'prompt',
-        help='your own prompt, to put before each text',
+        help='text to put before each text, instead of a prompt of the model',
         metavar='TEXT',
     ),
     _option(
         'dimensions',
-        help='only the first N numbers of each vector (default: all)',
+        help='keep only the first N numbers of each vector (default: all)',
         parse=whole_number(1),
         metavar='N',
     ),
     _option(
         'truncate',
-        help='for a text that is too long: right drops its end, left its beginning, and error makes it an error of its '
-        'row',
+        help='how to treat a text that is too long: right drops its end, left drops its beginning, error records an '
+        'error instead of a vector',
         default='right',
         parse=one_of(('right', 'left', 'error')),
         metavar='WHERE',
     ),
     _option(
         'part_rows',
-        help='rows of a part; an interrupted job repeats at most the part that was not complete',
+        help='rows per part; an interrupted job repeats at most the unfinished part',
         default=100_000,
         parse=whole_number(1),
         metavar='ROWS',
     ),
     _option(
         'request_rows',
-        help='maximum rows of a request; fewer if their vectors have more than a megabyte',
+        help='maximum rows per request; fewer if their vectors exceed a megabyte',
         default=1024,
         parse=whole_number(1),
         metavar='ROWS',
     ),
     _option(
         'concurrency',
-        help='requests in flight; more of them keep a server with many workers busy',
+        help='requests in flight; a server with many workers needs more',
         default=4,
         parse=whole_number(1, 1024),
         metavar='N',
     ),
     _option(
         'max_text_bytes',
-        help='maximum bytes of a text; a longer one is an error of its row',
+        help='maximum bytes of a text; for a longer one, the output has an error instead of a vector',
         default=1 << 20,
         parse=whole_number(1, 16 << 20),
         metavar='BYTES',
     ),
     _option(
         'wait_till_ready',
-        help='seconds to wait until the server that it starts is ready',
+        help='seconds to wait until the started server is ready',
         default=600,
         parse=whole_number(1),
         metavar='SECONDS',
@@ -159,7 +161,7 @@ ENCODE_OPTIONS = [
     Option(
         ('overwrite',),
         FILES,
-        'remove what an earlier job has left in the folder of the output, and start anew',
+        'remove the output of an earlier job from the output folder and start from the beginning',
         default=False,
         flag=True,
     ),

@@ -21,14 +21,14 @@ class DeviceOptions:
     engine: str = option(
         default=TENSORFLOW,
         group=DEVICES,
-        help='what computes the model: tensorflow; or onnxruntime, on the CPU only and with the extra [onnx], which '
-        'starts faster, takes less memory, and is faster for single sentences',
+        help='tensorflow or onnxruntime. ONNX Runtime runs on the CPU only and needs the extra [onnx]; it starts '
+        'faster, takes less memory, and is faster for single texts',
         parse=engine,
         metavar='ENGINE',
     )
     int8: bool = flag(
         group=DEVICES,
-        help='multiply 8-bit integers, and return float32 vectors; with -engine onnxruntime',
+        help='multiply in 8-bit integers and return float32 vectors; needs -engine onnxruntime',
     )
     xla: bool = flag(
         group=DEVICES,
@@ -36,11 +36,11 @@ class DeviceOptions:
     )
     fp16: bool = flag(
         group=DEVICES,
-        help='compute in float16 if all workers run on GPUs, and return float16 vectors',
+        help='compute in float16 (only if all workers run on GPUs) and return float16 vectors',
     )
     bf16: bool = flag(
         group=DEVICES,
-        help='compute in bfloat16, and return float32 vectors',
+        help='compute in bfloat16 and return float32 vectors',
     )
     gpu_memory_fraction: float = option(
         default=0.5,
@@ -61,12 +61,12 @@ class DeviceOptions:
     log_format: str = option(
         default='auto',
         group=OTHER,
-        help='lines of the log: plain as in 1.10, time with the time before it, json with an object a line. auto: plain '
-        'on a terminal, else time',
+        help='format of log lines: plain, as in 1.10; time, which adds the time; json, one object per line; auto, '
+        'which is plain on a terminal and time elsewhere',
         parse=log_format,
         metavar='FORMAT',
     )
     verbose: bool = flag(
         group=OTHER,
-        help='log every request, and the messages of TensorFlow',
+        help="log every request and TensorFlow's messages",
     )

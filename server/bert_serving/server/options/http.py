@@ -35,14 +35,14 @@ class HttpOptions:
     http_max_waiting: int = option(
         default=128,
         group=HTTP,
-        help='maximum HTTP requests waiting for their turn; further ones are rejected with status 429',
+        help='maximum HTTP requests in the queue; further requests are rejected with status 429',
         parse=whole_number(0),
         metavar='N',
     )
     http_timeout: int = option(
         default=60,
         group=HTTP,
-        help='seconds to answer an HTTP request, waiting included; after that it is answered with status 504',
+        help='maximum seconds for an HTTP request, waiting included; later it gets status 504',
         parse=whole_number(1, 86400),
         metavar='SECONDS',
     )
@@ -56,7 +56,7 @@ class HttpOptions:
     http_api_key: str | None = option(
         default=None,
         group=HTTP,
-        help='key that HTTP requests must send as "Authorization: Bearer KEY". Command lines are visible in process '
+        help='key that HTTP clients must send as "Authorization: Bearer KEY". Command lines are visible in process '
         'listings: prefer the environment variable or -http_api_key_file',
         metavar='KEY',
         secret=True,
@@ -70,8 +70,8 @@ class HttpOptions:
     http_tls_cert: str | None = option(
         default=None,
         group=HTTP,
-        help='PEM file with the certificate of the HTTP server and its chain; the port then accepts https only, and '
-        'the file is read again when it changes',
+        help='PEM file with the certificate of the HTTP server and its chain. The port then accepts HTTPS only; the '
+        'server reads the file again when it changes',
         metavar='FILE',
     )
     http_tls_key: str | None = option(
@@ -83,7 +83,7 @@ class HttpOptions:
     http_tls_client_ca: str | None = option(
         default=None,
         group=HTTP,
-        help='PEM file with certificates of CAs; HTTP clients must then have a certificate of one of them',
+        help='PEM file with the certificates of CAs; HTTP clients then need a certificate from one of them',
         metavar='FILE',
     )
     http_model_name: str | None = option(
@@ -94,8 +94,8 @@ class HttpOptions:
     )
     http_token_ids: bool = flag(
         group=HTTP,
-        help="accept token ids instead of texts, as ids of the model's own vocabulary; by default they are rejected, "
-        'because LangChain sends ids of another vocabulary',
+        help="accept token ids of the model's own vocabulary instead of texts. They are rejected by default, because "
+        'LangChain sends ids of another vocabulary',
     )
     cors: str = option(
         default='*',

@@ -18,9 +18,9 @@ class ModelOptions:
         default=None,
         group=MODEL,
         help='folder of the pre-trained model, in the layout of Google (bert_config.json, bert_model.ckpt.*, '
-        'vocab.txt) or Hugging Face (config.json, model.safetensors, tokenizer.json or vocab.txt), or the name of a '
-        'model on the Hugging Face hub (ORG/NAME or ORG/NAME@REVISION, with the extra [hub]); without it, the embedded '
-        'default model is served',
+        'vocab.txt) or Hugging Face (config.json, model.safetensors, tokenizer.json or vocab.txt); or, with the '
+        'extra [hub], the name of a model on the Hugging Face hub (ORG/NAME or ORG/NAME@REVISION). Without this '
+        'option, the server uses the embedded default model',
         metavar='DIR',
     )
     tuned_model_dir: str | None = option(
@@ -44,14 +44,14 @@ class ModelOptions:
     graph_tmp_dir: str | None = option(
         default=None,
         group=MODEL,
-        help='folder for the graph of this server, which is removed at exit (default: the folder for temporary files)',
+        help="folder for the exported graph of this server, removed at exit (default: the system's temporary folder)",
         metavar='DIR',
     )
     export_cache: str | None = option(
         default=None,
         group=MODEL,
-        help='folder in which exported graphs are kept, so that the next start is faster; at most 8 GB. NONE: none are '
-        'kept (default: bert-as-service in $XDG_CACHE_HOME or ~/.cache)',
+        help='folder that caches exported graphs, at most 8 GB, to make the next start faster. NONE: no cache '
+        '(default: bert-as-service in $XDG_CACHE_HOME or ~/.cache)',
         parse=folder_or_none,
         metavar='DIR',
     )
@@ -60,7 +60,7 @@ class ModelOptions:
         default=25,
         group=BERT,
         help='maximum tokens per sequence, [CLS] and [SEP] included, at least 4; longer sequences are truncated on the '
-        'right. NONE: the length of the longest sequence in each batch. The folder of a published model has its own default',
+        'right. NONE: the length of the longest sequence in each batch. A published model has its own default',
         parse=sequence_length,
         metavar='N',
     )
@@ -73,8 +73,8 @@ class ModelOptions:
     pooling_layer: Sequence[int] = option(
         default=(-2,),
         group=BERT,
-        help='encoder layers to pool, negative numbers counting from the last; several layers are concatenated on the '
-        'last axis. The default for a published model is -1',
+        help='encoder layers to pool; negative numbers count from the last layer, several layers are concatenated on '
+        'the last axis. The default for a published model is -1',
         parse=integer,
         metavar='LAYER',
         many=True,
@@ -82,14 +82,14 @@ class ModelOptions:
     pooling_strategy: PoolingStrategy = option(
         default=PoolingStrategy.REDUCE_MEAN,
         group=BERT,
-        help='how to pool the hidden states of a text into one vector: one of %s. The default for a published model is '
-        'what its folder says' % ', '.join(PoolingStrategy.__members__),
+        help='how to pool the hidden states of a text into one vector: one of %s. A published model has its own default'
+        % ', '.join(PoolingStrategy.__members__),
         parse=pooling_strategy,
         metavar='STRATEGY',
     )
     mask_cls_sep: bool = flag(
         group=BERT,
-        help='mask [CLS] and [SEP] in attention and pooling; FIRST_TOKEN still returns the state of [CLS]',
+        help='exclude [CLS] and [SEP] from attention and pooling; FIRST_TOKEN still returns the state of [CLS]',
     )
     no_special_token: bool = flag(
         group=BERT,
@@ -97,7 +97,7 @@ class ModelOptions:
     )
     show_tokens_to_client: bool = flag(
         group=BERT,
-        help='return the tokens along with the vectors to clients that ask for them',
+        help='return the tokens with the vectors to clients that ask for them',
     )
     no_position_embeddings: bool = flag(
         group=BERT,
@@ -112,6 +112,6 @@ class ModelOptions:
     )
     fixed_embed_length: bool = flag(
         group=BERT,
-        help='with -max_seq_len NONE and -pooling_strategy NONE: pad every answer to max_position_embeddings, so that '
-        'all answers have the same shape',
+        help='with -max_seq_len NONE and -pooling_strategy NONE: pad every result to max_position_embeddings tokens, '
+        'so that all results have the same shape',
     )

@@ -20,8 +20,8 @@ OTHER = 'Other'
 GROUPS = {
     MODEL: 'the model to serve; without these options, the embedded default model',
     BERT: 'how the model turns a text into a vector',
-    SERVING: 'ports, batches and the queue',
-    SECURITY: 'keys for the two ZeroMQ ports, and what the holders of keys may do',
+    SERVING: 'ports, batches and the request queue',
+    SECURITY: 'encryption and client keys of the two ZeroMQ ports, and the rights of each client',
     HTTP: 'the HTTP API, for clients in any language; needs the extra [http]',
     DEVICES: 'where the model runs',
     OTHER: '',
@@ -33,11 +33,12 @@ _FALSE = ('', '0', 'false', 'no', 'off')
 
 @dataclass(frozen=True)
 class Option:
-    """An option as the command line, the environment and the documentation describe it.
+    """One option, for the command line, the environment and the documentation.
 
-    `default` is its value when it is not given. `parse` turns one word of the command line into a value and raises
-    ValueError, which says what it expected, for any other word. A `flag` takes no word: giving it stores that value.
-    `many` words may follow it; if it `adds_up`, those of all its occurrences count, else those of the last.
+    `default` is its value if the user does not give it. `parse` turns one word of the command line into a value; for an
+    invalid word it raises a ValueError that says what it expected. A `flag` takes no word: giving it stores the value
+    of `flag`. With `many`, several words can follow. If it `adds_up`, the words of all its occurrences count, otherwise
+    only those of the last.
     """
 
     names: tuple[str, ...]
@@ -60,9 +61,12 @@ class Option:
         return ENVIRONMENT_PREFIX + self.name.upper()
 
     def parse_variable(self, text: str) -> Any:
-        """Parse the text of the environment variable; ValueError says what was expected.
+        """Parse the text of the environment variable.
 
-        A flag is on for 1, true, yes or on. Several values are separated by spaces.
+        A flag is on for 1, true, yes or on. Spaces separate several values.
+
+        Raises:
+            ValueError: the text is not valid; the message says what was expected.
         """
         if self.flag is not None:
             if text.strip().lower() in _TRUE:

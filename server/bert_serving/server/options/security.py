@@ -14,27 +14,28 @@ class SecurityOptions:
     curve_key_file: str | None = option(
         default=None,
         group=SECURITY,
-        help='secret certificate of the server, of mode 0600, as "bert-serving-keys server FILE" makes it. Both ports '
-        'are then encrypted, and only clients with a key of -curve_clients can connect',
+        help='secret certificate of the server, with file mode 0600; "bert-serving-keys server FILE" makes one. It '
+        'encrypts both ports, and only clients with a key in -curve_clients can connect',
         metavar='FILE',
     )
     curve_clients: str | None = option(
         default=None,
         group=SECURITY,
-        help='folder with the public key of each client, NAME.key, where NAME is that of its principal; it is read '
-        'again when it changes, and removed keys are cut off',
+        help="folder with the clients' public keys, in files NAME.key, where NAME is the client's principal. The "
+        'server reads it again when it changes, and disconnects clients whose keys were removed',
         metavar='DIR',
     )
     audit_file: str | None = option(
         default=None,
         group=SECURITY,
-        help='file to which each connection, refusal and request of a client with a key is written, one JSON object a '
-        'line, without texts (default: they are counted only)',
+        help='audit log: one JSON line for each connection, request and refusal of a client with a key, without texts '
+        '(default: no file, only counters)',
         metavar='FILE',
     )
     principals: str | None = option(
         default=None,
         group=SECURITY,
-        help='TOML file with the grants, quotas, weights and HTTP keys of principals; it is read again when it changes',
+        help='TOML file with the grants, quotas, weights and HTTP keys of principals; the server reads it again when '
+        'it changes',
         metavar='FILE',
     )

@@ -16,8 +16,8 @@ class ServingOptions:
     host: str = option(
         default='*',
         group=SERVING,
-        help='address of this machine on which to take requests and send results. *: every IPv4 address; ::: every '
-        'IPv6 and IPv4 address; 127.0.0.1 or ::1: programs on this machine only',
+        help='address of this machine to listen on. * is every IPv4 address, :: every IPv6 and IPv4 address; 127.0.0.1 '
+        'or ::1 accepts clients on this machine only',
         parse=host,
         metavar='ADDRESS',
     )
@@ -62,22 +62,22 @@ class ServingOptions:
     cache_rows: int = option(
         default=0,
         group=SERVING,
-        help='number of rows whose vectors each worker keeps, to answer equal rows without computing them; at most 256 MB '
-        'a worker (default: 0, none)',
+        help='maximum rows in the cache of each worker, which answers repeated rows without computing them again, in '
+        'at most 256 MB (default: 0, no cache)',
         parse=whole_number(0),
         metavar='ROWS',
     )
     priority_batch_size: int = option(
         default=16,
         group=SERVING,
-        help='maximum rows of an urgent job; urgent jobs go ahead of larger ones',
+        help='maximum rows of an urgent job; workers compute urgent jobs before larger ones',
         parse=whole_number(0),
         metavar='ROWS',
     )
     prefetch_size: int = option(
         default=10,
         group=SERVING,
-        help='number of batches queued at each worker, so that it never waits for the next one',
+        help='number of batches queued at each worker, to keep it from waiting for the next one',
         parse=whole_number(1),
         metavar='BATCHES',
     )
@@ -106,15 +106,15 @@ class ServingOptions:
     max_memory_bytes: int | None = option(
         default=None,
         group=SERVING,
-        help='memory that the server plans with: it shares this out among requests, replies and what clients do not read '
-        '(default: the memory limit of its container, or the memory of the machine)',
+        help='memory to divide among pending requests, replies and unread results (default: the memory limit of the '
+        'container, or the memory of the machine)',
         parse=whole_number(64 << 20),
         metavar='BYTES',
     )
     max_reply_bytes: int | None = option(
         default=None,
         group=SERVING,
-        help='maximum bytes of a reply; a request whose reply would be larger is rejected (default: a sixth of '
+        help='maximum bytes of a reply; requests that need a larger one are rejected (default: a sixth of '
         '-max_memory_bytes)',
         parse=whole_number(1 << 20),
         metavar='BYTES',
@@ -122,8 +122,8 @@ class ServingOptions:
     max_unread_bytes: int | None = option(
         default=None,
         group=SERVING,
-        help='bytes of replies that a client can leave unread before its connections are closed (default: 256 MiB, or a '
-        'sixteenth of -max_memory_bytes if that is less)',
+        help="maximum bytes of replies that a client leaves unread; beyond it the server closes the client's "
+        'connections (default: 256 MiB, or a sixteenth of -max_memory_bytes if that is less)',
         parse=whole_number(1 << 20),
         metavar='BYTES',
     )
@@ -141,7 +141,7 @@ class ServingOptions:
     )
     no_terminate: bool = flag(
         group=SERVING,
-        help='ignore bert-serving-terminate and all that ask the server to stop; stop it with a signal',
+        help='ignore bert-serving-terminate and other shutdown requests; only a signal stops the server',
     )
     shutdown_timeout: int = option(
         default=30,
