@@ -119,5 +119,5 @@ def test_what_one_place_says_too_often_is_counted_instead() -> None:
     assert warn(2) == 'bad thing', 'another place'
     assert warn(1, logging.INFO) == 'bad thing', 'what is no trouble'
     now = 1.5
-    assert warn(1) == 'bad thing (and 15 more like it before, which were left out)'
+    assert warn(1) == 'bad thing (dropped 15 similar lines before)'
     assert warn(1) == 'bad thing'

@@ -94,7 +94,7 @@ def test_interrupted_it_stops_its_server_and_says_how_to_go_on(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         _output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert errors.splitlines()[-1] == 'interrupted: the same command goes on where it was'
+    assert errors.splitlines()[-1] == 'interrupted: run the same command again to continue'
     assert 'Traceback' not in errors
 
 

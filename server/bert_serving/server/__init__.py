@@ -3,7 +3,7 @@
     from bert_serving.server import BertServer
     from bert_serving.server.helper import get_args_parser
 
-The children of a server import this package too, so nothing is loaded before it is asked for.
+The server's child processes import this package too, so it loads each name on first use.
 """
 
 from __future__ import annotations

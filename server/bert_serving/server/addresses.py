@@ -1,4 +1,4 @@
-"""Addresses on TCP: which one a server listens on, where programs reach it, and how it is written."""
+"""TCP addresses: resolve the one to listen on, find the one to connect to, and format them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import ipaddress
 import socket
 
 ANY = '*'
-"""As `-host`: all IPv4 addresses of this machine, as in 1.10."""
+"""The value of `-host` for all IPv4 addresses of this machine, as in 1.10."""
 
 ANY_IPV4, ANY_IPV6 = '0.0.0.0', '::'
 
-_REMEDY = 'give an address or a name of this machine, * for all of IPv4, or :: for all of IPv4 and IPv6'
+_REMEDY = 'use an address or name of this machine, * for all IPv4 addresses, or :: for all IPv4 and IPv6 addresses'
 
 
 def own_address(host: str) -> str:
-    """Return the address on which a server listens that is to listen on `host`, as numbers.
+    """Return the numeric address to listen on for the value `host` of `-host`.
 
-    A name can have several addresses. It is the first one of this machine, and IPv4 before IPv6, because a client of
-    1.10 knows IPv4 alone.
+    If `host` is a name with several addresses, the result is the first one of this machine. IPv4 comes before IPv6,
+    because 1.10 clients support only IPv4.
 
     Raises:
-        ValueError: the name has no address, or the address is none of this machine.
+        ValueError: the name has no address, or the address does not belong to this machine.
     """
     name = without_brackets(host)
     if name == ANY:
@@ -28,7 +28,7 @@ def own_address(host: str) -> str:
     try:
         found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ValueError('found no such address (%s): %s' % (_reason(error), _REMEDY)) from None
+        raise ValueError('cannot resolve it (%s): %s' % (_reason(error), _REMEDY)) from None
     reason = ''
     for family, kind, protocol, _, address in sorted(found, key=lambda each: each[0] != socket.AF_INET):
         try:
@@ -54,12 +54,12 @@ def url_of(host: str, port: int) -> str:
 
 
 def without_brackets(host: str) -> str:
-    """Return an IPv6 address without the brackets that it has in a URL; anything else as it is."""
+    """Return an IPv6 address without the brackets of a URL, and anything else unchanged."""
     return host[1:-1] if host[:1] == '[' and host[-1:] == ']' else host
 
 
 def with_brackets(host: str) -> str:
-    """Return an IPv6 address in brackets, as a port follows it; anything else as it is."""
+    """Return an IPv6 address in brackets, so that a port can follow it, and anything else unchanged."""
     return '[%s]' % host if ':' in host and host[:1] != '[' else host
 
 
@@ -74,10 +74,9 @@ def is_loopback(address: str) -> bool:
 
 
 def is_local(peer: str, listening: str) -> bool:
-    """Return whether a peer of a server that listens on the address `listening` is on the same machine for sure.
+    """Return whether a peer is certainly on the same machine as the server, which listens on `listening`.
 
-    It comes from the loopback interface, or from the server's own address: nobody else can have a connection from
-    there.
+    Its address is a loopback address, or the server's own: no other machine can connect from these.
     """
     return is_loopback(peer) or (peer == listening and peer not in ('', ANY_IPV4, ANY_IPV6))
 

@@ -1,6 +1,7 @@
 """The console commands: parse the arguments, run, handle signals, and turn errors into exit codes.
 
-Exit codes: 0 stopped as asked, 1 a failure while starting or serving, 2 options or a model that cannot work.
+Exit codes: 0 after a requested stop, 1 after a failure during startup or serving, 2 for invalid options or an unusable
+model.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .security.client_keys import ClientKeys
 
 
 def main(server_class: type[BertServer] = BertServer) -> None:
-    """Run `bert-serving-start`; a test passes a double as `server_class`."""
+    """Run `bert-serving-start`. A test passes a double as `server_class`."""
     replace_missing()
     return_large_blocks()
     args = get_args_parser().parse_args()
@@ -39,7 +40,7 @@ def main(server_class: type[BertServer] = BertServer) -> None:
 
 
 def serve(server: BertServer, on_started: Callable[[], None] = lambda: None) -> int:
-    """Run `server` until it ends and return its exit code; call `on_started` once its options and model fit.
+    """Run `server` until it ends, and return its exit code. Call `on_started` when its options and model are valid.
 
     The first SIGINT or SIGTERM starts a graceful shutdown, the second one stops the server immediately.
     """
@@ -83,7 +84,7 @@ def terminate_main() -> None:
 
 
 def http_main() -> None:
-    """Run `bert-serving-http`, the HTTP proxy by itself.
+    """Run `bert-serving-http`, the standalone HTTP proxy.
 
     The first SIGINT or SIGTERM starts a graceful shutdown, the second one stops the proxy immediately.
     """
@@ -101,10 +102,10 @@ def http_main() -> None:
 
 
 def benchmark_main() -> None:
-    """Run `bert-serving-benchmark`; the exit code is 0 if every cell of every table was measured."""
+    """Run `bert-serving-benchmark`. The exit code is 0 if every cell of every table was measured."""
     replace_missing()
     args = get_benchmark_parser().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once: servers and folders are to be removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not immediately: stop servers, remove folders
     try:
         from .benchmark.run import run_benchmark  # the client, which only this command needs
 
@@ -121,11 +122,11 @@ def benchmark_main() -> None:
 
 
 def encode_main(server_module: str | None = None) -> None:
-    """Run `bert-serving-encode`; a test passes the module of another server process."""
+    """Run `bert-serving-encode`. A test passes the module of another server process."""
     replace_missing()
     args = get_encode_parser().parse_args()
     logs.set_up('ENCODE', args.verbose, args.log_format)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not at once: its server is to be stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not immediately: stop the server first
     try:
         from .files.job import run_encode  # the client, which only this command needs
     except ModuleNotFoundError as error:
@@ -139,7 +140,7 @@ def encode_main(server_module: str | None = None) -> None:
         failure = error if isinstance(error, ServingError) else ServingError('cannot go on: %s' % error)
         fail('bert-serving-encode', failure)
     except KeyboardInterrupt:
-        say('interrupted: the same command goes on where it was', sys.stderr)
+        say('interrupted: run the same command again to continue', sys.stderr)
         sys.exit(130)
 
 

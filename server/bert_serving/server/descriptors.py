@@ -1,9 +1,10 @@
-"""File descriptors of a process with a port of ZeroMQ: their limit, a reserve, and room for newcomers.
+"""Manage the file descriptors of a process with a ZeroMQ port: raise the limit, keep a reserve, make room for new
+clients.
 
-libzmq accepts connections until no descriptor is left. Then its thread finds the port readable again and again,
-newcomers wait for ever, and the server cannot even start the process that is to replace a dead one. So a part of the
-descriptors is kept back, and a thread closes the connections that have been silent for longest when the others run
-out. libzmq at the other end connects and subscribes again by itself, so a client that has been idle loses nothing.
+libzmq accepts connections until no descriptor is left. Then its thread spins, new clients wait forever, and the server
+cannot start a process to replace a dead one. So this module keeps a reserve of descriptors. When the others run out, a
+thread closes the connections that have been silent longest. libzmq at the other end connects and subscribes again by
+itself, so an idle client loses nothing.
 """
 
 from __future__ import annotations
@@ -26,27 +27,27 @@ from .tcp import borrowed
 logger = logging.getLogger(__name__)
 
 MAX_FILES = 65536
-"""The descriptors that a server asks for; the hard limit of the system can be lower."""
+"""The number of descriptors that a server asks for. The hard limit of the system can be lower."""
 
 MAX_RESERVE, RESERVE_SHARE = 256, 4
-"""Descriptors kept from connections: so many, but at most one in four of all."""
+"""The reserve that connections cannot use: the number of descriptors, and its maximum share of all descriptors."""
 
 LAST_FREE = 8
-"""Room is made when fewer descriptors than this are free, apart from the reserve."""
+"""The thread makes room when fewer descriptors than this are free, not counting the reserve."""
 
 CHECK_S = 0.1
-"""How often the thread looks."""
+"""Seconds between two checks of the thread."""
 
 EVICTED_SHARE = 8
-"""One in so many connections of an address is closed at a time."""
+"""The thread closes one in this many connections of an address at a time."""
 
 LOG_S = 60.0
 
 NONE_LEFT = (errno.EMFILE, errno.ENFILE)
-"""The errors of a system call for which no descriptor is left, in the process or in the system."""
+"""The errors of a system call when no descriptor is left, in the process or in the system."""
 
 _LAST_DATA = struct.Struct('=44xI4xI')
-"""Of struct tcp_info: the milliseconds since data was last sent and last received."""
+"""The fields of struct tcp_info with the milliseconds since data was last sent and last received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class FileLimits:
 
     @property
     def usual(self) -> int:
-        """Those that are not kept back."""
+        """The descriptors outside the reserve."""
         return self.total - self.reserve
 
     @classmethod
     def of(cls, soft: int, hard: int) -> FileLimits:
-        """The limits of a process with these limits of the system: as many as are allowed, up to `MAX_FILES`."""
+        """The limits for a process with these system limits: as many descriptors as allowed, up to `MAX_FILES`."""
         infinite = resource.RLIM_INFINITY
         total = MAX_FILES if hard == infinite else min(hard, MAX_FILES)
         if soft != infinite:
@@ -77,14 +78,15 @@ class OpenConnection:
 
     address: str
     silent_ms: int
-    """Since anything was sent or received."""
+    """Milliseconds since data was sent or received."""
     descriptor: int
 
 
 def choose_silent(connections: Sequence[OpenConnection], reserved: int) -> list[OpenConnection]:
-    """Choose the connections that make room: of the address with the most, those that have been silent for longest.
+    """Choose the connections to close: from the address with the most connections, those that were silent longest.
 
-    Those with a descriptor from `reserved` on, which were accepted while the reserve was in use, go in any case.
+    The result also includes all connections with a descriptor of at least `reserved`: they were accepted while the
+    reserve was in use.
     """
     if not connections:
         return []
@@ -101,7 +103,7 @@ _users_of_reserve = 0
 
 
 def keep_reserve() -> FileLimits:
-    """Raise the limit of this process as far as is allowed, except for a reserve; return the limits."""
+    """Raise the descriptor limit of this process, except for a reserve, and return the limits."""
     global _limits
     with _lock:
         if _limits is None:
@@ -113,7 +115,7 @@ def keep_reserve() -> FileLimits:
 
 @contextlib.contextmanager
 def reserve() -> Iterator[None]:
-    """Let the process use its reserve in this block, if it has one."""
+    """Let the process use its reserve of descriptors within the block."""
     global _users_of_reserve
     with _lock:
         _users_of_reserve += 1
@@ -133,7 +135,7 @@ def _set_limit() -> None:
 
 
 def guard_port(port: int) -> None:
-    """Make room for newcomers at the TCP port `port` of this process, by a daemon thread, as long as it listens."""
+    """Start a daemon thread that makes room for new clients at the TCP port `port` of this process while it listens."""
     listener = next((d for d in _descriptors() if _is_listener(d, port)), None)
     if listener is not None:
         identity, limits = _identity_of(listener), keep_reserve()
@@ -147,13 +149,14 @@ def _guard(port: int, listener: int, identity: tuple[int, int] | None, limits: F
         if _is_almost_full(limits):
             closed += make_room(port, limits)
         if closed and time.monotonic() - logged_at > LOG_S:
-            logger.warning('port %d has more connections than files=%d: closed silent=%d', port, limits.usual, closed)
+            message = 'closed silent connections because descriptors ran out port=%d files=%d connections=%d'
+            logger.warning(message, port, limits.usual, closed)
             closed, logged_at = 0, time.monotonic()
         time.sleep(CHECK_S)
 
 
 def _is_almost_full(limits: FileLimits) -> bool:
-    """Whether no descriptor is free below the last few: the system gives the lowest one that is free."""
+    """Whether only the last few descriptors are free. The system always returns the lowest free one."""
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -163,8 +166,8 @@ def _is_almost_full(limits: FileLimits) -> bool:
 
 
 def make_room(port: int, limits: FileLimits) -> int:
-    """Close the connections to `port` of this process that `choose_silent` chooses; return how many."""
-    # Not from /proc, because to list a folder takes a descriptor.
+    """Close the connections to `port` that `choose_silent` chooses, and return their number."""
+    # Not from /proc, because listing a folder takes a descriptor.
     connections = [found for d in range(limits.total) if (found := _connection_of(d, port)) is not None]
     return sum(_shut_down(connection, port) for connection in choose_silent(connections, limits.usual))
 
@@ -200,7 +203,7 @@ def _is_listener(descriptor: int, port: int) -> bool:
 
 
 def _connection_of(descriptor: int, port: int) -> OpenConnection | None:
-    """The connection to `port` with this descriptor; None if it is another one, or none."""
+    """The connection to `port` with this descriptor, or None if the descriptor is something else."""
     with contextlib.suppress(OSError), borrowed(descriptor) as found:
         if found is not None and _is_at(found, port):
             address = str(found.getpeername()[0])
@@ -210,7 +213,7 @@ def _connection_of(descriptor: int, port: int) -> OpenConnection | None:
 
 
 def _shut_down(chosen: OpenConnection, port: int) -> bool:
-    """End a connection; the thread of libzmq then closes it."""
+    """Shut a connection down, so that libzmq's thread closes it."""
     with contextlib.suppress(OSError), borrowed(chosen.descriptor) as found:
         if found is not None and _is_at(found, port) and found.getpeername()[0] == chosen.address:
             found.shutdown(socket.SHUT_RDWR)

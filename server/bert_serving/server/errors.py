@@ -6,33 +6,33 @@
     ├── StartError                the server could not start
     ├── ChildDied                 a process that the server needs has ended
     ├── RequestError              the error reply to one request: BadRequest
-    │   ├── TooLong               a text has more tokens than a row takes, and is not to be cut
+    │   ├── TooLong               a text has too many tokens, and the request forbids truncation
     │   ├── TooLarge              too many rows or bytes
     │   ├── Busy                  too much is pending
     │   ├── QuotaExceeded         a principal's quota is reached
     │   ├── Forbidden             a principal may not do that
     │   ├── DeadlineExceeded      the client's time limit has passed
     │   ├── PoisonedRequest       the request crashed two workers
-    │   ├── NotFinite             the model computes no numbers for a text
+    │   ├── NotFinite             the model computes NaN or infinity for a text
     │   ├── ShuttingDown          the server is draining
     │   └── InternalError         a bug in the server
     └── WireError                 a message that cannot be answered
 
-A message names the problem and then says what to do, on one line (two if a missing model needs two). `exit_code` is the
-exit code of `bert-serving-start` if the exception ends the server.
+A message names the problem and then says what to do, on one line (two for a missing model). `exit_code` is the exit
+code of `bert-serving-start` if the exception ends the server.
 """
 
 from __future__ import annotations
 
 
 class ServingError(Exception):
-    """Base of all exceptions of this package; its text is for the operator or for a client."""
+    """Base of all exceptions of this package. The text is for the operator or for a client."""
 
     exit_code = 1
 
     @property
     def message(self) -> str:
-        """The text on one line, as it is logged and sent."""
+        """The text on one line, for the log and for error replies."""
         return ' '.join(str(self).split())
 
 
@@ -49,7 +49,7 @@ class ModelError(ServingError):
 
 
 class StartError(ServingError):
-    """The server could not start, for a reason outside its options: a port in use, a child that died."""
+    """The server could not start, for a reason outside its options, such as a port in use or a child that died."""
 
 
 class ChildDied(ServingError):
@@ -59,14 +59,14 @@ class ChildDied(ServingError):
 class RequestError(ServingError):
     """One request fails; the server sends the reason to its client. Other requests are not affected.
 
-    `type` is one word for programs to branch on, and part of the wire protocol (`{"error": {"type", "message"}}`).
+    `type` is a word that programs can branch on. It is part of the wire protocol (`{"error": {"type", "message"}}`).
     """
 
     type = 'BadRequest'
 
 
 class TooLong(RequestError):
-    """A text has more tokens than a row takes, and the request says that it is not to be cut: shorten it."""
+    """A text has more tokens than a row takes, and the request forbids truncation: shorten the text."""
 
     type = 'TooLong'
 
@@ -78,25 +78,25 @@ class TooLarge(RequestError):
 
 
 class Busy(RequestError):
-    """Too much is accepted and not yet finished: retry later."""
+    """Too many accepted requests are pending: retry later."""
 
     type = 'Busy'
 
 
 class QuotaExceeded(RequestError):
-    """A quota of the principal is reached: retry when the message says."""
+    """The principal has reached a quota: retry at the time that the message gives."""
 
     type = 'QuotaExceeded'
 
 
 class Forbidden(RequestError):
-    """The principal lacks a grant, or the identity is not its own: do not retry it."""
+    """The principal lacks a grant, or uses the identity of another: do not retry."""
 
     type = 'Forbidden'
 
 
 class DeadlineExceeded(RequestError):
-    """The time limit that the client set has passed; the rows that are not yet computed are dropped."""
+    """The client's time limit has passed. The server drops the rows that it has not computed yet."""
 
     type = 'DeadlineExceeded'
 
@@ -108,7 +108,7 @@ class PoisonedRequest(RequestError):
 
 
 class NotFinite(RequestError):
-    """The model computes a NaN or an infinity for a text of the request: do not retry it."""
+    """The model computes a NaN or an infinity for a text of the request: leave out that text."""
 
     type = 'NotFinite'
 
@@ -120,13 +120,13 @@ class ShuttingDown(RequestError):
 
 
 class InternalError(RequestError):
-    """A bug in the server, not in the request; the log of the named process has the traceback."""
+    """A bug in the server, not in the request. The log of the named process has the traceback."""
 
     type = 'InternalError'
 
 
 class WireError(ServingError):
-    """A message lacks the frames of the protocol, so it cannot be answered and is only logged."""
+    """A message lacks frames that a reply needs, so the server only logs it."""
 
 
 REQUEST_ERRORS: dict[str, type[RequestError]] = {
@@ -145,4 +145,4 @@ REQUEST_ERRORS: dict[str, type[RequestError]] = {
         InternalError,
     )
 }
-"""The errors that are sent on the wire, by their `type`."""
+"""The errors that the server sends to clients, by their `type`."""

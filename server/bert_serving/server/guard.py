@@ -1,7 +1,7 @@
-"""Messages that never end: a connection that sends one is closed before it fills the memory.
+"""Protection against endless messages: close a connection that sends one, before it fills the memory.
 
-libzmq bounds the size of a frame, not the number of frames of a message, and shows no frame of a message before its
-last has come. So nothing that reads the socket can see such a message grow. A thread watches instead how many bytes the
+libzmq limits the size of a frame but not the number of frames in a message, and delivers a message only after its last
+frame. So the code that reads the socket cannot see such a message grow. Instead, a thread watches how many bytes the
 system has received for each connection since the last message that was read from it.
 
 `Watch` decides, and is pure; `guard_port` is the thread. It needs Linux.
@@ -25,22 +25,22 @@ from .tcp import INFO_BYTES, RECEIVED_AT, Connection, borrowed, peer_of, shut_do
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 0.25
-"""Seconds between two looks at the memory of this process."""
+"""Seconds between two checks of the memory of this process."""
 
 LOOKS_A_SCAN = 20
-"""Looks after which the connections are looked at, too, even if the memory has not grown."""
+"""Memory checks after which the thread checks the connections too, even if the memory has not grown."""
 
 GROWTH_BYTES = 16 << 20
-"""Growth of the memory after which the connections are looked at."""
+"""Growth of the memory after which the thread checks the connections."""
 
 HARMLESS_BYTES = 1 << 16
-"""A connection with so many unread bytes is not worth closing."""
+"""Connections with fewer unread bytes than this are not worth closing."""
 
 ALLOWANCE_BYTES = 256 << 20
-"""Memory that unfinished messages can take before the connection with the largest is closed."""
+"""Memory that unfinished messages can take before the thread closes the connection with the largest one."""
 
 FORGIVEN_BYTES = 128
-"""Bytes that a connection can send between two looks without a message: its heartbeats."""
+"""Bytes that a connection can send between two checks without a message, for its heartbeats."""
 
 _RECEIVED = struct.Struct('@Q')
 
@@ -50,8 +50,8 @@ class Watch:
     """Decides which connections to close.
 
     Attributes:
-        largest: bytes that a connection can have sent since the last message that was read from it.
-        allowance: bytes by which the memory of the process can grow on account of unfinished messages.
+        largest: maximum bytes that a connection can have sent since the last message that was read from it.
+        allowance: bytes by which the memory of the process can grow because of unfinished messages.
     """
 
     largest: int
@@ -67,9 +67,9 @@ class Watch:
         """Return the connections to close.
 
         Args:
-            received: the bytes that each connection has received so far.
-            messages: how many messages were read so far, by the file descriptor of their connection.
-            memory_bytes: what the process takes, without that of the messages that it has accepted.
+            received: bytes received so far, by connection.
+            messages: number of messages read so far, by the file descriptor of the connection.
+            memory_bytes: memory of the process, not counting the messages that it has accepted.
         """
         unread: dict[Connection, int] = {}
         for connection, total in received.items():
@@ -93,13 +93,13 @@ class Watch:
 
 
 class MessageCounter:
-    """How many messages were read from each connection, by its file descriptor in this process."""
+    """Counts the messages read from each connection, by its file descriptor in this process."""
 
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
 
     def add(self, first_frame: zmq.Frame) -> None:
-        """Count a message; one whose connection is gone does not count."""
+        """Count a message, unless its connection is gone."""
         with contextlib.suppress(zmq.ZMQError):
             descriptor = int(first_frame.get(zmq.SRCFD))
             self.counts[descriptor] = self.counts.get(descriptor, 0) + 1
@@ -108,7 +108,7 @@ class MessageCounter:
 def guard_port(
     port: int, watch: Watch, counter: MessageCounter, accepted_bytes: Callable[[], int]
 ) -> Callable[[], None]:
-    """Watch the connections to `port` of this process in a thread; return what ends it. Do nothing but on Linux."""
+    """Watch the connections to `port` of this process in a thread, and return a function that ends it. Linux only."""
     stopped = threading.Event()
     if os.path.isdir('/proc/self/fd'):
         thread = threading.Thread(
@@ -135,7 +135,7 @@ def _watch(
         received = received_bytes(port)
         for connection in watch.look(received, dict(counter.counts), memory - accepted_bytes()):
             logger.warning(
-                'closed a connection from %s: it sends a message that does not end bytes=%d',
+                'closed a connection from %s that sent an endless message bytes=%d',
                 connection.address,
                 received[connection],
             )
@@ -143,7 +143,7 @@ def _watch(
 
 
 def resident_bytes() -> int:
-    """The physical memory that this process takes."""
+    """The resident memory of this process."""
     with open('/proc/self/statm') as file:
         return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 

@@ -1,7 +1,7 @@
-"""The user at the other end of a connection from this machine.
+"""Find the user at the other end of a connection within this machine.
 
-The kernel of Linux knows the owner of each socket, and tells it over netlink (`sock_diag(7)`); no privilege is needed.
-Elsewhere, of a peer on another machine, and of one that has closed its socket, nobody knows.
+The Linux kernel tells any process the owner of each socket, over netlink (`sock_diag(7)`). The owner is unknown on
+other systems, on another machine, and if the peer has closed its socket.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _USER_AND_INODE = struct.Struct('=LL')
 
 
 def owner_of_peer(connection: Connection) -> int | None:
-    """Return the user id of the process at the other end of a connection; None if that is not known."""
+    """Return the user id of the process at the other end of a connection, or None if it is unknown."""
     with contextlib.suppress(OSError, ValueError, struct.error), borrowed(connection.descriptor) as own:
         if own is None or not hasattr(socket, 'AF_NETLINK'):
             return None
@@ -64,7 +64,7 @@ def _owner(own: tuple[str, int], peer: tuple[str, int]) -> int | None:
     if _HEADER.unpack_from(answer)[1] != SOCK_DIAG_BY_FAMILY:
         return None
     user, inode = _USER_AND_INODE.unpack_from(answer, _USER_AND_INODE_AT)
-    return int(user) if inode else None  # a socket that its process has closed counts as root's
+    return int(user) if inode else None  # the kernel reports root for a socket that its process has closed
 
 
 def _unmapped(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

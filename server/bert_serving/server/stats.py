@@ -1,12 +1,12 @@
-"""Counters behind the `statistic` of SHOW_STATUS. Four independent ones, each for one process or purpose:
+"""The four independent counters behind the `statistic` of SHOW_STATUS:
 
-- `RequestStatistic`: what clients ask for, with the keys of 1.10; kept by the ventilator.
-- `Histogram`: durations, of waiting and of computing, for the status and for Prometheus.
-- `WorkerTally`: what workers have computed; it travels to the parent with each heartbeat.
-- `Outcomes`: how requests ended; `summarize` turns it into the last line of the log.
+- `RequestStatistic`: the requests of clients, with the keys of 1.10, counted by the ventilator.
+- `Histogram`: durations of waiting and computing, for the status and for Prometheus.
+- `WorkerTally`: the work of a worker, sent to the parent with each heartbeat.
+- `Outcomes`: how requests ended. `summarize` formats it as the last line of the log.
 
-Pure: requests, durations and the time go in, dictionaries come out. Memory is bounded: only the latest clients and
-intervals are kept, sizes are summarized, and durations go into a histogram.
+Pure: requests, durations and the time go in, dictionaries come out. Memory is bounded: the counters keep only the
+latest clients and intervals, summarize sizes, and put durations into a histogram.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any
 from .console.formatting import format_duration
 
 ACTIVE_S = 180.0
-"""Seconds after its last data request in which a client counts as active."""
+"""Seconds for which a client counts as active after its last data request."""
 
 KEPT_CLIENTS = 10_000
 KEPT_INTERVALS = 200
-"""The number of most recent clients, and of intervals between data requests, that are kept."""
+"""The maximum number of recent clients, and of recent intervals between data requests."""
 
 Number = int | float
 
 
 @dataclass(slots=True)
 class Summary:
-    """Count and sum of the values so far, and the least and the greatest with the number of times each came."""
+    """Count, sum, minimum and maximum of the values so far, and how often the minimum and maximum occurred."""
 
     count: int = 0
     total: Number = 0
@@ -59,7 +59,7 @@ class Summary:
         self.total += value
 
     def to_dict(self, name: str) -> dict[str, Number]:
-        """The keys of 1.10 for a group with this name; {} if there are no values."""
+        """The keys of 1.10 for a group with this name, or {} if there are no values."""
         if not self.count:
             return {}
         return {
@@ -72,7 +72,7 @@ class Summary:
 
 
 class RequestStatistic:
-    """Counts the requests of clients. Only the thread of the ventilator uses it."""
+    """Counts the requests of clients. For the ventilator's thread only."""
 
     def __init__(self) -> None:
         self._requests_of: OrderedDict[bytes, int] = OrderedDict()
@@ -109,7 +109,7 @@ class RequestStatistic:
             self._requests_of.popitem(last=False)
 
     def to_dict(self, now: float) -> dict[str, Number]:
-        """The keys of 1.10; a group without values is left out."""
+        """The keys of 1.10, without the groups that have no values."""
         return {
             'num_data_request': self._sizes.count,
             'num_total_seq': self._sizes.total,
@@ -134,7 +134,7 @@ class Histogram:
     """The distribution of any number of durations, in bounded memory."""
 
     def __init__(self, counts: Iterable[int] = (), total_s: float = 0.0) -> None:
-        """Take the number of durations in each bucket and their sum; a new histogram is empty."""
+        """Take the number of durations in each bucket and their sum. By default the histogram is empty."""
         self._counts = list(counts) or [0] * (len(BUCKETS_S) + 1)
         self._total_s = total_s
 
@@ -144,7 +144,7 @@ class Histogram:
         self._total_s += seconds
 
     def to_list(self) -> list[float]:
-        """The sum, then the count of each bucket: for another process, which calls `from_list`."""
+        """The sum, then the count of each bucket. `from_list` reads it in another process."""
         return [self._total_s, *self._counts]
 
     @classmethod
@@ -158,7 +158,7 @@ class Histogram:
         return Histogram(counts, self._total_s + other._total_s)
 
     def quantile(self, share: float) -> float:
-        """The duration in seconds that `share` of all do not exceed, interpolated linearly; 0 if there are none."""
+        """The quantile `share` of the durations in seconds, interpolated linearly, or 0 if there are none."""
         wanted = share * sum(self._counts)
         below, lower = 0, 0.0
         for count, upper in zip(self._counts, BUCKETS_S, strict=False):
@@ -168,7 +168,7 @@ class Histogram:
         return lower if wanted else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Count, sum, three quantiles, and the buckets, cumulative as in Prometheus; the last one has no bound."""
+        """Count, sum, three quantiles, and the cumulative buckets of Prometheus. The last bucket has no bound."""
         buckets, cumulative = [], 0
         for bound, count in zip((*BUCKETS_S, None), self._counts, strict=True):
             cumulative += count
@@ -188,12 +188,12 @@ class WorkerTally:
     computed_tokens: int = 0
     """Computed positions, padding included."""
     not_finite_rows: int = 0
-    """Rows of answers that had a NaN or an infinity, and so became errors."""
+    """Rows that became errors because the model computed a NaN or an infinity."""
     compute_time: Histogram = field(default_factory=Histogram)
     cached_rows: int = 0
-    """Rows answered from the cache; they are not among `rows`."""
+    """Rows answered from the cache. `rows` does not include them."""
     truncated_rows: int = 0
-    """Rows that were cut because they had more tokens than a row takes."""
+    """Rows truncated because they had too many tokens."""
 
     def count_batch(self, rows: int, tokens: int, computed_tokens: int, seconds: float) -> None:
         """Count a computed batch."""
@@ -252,26 +252,26 @@ class Outcomes:
     published: int = 0
     """Requests answered with vectors."""
     failed: int = 0
-    """Requests that a worker or the sink answered with an error, or whose answer nobody read."""
+    """Requests that a worker or the sink answered with an error, or whose reply nobody read."""
     refused: int = 0
     """Requests that were malformed, or larger than the server accepts."""
     busy: int = 0
     expired: int = 0
     cancelled: int = 0
     gone: int = 0
-    """Requests dropped because their client has gone."""
+    """Requests dropped because their client had disconnected."""
     poisoned: int = 0
     requeued: int = 0
     """Jobs handed out again after a worker or the sink died."""
 
     @property
     def errors(self) -> int:
-        """Requests answered with an error of any cause, and those whose answer nobody read."""
+        """Requests answered with any error, and requests whose reply nobody read."""
         return self.failed + self.refused + self.busy + self.expired + self.poisoned
 
     @property
     def dropped(self) -> int:
-        """Requests that were no longer wanted: canceled by their client, or their client has gone."""
+        """Requests dropped because their client had canceled them or had disconnected."""
         return self.cancelled + self.gone
 
     def to_dict(self) -> dict[str, int]:
@@ -281,7 +281,7 @@ class Outcomes:
 
 
 def summarize(outcomes: Outcomes, restarts: int, seconds: float, truncated_rows: int = 0) -> str:
-    """The counts in the last line of the log; all but the first two only if not 0."""
+    """Format the counts for the last line of the log. Except for the first two, it leaves out zeros."""
     facts = {
         'rows': outcomes.rows_done,
         'requests': outcomes.published,

@@ -1,4 +1,4 @@
-"""The TCP connections of ZeroMQ's sockets, by their file descriptors in this process.
+"""The TCP connections of ZeroMQ sockets, found by their file descriptors in this process.
 
 libzmq owns the descriptors and can close one at any time, in its own thread.
 """
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 INFO_BYTES = 256
-"""More than the `tcp_info` of Linux has."""
+"""Bytes to read for `tcp_info`, more than Linux has."""
 
 ACKNOWLEDGED_AT, RECEIVED_AT = 120, 128
-"""Where it has the bytes that the peer has acknowledged, and those that were received."""
+"""The offsets in `tcp_info` of the bytes that the peer has acknowledged and of the bytes received."""
 
 _COUNT = struct.Struct('@Q')
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection: its file descriptor, and the address and port of the peer."""
+    """A TCP connection: its file descriptor, and the address and port of the peer."""
 
     descriptor: int
     address: str
@@ -32,10 +32,10 @@ class Connection:
 
 @contextlib.contextmanager
 def borrowed(descriptor: int) -> Iterator[socket.socket | None]:
-    """Lend the socket with this descriptor, which stays open; None if there is none.
+    """Yield the socket with this descriptor, and leave it open; yield None if there is none.
 
-    It takes no other descriptor, so it works when none is left. Read from the socket only what may be wrong if libzmq
-    closes it meanwhile.
+    It needs no further descriptor, so it works when none is left. libzmq might close the socket at any time, so use
+    only results that can be wrong.
     """
     try:
         found = socket.socket(fileno=descriptor)
@@ -49,7 +49,7 @@ def borrowed(descriptor: int) -> Iterator[socket.socket | None]:
 
 
 def connection_of(descriptor: int) -> Connection | None:
-    """Return the connection at a file descriptor; None if it is closed, or none over TCP."""
+    """Return the TCP connection with a file descriptor, or None if it is closed or not TCP."""
     with contextlib.suppress(OSError), borrowed(descriptor) as found:
         if found is not None:
             return Connection(descriptor, *peer_of(found))
@@ -57,10 +57,10 @@ def connection_of(descriptor: int) -> Connection | None:
 
 
 def peer_of(connection: socket.socket) -> tuple[str, int]:
-    """Return the address and the port of the other end.
+    """Return the address and port of the peer.
 
     Raises:
-        OSError: there is none, or it is not over TCP.
+        OSError: there is no peer, or the connection is not TCP.
     """
     name = connection.getpeername()
     if not isinstance(name, tuple):  # a Unix socket
@@ -69,7 +69,7 @@ def peer_of(connection: socket.socket) -> tuple[str, int]:
 
 
 def acknowledged_bytes(connection: Connection) -> int | None:
-    """Return how many bytes the peer's system has acknowledged; None if the connection is gone, or not on Linux."""
+    """Return how many bytes the peer has acknowledged, or None if the connection is gone or this is not Linux."""
     if not hasattr(socket, 'TCP_INFO'):
         return None
     with contextlib.suppress(OSError, struct.error), borrowed(connection.descriptor) as found:
@@ -80,9 +80,9 @@ def acknowledged_bytes(connection: Connection) -> int | None:
 
 
 def shut_down(connection: Connection) -> bool:
-    """Shut a connection down if its descriptor is still its own; return whether it was.
+    """Shut a connection down if its descriptor is still its own, and return whether it was.
 
-    Nothing that is sent later reaches the peer; libzmq notices, and closes it.
+    Nothing that is sent later reaches the peer. libzmq notices the shutdown and closes the connection.
     """
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.descriptor)) as duplicate:
         if peer_of(duplicate) == (connection.address, connection.port):

@@ -1,7 +1,7 @@
-"""Spans for OpenTelemetry, in the processes that make some: the sink and the HTTP proxy.
+"""OpenTelemetry spans, for the processes that make them: the sink and the HTTP proxy.
 
-The standard `OTEL_*` variables configure it, and nothing else. Only if they ask for traces is OpenTelemetry imported. A
-tracer is ours alone: a program around a `BertServer` can have others.
+Only the standard `OTEL_*` variables configure it, and it imports OpenTelemetry only if they ask for traces. The tracer
+is not the global one, so a program around a `BertServer` can have others.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _ENDPOINTS = ('OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _PACKAGES = ('opentelemetry.sdk', 'opentelemetry.exporter.otlp.proto.http')
 
 CLOSE_S = 1.0
-"""How long the last spans of a process can take on their way to the collector."""
+"""Seconds that the last spans of a process can take to reach the collector."""
 
 
 def is_wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the variables ask for traces: they name a collector, or an exporter, and do not switch it off."""
+    """Whether the variables ask for traces: they name a collector or an exporter, and do not disable it."""
     if environ.get('OTEL_SDK_DISABLED', '').strip().lower() == 'true':
         return False
     exporter = environ.get('OTEL_TRACES_EXPORTER', '').strip().lower()
@@ -40,7 +40,7 @@ def is_wanted(environ: Mapping[str, str]) -> bool:
 
 
 def is_on(environ: Mapping[str, str]) -> bool:
-    """Whether traces are wanted, and OpenTelemetry is installed."""
+    """Whether the variables ask for traces and OpenTelemetry is installed."""
     return is_wanted(environ) and _is_installed()
 
 
@@ -52,12 +52,13 @@ def _is_installed() -> bool:
 
 
 def open_tracer(environ: Mapping[str, str]) -> Tracer | None:
-    """A tracer that sends spans by OTLP over HTTP; None if no traces are wanted, or OpenTelemetry is not installed."""
+    """A tracer that sends spans by OTLP over HTTP, or None if traces are off or OpenTelemetry is not installed."""
     if not is_wanted(environ):
         return None
     if not _is_installed():
         logger.warning(
-            "OTEL_* variables ask for traces, and OpenTelemetry is not installed: pip install 'bert-serving-server[otel]'"
+            'the OTEL_* variables ask for traces, but OpenTelemetry is not installed: pip install '
+            "'bert-serving-server[otel]'"
         )
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -70,10 +71,10 @@ def open_tracer(environ: Mapping[str, str]) -> Tracer | None:
 
 
 class Tracer:
-    """Makes spans whose parents are those of callers. Times are those of `time.monotonic`. Thread-safe."""
+    """Makes spans below the spans of callers. Times are values of `time.monotonic`. Thread-safe."""
 
     def __init__(self, processor: SpanProcessor, environ: Mapping[str, str]) -> None:
-        """`processor` takes the spans that end."""
+        """`processor` receives the spans that have ended."""
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
 
@@ -85,7 +86,7 @@ class Tracer:
         self._tracer = self._provider.get_tracer('bert_serving.server', RELEASE)
 
     def start(self, name: str, parent: TraceContext, began_at: float, attributes: Mapping[str, Any]) -> OpenSpan:
-        """Begin a span of a server, which is ended by its `end`."""
+        """Begin a server span. Its `end` method ends it."""
         from opentelemetry.trace import SpanKind
 
         clock = _UnixClock()
@@ -95,7 +96,7 @@ class Tracer:
         return OpenSpan(span, clock)
 
     def emit(self, traceparent: str, spans: Sequence[Span]) -> None:
-        """Make spans that have ended, and their children; one with an invalid parent is not made."""
+        """Make finished spans and their children, except those with an invalid parent."""
         parent = read_traceparent(traceparent)
         if parent is not None:
             context, clock = _context_of(parent), _UnixClock()
@@ -129,7 +130,7 @@ class OpenSpan:
 
     @property
     def traceparent(self) -> str | None:
-        """The parent for spans inside this one; None if it is not sampled."""
+        """The parent for spans inside this one, or None if this span is not sampled."""
         context = self._span.get_span_context()
         if not self._span.is_recording():
             return None
@@ -158,7 +159,7 @@ def _context_of(parent: TraceContext) -> Context:
 
 
 class _UnixClock:
-    """Nanoseconds of Unix time for times of `time.monotonic`, in whose order they are."""
+    """Converts times of `time.monotonic` to nanoseconds of Unix time, and keeps their order."""
 
     def __init__(self) -> None:
         self._offset_ns = time.time_ns() - time.monotonic_ns()

@@ -20,19 +20,21 @@ from .errors import StartError
 from .tcp import Connection, connection_of
 
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
-"""TCP probes a connection that is idle for so long, and closes it when so many probes are not answered: 25 s."""
+"""TCP keepalive: seconds idle before the first probe, seconds between probes, and unanswered probes before TCP closes
+the connection, after 25 s in all."""
 
 UNACKNOWLEDGED_S = 60
-"""How long sent bytes can stay unacknowledged, which TCP does not probe. As long as a reply waits for a full reader."""
+"""How long sent bytes can stay unacknowledged, which keepalive does not detect. It equals the time that a reply waits
+for a full reader."""
 
 Socket = zmq.Socket[bytes]
 Context = zmq.Context[Socket]
 
 
 def make_socket(context: Context, kind: int) -> Socket:
-    """Make a socket of `kind` that closes without delay, and drops what it has not yet sent.
+    """Make a socket of `kind` that closes without delay and drops unsent messages.
 
-    It has no high-water mark: the credit of the workers bounds what is in flight inside the ring.
+    It has no high-water mark, because the workers' credit limits the messages inside the ring.
     """
     made = context.socket(kind)
     made.setsockopt(zmq.LINGER, 0)
@@ -42,9 +44,9 @@ def make_socket(context: Context, kind: int) -> Socket:
 
 
 def bind_tcp(listener: Socket, port: int, option: str, address: str = ANY_IPV4) -> int:
-    """Listen on `port` of `address`, 0 for any free one; return the port.
+    """Listen on `port` of `address`, where 0 is any free port, and return the port.
 
-    `address` is what `addresses.own_address` returns. Of `::` IPv4 is a part.
+    `address` is a result of `addresses.own_address`. `::` includes IPv4.
 
     Raises:
         StartError: the port is in use or not allowed; the message names the `option` that chose it.
@@ -61,10 +63,10 @@ def bind_tcp(listener: Socket, port: int, option: str, address: str = ANY_IPV4) 
 
 
 def check_port(port: int, option: str, address: str) -> None:
-    """Find out whether a process that is started later could listen on `port` of `address`; 0 always can.
+    """Check that a process could later listen on `port` of `address`. Port 0 is always free.
 
     Raises:
-        StartError: as of `bind_tcp`.
+        StartError: as in `bind_tcp`.
     """
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
     try:
@@ -78,14 +80,14 @@ def check_port(port: int, option: str, address: str) -> None:
 def _no_port(port: int, option: str, number: int | None, reason: str) -> StartError:
     if number == errno.EADDRINUSE:
         reason = (
-            'it is in use: stop the process that listens there (bert-serving-terminate stops a server) '
-            'or choose another port'
+            'the port is in use: stop the process that listens there (bert-serving-terminate stops a server) or choose '
+            'another port'
         )
     return StartError('-%s %d: cannot listen on it: %s' % (option, port, reason))
 
 
 def _notice_dead_peers(listener: Socket) -> None:
-    """Let TCP close connections to peers that have vanished, to free what is held for them (docs/adr/0016).
+    """Let TCP close connections to vanished peers, which frees their memory (docs/adr/0016).
 
     There are no heartbeats from this side, because old peers do not answer them. A client of this release sends its
     own, and its HEARTBEAT_TTL makes libzmq close the connection when they stop.
@@ -98,7 +100,7 @@ def _notice_dead_peers(listener: Socket) -> None:
 
 
 def connection_of_message(frame: zmq.Frame) -> Connection | None:
-    """Return the TCP connection that a message came over; None if it is gone."""
+    """Return the TCP connection that a message came over, or None if it is gone."""
     try:
         return connection_of(int(frame.get(zmq.SRCFD)))
     except zmq.ZMQError:
@@ -106,7 +108,7 @@ def connection_of_message(frame: zmq.Frame) -> Connection | None:
 
 
 class Reactor:
-    """Waits for sockets and file descriptors, and calls the callbacks of those that are readable.
+    """Waits for sockets and file descriptors, and calls a callback for each readable one.
 
     In every round, the callbacks are called in the order in which their sources were added.
     """
@@ -117,22 +119,22 @@ class Reactor:
         self._ready: dict[Any, int] = {}
 
     def add(self, source: Socket | int, callback: Callable[[], None], first: bool = False) -> None:
-        """Call `callback` in every round in which `source` is readable; with `first`, before all others."""
+        """Call `callback` in every round in which `source` is readable. With `first`, it comes before all others."""
         self._callbacks = {source: callback, **self._callbacks} if first else {**self._callbacks, source: callback}
         self._poller.register(source, zmq.POLLIN)
 
     def remove(self, source: Socket | int) -> None:
-        """Forget `source`; do nothing if it is not known."""
+        """Forget `source`, if it is known."""
         if self._callbacks.pop(source, None) is not None:
             self._poller.unregister(source)
 
     def run_once(self, timeout_ms: int) -> None:
-        """Run one round: wait for readable sources, at most so long, and call each of their callbacks once."""
+        """Run one round: wait for readable sources, up to the timeout, and call each of their callbacks once."""
         self.wait(timeout_ms)
         self.dispatch()
 
     def wait(self, timeout_ms: int) -> None:
-        """Wait for readable sources, at most so long: the first half of a round."""
+        """Wait for readable sources, up to the timeout: the first half of a round."""
         self._ready = dict(self._poller.poll(timeout_ms))
 
     def dispatch(self) -> None:
@@ -156,9 +158,9 @@ class CommandQueue:
         return self._reader.fileno()
 
     def put(self, command: Any) -> None:
-        """Add a command and wake the thread; after `close`, do nothing."""
+        """Add a command and wake the thread. After `close`, do nothing."""
         self._commands.put(command)
-        with contextlib.suppress(OSError):  # closed; or full, which wakes the reader as well
+        with contextlib.suppress(OSError):  # closed, or full, which also wakes the reader
             self._writer.send(b'.')
 
     def take_all(self) -> list[Any]:

@@ -33,7 +33,7 @@ def parse_address(text: str) -> Address:
 
 
 def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient:
-    """Connect a client to `server`; TimeoutError if no server answers. It does not check texts, which takes time."""
+    """Connect a client to `server`, or raise TimeoutError. To save time, the client does not check texts."""
     return BertClient(
         server.host,
         server.port,
@@ -63,11 +63,11 @@ class LoadGenerator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Close the connections, which fails the requests that threads still wait for, then end the threads."""
+        """Close the connections, which fails the pending requests, then end the threads."""
         self._resources.close()
 
     def run(self, sentences: Sequence[str]) -> Timing:
-        """Send the load once. All clients send at the same time, each its own share of `sentences`."""
+        """Send the load once. All clients send at the same time, and each sends its own share of `sentences`."""
         share = len(sentences) // len(self._clients)
         start = threading.Barrier(len(self._clients) + 1)
         futures = [

@@ -2,9 +2,9 @@
 
 Pure; called by `run.py`, and by `helper.py` for the names of the experiments.
 
-An experiment is a table. Each of its cells is one load (numbers of clients, requests and rows) on one server, which has
-the options of the command line except for those that the experiment varies. The experiments are the six of the
-benchmark in the README, and `targets`, the cells by which a release is judged.
+An experiment is a table. Each of its cells is one load (numbers of clients, requests and rows) on one server. The
+server has the options of the command line, except those that the experiment varies. The experiments are the six of the
+benchmark in the README, and `targets`, the cells that a release must not make slower.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 Options = Mapping[str, Any]
 
 PRECISION_FLAGS = ('bf16', 'fp16', 'xla')
-"""Options of the server that trade precision or startup time for speed; a release can lack some."""
+"""Server options that trade precision or startup time for speed. A release can lack some of them."""
 
 FP32 = 'fp32'
 """The name of the precision without any of these flags."""
 
 MAX_REQUESTS = 32
-"""The maximum requests of one client in one measurement; more small requests would only take longer."""
+"""The maximum number of requests of one client in one measurement. More small requests would only take longer."""
 
 MANY_CLIENTS_BATCH_ROWS = 64
 """Rows per request in the experiment that varies the number of clients."""
 
 
 class Metric(Enum):
-    """The quantity of a cell; the value is its unit."""
+    """The quantity that a cell measures. The value is its unit."""
 
     RATE = 'rows/s'
     LATENCY = 'ms'
@@ -38,9 +38,9 @@ class Metric(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`num_client` concurrent clients, each of which sends `num_request` requests of `batch_rows` rows, one by one.
+    """The load of `num_client` concurrent clients. Each sends `num_request` requests of `batch_rows` rows, one by one.
 
-    `words` is the length of every sentence; None for the lengths of natural text.
+    `words` is the length of every sentence, or None for the lengths of natural text.
     """
 
     num_client: int
@@ -56,7 +56,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of a table. `options` are those of the server that differ from the command line."""
+    """One cell of a table. `options` are the server options that differ from the command line."""
 
     row: str
     column: str
@@ -66,7 +66,7 @@ class Cell:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether another server, whose options cannot be changed, does the same work for this load."""
+        """Whether another server, which keeps its own options, does the same work for this load."""
         return set(self.options) <= {'num_worker', *PRECISION_FLAGS}
 
 
@@ -82,10 +82,10 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The values to try: those of the `-test_...` options.
+    """The values to try, from the `-test_...` options.
 
-    `precision` has `FP32` and flags, `precision_flags` all flags that the server has. `rows` is the number of rows per
-    measurement, unless its clients would need more than `MAX_REQUESTS` requests.
+    `precision` contains `FP32` and flags, and `precision_flags` all flags of this server. `rows` is the number of rows
+    per measurement, unless a client would need more than `MAX_REQUESTS` requests for it.
     """
 
     max_seq_len: Sequence[int]
@@ -206,7 +206,7 @@ EXPERIMENTS = tuple(_EXPERIMENTS)
 
 
 def plan_experiments(names: Sequence[str], grid: Grid) -> list[Experiment]:
-    """The experiments with these names, in the order of `EXPERIMENTS`; without those for which `grid` has no value."""
+    """The experiments with these names, in the order of `EXPERIMENTS`. Those without a value in `grid` are left out."""
     experiments = []
     for name, (parameter, about, make_cells) in _EXPERIMENTS.items():
         cells = tuple(make_cells(grid)) if name in names else ()
@@ -216,7 +216,7 @@ def plan_experiments(names: Sequence[str], grid: Grid) -> list[Experiment]:
 
 
 def group_by_server(experiments: Sequence[Experiment]) -> list[tuple[Options, list[Cell]]]:
-    """Group the cells by the options of the server that they need, so that few servers are started."""
+    """Group the cells by the server options that they need, to start as few servers as possible."""
     groups: list[tuple[Options, list[Cell]]] = []
     for experiment in experiments:
         for cell in experiment.cells:

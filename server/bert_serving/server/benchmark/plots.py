@@ -1,4 +1,4 @@
-"""Draw each experiment: bars of the medians, with lines from the least to the greatest value.
+"""Draw a bar chart of each experiment: bars for the medians, with lines from the minimum to the maximum.
 
 matplotlib is optional; only this module imports it.
 """

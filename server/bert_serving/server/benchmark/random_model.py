@@ -1,4 +1,4 @@
-"""Write a BERT with random weights: as fast as a trained one of its shape, and without a download.
+"""Write a BERT with random weights. It is as fast as a trained model of its shape and needs no download.
 
 The layout is that of Hugging Face. Needs numpy and safetensors, but not TensorFlow.
 """
@@ -63,7 +63,7 @@ def write_model(folder: str, config: EncoderConfig, seed: int = 0) -> None:
 
 
 def make_vocabulary(size: int) -> list[str]:
-    """Make `size` tokens: special ones, ASCII characters, the words of our sentences, and unused ones."""
+    """Make `size` tokens: special tokens, ASCII characters, the words of the sentences, and unused tokens."""
     tokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *string.punctuation]
     for character in string.ascii_lowercase + string.digits:
         tokens += [character, '##' + character]
@@ -74,8 +74,8 @@ def make_vocabulary(size: int) -> list[str]:
 def make_weights(config: EncoderConfig, seed: int) -> Weights:
     """Make every variable of BERT under its Hugging Face name: normal around 0, the gammas of LayerNorms around 1.
 
-    Biases are not 0 as before training: TensorFlow would optimize their addition away, and with it the kernels that
-    fuse product, bias and activation, which a trained model uses.
+    The biases are not 0: TensorFlow would remove their addition, and then could not use the kernels that fuse product,
+    bias and activation, as it does for a trained model.
     """
     dice = np.random.default_rng(seed)
     weights: Weights = {}

@@ -1,4 +1,4 @@
-"""The results of a benchmark: the numbers of each cell, and the tables and the JSON made from them. Pure."""
+"""The results of a benchmark: the numbers of each cell, and their tables and JSON. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The values of a cell, one per repeat, and those of the other server, measured in turn with them.
+    """The values of a cell, one per repeat, and the values of the other server, measured in turn.
 
     `failure` says why there are no values.
     """
@@ -51,12 +51,12 @@ class Result:
 
     @property
     def ratio(self) -> Spread | None:
-        """Our value divided by that of the other server, per repeat: a slow moment of the machine affects both."""
+        """The ratio of our value to the other server's, per repeat: a slow moment of the machine affects both."""
         return spread([mine / its for mine, its in zip(self.values, self.other)]) if self.other else None
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median, the least and the greatest of at least one value."""
+    """The median, minimum and maximum of at least one value."""
     return Spread(statistics.median(values), min(values), max(values))
 
 
@@ -68,7 +68,7 @@ def format_number(value: float) -> str:
 def make_table(experiment: Experiment, results: Sequence[Result], other: str | None = None) -> str:
     """Format an experiment as a Markdown table: median (least..most) in every cell.
 
-    If there are values of the other server, named `other`, its column and one of the ratio follow each column of ours.
+    If there are values of another server, named `other`, two columns follow each of ours: its values and the ratio.
     """
     by_place = {(result.cell.row, result.cell.column): result for result in results}
     rows = list(dict.fromkeys(cell.row for cell in experiment.cells))

@@ -1,7 +1,7 @@
 """Run a benchmark: plan it, start the servers, measure, and write the report.
 
-Called by `cli.benchmark_main`, in the process of the clients. There is one server at a time; it picks free ports and is
-measured as soon as it is ready. The first measurement of every load is a warm-up that does not count.
+`cli.benchmark_main` calls it, in the process of the clients. One server runs at a time, on free ports. The first
+measurement of every load is a warm-up that does not count.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ NUM_WORKERS = (1, 2, 4)
 """The values to try by default, as far as the model and the machine allow."""
 
 POLL_S = 0.5
-"""Seconds after which an attempt to reach the other server is repeated."""
+"""Seconds between two attempts to reach the other server."""
 
 
 def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
-    """Run the benchmark that `args`, of `helper.get_benchmark_parser`, describe; return the number of failed cells.
+    """Run the benchmark for `args`, from `helper.get_benchmark_parser`, and return the number of failed cells.
 
     `server_module` is the module of the server process; a test passes another one.
 
@@ -80,7 +80,7 @@ def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
 
 @contextlib.contextmanager
 def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str]]]:
-    """Yield the settings that all servers share and the temporary folders: that of the random model, if any."""
+    """Yield the settings that all servers share, and the temporary folder of the random model if there is one."""
     settings = replace(Settings.from_args(args), port=0, port_out=0)
     if args.random_model is None:
         yield settings, []
@@ -90,7 +90,7 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
     with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
         say('write random weights of the shape %s...' % args.random_model, sys.stderr)
         write_model(folder, SHAPES[args.random_model])
-        # the graphs of random weights are of use to this run only
+        # only this run can use the graphs of random weights
         yield replace(settings, model_dir=folder, export_cache=settings.export_cache or folder), [folder]
 
 
@@ -167,7 +167,7 @@ class Measurement:
                 yield self._measure(server.address, cell)
 
     def _measure(self, address: Address, cell: Cell) -> Result:
-        """Measure a cell. If a request fails, on either server, the cell fails."""
+        """Measure a cell. If a request to either server fails, the cell fails."""
         addresses = [address]
         if self._other is not None and cell.is_comparable:
             addresses.append(self._other)
@@ -185,7 +185,7 @@ class Measurement:
 
 
 class _ProgressBar:
-    """A progress bar of tqdm if that is installed, else a line for each cell, on standard error. A context manager."""
+    """A tqdm progress bar, or a line for each cell if tqdm is not installed, on standard error. A context manager."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -221,7 +221,7 @@ class _ProgressBar:
 def _report(
     args: argparse.Namespace, experiments: Sequence[Experiment], results: Sequence[Result], other: str | None
 ) -> None:
-    """Write `report.md`, `results.json` and the pictures into the output folder, and print the report."""
+    """Write `report.md`, `results.json` and the charts to the output folder, and print the report."""
     facts = {
         'command': '`%s`' % shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         'finished': datetime.now().isoformat(' ', 'seconds'),
@@ -242,7 +242,7 @@ def _report(
 
 
 def _describe_machine() -> str:
-    """The processor, the number of cores that we can use, and its instructions for matrix products."""
+    """The processor, the number of available cores, and its instructions for matrix products."""
     facts: dict[str, str] = {}
     with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as file:
         facts = dict(line.rstrip().replace('\t', '').split(':', 1) for line in file if ':' in line)

@@ -1,4 +1,4 @@
-"""Make the sentences of a benchmark: the same for every server and every time, none of them twice."""
+"""Make the sentences of a benchmark, all different and the same for every run and every server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = tuple(
     'went men read need land different home us move try kind hand picture again change off play spell air away animal '
     'house point page letter mother answer found study still learn should world'.split()
 )
-"""Frequent English words, the most frequent first. Each is one token of the usual vocabularies."""
+"""Frequent English words, the most frequent first. Each is one token in the usual vocabularies."""
 
 
 def read_vocabulary(path: str) -> list[str]:
@@ -34,8 +34,8 @@ def read_vocabulary(path: str) -> list[str]:
 def make_sentences(number: int, words: int | None = None, vocabulary: Sequence[str] = WORDS) -> list[str]:
     """Make `number` different sentences from `vocabulary`, in which frequent words come first.
 
-    Each has `words` words, or the length of a natural sentence. If the vocabulary is so small that sentences repeat, a
-    number is appended.
+    Each has `words` words, or the length of a natural sentence. If the vocabulary is too small to make them all
+    different, a number is appended.
     """
     dice = random.Random(SEED)
     weights = [1 / (rank + 10) for rank in range(len(vocabulary))]

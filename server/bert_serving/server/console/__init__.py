@@ -1,1 +1,1 @@
-"""Text for people: log lines, progress, formatted numbers. Imports nothing else of the server."""
+"""Output for people: log lines, progress, formatted numbers. Imports no other module of the server."""

@@ -1,7 +1,7 @@
 """The log of every process: the logger `bert_serving.server`, with lines as in 1.10 and a colored context per process.
 
-Warnings and errors are rate-limited per call site, so that a misbehaving client cannot fill the disk. The next line of
-a call site says how many were left out.
+The log limits the rate of warnings and errors per call site, so that a misbehaving client cannot fill the disk. The
+next line from a call site says how many were dropped.
 
 Modules log through `logging.getLogger(__name__)`; only the entry point of a process calls `set_up`.
 """
@@ -22,11 +22,11 @@ from .terminal import ERASE_LINE, color, is_terminal, takes_escapes
 ROOT = 'bert_serving.server'
 
 FORMATS = ('auto', 'plain', 'time', 'json')
-"""`plain` are the lines of 1.10; `time` puts the time before them; `json` writes an object a line. `auto` is `plain` on
-a terminal, else `time`."""
+"""The log formats. `plain` has the lines of 1.10, `time` adds the time before them, and `json` writes one object per
+line. `auto` is `plain` on a terminal and `time` elsewhere."""
 
 LINES_PER_SECOND = 10
-"""The maximum number of warnings and errors per call site."""
+"""The maximum number of warnings and errors per second and call site."""
 
 _COLORS = {'VENTILATOR': 'magenta', 'SINK': 'green', 'WORKER': 'yellow', 'GRAPHOPT': 'cyan', 'PROXY': 'red'}
 
@@ -34,8 +34,7 @@ _COLORS = {'VENTILATOR': 'magenta', 'SINK': 'green', 'WORKER': 'yellow', 'GRAPHO
 def set_up(context: str, verbose: bool = False, log_format: str = 'auto') -> None:
     """Log to standard error as `I:CONTEXT:[fil:fun: 12]:message`, from level DEBUG with `verbose`, else from INFO.
 
-    `log_format` is one of `FORMATS`. If the program has added its own handler to the logger, that one stays and none is
-    added.
+    `log_format` is one of `FORMATS`. If the program has added its own handler to the logger, this function adds none.
     """
     logger = logging.getLogger(ROOT)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -48,14 +47,14 @@ def set_up(context: str, verbose: bool = False, log_format: str = 'auto') -> Non
     handler.addFilter(RateLimit())
     name = color(context, _COLORS.get(context.split('-')[0], 'white'), sys.stderr)
     if context == 'GRAPHOPT':
-        handler.erases_line = takes_escapes(sys.stderr)  # by the parent, with the progress of this process
+        handler.erases_line = takes_escapes(sys.stderr)  # the parent logs them, with the progress of this process
     handler.setFormatter(_formatter(log_format, context, name))
     logger.addHandler(handler)
     logger.propagate = False
 
 
 def _formatter(log_format: str, context: str, name: str) -> logging.Formatter:
-    """The formatter of a format; `name` is the context in the color of a terminal."""
+    """The formatter for a format. `name` is the context, perhaps in color."""
     if log_format == 'json':
         return _JsonFormatter(context)
     line = '%(levelname)-.1s:' + name + ':[%(filename).3s:%(funcName).3s:%(lineno)3d]:%(message)s'
@@ -72,7 +71,7 @@ class _TimeFormatter(logging.Formatter):
 
 
 class _JsonFormatter(_TimeFormatter):
-    """Writes an object a line: `time`, `level`, `process`, `message`, where it was logged, and the traceback if any."""
+    """Writes one object per line: `time`, `level`, `process`, `message`, `source`, and `traceback` for an exception."""
 
     def __init__(self, context: str) -> None:
         super().__init__()
@@ -93,7 +92,7 @@ class _JsonFormatter(_TimeFormatter):
 
 @contextlib.contextmanager
 def timed(logger: logging.Logger, step: str, **facts: object) -> Iterator[dict[str, object]]:
-    """Log `step` after the block, with the seconds that it took and with `facts`, to which the block can add."""
+    """Log `step` after the block, with its duration in seconds and with `facts`, to which the block can add."""
     started = time.monotonic()
     yield facts
     facts['seconds'] = '%.2f' % (time.monotonic() - started)
@@ -102,9 +101,9 @@ def timed(logger: logging.Logger, step: str, **facts: object) -> Iterator[dict[s
 
 @contextlib.contextmanager
 def terminal_for_progress() -> Iterator[TextIO | None]:
-    """Yield the terminal that shows the log, to draw a progress line there; None if the log is not on a terminal.
+    """Yield the terminal that shows the log, to draw a progress line on it, or None if the log is not on a terminal.
 
-    In the block, every line of the log first erases the progress line.
+    Within the block, every log line first erases the progress line.
     """
     handlers = logging.getLogger(ROOT).handlers
     ours = handlers[0] if len(handlers) == 1 else None
@@ -119,21 +118,21 @@ def terminal_for_progress() -> Iterator[TextIO | None]:
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """The handler of this module, whose class tells it from handlers of the program."""
+    """The handler of this module. Its class distinguishes it from handlers of the program."""
 
     erases_line = False
-    """Whether each line first erases the current line of the terminal, which can hold a progress line."""
+    """Whether each log line first erases the current line of the terminal, which might be a progress line."""
 
     def format(self, record: logging.LogRecord) -> str:
         return (ERASE_LINE if self.erases_line else '') + super().format(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
-        with contextlib.suppress(Exception):  # standard error is closed, and the report of that goes there, too
+        with contextlib.suppress(Exception):  # standard error is closed, so an error report would fail, too
             super().handleError(record)
 
 
 class RateLimit(logging.Filter):
-    """Passes `LINES_PER_SECOND` warnings and errors of each call site, and counts the others."""
+    """Passes `LINES_PER_SECOND` warnings and errors of each call site per second, and counts the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -141,7 +140,7 @@ class RateLimit(logging.Filter):
         self._seconds: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write `record`; the first one of a second also says how many were left out."""
+        """Whether to write `record`. The first one after a second also says how many were dropped."""
         if record.levelno < logging.WARNING:
             return True
         place, now = (record.pathname, record.lineno), self._clock()
@@ -152,6 +151,6 @@ class RateLimit(logging.Filter):
         self._seconds[place] = now, 1
         left_out = count - LINES_PER_SECOND
         if left_out > 0:
-            record.msg = '%s (and %d more like it before, which were left out)' % (record.getMessage(), left_out)
+            record.msg = '%s (dropped %d similar lines before)' % (record.getMessage(), left_out)
             record.args = None
         return True

@@ -1,7 +1,7 @@
-"""The progress of long work: the report of a child, and its display in the parent.
+"""The progress of long work: a child reports it, and the parent displays it.
 
-The display shows the reported bytes, done and total, and the elapsed time; it estimates nothing. On a terminal it is
-one line that is redrawn, elsewhere a log line every few seconds. Work that takes little time shows nothing.
+The display shows the bytes done, the total, and the elapsed time. It does not estimate the remaining time. On a
+terminal it redraws one line; elsewhere it logs a line every few seconds. Short work shows nothing.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from .formatting import format_bytes, format_duration
 from .terminal import ERASE_LINE, line_width
 
 QUIET_S = 2.0
-"""Seconds before the first log line; most work is done by then."""
+"""Seconds before the first log line. Most work is finished by then."""
 
 LINE_EVERY_S = 5.0
 """Seconds between log lines."""
 
 QUIET_ON_TERMINAL_S = 0.5
-"""Seconds before the line on a terminal is first drawn."""
+"""Seconds before the first drawing on a terminal."""
 
 DRAW_EVERY_S = 0.1
-"""Seconds between two drawings of it."""
+"""Seconds between two drawings on a terminal."""
 
 BAR = 24
 """The width of the bar in columns."""
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with a stage of the work, its bytes done, and its total bytes, which are 0 if they cannot be counted."""
+"""A callback with a stage of the work, its bytes done, and its total bytes, or 0 if the total is unknown."""
 
 
 def ignore_progress(_stage: str, _done: int, _total: int) -> None:
@@ -40,7 +40,7 @@ def ignore_progress(_stage: str, _done: int, _total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` bytes of a stage are done; a `total` of 0 is unknown."""
+    """The progress of a stage: `done` of `total` bytes. A `total` of 0 is unknown."""
 
     stage: str
     done: int
@@ -60,16 +60,16 @@ class Progress:
 
 
 class Meter:
-    """Counts bytes up to a total; what is more than that is not counted."""
+    """Counts bytes up to a total, and ignores any beyond it."""
 
     def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
-        """`on_progress` is called with the bytes done and the total, now and after each count."""
+        """Call `on_progress` with the bytes done and the total, now and after each count."""
         self._on_progress = on_progress
         self._done, self._total = 0, total
         on_progress(0, total)
 
     def count(self, number: int) -> None:
-        """Count so many bytes more."""
+        """Add `number` to the bytes done."""
         self._done = min(self._done + number, self._total)
         self._on_progress(self._done, self._total)
 
@@ -80,7 +80,7 @@ class ProgressDisplay:
     def __init__(
         self, log: Callable[[str], None], stream: TextIO | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Call `log` with a line every few seconds; with `stream`, a terminal, draw a line there instead."""
+        """Call `log` with a line every few seconds, or draw a line on `stream` if that terminal is given."""
         self._log = log
         self._stream = stream
         self._clock = clock
@@ -120,6 +120,6 @@ class ProgressDisplay:
 
     def _write(self, text: str) -> None:
         if self._stream is not None:
-            with contextlib.suppress(OSError):  # a terminal that is gone must not end the work
+            with contextlib.suppress(OSError):  # a closed terminal must not end the work
                 self._stream.write(text)
                 self._stream.flush()

@@ -1,7 +1,7 @@
-"""The standard streams of a process that was started without some of them, by `2>&-`, a daemon or a launcher.
+"""Repair missing standard streams, for a process that was started with `2>&-`, by a daemon or by a launcher.
 
-Python then sets `sys.stderr` to None. The next file or socket that the process opens gets the free descriptor, so
-native code and children that write to standard error would write into it.
+Python sets a missing `sys.stderr` to None. The next file or socket that the process opens gets the free descriptor, so
+native code and child processes would write their error output into it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _STREAMS = ((0, 'stdin', 'r'), (1, 'stdout', 'w'), (2, 'stderr', 'w'))
 
 
 def reserve_descriptors() -> None:
-    """Open /dev/null on each of the descriptors 0, 1 and 2 that is closed, so that nothing else gets its number."""
+    """Open /dev/null for each closed descriptor among 0, 1 and 2, so that no other file gets its number."""
     for number, _, _ in _STREAMS:
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the system gives the lowest number that is free
+            opened = os.open(os.devnull, os.O_RDWR)  # the system returns the lowest free number
             if opened == number:
                 os.set_inheritable(number, True)
             else:  # another thread was faster
@@ -29,7 +29,7 @@ def reserve_descriptors() -> None:
 
 
 def replace_missing() -> None:
-    """Reserve the descriptors, and open /dev/null for each standard stream that is None. For a command's process."""
+    """Reserve the descriptors, and open /dev/null for each standard stream that is None. Commands call it first."""
     reserve_descriptors()
     for _, name, mode in _STREAMS:
         if getattr(sys, name) is None:
@@ -37,20 +37,20 @@ def replace_missing() -> None:
 
 
 def output_of_children() -> int:
-    """Return the descriptor for the output of children: our standard error; /dev/null if this process began without."""
+    """Return the descriptor for the output of children: standard error, or /dev/null if this process lacks it."""
     return subprocess.DEVNULL if sys.__stderr__ is None else 2
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Print a line on a standard stream; drop it if nobody can read it: a closed pipe, a full disk.
+    """Print a line to a standard stream. Drop it if the stream is a closed pipe or the disk is full.
 
-    Characters that the stream cannot encode, such as bytes of a path that is not UTF-8, are escaped.
+    It escapes characters that the stream cannot encode, such as the bytes of a path that is not UTF-8.
     """
     encoding = getattr(stream, 'encoding', None) or 'utf-8'
     try:
         print(text.encode(encoding, 'backslashreplace').decode(encoding), file=stream, flush=True)
     except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError):  # or the flush at exit would fail, with exit code 120
+        with contextlib.suppress(OSError, ValueError):  # otherwise the flush at exit would fail, with exit code 120
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)

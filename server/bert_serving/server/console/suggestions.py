@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MIN_SIMILARITY = 0.7
-"""The minimum similarity of two words, by `difflib`. Below, as for gpu and cpu, a suggestion would mislead."""
+"""The minimum similarity of two words, by `difflib`. Less similar words, such as gpu and cpu, would mislead."""
 
 MAX_SUGGESTIONS = 2
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` with the names of `known` closest to `word`, or ''. Case and dashes are ignored."""
+    """Return `: did you mean ...?` with the names of `known` closest to `word`, or ''. Case and dashes do not count."""
     plain = {_plain(name): name for name in known}
     near = get_close_matches(_plain(word), plain, n=1, cutoff=MIN_SIMILARITY)
     if not near:  # a part of a name: mean for REDUCE_MEAN and REDUCE_MEAN_MAX

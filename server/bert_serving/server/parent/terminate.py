@@ -112,6 +112,6 @@ def _addresses(ip: str) -> list[str]:
         found = socket.getaddrinfo(without_brackets(ip), 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError('-ip: found no such address: %s: %s' % (ip, reason)) from None
+        raise UsageError('-ip %s: cannot resolve it: %s' % (ip, reason)) from None
     flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
     return list(dict.fromkeys(socket.getnameinfo(each[4], flags)[0] for each in found))
