@@ -135,7 +135,7 @@ def test_each_row_is_there_once_in_order_with_its_vector_or_what_was_wrong(encod
         'r3': 'the text is null',
         'r4': 'the text is blank',
         'r5': 'expected a text, got a number',
-        'r6': 'the text has 10000000 bytes: at most 1048576 are taken (-max_text_bytes)',
+        'r6': 'the text has 10000000 bytes: the limit is 1048576 (-max_text_bytes)',
         'r50': 'expected a text, got a list',
     }
     for row in written:
@@ -199,7 +199,7 @@ def test_a_job_that_is_done_is_not_done_again(encode: Encode, tmp_path: Path) ->
     words = (tmp_path / 'in.txt', '-output', tmp_path / 'out', '-output_format', 'jsonl')
     encode(*words)
     before = contents(tmp_path / 'out')
-    assert encode(*words).endswith('(all of it by earlier starts)')
+    assert encode(*words).endswith('(all from earlier runs)')
     assert contents(tmp_path / 'out') == before
 
 
@@ -241,7 +241,7 @@ def test_a_server_with_another_model_is_refused(
         encode(*words)
     calls = iter([real, *[other] * 9])
     monkeypatch.setattr('bert_serving.server.files.job.describe_server', lambda client: next(calls)(client))
-    with pytest.raises(StartError, match='another server has taken the place of the first'):
+    with pytest.raises(StartError, match='another server has replaced the first'):
         encode(*words, '-overwrite')
 
 
@@ -266,7 +266,7 @@ def test_the_standard_input_goes_on_where_it_has_the_same_rows(
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(b''.join(lines[:2]) + lines[2][:9])
     give(b'a\nB\nc\nd\ne\n')
-    with pytest.raises(UsageError, match='has other rows than before in part 0'):
+    with pytest.raises(UsageError, match='differs from the earlier run in part 0'):
         encode(*words)
     give(b'')
     with pytest.raises(UsageError, match='ended before the rows that are done already'):
@@ -280,7 +280,7 @@ def test_the_standard_input_goes_on_where_it_has_the_same_rows(
     ('words', 'message'),
     [
         ((), '-output: expected the folder'),
-        (('-prompt', 'a', '-prompt_name', 'b', '-output', 'out'), 'exclude each other'),
+        (('-prompt', 'a', '-prompt_name', 'b', '-output', 'out'), 'mutually exclusive'),
         (('-prompt_name', 'nobody', '-output', 'out', '-output_format', 'jsonl'), 'has no prompt'),
         (('-dimensions', '9999', '-output', 'out', '-output_format', 'jsonl'), 'dimensions: expected at most 3'),
     ],

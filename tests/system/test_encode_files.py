@@ -103,7 +103,7 @@ def test_interrupted_it_stops_its_server_and_says_how_to_go_on(tmp_path: Path) -
     [
         (('in.txt', '-output', 'out', '-model_dir', 'nothing'), 'error: '),
         (('in.txt', '-output', 'out', '-server', 'somewhere'), "expected HOST:PORT,PORT_OUT, got 'somewhere'"),
-        (('nothing.txt', '-output', 'out'), 'there is no such file or folder'),
+        (('nothing.txt', '-output', 'out'), 'no such file or folder'),
         ((), 'the following arguments are required: INPUT'),
     ],
 )

@@ -162,7 +162,7 @@ def test_parquet_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'a.parquet'
     parquet.write_table(arrow.table({'text': [1, 2]}), path)
     for columns, message in (
-        (Columns('text', None), 'has no texts, but int64'),
+        (Columns('text', None), 'has the type int64'),
         (Columns('txt', None), 'has no column txt'),
         (Columns(None, None), '-column: expected'),
     ):
@@ -212,9 +212,9 @@ def test_folders_and_globs_are_the_files_in_them_in_order(tmp_path: Path) -> Non
         (['empty'], None, 'has no file whose name ends in'),
         (['a.doc'], None, 'give -input_format, one of parquet, jsonl, csv, text'),
         (['a.txt', './a.txt'], None, 'given twice'),
-        (['out/part-000000.jsonl'], None, 'in the folder of the output'),
+        (['out/part-000000.jsonl'], None, 'in the output folder'),
         (['-', 'a.txt'], None, 'read alone'),
-        (['-'], 'parquet', 'cannot be read from the standard input'),
+        (['-'], 'parquet', 'cannot be read from standard input'),
     ],
 )
 def test_inputs_that_cannot_be_used_are_refused(

@@ -135,19 +135,19 @@ def test_options_of_a_program_that_takes_a_parser_of_ours_are_in_its_help(monkey
         '',
         'And so on.',
         '',
-        'Documentation: README.md and docs/server.md of the repository',
+        'Documentation: README.md and docs/server.md in the repository',
     ]
 
 
 @pytest.mark.parametrize(
     ('words', 'says'),
     [
-        (['-http_prt', '8125'], 'there is no option -http_prt: did you mean -http_port?'),
-        (['--max-seq-len=40'], 'there is no option --max-seq-len: did you mean -max_seq_len?'),
-        (['-cpu', 'true'], "-cpu takes no value, got 'true': giving it turns it on"),
-        (['-port', '5555', '-cpu', '5555'], "-cpu takes no value, got '5555': giving it turns it on"),
-        (['serve'], "expected options, which begin with a dash, got 'serve'"),
-        (['-max_seq_len', '40', '50'], "expected options, which begin with a dash, got '50'"),
+        (['-http_prt', '8125'], 'unknown option -http_prt: did you mean -http_port?'),
+        (['--max-seq-len=40'], 'unknown option --max-seq-len: did you mean -max_seq_len?'),
+        (['-cpu', 'true'], "-cpu takes no value, got 'true': the option alone turns it on"),
+        (['-port', '5555', '-cpu', '5555'], "-cpu takes no value, got '5555': the option alone turns it on"),
+        (['serve'], "expected an option, which begins with a dash, got 'serve'"),
+        (['-max_seq_len', '40', '50'], "expected an option, which begins with a dash, got '50'"),
         (['-pooling_strategy', 'reduce_mean'], 'SEP_TOKEN: did you mean REDUCE_MEAN?'),
         (['-num_worker'], 'argument -num_worker: expected one argument'),
     ],

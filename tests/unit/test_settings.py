@@ -125,7 +125,7 @@ def test_an_option_of_the_command_line(words: str, dest: str, value: object) -> 
         ('-log_format jason', "one of auto, plain, time, json; got 'jason': did you mean json?"),
         ('-gpu_memory_fraction 1.5', "got '1.5'"),
         ('-gpu_memory_fraction most', "got 'most'"),
-        ('-no_such_option', 'there is no option -no_such_option'),
+        ('-no_such_option', 'unknown option -no_such_option'),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_code_2(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +234,7 @@ def test_a_folder_without_a_name_is_refused(capsys: pytest.CaptureFixture[str]) 
         ({'pooling_layer': []}, 'at least one layer'),
         ({'bf16': True, 'fp16': True}, '-bf16 and -fp16'),
         ({'curve_key_file': 'server.key_secret'}, '-curve_key_file and -curve_clients go together'),
-        ({'int8': True}, '-int8 needs the other engine: add -engine onnxruntime'),
+        ({'int8': True}, '-int8 needs ONNX Runtime: add -engine onnxruntime'),
         ({'bf16': True, 'engine': 'onnxruntime'}, '-bf16 needs the other engine'),
         ({'xla': True, 'engine': 'onnxruntime'}, '-xla needs the other engine'),
         ({'device_map': [0, -1], 'engine': 'onnxruntime'}, 'computes on the CPU only: remove it, or -device_map'),

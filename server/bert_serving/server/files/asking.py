@@ -1,6 +1,6 @@
-"""Encode the texts of a piece where some of them cannot be encoded: halve the request until those are alone.
+"""Encode texts of which some are invalid: halve a failed request until each invalid text is alone.
 
-Pure: how a request is sent is a parameter.
+Pure: the caller passes the function that sends a request.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 RETRIED = frozenset({'Busy', 'DeadlineExceeded', 'ShuttingDown'})
-"""The types of the server's errors that pass: the request is sent again. Every other one is about the texts in it."""
+"""The types of temporary errors, after which the client sends the request again. Every other error is about the
+texts."""
 
 
 class RowsRefusedError(Exception):
-    """The server answers a request with an error about its texts."""
+    """The server has answered a request with an error about its texts."""
 
 
 class Vectors(NamedTuple):
-    """The vectors of one request: an array [rows, width], and the number of tokens of all its rows."""
+    """The vectors of one request: an array [rows, width], and the total number of tokens."""
 
     array: NDArray[np.generic]
     tokens: int
 
 
 class Encoded(NamedTuple):
-    """The vectors of the texts that have one, in order; `places` are their indexes. `errors` has the others."""
+    """The vectors of the valid texts, in order, with their indexes in `places`. `errors` has the others by index."""
 
     arrays: list[NDArray[np.generic]]
     places: list[int]
@@ -36,9 +37,9 @@ class Encoded(NamedTuple):
 
 
 def encode_texts(texts: Sequence[str], ask: Callable[[Sequence[str]], Vectors]) -> Encoded:
-    """Encode `texts` by `ask`, which raises RowsRefusedError for a request with a text at fault.
+    """Encode `texts` by calling `ask`, which raises RowsRefusedError for a request with an invalid text.
 
-    One text at fault among n costs about 2 log2(n) requests.
+    One invalid text among n costs about 2 log2(n) requests.
     """
     arrays: list[NDArray[np.generic]] = []
     places: list[int] = []
@@ -63,7 +64,7 @@ def encode_texts(texts: Sequence[str], ask: Callable[[Sequence[str]], Vectors]) 
 
 
 def scattered(encoded: Encoded, places: Sequence[int], rows: int, width: int, dtype: str) -> NDArray[np.generic]:
-    """The vectors in an array [rows, width]: those of the text with index i in the row `places[i]`, zeros elsewhere.
+    """Return an array [rows, width] with the vector of text i in row `places[i]`, and zeros elsewhere.
 
     Raises:
         ValueError: a vector has another width or type.

@@ -1,4 +1,4 @@
-"""Show the progress of a job: a bar of tqdm on a terminal, and a line of the log every few seconds elsewhere."""
+"""Show the progress of a job: a tqdm bar on a terminal, and a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Display:
     """The display of one job. A context manager."""
 
     def __init__(self, begun: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`begun` is the number of rows that were done before this start."""
+        """`begun` is the number of rows that earlier runs have finished."""
         self._begun = begun
         self._clock = clock
         self._next = clock() + LINE_EVERY_S
@@ -42,7 +42,7 @@ class Display:
             self._bar.close()
 
     def show(self, progress: Progress) -> None:
-        """Show how far the job is."""
+        """Show the progress."""
         if self._bar is not None:
             self._bar.total = progress.total
             self._bar.update(progress.rows - self._bar.n)

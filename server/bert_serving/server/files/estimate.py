@@ -1,4 +1,4 @@
-"""How far a job is, and how long it will still take. Pure."""
+"""Estimate the progress and the remaining time of a job. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: `rows` are done, `begun` of them by earlier starts, in `seconds` of this start.
+    """The progress of a job: `rows` are done, `begun` of them by earlier runs, after `seconds` of this run.
 
-    `fraction` is the part of the input's bytes that has been read, None if unknown; `begun_fraction`, at this start.
+    `fraction` is the share of the input's bytes that was read, or None if unknown. `begun_fraction` is its value at the
+    start of this run.
     """
 
     rows: int
@@ -27,18 +28,18 @@ class Progress:
 
     @property
     def total(self) -> int | None:
-        """About how many rows there are, by the bytes that have been read."""
+        """The estimated number of rows, from the share of the bytes that was read."""
         return None if not self.fraction else max(self.rows, round(self.rows / min(1.0, self.fraction)))
 
     @property
     def seconds_left(self) -> float | None:
-        """About how long the rest will take, if it goes on as it has since this start."""
+        """The estimated seconds for the rest, at the average speed of this run."""
         if self.fraction is None or self.fraction <= self.begun_fraction:
             return None
         return self.seconds * (1.0 - min(1.0, self.fraction)) / (self.fraction - self.begun_fraction)
 
 
 def fraction_done(sizes: Sequence[int], source: int, share: float) -> float:
-    """The part of all bytes that has been read when `share` of the input `source` has been; all inputs are in order."""
+    """The share of all bytes that was read, after the inputs before `source` and `share` of `source` itself."""
     total = sum(sizes)
     return (sum(sizes[:source]) + share * sizes[source]) / total if total else 1.0

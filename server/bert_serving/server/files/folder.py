@@ -1,4 +1,4 @@
-"""The folder of the output: one process at a time, parts that are complete or not there, and the manifest."""
+"""The output folder: a lock, complete parts, and the manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PART = re.compile(r'part-\d{6,}\.(parquet|npy|ids\.jsonl|jsonl)')
 
 
 class OutputFolder:
-    """The folder; a context manager that locks it and reads its manifest."""
+    """The output folder. As a context manager, it locks the folder and reads the manifest."""
 
     def __init__(self, path: str, overwrite: bool) -> None:
         self._path = path
@@ -25,10 +25,10 @@ class OutputFolder:
         self.manifest = Manifest()
 
     def __enter__(self) -> OutputFolder:
-        """Lock the folder, which is made if need be, and remove the remains of what was killed.
+        """Create the folder if necessary, lock it, and remove unfinished files of a killed process.
 
         Raises:
-            UsageError: another process writes into it, or it has parts of no known job.
+            UsageError: another process uses the folder, or it has parts but no manifest.
         """
         try:
             os.makedirs(self._path, exist_ok=True)
@@ -54,7 +54,7 @@ class OutputFolder:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UsageError(
-                '-output: another bert-serving-encode writes into %s: wait for its end' % self._path
+                '-output: another bert-serving-encode is writing to %s: wait until it has finished' % self._path
             ) from None
 
     def _read(self) -> None:
@@ -68,15 +68,15 @@ class OutputFolder:
         os.truncate(self._file, self.manifest.size)
         if self.manifest.job is None and any(map(_PART.fullmatch, os.listdir(self._path))):
             raise UsageError(
-                '-output: %s has parts, but no manifest of the job that they belong to: choose another folder, '
-                'or give -overwrite to start anew' % self._path
+                '-output: %s has parts, but no manifest of their job: choose another folder, or use -overwrite to '
+                'start from the beginning' % self._path
             )
         for part in self.manifest.parts:
             for name, size in part.files.items():
                 if self._size_of(name) != size:
                     raise UsageError(
-                        '-output: %s is missing or has changed since it was written: restore it, or give -overwrite '
-                        'to start anew' % self.path_of(name)
+                        '-output: %s is missing or has changed since it was written: restore it, or use -overwrite '
+                        'to start from the beginning' % self.path_of(name)
                     )
 
     def _size_of(self, name: str) -> int | None:
@@ -92,12 +92,12 @@ class OutputFolder:
     # ---- what the job does
 
     def begin(self, job: Job) -> None:
-        """Write the first line of the manifest."""
+        """Write the job to the manifest, as its first line."""
         self._append(job.to_line())
         self.manifest.job = job
 
     def unfinished(self, names: Sequence[str]) -> list[str]:
-        """The paths under which the files of a part are written."""
+        """The temporary paths of the files of a part."""
         return [self.path_of('.%s.unfinished' % name) for name in names]
 
     def complete(self, names: Sequence[str], part: Part) -> None:
@@ -109,11 +109,11 @@ class OutputFolder:
         self.manifest.parts.append(part)
 
     def finish(self) -> None:
-        """Say in the manifest that there are no more parts."""
+        """Mark the manifest as done."""
         self._append(DONE_LINE)
         self.manifest.is_done = True
 
     def _append(self, line: bytes) -> None:
-        while line:  # a disk that is almost full takes less than all
+        while line:  # a nearly full disk can write a part of the line
             line = line[os.write(self._file, line) :]
         os.fsync(self._file)

@@ -1,4 +1,4 @@
-"""Find the files that a job reads: files, folders of them, globs and the standard input, in their order."""
+"""Find the input files of a job: files, folders, globs and standard input, in order."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ STDIN = '-'
 PARQUET, JSONL, CSV, TEXT = 'parquet', 'jsonl', 'csv', 'text'
 
 FORMATS = {'parquet': PARQUET, 'jsonl': JSONL, 'ndjson': JSONL, 'csv': CSV, 'tsv': CSV, 'text': TEXT, 'txt': TEXT}
-"""The formats by the ends of the names of files."""
+"""The input formats by file extension."""
 
 COMPRESSED = ('gz', 'bz2', 'xz')
-"""The further ends of files other than parquet that are compressed."""
+"""The additional extensions of compressed files, of all formats but Parquet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file. Its size and the time of its last change tell whether it is the one that it was; stdin has neither."""
+    """An input file. Its size and modification time show whether it has changed. Standard input has neither."""
 
     path: str
     format: str
@@ -33,7 +33,7 @@ class Input:
 
     @property
     def delimiter(self) -> str:
-        """Between the fields of a CSV file."""
+        """The delimiter between the fields of a CSV file."""
         return '\t' if 'tsv' in os.path.basename(self.path).lower().split('.')[1:] else ','
 
     @property
@@ -42,12 +42,12 @@ class Input:
         return end if end in COMPRESSED else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The input as the manifest has it."""
+        """The input in the form of the manifest."""
         return {'path': self.path, 'format': self.format, 'size': self.size, 'mtime_ns': self.mtime_ns}
 
 
 def format_of(path: str) -> str | None:
-    """The format that the name of a file says; None if it says none."""
+    """The format of a file by its extension, or None if the extension is unknown."""
     words = os.path.basename(path).lower().split('.')
     if words[-1] in COMPRESSED:
         words.pop()
@@ -57,29 +57,29 @@ def format_of(path: str) -> str | None:
 
 
 def find_inputs(names: Sequence[str], input_format: str | None, output: str) -> list[Input]:
-    """The files that `names` stand for: names as they are given, the files of a folder or a glob by their names.
+    """Return the files for `names`, in their order. The files of a folder or a glob are sorted by name.
 
     Raises:
-        UsageError: there is no such file, its format is unknown, or it is given twice.
+        UsageError: a file does not exist, its format is unknown, or it is given twice.
     """
     if STDIN in names:
         if len(names) > 1:
-            raise UsageError('-: the standard input is read alone, without files')
+            raise UsageError('-: standard input cannot be combined with files: use one of them')
         if input_format == PARQUET:
-            raise UsageError('-: parquet cannot be read from the standard input: name a file')
+            raise UsageError('-: Parquet cannot be read from standard input: give a file')
         return [Input(STDIN, input_format or TEXT)]
     found: dict[str, Input] = {}
     for name in names:
         for path in _files_of(name):
             path = os.path.abspath(path)
             if path in found:
-                raise UsageError('%s: the file is given twice' % path)
+                raise UsageError('%s: the file is given twice: remove one' % path)
             if path.startswith(os.path.join(os.path.abspath(output), '')):
-                raise UsageError('%s: the file is in the folder of the output' % path)
+                raise UsageError('%s: the file is in the output folder: choose another -output' % path)
             kind = input_format or format_of(path)
             if kind is None:
                 raise UsageError(
-                    '%s: the name of the file does not say its format: give -input_format, one of %s'
+                    '%s: unknown file extension: give -input_format, one of %s'
                     % (path, ', '.join(dict.fromkeys(FORMATS.values())))
                 )
             status = os.stat(path)
@@ -92,7 +92,7 @@ def _files_of(name: str) -> list[str]:
         files = sorted(_files_below(name))
         if not files:
             raise UsageError(
-                '%s: the folder has no file whose name ends in %s' % (name, ', '.join('.' + f for f in FORMATS))
+                '%s: the folder has no file with the extension %s' % (name, ', '.join('.' + f for f in FORMATS))
             )
         return files
     if os.path.exists(name):
@@ -101,12 +101,12 @@ def _files_of(name: str) -> list[str]:
     if not files:
         folder = os.path.dirname(name) or '.'
         near = os.listdir(folder) if os.path.isdir(folder) else []
-        raise UsageError('%s: there is no such file or folder%s' % (name, did_you_mean(os.path.basename(name), near)))
+        raise UsageError('%s: no such file or folder%s' % (name, did_you_mean(os.path.basename(name), near)))
     return files
 
 
 def _files_below(folder: str) -> Iterator[str]:
-    """The files in a folder and its folders whose names say a format, and do not begin with a dot or underscore."""
+    """The files in a folder and its subfolders with a known extension, without names that begin with `.` or `_`."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [each for each in folders if each[0] not in '._']
         for name in names:

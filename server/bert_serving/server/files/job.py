@@ -1,6 +1,6 @@
-"""Run a job: find the files, start a server if none is given, and write the parts.
+"""Run a job: find the files, start a server if necessary, and write the parts.
 
-Called by `cli.encode_main`. This thread reads, cuts and writes; those of `requests` wait for the server.
+`cli.encode_main` calls it. This thread reads, cuts and writes; the threads of `requests` wait for the server.
 """
 
 from __future__ import annotations
@@ -39,38 +39,38 @@ from .rows import Block, Piece, PieceCutter, Span, joined, kind_of_ids
 logger = logging.getLogger(__name__)
 
 REQUEST_BYTES = 1 << 20
-"""About how many bytes of texts a request has at most, and how many bytes of vectors its reply."""
+"""The approximate maximum bytes of texts in a request, and of vectors in its reply."""
 
 SERVER_LOG = '_server.log'
-"""The log of the server that a job starts, in the folder of the output."""
+"""The log file, in the output folder, of the server that a job starts."""
 
 INSTALL = "pip install 'bert-serving-server[encode]>=2'"
 
 
 def run_encode(args: argparse.Namespace, server_module: str = MODULE) -> str:
-    """Run the job that `args`, of `helper.get_encode_parser`, describe; return its last line.
+    """Run the job for `args`, from `helper.get_encode_parser`, and return the summary line.
 
     `server_module` is the module of the server process; a test passes another one.
 
     Raises:
         UsageError, ModelError: nothing was written.
-        StartError: the server did not start, or has ended.
+        StartError: the server did not start, or has stopped.
     """
     if not args.output:
-        raise UsageError('-output: expected the folder for the vectors')
+        raise UsageError('-output is missing: give the folder for the vectors')
     if args.prompt is not None and args.prompt_name is not None:
-        raise UsageError('-prompt and -prompt_name exclude each other: use one of them')
+        raise UsageError('-prompt and -prompt_name are mutually exclusive: use one of them')
     inputs = find_inputs(args.input, args.input_format, args.output)
     uses_parquet = args.output_format == PARQUET or any(each.format == formats.PARQUET for each in inputs)
     if uses_parquet and importlib.util.find_spec('pyarrow') is None:
-        raise UsageError('parquet needs pyarrow, which is not installed: %s' % INSTALL)
+        raise UsageError('Parquet needs pyarrow, which is not installed: %s' % INSTALL)
     if uses_parquet:
         import pyarrow
 
-        pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # others keep what was freed: 30 MB more
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # others do not return freed memory: 30 MB more
     with OutputFolder(args.output, args.overwrite) as folder:
         old = folder.manifest.job
-        if old is not None:  # before a server is started, which takes a while
+        if old is not None:  # before starting a server, which takes a while
             check_same_job(old, Job([each.to_dict() for each in inputs], _shaping(args), old.model, old.id_kind))
         with _server(args, folder, server_module) as (server, process):
             return _Run(args, inputs, folder, server, process).run()
@@ -85,7 +85,7 @@ def _shaping(args: argparse.Namespace) -> dict[str, Any]:
 def _sent(args: argparse.Namespace) -> dict[str, Any]:
     """The options of each request."""
     options = {name: getattr(args, name) for name in SENT}
-    if options['truncate'] == 'right':  # which is what a server does without the option
+    if options['truncate'] == 'right':  # the server's default
         options['truncate'] = None
     dtype = {'binary': 'ubinary', 'float32': None}.get(args.dtype, args.dtype)
     return {**options, 'dtype': dtype}
@@ -95,13 +95,11 @@ def _sent(args: argparse.Namespace) -> dict[str, Any]:
 def _server(
     args: argparse.Namespace, folder: OutputFolder, module: str
 ) -> Iterator[tuple[Address, ServerProcess | None]]:
-    """Yield the address of the server, and the process of one that is started for this job."""
+    """Yield the address of the server, and its process if this job starts it."""
     if args.server is not None:
         ignored = [name for name in args.given_options if name in OPTIONS and name not in ('verbose', 'log_format')]
         if ignored:
-            logger.warning(
-                'ignored options of a server because of -server: %s', ' '.join('-' + name for name in ignored)
-            )
+            logger.warning('ignored server options because of -server: %s', ' '.join('-' + name for name in ignored))
         yield args.server._replace(keys=ClientKeys.from_args(args)), None
         return
     settings = replace(Settings.from_args(args), host='127.0.0.1', port=0, port_out=0, http_port=None)
@@ -116,7 +114,7 @@ def _server(
 
 
 class _Run:
-    """One start of a job, with a server."""
+    """One run of a job, with a server."""
 
     def __init__(
         self,
@@ -136,11 +134,11 @@ class _Run:
         manifest = folder.manifest
         self._begun = self._rows = manifest.rows
         self._errors, self._tokens = manifest.errors, manifest.tokens
-        self._given = 0  # the rows that the inputs had in this start
+        self._given = 0  # rows read from the inputs in this run
         self._open: _OpenPart | None = None
 
     def run(self) -> str:
-        """Write all parts that are missing."""
+        """Write all missing parts and return the summary line."""
         manifest = self._folder.manifest
         with connect(self._server, CONNECT_TIMEOUT_MS) as client:
             self._client = client
@@ -152,7 +150,7 @@ class _Run:
                 self._encode()
                 self._folder.finish()
         if self._begun:
-            logger.info('went on after rows=%d of earlier starts', self._begun)
+            logger.info('continued after the rows of earlier runs rows=%d', self._begun)
         seconds = time.monotonic() - self._started
         line = 'rows=%d errors=%d tokens=%d time=%s' % (
             self._rows,
@@ -161,12 +159,15 @@ class _Run:
             format_duration(seconds),
         )
         here = self._rows - self._begun
-        return line + ' rows_per_s=%d' % (here / seconds) if here else line + ' (all of it by earlier starts)'
+        return line + ' rows_per_s=%d' % (here / seconds) if here else line + ' (all from earlier runs)'
 
     def _describe(self, client: BertClient) -> dict[str, Any]:
         model, release = describe_server(client)
         if model['labels'] is not None:
-            raise UsageError('-model_dir: expected a model of vectors, but the server answers scores: use predict')
+            raise UsageError(
+                'the model of the server computes scores, not vectors: choose another -model_dir or '
+                '-server, or call predict of the client'
+            )
         return describe_model(model, release, self._options)
 
     def _check_model(self, old: Job) -> None:
@@ -190,10 +191,10 @@ class _Run:
                 if self._open is not None:
                     self._open.writer.abort()
         if self._is_stream and self._given < self._begun:
-            raise UsageError('-: the standard input ended before the rows that are done already')
+            raise UsageError('-: standard input ended before the rows that are already done: pass the same input again')
 
     def _begin(self, first: Block | None) -> Job:
-        """Note what the job is, by the block that its inputs begin with."""
+        """Define the job, using the first block of its inputs, and write it to the manifest."""
         kind = kind_of_ids(None if first is None else first.ids)
         job = Job([each.to_dict() for each in self._inputs], _shaping(self._args), self._model, kind)
         self._folder.begin(job)
@@ -227,7 +228,7 @@ class _Run:
         return Requests(self._server, self._options, self._args.concurrency, why_gone)
 
     def _write_all(self, pieces: Iterator[Piece], requests: Requests) -> None:
-        """Have the pieces encoded whose parts are missing, and write the answers in order."""
+        """Send the pieces of the missing parts, and write their replies in order."""
         for piece in pieces:
             self._given += len(piece)
             if piece.part < len(self._folder.manifest.parts):
@@ -240,15 +241,15 @@ class _Run:
             pass
 
     def _check_digest(self, piece: Piece) -> None:
-        """Check that the rows of a part that is done are the ones that the standard input has now."""
+        """Check that standard input has the same rows as in the run that wrote this part."""
         if piece.ends_part and piece.digest != self._folder.manifest.parts[piece.part].digest:
             raise UsageError(
-                '-: the standard input has other rows than before in part %d: give the same ones again, or -overwrite '
-                'to start anew' % piece.part
+                '-: standard input differs from the earlier run in part %d: pass the same input again, or use '
+                '-overwrite to start from the beginning' % piece.part
             )
 
     def _take(self, requests: Requests) -> bool:
-        """Write the answer to the oldest request; False if there is none."""
+        """Write the reply to the oldest request. Return False if there is none."""
         answer = requests.next()
         if answer is None:
             return False
@@ -267,11 +268,11 @@ class _Run:
         return True
 
     def _check_that_the_model_is_the_same(self) -> None:
-        """Check that nobody has put another server in the place of the one that this part was to be encoded by."""
+        """Check that the server has not been replaced by one with another model while this part was encoded."""
         old = Job([], {}, self._model, '')
         difference = difference_of(old, Job([], {}, self._describe(self._client), ''))
         if difference:
-            raise StartError('another server has taken the place of the first: %s: start the first again' % difference)
+            raise StartError('another server has replaced the first: %s: start the first one again' % difference)
 
     def _show(self, piece: Piece) -> None:
         span = piece.spans[-1]
@@ -284,7 +285,7 @@ class _Run:
 
 
 class _OpenPart:
-    """The part that is being written."""
+    """The part that is being written now."""
 
     def __init__(self, folder: OutputFolder, form: Form, number: int) -> None:
         self._folder = folder
@@ -296,13 +297,13 @@ class _OpenPart:
         self._spans: list[Span] = []
 
     def write(self, piece: Piece, encoded: Encoded) -> None:
-        """Write the rows of a piece; the errors of the server become those of `piece`."""
+        """Write the rows of a piece, and add the server's errors to the errors of `piece`."""
         for place, reason in encoded.errors.items():
             piece.errors[piece.places[place]] = reason
         try:
             vectors = scattered(encoded, piece.places, len(piece), self._form.width, self._form.dtype)
         except ValueError as error:
-            raise StartError('another server has taken the place of the first: %s' % error) from None
+            raise StartError('another server has replaced the first: %s' % error) from None
         self.writer.write(piece.ids, vectors, piece.errors)
         self._rows += len(piece)
         self._errors += len(piece.errors)
@@ -310,7 +311,7 @@ class _OpenPart:
         self._spans = joined(self._spans, piece.spans)
 
     def complete(self, digest: str | None) -> None:
-        """Complete the files, then give them their names."""
+        """Complete the files, then rename them to their final names."""
         self.writer.close()
         files = {name: os.stat(path).st_size for name, path in zip(self._names, self._paths, strict=True)}
         self._folder.complete(self._names, Part(files, self._rows, self._errors, self._tokens, self._spans, digest))

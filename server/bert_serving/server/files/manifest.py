@@ -1,7 +1,7 @@
-"""The manifest of a job: what it encodes, and which rows are in which part. It decides where a job goes on.
+"""The manifest of a job: its definition, and the rows in each part. It determines where an interrupted job continues.
 
-Pure. The file has one JSON object a line: the job first, then each part when it is complete, at last `done`. Lines are
-only appended, each with one write, so a process that is killed can leave an unfinished last line and nothing worse.
+Pure. The file has one JSON object per line: first the job, then each complete part, finally `done`. Lines are only
+appended, each with one write, so a killed process leaves at worst an unfinished last line.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ..errors import UsageError
 from .rows import Span
 
 NAME = '_manifest.jsonl'
-"""The name of the file. Programs that read the folder, such as pyarrow and Spark, skip names that begin so."""
+"""The name of the file. Programs that read the folder, such as pyarrow and Spark, skip names with this beginning."""
 
 FORMAT = 1
 
-_START_ANEW = 'choose another -output, or give -overwrite to start anew'
+_START_ANEW = 'choose another -output, or use -overwrite to start from the beginning'
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A complete part: its files with their sizes in bytes, its rows, and where they come from."""
+    """A complete part: its files with their sizes in bytes, its rows, and their source."""
 
     files: dict[str, int]
     rows: int
@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The definition of a job: its inputs in order, the options that shape the output, the model, the kind of ids."""
+    """The definition of a job: its inputs in order, the options for the output, the model, and the kind of ids."""
 
     inputs: list[dict[str, Any]]
     options: dict[str, Any]
@@ -65,7 +65,7 @@ DONE_LINE = b'{"done": true}\n'
 
 @dataclass(slots=True)
 class Manifest:
-    """The content of a manifest. `size` is the number of bytes of its complete lines; the rest is to be cut off."""
+    """The content of a manifest. `size` is the number of bytes in complete lines. Truncate the file to it."""
 
     job: Job | None = None
     parts: list[Part] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Manifest:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The input and the row in it with which the job goes on."""
+        """The index of the input, and of the row in it, at which the job continues."""
         if not self.parts:
             return 0, 0
         last = self.parts[-1].spans[-1]
@@ -94,10 +94,10 @@ class Manifest:
 
 
 def read_manifest(content: bytes) -> Manifest:
-    """Read the content of a manifest, in which the last line can be unfinished.
+    """Read the content of a manifest. The last line can be unfinished.
 
     Raises:
-        UsageError: it is no manifest, or one of another release.
+        UsageError: the content is not a manifest, or belongs to another release.
     """
     manifest = Manifest()
     for line in content.splitlines(keepends=True):
@@ -114,7 +114,7 @@ def read_manifest(content: bytes) -> Manifest:
 def _read_line(manifest: Manifest, values: Mapping[str, Any]) -> None:
     if manifest.job is None:
         if values['format'] != FORMAT:
-            raise UsageError('-output: %s is of another release: %s' % (NAME, _START_ANEW))
+            raise UsageError('-output: another release has written %s: %s' % (NAME, _START_ANEW))
         job = values['job']
         manifest.job = Job(job['inputs'], job['options'], job['model'], job['id_kind'])
     elif 'part' in values:
@@ -130,10 +130,10 @@ def _read_line(manifest: Manifest, values: Mapping[str, Any]) -> None:
 
 
 def check_same_job(old: Job, new: Job) -> None:
-    """Check that a job can go on where another one was interrupted: it has the same inputs, options and model.
+    """Check that a job can continue another one: it has the same inputs, options and model.
 
     Raises:
-        UsageError: it has not; the message says what differs.
+        UsageError: they differ; the message says in what.
     """
     difference = difference_of(old, new)
     if difference:
@@ -141,7 +141,7 @@ def check_same_job(old: Job, new: Job) -> None:
 
 
 def difference_of(old: Job, new: Job) -> str | None:
-    """The first difference between two jobs, in words; None if nothing does."""
+    """The first difference between two jobs, in words, or None if they are equal."""
     return (
         _difference_of_inputs(old.inputs, new.inputs)
         or _difference_of_values('-%s', old.options, new.options)
@@ -176,9 +176,9 @@ def _line(values: Mapping[str, Any]) -> bytes:
 
 
 def describe_model(model: Mapping[str, Any], release: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of the model in the metadata of the output: `model` is the description that the server gives.
+    """Describe the model for the metadata of the output. `model` is the server's description.
 
-    `normalize` is whether the vectors have length 1, and `prompt` what was put before each text.
+    The value `normalize` says whether vectors have length 1, and `prompt` is the text before each text.
     """
     normalize = options.get('normalize')
     name = options.get('prompt_name') or (None if options.get('prompt') is not None else model['default_prompt_name'])

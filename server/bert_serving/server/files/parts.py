@@ -1,7 +1,6 @@
-"""Write the parts of the output: parquet, `.npy` with the ids next to it, or JSONL.
+"""Write the parts of the output: Parquet, JSONL, or `.npy` with a file of ids next to it.
 
-A writer writes the files of one part under temporary names. Nothing in them depends on when or how fast they were
-written: the same rows make the same bytes.
+A writer writes the files of one part under temporary names. The same rows always make the same bytes.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ PARQUET, NPY, JSONL = 'parquet', 'npy', 'jsonl'
 FORMATS = (PARQUET, NPY, JSONL)
 
 ROW_GROUP_BYTES = 2 << 20
-"""About how many bytes of vectors one row group of a parquet part has."""
+"""The approximate bytes of vectors in one row group of a Parquet part."""
 
 NPY_HEADER_BYTES = 128
 
 METADATA_KEY = 'bert_serving'
-"""The key of a parquet part's metadata that has the model, as JSON."""
+"""The metadata key of a Parquet part that holds the model, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of every part of a job.
+    """The form of all parts of a job.
 
-    `width` and `dtype` are those of the arrays that the server answers. With `is_binary`, the bytes of a row are the
-    bits of its vector. `about` describes the model.
+    `width` and `dtype` describe the arrays from the server. With `is_binary`, the bytes of a row are the bits of its
+    vector. `about` describes the model.
     """
 
     output_format: str
@@ -60,15 +59,15 @@ def file_names(output_format: str, part: int) -> list[str]:
 
 
 class PartWriter(ABC):
-    """Writes one part into files that exist only for it."""
+    """Writes one part to its own files."""
 
     @abstractmethod
     def write(self, ids: Sequence[int | str | None], vectors: NDArray[np.generic], errors: Mapping[int, str]) -> None:
-        """Write rows: `vectors` has one for each id, whose content does not matter for the positions in `errors`."""
+        """Write rows. `vectors` has one vector for each id; the vectors at the positions in `errors` are ignored."""
 
     @abstractmethod
     def close(self) -> None:
-        """Complete the files, and let the disk have them."""
+        """Complete the files, and flush them to the disk."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -76,7 +75,7 @@ class PartWriter(ABC):
 
 
 def make_writer(form: Form, paths: Sequence[str]) -> PartWriter:
-    """A writer of a part into the files `paths`, in the order of `file_names`."""
+    """Make a writer for a part. `paths` has its files in the order of `file_names`."""
     kinds: dict[str, Callable[[Form, Sequence[str]], PartWriter]] = {
         PARQUET: ParquetWriter,
         NPY: NpyWriter,
@@ -86,7 +85,7 @@ def make_writer(form: Form, paths: Sequence[str]) -> PartWriter:
 
 
 def sync(path: str) -> None:
-    """Let the disk have a file, or the names in a folder."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -95,7 +94,7 @@ def sync(path: str) -> None:
 
 
 class JsonlWriter(PartWriter):
-    """One object a line: `id`, `vector` (numbers, or null) and `error` (null or a text)."""
+    """Writes one object per line: `id`, `vector` (numbers, or null) and `error` (null, or a string)."""
 
     def __init__(self, form: Form, paths: Sequence[str]) -> None:
         self._is_half = form.dtype == 'float16'
@@ -124,7 +123,7 @@ def npy_header(dtype: str, rows: int, width: int) -> bytes:
 
 
 class NpyWriter(PartWriter):
-    """An array [rows, width], zeros where there is an error; the second file has a line `{"id", "error"}` a row."""
+    """Writes an array [rows, width], with zeros for errors. A second file has a line `{"id", "error"}` for each row."""
 
     def __init__(self, form: Form, paths: Sequence[str]) -> None:
         self._form = form
@@ -153,7 +152,7 @@ class NpyWriter(PartWriter):
 
 
 class ParquetWriter(PartWriter):
-    """The columns `id`, `vector` (null where there is an error) and `error`."""
+    """Writes the columns `id`, `vector` (null for an error) and `error`."""
 
     def __init__(self, form: Form, paths: Sequence[str]) -> None:
         import pyarrow

@@ -1,8 +1,7 @@
-"""Read the rows of an input, a few at a time, so that its size does not matter.
+"""Read the rows of an input in blocks, so that files can have any size.
 
-Each reader yields blocks of at most `BLOCK_ROWS` rows and about `BLOCK_BYTES` bytes. A row that cannot be read is
-there nevertheless, as `Unreadable`. Parquet is read with pyarrow, page by page, because its datasets read ahead by
-whole groups of rows.
+Each reader yields blocks of at most `BLOCK_ROWS` rows and about `BLOCK_BYTES` bytes. A row that cannot be read becomes
+an `Unreadable`. The Parquet reader uses pyarrow page by page, because pyarrow's datasets read whole row groups ahead.
 """
 
 from __future__ import annotations
@@ -28,29 +27,29 @@ BLOCK_ROWS = 1024
 BLOCK_BYTES = 1 << 20
 
 MAX_LINE_BYTES = 16 << 20
-"""A longer line of a text, JSONL or CSV file is not read; its row has an error."""
+"""The maximum length of a line in a text, JSONL or CSV file. A longer line becomes an error of its row."""
 
 PAGE_BUFFER_BYTES = 256 << 10
-"""How much of each column of a parquet file is read ahead."""
+"""Bytes to read ahead in each column of a Parquet file."""
 
 _TEXT_TYPES = ('string', 'large_string', 'string_view', 'binary', 'large_binary', 'binary_view', 'null')
 
-_TOO_LONG = Unreadable('the line has more than %d bytes' % MAX_LINE_BYTES)
+_TOO_LONG = Unreadable('the line exceeds %d bytes' % MAX_LINE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names of the columns with the texts, None for files of text alone, and with the ids, None without."""
+    """The names of the columns with texts (None if all inputs are text files) and ids (None without ids)."""
 
     text: str | None
     row_id: str | None
 
 
 def read_blocks(inputs: Sequence[Input], columns: Columns, source: int = 0, row: int = 0) -> Iterator[Block]:
-    """Yield the rows of the inputs from the `row`-th of the input `source` on.
+    """Yield the rows of the inputs, from row `row` of the input `source` on.
 
     Raises:
-        UsageError: a file lacks a column, or cannot be read.
+        UsageError: a file lacks a column or cannot be read.
     """
     for index in range(source, len(inputs)):
         each = inputs[index]
@@ -66,7 +65,7 @@ def read_blocks(inputs: Sequence[Input], columns: Columns, source: int = 0, row:
 
 
 class _Lines:
-    """The lines of a file, as bytes without their ends; one that is too long is `Unreadable`. A context manager."""
+    """The lines of a file, as bytes without line ends. A line that is too long is `Unreadable`. A context manager."""
 
     def __init__(self, source: Input) -> None:
         self._source = source
@@ -117,7 +116,7 @@ class _Collector:
         self._bytes = 0
 
     def add(self, value: object, row_id: object, size: int) -> Block | None:
-        """Add a row that was `size` bytes in the file; return the block that it completes, if it does."""
+        """Add a row of `size` bytes in the file. Return a block if the row completes it."""
         self._values.append(value)
         if self._has_ids:
             self._ids.append(row_id)
@@ -165,7 +164,7 @@ def _read_jsonl(source: Input, columns: Columns, index: int, row: int) -> Iterat
 
 
 def _fields_of(line: bytes | Unreadable, name: str, id_name: str | None) -> tuple[object, object]:
-    """The text and the id in a line of JSON, or `Unreadable` in the place of the text."""
+    """The text and id in a line of JSON. If the line is invalid, `Unreadable` replaces the text."""
     if isinstance(line, Unreadable):
         return line, None
     try:
@@ -222,7 +221,7 @@ def _read_csv(source: Input, columns: Columns, index: int, row: int) -> Iterator
 
 def _needed(source: Input, columns: Columns) -> str:
     if columns.text is None:
-        raise UsageError('-column: expected the column of %s that has the texts' % source.path)
+        raise UsageError('-column is missing: give the column of %s that has the texts' % source.path)
     return columns.text
 
 
@@ -273,16 +272,16 @@ def _read_row_groups(file: Any, source: Input, columns: Columns, index: int, row
 
 
 def _rows_of_a_batch(group: Any) -> int:
-    """The rows that are decoded together, so that they have about `BLOCK_BYTES`."""
+    """The number of rows to decode together, about `BLOCK_BYTES`."""
     mean_bytes = int(group.total_byte_size // max(1, group.num_rows))
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, mean_bytes)))
 
 
 def check_parquet_columns(schema: Any, source: Input, columns: Columns) -> None:
-    """Check that a parquet file has the columns, with types that can hold texts and ids.
+    """Check that a Parquet file has the columns, with types for texts and ids.
 
     Raises:
-        UsageError: it has not.
+        UsageError: a column is missing or has another type.
     """
     name = _needed(source, columns)
     _place_of(source, '-column', name, schema.names)
@@ -291,4 +290,6 @@ def check_parquet_columns(schema: Any, source: Input, columns: Columns) -> None:
     kind = schema.field(name).type
     kind = cast(Any, kind.value_type if str(kind).startswith('dictionary') else kind)
     if str(kind) not in _TEXT_TYPES:
-        raise UsageError('-column: the column %s of %s has no texts, but %s' % (name, source.path, kind))
+        raise UsageError(
+            '-column: the column %s of %s has the type %s: choose a column of strings' % (name, source.path, kind)
+        )

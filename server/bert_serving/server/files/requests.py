@@ -1,4 +1,4 @@
-"""The requests of a job: several at a time, each by a thread with its own connection, and their answers in order."""
+"""The requests of a job: several threads, each with its own connection, send them and return the replies in order."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .rows import Piece
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_MS = 60_000
-"""Milliseconds in which a server of `-server` has to answer the first time."""
+"""Milliseconds to wait for the first reply of the server of `-server`."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
-"""Seconds before a request is sent again that the server could not take; the pause doubles each time."""
+"""Seconds before the client sends a rejected request again. The pause doubles each time, up to the longest."""
 
 LOOK_EVERY_S = 1.0
-"""Seconds after which a wait for an answer looks whether the server is still there."""
+"""Seconds between checks that the server is still running, during a wait for a reply."""
 
 
 def connect(server: Address, timeout_ms: int) -> BertClient:
@@ -36,7 +36,7 @@ def connect(server: Address, timeout_ms: int) -> BertClient:
 
     Raises:
         StartError: no server answers in time.
-        UsageError: the server is of another release.
+        UsageError: the server belongs to another release.
     """
     try:
         return BertClient(
@@ -55,7 +55,7 @@ def connect(server: Address, timeout_ms: int) -> BertClient:
 
 
 def describe_server(client: BertClient) -> tuple[dict[str, Any], str]:
-    """The description of the server's model, and the release of the server.
+    """Return the description of the server's model, and the release of the server.
 
     Raises:
         UsageError: the server is older than release 2.
@@ -64,26 +64,29 @@ def describe_server(client: BertClient) -> tuple[dict[str, Any], str]:
         config = client.server_config
         return dict(client.model), str(config['server_release'])
     except (UnsupportedError, KeyError):
-        raise UsageError('-server: the server is older than release 2, which this needs: update it') from None
+        raise UsageError('-server: the server is older than release 2: update it') from None
 
 
 def probe(client: BertClient, options: Mapping[str, Any]) -> tuple[int, str]:
-    """The width and the dtype of the arrays that the server answers with these options.
+    """Return the width and dtype of the arrays that the server returns with these options.
 
     Raises:
-        UsageError: the server refuses the options.
+        UsageError: the server rejects the options.
     """
     try:
         answer = client.encode_with_details(['a'], **{**options, 'truncate': None}).array
     except (ServerError, UnsupportedError, TypeError, ValueError) as error:
         raise UsageError(error.message if isinstance(error, ServerError) else str(error)) from None
     if answer.ndim != 2:
-        raise UsageError('-pooling_strategy: expected one that makes one vector of each text, but the server has NONE')
+        raise UsageError(
+            'the server has -pooling_strategy NONE, which returns a vector for each token: start it with '
+            'another strategy'
+        )
     return int(answer.shape[1]), str(answer.dtype)
 
 
 class Requests:
-    """The requests that are in flight. A context manager: its clients are closed at the end, even if they wait."""
+    """The requests in flight. A context manager that closes the clients at the end, even if they are waiting."""
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class Requests:
         concurrency: int,
         why_gone: Callable[[], str | None],
     ) -> None:
-        """`why_gone` says why the server has ended for good, None while it has not."""
+        """`why_gone` returns why the server has ended for good, or None while it is running."""
         self._server = server
         self._options = options
         self._concurrency = concurrency
@@ -121,15 +124,15 @@ class Requests:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many requests as there are clients, and one more that waits."""
+        """Whether there are as many requests as clients, plus one that waits."""
         return len(self._pending) > self._concurrency
 
     def send(self, piece: Piece) -> None:
-        """Have a piece encoded."""
+        """Send a piece to the server."""
         self._pending.append((piece, self._threads.submit(self._encode, piece.texts)))
 
     def next(self) -> tuple[Piece, Encoded] | None:
-        """The answer to the oldest piece, when it is there; None if there is no piece.
+        """Wait for the reply to the oldest piece, and return it, or None if there is no piece.
 
         Raises:
             StartError: the server has ended.
@@ -141,7 +144,7 @@ class Requests:
             try:
                 encoded = future.result(LOOK_EVERY_S)
             except NotYetError:
-                if future.done():  # it has failed with such an error
+                if future.done():  # the call failed with such an error
                     raise
                 reason = self._why_gone()
                 if reason is not None:
@@ -158,8 +161,8 @@ class Requests:
                 self._server.host,
                 self._server.port,
                 self._server.port_out,
-                ignore_all_checks=True,  # `connect` has made them
-                timeout=-1,  # a server that is away is waited for
+                ignore_all_checks=True,  # `connect` has made these checks
+                timeout=-1,  # wait for a server that is away
                 server_key=self._server.keys.server_key,
                 key_file=self._server.keys.key_file,
             )

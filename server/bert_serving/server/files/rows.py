@@ -1,7 +1,7 @@
-"""Rows: from what a reader finds in a file to the pieces that are sent to the server.
+"""Cut the rows of the input files into pieces, each of which becomes one request.
 
-Pure. A piece is what one request asks for. Where pieces begin and end depends on the rows since the beginning of a part
-alone, so a job that goes on after an interruption makes the same pieces as one that was never interrupted.
+Pure. The limits of pieces depend only on the rows since the beginning of a part. So a job that continues after an
+interruption makes the same pieces as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _JSON_NAMES = {bool: 'a boolean', int: 'a number', float: 'a number', list: 'a l
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for the value of a row that a reader could not read; `reason` says why."""
+    """The value of a row that a reader could not read. `reason` says why."""
 
     reason: str
 
 
 class Block(NamedTuple):
-    """Rows that a reader has read together.
+    """A block of rows that a reader has read together.
 
-    `source` is the index of the input, `first` the number of the first row in it, `values` are texts or what stands in
-    their place, `ids` those of the rows or None without a column of ids. `share` is how much of the input has been
-    read, from 0 to 1.
+    `source` is the index of the input, and `first` the number of the first row in it. `values` are texts or invalid
+    values, and `ids` their ids, or None without an id column. `share` is the part of the input that was read, from 0 to
+    1.
     """
 
     source: int
@@ -50,13 +50,13 @@ class Span(NamedTuple):
 
 
 def problem_of(value: object, max_text_bytes: int) -> str | None:
-    """Why the value of a row is no text that can be encoded; None if it is one."""
+    """Return why the value of a row is not a valid text, or None if it is one."""
     if isinstance(value, str):
         size = len(value)
         if not value.isascii() and 4 * size > max_text_bytes:
             size = len(value.encode('utf-8', 'surrogatepass'))
         if size > max_text_bytes:
-            return 'the text has %d bytes: at most %d are taken (-max_text_bytes)' % (size, max_text_bytes)
+            return 'the text has %d bytes: the limit is %d (-max_text_bytes)' % (size, max_text_bytes)
         if not value.strip():
             return 'the text is blank'
         if not value.isascii() and _has_surrogates(value):
@@ -78,7 +78,7 @@ def _has_surrogates(text: str) -> bool:
 
 
 def kind_of_ids(ids: list[object] | None) -> str:
-    """The kind of the ids of a job, by those of its first rows: numbers if the first that is there is one."""
+    """The kind of the ids of a job, from its first rows: numbers if the first id that is not null is a number."""
     if ids is None:
         return INT
     first = next((value for value in ids if value is not None), None)
@@ -86,7 +86,7 @@ def kind_of_ids(ids: list[object] | None) -> str:
 
 
 def to_id(value: object, kind: str) -> tuple[int | str | None, str | None]:
-    """The id of a row as its column can hold it, and what is wrong with it or None."""
+    """Convert the id of a row to the kind of its column. Return the id, and the problem with it or None."""
     if value is None:
         return None, None
     if isinstance(value, Unreadable):
@@ -94,17 +94,17 @@ def to_id(value: object, kind: str) -> tuple[int | str | None, str | None]:
     if kind == INT:
         if isinstance(value, int) and not isinstance(value, bool) and value in _INT64:
             return value, None
-        return None, 'the id is not a whole number of 64 bits, as the first one is'
+        return None, 'the id is not a 64-bit integer, but the first id is'
     text = value.decode('utf-8', 'surrogateescape') if isinstance(value, bytes) else str(value)
     return (None, 'the id is not valid UTF-8') if not text.isascii() and _has_surrogates(text) else (text, None)
 
 
 @dataclass(slots=True)
 class Piece:
-    """The rows of one request, and those between them that cannot be encoded.
+    """The rows of one request, including the invalid rows between them.
 
-    `texts` are those to encode, and `places` their positions among the rows; `errors` has the others by position.
-    `share` is how much of the input `spans[-1].source` has been read.
+    `texts` are the texts to encode, and `places` their positions among the rows. `errors` has the invalid rows by
+    position. `share` is the part of the input `spans[-1].source` that was read.
     """
 
     ids: list[int | str | None] = field(default_factory=list)
@@ -125,7 +125,7 @@ class PieceCutter:
     """Cuts blocks into pieces of at most `request_rows` rows and about `request_bytes` of text.
 
     A part ends after `part_rows` rows. With `has_digests`, the last piece of each part has the digest of the part's ids
-    and values, by which the same rows are known again where there is no file to look at.
+    and values. It identifies the rows of standard input, which has no file to compare.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class PieceCutter:
         """Yield the pieces that the rows of `block` complete."""
         start = block.first
         for row, value in enumerate(block.values, block.first):
-            if self._is_full:  # only now, because a piece that turns out to be the last one ends its part
+            if self._is_full:  # only now, because the last piece of all ends its part
                 start = self._note(block, start, row)
                 yield self._finished(ends_part=False)
             self._take(value, self._row if block.ids is None else block.ids[row - block.first])
@@ -163,7 +163,7 @@ class PieceCutter:
         self._note(block, start, block.first + len(block.values))
 
     def end(self) -> Piece | None:
-        """The last piece, if there are rows without one; it ends its part."""
+        """Return the last piece, which ends its part, or None if no rows are left."""
         return self._finished(ends_part=True) if len(self._piece) else None
 
     def _take(self, value: object, raw_id: object) -> None:
@@ -190,7 +190,7 @@ class PieceCutter:
         return len(self._piece) >= self._request_rows or self._bytes >= self._request_bytes
 
     def _note(self, block: Block, start: int, stop: int) -> int:
-        """Note where the rows from `start` to `stop` come from; return `stop`."""
+        """Record the source of the rows from `start` to `stop`, and return `stop`."""
         if start < stop:
             self._piece.spans = joined(self._piece.spans, [Span(block.source, start, stop)])
             self._piece.share = block.share
@@ -206,7 +206,7 @@ class PieceCutter:
 
 
 def joined(spans: list[Span], more: list[Span]) -> list[Span]:
-    """The spans of two neighbors, as few as possible."""
+    """Join the spans of two neighboring pieces into as few spans as possible."""
     result = list(spans)
     for span in more:
         if result and result[-1].source == span.source and result[-1].stop == span.start:

@@ -1,4 +1,4 @@
-"""The engines that compute a model, and which options each of them has.
+"""The engines that compute a model, and the options that each supports.
 
 Pure.
 """
@@ -14,11 +14,11 @@ TENSORFLOW = 'tensorflow'
 ONNX_RUNTIME = 'onnxruntime'
 
 TITLES = {TENSORFLOW: 'TensorFlow', ONNX_RUNTIME: 'ONNX Runtime'}
-"""The names of the engines for the log."""
+"""The display names of the engines."""
 
 
 class EngineOptions(Protocol):
-    """The options that engines have or lack; `Settings` has them."""
+    """The options that matter for the choice of an engine. `Settings` implements it."""
 
     @property
     def engine(self) -> str: ...
@@ -41,24 +41,24 @@ def engine(text: str) -> str:
 
 
 def describe_engine(options: EngineOptions) -> str:
-    """The engine and the type that it computes in, for the log. On GPUs, -fp16 computes in float16, too."""
+    """Describe the engine and the type of its products, for the log. On GPUs, -fp16 also computes in float16."""
     kind = 'int8' if options.int8 else 'bfloat16' if options.bf16 else 'float32'
     return '%s, %s' % (TITLES[options.engine], kind)
 
 
 def check_engine(options: EngineOptions) -> None:
-    """Check that the engine has the other options.
+    """Check that the engine supports the other options.
 
     Raises:
-        UsageError: it does not have one of them; the message says what to do.
+        UsageError: an option is not supported; the message says what to do.
     """
     if options.engine == TENSORFLOW:
         if options.int8:
-            raise UsageError('-int8 needs the other engine: add -engine onnxruntime')
+            raise UsageError('-int8 needs ONNX Runtime: add -engine onnxruntime')
         return
     if options.bf16:
-        raise UsageError('-bf16 needs the other engine: remove -engine onnxruntime, or give -int8 instead of -bf16')
+        raise UsageError('-bf16 needs TensorFlow: remove -engine onnxruntime, or use -int8 instead of -bf16')
     if options.xla:
-        raise UsageError('-xla needs the other engine: remove -xla or -engine onnxruntime')
+        raise UsageError('-xla needs TensorFlow: remove -xla or -engine onnxruntime')
     if not options.cpu and any(device >= 0 for device in options.device_map):
-        raise UsageError('-engine onnxruntime computes on the CPU only: remove it, or -device_map')
+        raise UsageError('-engine onnxruntime runs on the CPU only: remove it, or remove -device_map')

@@ -1,6 +1,6 @@
-"""Lay out the help of a command for a terminal.
+"""Format the help of a command for a terminal.
 
-`argparse` could do it, but its layout differs between Python versions.
+`argparse` would format it differently in each Python version.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from ..console.terminal import text_width
 from .option import Option
 
 HELP_COLUMN = 28
-"""The column at which the text of an option begins, at most."""
+"""The maximum column at which the text of an option begins."""
 
 Emphasize = Callable[[str], str]
-"""Marks a title, in bold type for example. It must not change its visible width."""
+"""A function that emphasizes a title, for example in bold type, without changing its visible width."""
 
 
 def layout_usage(parser: argparse.ArgumentParser) -> str:
-    """The usage on one line: required options and positional arguments; all others are `[options]`."""
+    """The usage on one line: required options and positional arguments, and `[options]` for all others."""
     words = [parser.prog]
     for action in parser._actions:
         if action.required and action.option_strings:
@@ -41,9 +41,9 @@ def layout_help(
     guide: str,
     emphasize: Emphasize,
 ) -> str:
-    """The help of `parser`, as wide as the terminal.
+    """The help of `parser`, wrapped to the width of the terminal.
 
-    `option` is the example in the note on environment variables; None leaves the note out. `guide` is a page of docs/.
+    `option` is the example in the note on environment variables; None omits the note. `guide` is a page of docs/.
     """
     width = text_width()
     paragraphs = [layout_usage(parser)]
@@ -60,7 +60,7 @@ def layout_help(
         paragraphs.append('\n'.join([emphasize('Examples') + ':', *('  ' + line for line in examples)]))
     if parser.epilog:
         paragraphs.append(textwrap.fill(parser.epilog, width))
-    paragraphs.append(_layout_note('Documentation', 'README.md and %s of the repository' % guide, width, emphasize))
+    paragraphs.append(_layout_note('Documentation', 'README.md and %s in the repository' % guide, width, emphasize))
     return '\n\n'.join(paragraphs) + '\n'
 
 
@@ -80,7 +80,7 @@ def _layout_option(action: argparse.Action, prog: str, width: int) -> Iterator[s
 
 
 def _value_of(action: argparse.Action) -> Iterator[str]:
-    """The placeholder of the value of an option, if it takes one."""
+    """The placeholder for the value of an option, if it takes one."""
     if action.nargs != 0:
         name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
         yield name if action.nargs is None else name + ' ...'
@@ -103,6 +103,6 @@ def _layout_title(group: argparse._ArgumentGroup, width: int, emphasize: Emphasi
 
 
 def _layout_note(title: str, text: str, width: int, emphasize: Emphasize) -> str:
-    """`Title: text`; the title is emphasized after the lines are broken, so that its marks do not count as columns."""
+    """Format `Title: text`. It emphasizes the title after wrapping, so that the marks do not count as columns."""
     filled = textwrap.fill('%s: %s' % (title, text), width)
     return emphasize(title) + filled[len(title) :]

@@ -1,7 +1,7 @@
 """The argument parser of every command: defaults from the environment, errors on one line.
 
-A module for each group describes its options, `helper.py` says which options a command has, and `help.py` lays out
-the help.
+Each group of options has a module that describes them. `helper.py` chooses the options of each command, and `help.py`
+formats the help.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .settings import OPTIONS
 class EnvironmentParser(argparse.ArgumentParser):
     """An argument parser whose defaults come from the environment; the command line takes precedence.
 
-    The environment is read when arguments are parsed, not when the parser is created.
+    It reads the environment when it parses arguments, not when it is created.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class EnvironmentParser(argparse.ArgumentParser):
         guide: str = 'docs/server.md',
         **kwargs: Any,
     ) -> None:
-        """Take those of `argparse`, and for the end of the help `examples`, command lines, and `guide`, a page."""
+        """Take the arguments of `argparse`, and `examples` (command lines) and `guide` (a page) for the help."""
         super().__init__(*args, **{'add_help': False, **kwargs})
         self.environ = os.environ if environ is None else environ
         self.examples = examples
@@ -74,7 +74,7 @@ class EnvironmentParser(argparse.ArgumentParser):
         return namespace, rest
 
     def _variable_of(self, dest: str) -> str:
-        """The text of an option's environment variable; an empty variable counts as not set."""
+        """The text of an option's environment variable. An empty variable counts as not set."""
         return self.environ.get(self.options[dest].variable, '')
 
     def _parse_variable(self, option: Option, text: str) -> Any:
@@ -83,17 +83,17 @@ class EnvironmentParser(argparse.ArgumentParser):
         except ValueError as error:
             hint = ''
             if text.startswith('tcp://'):
-                hint = ' (Kubernetes sets it for a Service of that name: give the pod enableServiceLinks: false)'
+                hint = ' (Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod)'
             self.error('environment variable %s: %s%s' % (option.variable, error, hint))
 
     # ---- errors
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and exit with code 2: the usage of forty options would hide the message."""
+        """Print one line, because the usage of forty options would hide the message, and exit with code 2."""
         self.exit(2, '%s: error: %s (see %s -help)\n' % (self.prog, message, self.prog))
 
     def _is_unknown_option(self, word: str) -> bool:
-        """Whether `word` looks like an option but is not the beginning of one; argparse takes -http_prt for -h."""
+        """Whether `word` looks like an option but is not the beginning of one. argparse would read -http_prt as -h."""
         if len(word) < 2 or word[0] != '-' or word[1].isdigit() or word[1] == '.' or ' ' in word:
             return False
         name = word.partition('=')[0]
@@ -102,15 +102,15 @@ class EnvironmentParser(argparse.ArgumentParser):
     def _explain_option(self, word: str) -> str:
         name = word.partition('=')[0]
         known = [flag for flag in self._option_string_actions if not flag.startswith('--')]
-        return 'there is no option %s%s' % (name, did_you_mean(name, known))
+        return 'unknown option %s%s' % (name, did_you_mean(name, known))
 
     def _explain_word(self, words: Sequence[str], word: str) -> str:
-        """Why `word` is neither an option nor the value of one."""
+        """Explain why `word` is neither an option nor the value of one."""
         for before, given in itertools.pairwise(words):
             action = self._option_string_actions.get(before)
             if given == word and action is not None and action.nargs == 0:
-                return '%s takes no value, got %r: giving it turns it on' % (before, word)
-        return 'expected options, which begin with a dash, got %r' % word
+                return '%s takes no value, got %r: the option alone turns it on' % (before, word)
+        return 'expected an option, which begins with a dash, got %r' % word
 
     # ---- options
 
@@ -121,7 +121,7 @@ class EnvironmentParser(argparse.ArgumentParser):
         return self._groups[title]
 
     def add_option(self, group: argparse._ActionsContainer, dest: str, option: Option) -> None:
-        """Add one option to `group`; its value becomes the attribute `dest` of the namespace."""
+        """Add one option to `group`. Its value becomes the attribute `dest` of the namespace."""
         self.options[dest] = option
         flags = ['-' + name for name in option.names]
         if option.flag is not None:
@@ -145,7 +145,7 @@ class EnvironmentParser(argparse.ArgumentParser):
         return layout_usage(self) + '\n'
 
     def format_help(self) -> str:
-        """The help as plain text, as wide as the terminal."""
+        """The help as plain text, wrapped to the width of the terminal."""
         return self._format_help(lambda title: title)
 
     def print_help(self, file: Any = None) -> None:
@@ -153,12 +153,12 @@ class EnvironmentParser(argparse.ArgumentParser):
         say(self._format_help(lambda title: bold(title, stream)).rstrip('\n'), stream)
 
     def _an_option_of_the_environment(self) -> Option | None:
-        """Any option, if all of them have a variable of the environment."""
+        """An example option, if all options have an environment variable."""
         others = {action.dest for action in self._actions} - set(self.options) - {'help', 'version'}
         return None if others else next(iter(self.options.values()), None)
 
     def _format_help(self, emphasize: Callable[[str], str]) -> str:
-        groups = sorted(self._action_groups, key=lambda group: group.title == OTHER)  # that one comes last
+        groups = sorted(self._action_groups, key=lambda group: group.title == OTHER)  # that group comes last
         return layout_help(
             self,
             groups=groups,
@@ -170,7 +170,7 @@ class EnvironmentParser(argparse.ArgumentParser):
 
 
 _NOT_GIVEN = object()
-"""The value, while arguments are parsed, of an option that the environment sets and the command line might set."""
+"""A temporary default, during parsing, of options that the environment sets and the command line might override."""
 
 
 def _argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -198,7 +198,7 @@ def add_server_options(parser: EnvironmentParser) -> None:
 
 
 class _AddUp(argparse.Action):
-    """Keeps the words of all occurrences of an option, in one list."""
+    """Collects the words of all occurrences of an option in one list."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None

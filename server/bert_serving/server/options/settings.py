@@ -1,8 +1,7 @@
-"""The one table of options, from which the parsers, the environment variables, the status and the documentation come.
+"""The table of options, the source of the parsers, the environment variables, the status and the documentation.
 
-`Settings` is a frozen dataclass whose fields are the options; the metadata of each field holds its `Option`. A module
-for each group defines them. Every process reads the settings (a child gets those of its server as JSON), and none
-changes them.
+`Settings` is a frozen dataclass with a field for each option; the metadata of a field holds its `Option`. Each group of
+options has its own module. Every process reads the settings (a child gets them as JSON), and none changes them.
 """
 
 from __future__ import annotations
@@ -23,20 +22,21 @@ from .security import SecurityOptions
 from .serving import ServingOptions
 
 MODEL_SAYS = ('max_seq_len', 'pooling_layer', 'pooling_strategy')
-"""The options that a published folder has values for, which hold unless the user gives others."""
+"""The options for which a published model has its own values, unless the user gives others."""
 
 
-# The fields of the last base come first, which is the order of the help.
+# Fields of the last base class come first, in the order of the help.
 @dataclass(frozen=True)
 class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, ModelOptions):
-    """The value of every option of `bert-serving-start`; the field names are the keys of the server's status."""
+    """The values of all options of `bert-serving-start`. The field names are the keys of the server's status."""
 
     left_to_model: frozenset[str] = field(default=frozenset(), compare=False)
-    """No option: which of `MODEL_SAYS` nobody has given, so that a published folder decides. `parent.plan` looks."""
+    """Not an option: the options of `MODEL_SAYS` that the user did not give, so that `parent.plan` takes the model's
+    values."""
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Settings:
-        """The settings in a namespace of `argparse`. Missing attributes get their defaults, others are ignored.
+        """Make settings from a namespace of `argparse`. Missing attributes get defaults, unknown ones are ignored.
 
         Raises:
             UsageError: two options contradict each other.
@@ -49,7 +49,7 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """The settings of `to_dict`, from any mapping of field names to values."""
+        """Make settings from a mapping of field names to values, such as the result of `to_dict`."""
         values = dict(values)
         strategy = values.get('pooling_strategy', cls.pooling_strategy)
         if isinstance(strategy, str):
@@ -73,7 +73,7 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
         return settings
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values; `pooling_strategy` is its integer, as in the status of 1.10."""
+        """The settings as JSON values. As in the status of 1.10, `pooling_strategy` is an integer."""
         values = {name: getattr(self, name) for name in OPTIONS}
         values['pooling_strategy'] = self.pooling_strategy.value
         values['pooling_layer'] = list(self.pooling_layer)
@@ -81,12 +81,12 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
         return values
 
     def without_secrets(self) -> Settings:
-        """The settings for a process that needs no secret."""
+        """A copy of the settings without secrets, for processes that need none."""
         hidden: dict[str, Any] = {name: None for name, option in OPTIONS.items() if option.secret}
         return replace(self, **hidden)
 
     def to_status(self) -> dict[str, Any]:
-        """`to_dict` for clients: secrets are replaced by `***`."""
+        """The settings for clients: `to_dict` with `***` instead of secrets."""
         options = OPTIONS
         return {
             name: '***' if options[name].secret and value is not None else value
@@ -94,10 +94,10 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
         }
 
     def to_table(self) -> str:
-        """The two columns ARG and VALUE that the server prints when it starts."""
+        """The table with the columns ARG and VALUE that the server prints at its start."""
         rows = {**self.to_status(), 'pooling_strategy': str(self.pooling_strategy)}
         for name in self.left_to_model:
-            rows[name] = '%s, unless the folder of the model says otherwise' % rows[name]
+            rows[name] = '%s, unless the model has its own value' % rows[name]
         lines = ['%30s   %s' % ('ARG', 'VALUE'), '_' * 60]
         lines += ['%30s = %s' % (name, rows[name]) for name in sorted(rows)]
         return '\n'.join(lines)
@@ -109,4 +109,4 @@ def _read_options() -> dict[str, Option]:
 
 
 OPTIONS: Mapping[str, Option] = _read_options()
-"""The options by field name of `Settings`."""
+"""All options by the field names of `Settings`."""

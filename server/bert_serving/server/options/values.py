@@ -1,4 +1,4 @@
-"""Parsers of option values: each turns one word into a value, or raises a ValueError that says what it expected."""
+"""Parsers of option values: each parses one word, or raises a ValueError that says what it expected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def host(text: str) -> str:
-    """Parse an address or a name. Not an empty text: it would mean every address to one who expects none of them."""
+    """Parse an address or a name. It rejects empty text, which sockets would take for every address."""
     if not text.strip():
         raise ValueError('expected an address or a name, got %r' % text)
     return text.strip()
@@ -50,7 +50,7 @@ def fraction(text: str) -> float:
 
 
 def sequence_length(text: str) -> int | None:
-    """Parse `-max_seq_len`: above 3, so that [CLS], [SEP] and a token fit; NONE for the longest of each batch."""
+    """Parse `-max_seq_len`: at least 4, for [CLS], [SEP] and a token or two, or NONE for the longest of each batch."""
     if text in ('NONE', 'none', 'None'):
         return None
     try:
@@ -69,11 +69,11 @@ def log_format(text: str) -> str:
 
 
 NO_FOLDER = 'NONE'
-"""The value of an option that would name a folder, for no folder at all. A folder of this name is `./NONE`."""
+"""The value NONE of a folder option, for no folder. A folder of this name is `./NONE`."""
 
 
 def folder_or_none(text: str) -> str:
-    """Parse a folder, or NONE for none."""
+    """Parse the name of a folder, or NONE for no folder."""
     if not text.strip():
         raise ValueError('expected a folder or NONE, got %r' % text)
     return NO_FOLDER if text in ('none', 'None') else text

@@ -1,1 +1,1 @@
-"""One child process and its supervision. Knows processes and nothing of requests."""
+"""Child processes and their supervision. Knows processes, not requests."""

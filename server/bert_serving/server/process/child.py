@@ -1,13 +1,13 @@
 """The parent's side of a child process: start it, read its reports, tell it to stop, kill it.
 
-Two pipes join the parent and the child. Down the child's standard input goes its config, one line of JSON; the parent
-then keeps that pipe open, and the child exits when it closes, because the parent has died, even by SIGKILL (the
-lifeline). Up the report pipe comes a line of JSON for each report (`reports.py`); when that pipe closes, the child has
-exited. `child_main.py` is the child's side.
+Two pipes connect the parent and the child. The parent writes the config, one line of JSON, to the child's standard
+input. Then it keeps that pipe open as a lifeline: when it closes, the parent has died, even by SIGKILL, and the child
+exits. The child writes a line of JSON for each report (`reports.py`) to the report pipe. When that pipe closes, the
+child has exited. `child_main.py` is the child's side.
 
-Children are started with `sys.executable -m`, not with `multiprocessing`, whose spawn runs the user's script again and
-breaks every script that has no `__main__` guard. Each child has its own session and ignores SIGINT and SIGTERM. So
-Ctrl-C, and a service manager that signals the whole group, leave it to the parent to drain.
+The parent starts children with `sys.executable -m`, not with `multiprocessing`, which would run the user's script again
+and break every script without a `__main__` guard. Each child has its own session and ignores SIGINT and SIGTERM. So
+after Ctrl-C, or a signal of a service manager to the whole group, only the parent reacts, and drains.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHILD_MAIN = 'bert_serving.server.process.child_main'
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 EXIT_TIMEOUT_S = 2.0
-"""How long a child may take to exit after its pipes are closed."""
+"""Seconds that a child can take to exit after its pipes are closed."""
 
 READ_BYTES = 1 << 16
 
@@ -42,11 +42,11 @@ class Child:
     def __init__(
         self, module: str, name: str, config: ChildConfig, environment: Mapping[str, str | None] | None = None
     ) -> None:
-        """Describe a process that will run `main(config, reporter)` of `module`; `start` starts it.
+        """Describe a process that will run `main(config, reporter)` of `module`. `start` starts it.
 
         In addition to the keys of its `main`, `config` has `context` and `verbose`, for the log, and `temp_dirs`, the
-        folders that the child removes if its parent dies. `environment` is laid over the parent's; a variable that is
-        None there is left out.
+        folders that the child removes if its parent dies. `environment` overrides the parent's environment; the value
+        None removes a variable.
         """
         self.module = module
         self.name = name
@@ -63,7 +63,7 @@ class Child:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal (SIGSTOP) or a debugger has stopped the process, as far as /proc can tell."""
+        """Whether a signal (SIGSTOP) or a debugger has stopped the process, according to /proc."""
         try:
             stat = Path('/proc/%s/stat' % self.pid).read_text('ascii', 'replace')
         except OSError:
@@ -80,14 +80,14 @@ class Child:
             self._start()
 
     def _start(self) -> None:
-        streams.reserve_descriptors()  # or a pipe could get the number of a standard stream of the child
+        streams.reserve_descriptors()  # otherwise a pipe could get the number of a standard stream of the child
         output = streams.output_of_children()
         self._reports, writer = os.pipe()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, '-P', '-m', CHILD_MAIN, self.module],
                 stdin=subprocess.PIPE,
-                stdout=output,  # standard output belongs to the parent's own answers
+                stdout=output,  # standard output is for the parent's own output
                 stderr=output,
                 pass_fds=(writer,),
                 start_new_session=True,
@@ -100,7 +100,7 @@ class Child:
             os.close(writer)
         line = json.dumps({**self.config, 'report_to': writer}).encode() + b'\n'
         if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it has died already; its report pipe says so
+            with contextlib.suppress(BrokenPipeError):  # the child has already died, which its report pipe shows
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
@@ -122,13 +122,13 @@ class Child:
     # ---- reports
 
     def fileno(self) -> int:
-        """Return the file descriptor that is readable when there is something for `read_reports`."""
+        """Return the file descriptor that becomes readable when there is input for `read_reports`."""
         return self._reports
 
     def read_reports(self) -> list[ChildReport]:
-        """Return the reports that have come since the last call; wait if there is nothing to read.
+        """Return the reports since the last call. Wait if there are none.
 
-        `Exited` is the last report of all.
+        `Exited` is the last report.
         """
         data = os.read(self._reports, READ_BYTES)
         if not data:
@@ -146,7 +146,7 @@ class Child:
         os.close(self._reports)
         try:
             code = process.wait(EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:  # its pipes are closed and it does not end: the system is at it
+        except subprocess.TimeoutExpired:  # its pipes are closed, but the system has not yet ended it
             code = -signal.SIGKILL
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -162,7 +162,7 @@ class Child:
         return self._process is not None and self.state is not ChildState.GONE
 
     def expect_exit(self) -> None:
-        """Expect the child to exit from now on; the caller tells it to by a message."""
+        """Expect the child to exit from now on. The caller sends it a message to do so."""
         self.state = advance_child(self.state, ChildEvent.TOLD_TO_STOP)
 
     def terminate(self) -> None:
@@ -172,9 +172,9 @@ class Child:
             self._started.terminate()
 
     def kill(self, *, expected: bool) -> None:
-        """SIGKILL the child if it has not exited. `Exited` is still to be read.
+        """SIGKILL the child if it has not exited. Its `Exited` report still follows.
 
-        With `expected`, the child was to stop anyway; without it, the child hangs and its exit is reported as a crash.
+        With `expected`, the child was stopping anyway. Without it, the child hangs, and its exit counts as a crash.
         """
         if self._is_running:
             if expected:
@@ -182,18 +182,18 @@ class Child:
             self._started.kill()
 
     def kill_and_reap(self, timeout_s: float) -> None:
-        """SIGKILL the child and wait until it has exited; its last reports are not read."""
+        """SIGKILL the child and wait until it has exited, without reading its last reports."""
         self.kill(expected=True)
         if self._is_running:
             try:
                 self._started.wait(timeout_s)
-            except subprocess.TimeoutExpired:  # in an uninterruptible wait of the system's; it will go when that ends
+            except subprocess.TimeoutExpired:  # in an uninterruptible wait; it will exit when that ends
                 return
             self._reap()
 
 
 def describe_exit(name: str, code: int) -> str:
-    """Return how a process ended, in words: `code` is that of `subprocess`, negative for a signal."""
+    """Return in words how a process ended. `code` is the returncode of `subprocess`, negative for a signal."""
     if code >= 0:
         return '%s ended with exit code %d' % (name, code)
     try:

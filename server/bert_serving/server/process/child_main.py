@@ -1,11 +1,10 @@
 """The child's side of a child process: `python -m bert_serving.server.process.child_main MODULE` runs MODULE's `main`.
 
-The child reads its config from standard input, reports to its parent as long as it runs, and exits when its parent
-dies, even if a signal has stopped it. A thread reports every second that the child is alive, and how its work goes. So
-the parent notices a child that is stopped or hangs without asking the other processes, which may be the ones at fault
-(docs/adr/0011).
+The child reads its config from standard input, reports to its parent while it runs, and exits when its parent dies,
+even if a signal has stopped it. A thread sends a heartbeat every second, with the state of its work. So the parent
+notices a stopped or hanging child without asking the other processes, which might be the faulty ones (docs/adr/0011).
 
-Nothing imports this module in the child, where its name is `__main__`; MODULE needs `reports.py` alone.
+No module imports this one in the child, where its name is `__main__`. MODULE needs only `reports.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from .reports import ChildMain, Failed, Heartbeat, Payload, Ready, SentReport, S
 logger = logging.getLogger('bert_serving.server.process.child_main')
 
 EXIT_CRASHED = 70
-"""The exit code after an exception that nobody expected (EX_SOFTWARE)."""
+"""The exit code after an unexpected exception (EX_SOFTWARE)."""
 
 EXIT_ORPHANED = 71
 """The exit code of a child whose parent has died."""
@@ -40,20 +39,20 @@ HEARTBEAT_INTERVAL_S = 1.0
 """How often a child reports that it is alive."""
 
 PRIVATE_UMASK = 0o077
-"""Files and folders that a child makes are for its user alone, in any folder and under any umask of the user."""
+"""The umask of children, which makes their files and folders private to the user, whatever the user's own umask is."""
 
 _PR_SET_PDEATHSIG = 1
-"""From <linux/prctl.h>."""
+"""The constant PR_SET_PDEATHSIG of <linux/prctl.h>."""
 
 PROGRESS_INTERVAL_S = 0.05
-"""How often a child reports its progress at most; the beginning and the end of a stage are always reported."""
+"""The minimum seconds between two progress reports of a child. It always reports the beginning and end of a stage."""
 
 
 def run_child(main: ChildMain) -> NoReturn:
-    """Read the config, watch the parent, run `main(config, reporter)`, and exit.
+    """Read the config, watch the parent, run `main(config, reporter)` of the module, and exit.
 
-    A `ServingError` that `main` raises is reported with its message and exit code; any other exception is logged with
-    its traceback.
+    If `main` raises a `ServingError`, it reports the message and exit code. It logs any other exception with its
+    traceback.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -81,17 +80,16 @@ def run_child(main: ChildMain) -> NoReturn:
 def _continue_when_parent_dies() -> None:
     """Let the kernel send SIGCONT when the parent dies, so that a stopped child can see that its lifeline has closed.
 
-    Not SIGKILL, because the child has the parent's folders to remove first. A parent that has died before this call is
-    no race: the lifeline is closed already, and only a running child gets here. The kernel means the thread that
-    started the child, which in the parent is the thread of the server; a SIGCONT at its end does nothing to a child
-    that runs.
+    SIGKILL would not do, because the child must first remove the parent's folders. If the parent has died before this
+    call, the lifeline is already closed and the child is running, so it exits. "Parent" means the thread that started
+    the child, which is the server's thread. A SIGCONT at the end of that thread does not affect a running child.
     """
-    with suppress(OSError, AttributeError):  # another C library, or none
+    with suppress(OSError, AttributeError):  # not the GNU C library
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
 class _PipeReporter:
-    """The child's end of the report pipe; any thread may use it."""
+    """The child's end of the report pipe. Thread-safe."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
@@ -121,7 +119,7 @@ class _PipeReporter:
 
 
 def _hold_lifeline(temp_dirs: list[str]) -> None:
-    """Wait until the parent dies, remove the folders that it can no longer remove, and exit."""
+    """Wait until the parent dies, remove its temporary folders, and exit."""
     while os.read(0, 1024):
         pass
     for folder in temp_dirs:
@@ -130,9 +128,9 @@ def _hold_lifeline(temp_dirs: list[str]) -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """Exit without the interpreter's cleanup, in which TensorFlow's threads may hang or crash."""
+    """Exit without the interpreter's cleanup, in which TensorFlow's threads can hang or crash."""
     logging.shutdown()
-    with suppress(OSError):  # a pipe that nobody reads any more
+    with suppress(OSError):  # nobody reads the pipe any more
         sys.stderr.flush()
     os._exit(code)
 

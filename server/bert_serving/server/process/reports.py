@@ -1,8 +1,8 @@
 """Messages between the parent and a child process, and the interface of a child's `main`.
 
-The parent writes one line of JSON to the child's standard input: its config. The child writes one line of JSON for each
-report to a second pipe. The module holds no process and no pipe: `child.py` is the parent's end, `child_main.py` the
-child's.
+The parent writes one line of JSON, the config, to the child's standard input. The child writes one line of JSON for
+each report to a second pipe. This module owns no process and no pipe: `child.py` is the parent's end, `child_main.py`
+the child's end.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any, Protocol, assert_never
 from ..console.progress import Progress
 
 Payload = dict[str, Any]
-"""The data of a report; anything that JSON can carry."""
+"""The data of a report, any JSON value."""
 
 ChildConfig = dict[str, Any]
-"""The data that a child gets at its start; anything that JSON can carry."""
+"""The data that a child gets at its start, as JSON values."""
 
 StatusCallback = Callable[[], Payload]
-"""Returns the payload of the next heartbeat: what the child works on, and what it has done. Any thread may call it."""
+"""A function that returns the payload of the next heartbeat: the child's current and finished work. Thread-safe."""
 
 
 class ReportReady(Protocol):
     """Called by a child's `main` as soon as the child can do its work."""
 
     def __call__(self, payload: Payload, status: StatusCallback | None = None) -> None:
-        """Report `payload` to the parent; `status` provides the payload of every heartbeat from now on."""
+        """Report `payload` to the parent. From now on, `status` provides the payload of every heartbeat."""
         ...
 
 
 class Reporter(ReportReady, Protocol):
-    """A `ReportReady` for a `main` whose work is long: it can report progress, too."""
+    """A `ReportReady` that can also report progress, for a `main` with long work."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Report that `done` of `total` bytes of a stage are done; a `total` of 0 is not known."""
+        """Report that `done` of `total` bytes of a stage are done. A `total` of 0 is unknown."""
         ...
 
 
@@ -52,14 +52,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The child is alive; `payload` is that of its status callback, {} while it has none."""
+    """The child is alive. `payload` comes from its status callback, or is {} while it has none."""
 
     payload: Payload
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The child cannot do its work; `message` says why, on one line or two, and `exit_code` the kind of error."""
+    """The child cannot do its work. `message` says why, on one or two lines, and `exit_code` is the kind of error."""
 
     message: str
     exit_code: int
@@ -67,10 +67,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The child has exited and is reaped; no other report follows.
+    """The child has exited and was reaped. No other report follows.
 
-    `code` is that of `subprocess`, negative for a signal; `how` describes it; `expected` is whether the child had been
-    told to stop.
+    `code` is the returncode of `subprocess`, negative for a signal, and `how` describes it. `expected` says whether the
+    child had been told to stop.
     """
 
     code: int
@@ -82,7 +82,7 @@ SentReport = Ready | Heartbeat | Progress | Failed
 """A report that the child itself writes to the pipe."""
 
 ChildReport = SentReport | Exited
-"""A report as the parent reads it."""
+"""A report that the parent reads."""
 
 
 def encode_report(report: SentReport) -> bytes:
@@ -103,7 +103,7 @@ def encode_report(report: SentReport) -> bytes:
 
 
 def decode_report(line: bytes) -> SentReport:
-    """Return the report of a line that `encode_report` made, with or without its line break."""
+    """Decode a line of `encode_report`, with or without its line break."""
     message = json.loads(line)
     if 'ready' in message:
         return Ready(message['ready'])

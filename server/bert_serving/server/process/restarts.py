@@ -1,8 +1,8 @@
-"""Restart policy: after which pause a child that has died is restarted, and when it is given up.
+"""Restart policy: how long to wait before restarting a dead child, and when to give up.
 
-Pure: the supervisor says what happened and when, and is told how long to wait. A child that had been ready for a while
-is restarted at once. One that dies again and again waits longer each time. One that does not become ready is given up
-after some starts, because a fault that every start meets is not fixed by another start.
+Pure: the supervisor passes events with their times and gets the pause. A child that had been ready for a while restarts
+immediately. A child that dies repeatedly waits longer each time. After several starts without becoming ready, the
+policy gives up, because another start would meet the same fault.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ class RestartPolicy:
     """The pauses between restarts, and the number of starts."""
 
     first_pause_s: float = 0.1
-    """The pause after the second death in a row; it doubles with each further one."""
+    """Seconds to wait after the second death in a row. The pause doubles with each further death."""
     longest_pause_s: float = 10.0
     recovered_after_s: float = 10.0
-    """A child that has been ready for so long has recovered: its next death counts as the first."""
+    """Seconds of being ready after which a child has recovered, so that its next death counts as the first."""
     max_failed_starts: int = 5
-    """Starts in a row after none of which the child became ready."""
+    """Maximum starts in a row without the child becoming ready."""
     min_trying_s: float = 60.0
-    """For how long the starts go on at least if the child had been ready before: a missing resource may come back."""
+    """Minimum seconds of trying if the child had been ready before, because a missing resource might come back."""
 
 
 DEFAULT_POLICY = RestartPolicy()
 
 MAX_DOUBLINGS = 60
-"""Doublings of the pause. It reaches the longest pause long before; without a bound the float would overflow."""
+"""The maximum doublings of the pause, so that the float cannot overflow. The pause reaches its maximum long before."""
 
 
 class Restarts:
@@ -39,7 +39,7 @@ class Restarts:
         self.count = 0
         """Starts after the first."""
         self.failed_starts = 0
-        """Starts in a row after none of which the child became ready."""
+        """Starts in a row without the child becoming ready."""
         self._ready_since: float | None = None
         self._deaths = 0
         self._failing_since: float | None = None
@@ -51,14 +51,14 @@ class Restarts:
         return self._was_ready
 
     def became_ready(self, now: float) -> None:
-        """Note that the child can do its work."""
+        """Record that the child is ready."""
         self._ready_since = now
         self._was_ready = True
         self.failed_starts = 0
         self._failing_since = None
 
     def died(self, now: float) -> float | None:
-        """Note that the child has died; return the pause in seconds before the next start, or None to give up."""
+        """Record a death. Return the pause in seconds before the next start, or None to give up."""
         if self._ready_since is None:
             self.failed_starts += 1
             self._failing_since = self._failing_since or now

@@ -1,8 +1,8 @@
 """State machines of the server, of a child process, and of a slot that keeps a child running.
 
-Everything that may change one of these states is in the tables of this file. Each table maps a state and an event to
-the next state; a pair that a table lacks is a fault of ours and raises IllegalTransition. The module holds no socket
-and no process. `docs/architecture.md` has the tables as diagrams, made by `docs/state_diagrams.py`.
+The tables of this file contain every transition. Each table maps a state and an event to the next state. A pair that is
+missing from a table is a bug and raises IllegalTransition. The module owns no socket and no process.
+`docs/architecture.md` shows the tables as diagrams, made by `docs/state_diagrams.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ServerState(Enum):
 
 
 class ServerEvent(Enum):
-    """An event that may change a `ServerState`."""
+    """An event that can change a `ServerState`."""
 
     READY = 'ready'
     DRAIN = 'drain'
@@ -39,7 +39,7 @@ class ChildState(Enum):
 
 
 class ChildEvent(Enum):
-    """An event that may change a `ChildState`."""
+    """An event that can change a `ChildState`."""
 
     REPORTED_READY = 'reported ready'
     TOLD_TO_STOP = 'told to stop'
@@ -47,7 +47,7 @@ class ChildEvent(Enum):
 
 
 class SlotState(Enum):
-    """The life of a slot, which outlives its children. The values are those of the status."""
+    """The life of a slot, which outlives its children. The values appear in the status."""
 
     STARTING = 'starting'
     READY = 'ready'
@@ -56,7 +56,7 @@ class SlotState(Enum):
 
 
 class SlotEvent(Enum):
-    """An event that may change a `SlotState`."""
+    """An event that can change a `SlotState`."""
 
     CHILD_READY = 'child ready'
     CHILD_LOST = 'child lost'
@@ -97,7 +97,7 @@ SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotEvent], SlotState] = {
 
 
 class IllegalTransition(Exception):
-    """A fault of ours: the table has no step for this event in this state; the message names both."""
+    """A bug: the table has no transition for this event in this state. The message names both."""
 
 
 State = TypeVar('State', bound=Enum)

@@ -1,8 +1,8 @@
 """Supervision of child processes: start them, restart them when they die, and end them.
 
-Runs in the thread of `BertServer`, in the parent process. The supervisor knows processes and nothing of messages: its
-callers decide what the readiness or the loss of a child means for the ring. `supervise` keeps a child running in a
-`ChildSlot`; `run_to_end` runs a child that does one thing and exits. `watch.py` kills the children that hang.
+Runs in the thread of `BertServer`, in the parent process. The supervisor knows processes, not messages: its callers
+decide what a ready or lost child means for the ring. `supervise` keeps a child running in a `ChildSlot`. `run_to_end`
+runs a child that does one thing and exits. `watch.py` kills hanging children.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from .watch import ChildCallbacks, ChildFailed, ChildWatch, KillCause, OnExit, i
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 900.0
-"""How long a child in a slot may take to become ready."""
+"""Seconds that a child in a slot can take to become ready."""
 
 
 POSTPONED_S = 1.0
-"""The pause before another start if no file descriptor was left for this one."""
+"""Seconds before another attempt if no file descriptor was left for this one."""
 
 
 @dataclass(slots=True, eq=False)
 class ChildSlot:
-    """A place for a child that is restarted when it dies.
+    """The place of a child that the supervisor restarts when it dies.
 
-    `spawn` makes a child, not yet started. `on_ready(payload)`, `on_heartbeat(payload)` and `on_lost(how, error)` are
-    called in the reactor's rounds; `error` is set if the child reported that it could not start. `on_given_up(how)` is
-    called after the last `on_lost`, when too many starts in a row have failed and the slot stays empty.
+    `spawn` makes a child without starting it. The reactor's rounds call `on_ready(payload)`, `on_heartbeat(payload)`
+    and `on_lost(how, error)`; `error` is set if the child reported that it could not start. `on_given_up(how)` follows
+    the last `on_lost` if too many starts in a row have failed and the slot stays empty.
     """
 
     spawn: Callable[[], Child]
@@ -52,9 +52,9 @@ class ChildSlot:
     child: Child | None = None
     state: SlotState = SlotState.STARTING
     since: float = 0.0
-    """When the current start began, by `time.monotonic`."""
+    """The time of the current start, by `time.monotonic`."""
     start_at: float | None = None
-    """When the next child is to be started; None while there is one, or none is wanted."""
+    """The time of the next start, or None while a child is running or none is wanted."""
 
     def describe(self) -> dict[str, Any]:
         """Return the slot's entries in the status."""
@@ -66,21 +66,21 @@ class ChildSlot:
 
 
 class Supervisor:
-    """Starts, restarts and ends the children of one server. Used by the one thread that runs the reactor."""
+    """Starts, restarts and ends the children of one server. For the reactor's thread only."""
 
     def __init__(self, reactor: Reactor, hang_s: float) -> None:
-        """`hang_s` is how long a child may be silent, or work on one piece of work, before it is killed."""
+        """`hang_s` is how long a child can be silent, or busy with one piece of work, before it is killed."""
         self._reactor = reactor
         self._watch = ChildWatch(reactor, hang_s)
         self._slots: list[ChildSlot] = []
 
     @property
     def num_process(self) -> int:
-        """Children that have been started and not yet reaped."""
+        """The number of children that were started and not yet reaped."""
         return len(self._watch)
 
     def tick(self) -> None:
-        """Restart the children whose pause is over, and kill those that hang. Call it every `CHECK_INTERVAL_S`."""
+        """Start the children whose pause is over, and kill hanging children. Call it every `CHECK_INTERVAL_S`."""
         now = time.monotonic()
         for slot in self._slots:
             if slot.start_at is not None and now >= slot.start_at:
@@ -91,13 +91,13 @@ class Supervisor:
         self._watch.tick()
 
     def run_to_end(self, child: Child, interrupted: Callable[[], bool], display: ProgressDisplay) -> Payload | None:
-        """Start `child`, run the reactor until it has exited, and return its payload; None if `interrupted`.
+        """Start `child`, run the reactor until the child has exited, and return its payload, or None if `interrupted`.
 
-        `display` shows its progress meanwhile.
+        `display` shows the progress of the child.
 
         Raises:
-            ChildFailed: it reported that it could not do its work.
-            StartError: it died.
+            ChildFailed: the child reported that it could not do its work.
+            StartError: the child died.
         """
         payload: Payload = {}
         ended: list[ServingError] = []
@@ -123,7 +123,7 @@ class Supervisor:
     # ---- slots
 
     def supervise(self, slot: ChildSlot) -> None:
-        """Start a child in `slot`, and another one whenever that has died."""
+        """Start a child in `slot`, and a new one whenever it dies."""
         self._slots.append(slot)
         self._start(slot)
 
@@ -142,7 +142,7 @@ class Supervisor:
         child = slot.child = slot.spawn()
         try:
             self._watch.launch(child, ChildCallbacks(on_ready, on_exit, slot.on_heartbeat))
-        except OSError as error:  # no process or file descriptor is left in the system, say
+        except OSError as error:  # for example, no process or file descriptor is left
             how = '%s could not be started: %s' % (child.name, error)
             if error.errno in NONE_LEFT and slot.restarts.was_ready:
                 self._postpone(slot, how)
@@ -150,7 +150,7 @@ class Supervisor:
                 self._on_loss(slot, how, None)
 
     def _postpone(self, slot: ChildSlot, how: str) -> None:
-        """Try again later to start the child of `slot`. Files come back, so it does not count as a failed start."""
+        """Retry the start of `slot` later. Descriptors become free again, so this does not count as a failed start."""
         slot.child = None
         slot.state = advance_slot(slot.state, SlotEvent.CHILD_LOST)
         slot.start_at = time.monotonic() + POSTPONED_S
@@ -173,7 +173,7 @@ class Supervisor:
 
     @property
     def next_start(self) -> float | None:
-        """When the next child is to be started, by `time.monotonic`; None if none is."""
+        """The earliest time of the next start, by `time.monotonic`, or None if no start is planned."""
         return min((slot.start_at for slot in self._slots if slot.start_at is not None), default=None)
 
     # ---- the end
@@ -185,7 +185,7 @@ class Supervisor:
     def release(self, slots: Iterable[ChildSlot]) -> list[Child]:
         """Stop supervising `slots` and return the children that are still in them.
 
-        From now on their exit is expected. A child that is not ready, and so cannot be told to stop, is killed.
+        Their exit is expected from now on. Children that are not ready cannot receive a message, so they are killed.
         """
         children = []
         for slot in slots:
@@ -201,10 +201,10 @@ class Supervisor:
         return children
 
     def kill(self, children: Iterable[Child]) -> None:
-        """Kill `children`; they are reaped in the next rounds of the reactor."""
+        """Kill `children`. The next rounds of the reactor reap them."""
         for child in children:
             child.kill(expected=True)
 
     def kill_all(self) -> None:
-        """Kill and reap every child, without reading its last reports."""
+        """Kill and reap every child without reading its last reports."""
         self._watch.kill_all()

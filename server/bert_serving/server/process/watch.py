@@ -1,8 +1,7 @@
-"""Watching of child processes: pass on their reports, and kill those that hang.
+"""Watch child processes: pass on their reports, and kill those that hang.
 
-A child reports every second that it is alive, and for how long it has worked on its current piece of work. A child that
-sends no report for `hang_s` seconds, or works on one piece for longer than that, is killed; then it is treated like any
-other child that has died.
+A child sends a heartbeat every second, with the time it has spent on its current piece of work. If it sends no report
+for `hang_s` seconds, or works on one piece for longer, the watch kills it. Then it counts as any other dead child.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from .states import ChildState
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 0.5
-"""How often the supervisor checks for silent children. A late check means that the supervisor was suspended."""
+"""Seconds between two checks for silent children. A late check means that the supervisor was suspended."""
 
 LOADING_TIMEOUT_S = 30.0
-"""The least silence for which a starting child is killed: while it loads libraries, its other threads cannot run. A
-child that a signal has stopped loads nothing, so it gets no longer than any other."""
+"""The minimum silence after which a starting child is killed: while it loads libraries, its other threads cannot run. A
+child that a signal has stopped loads nothing, so it gets no extra time."""
 
 SUSPENSION_S = 2.0
 """A longer gap between two checks or heartbeats means that this process or the machine was suspended."""
 
 KILL_TIMEOUT_S = 5.0
-"""How long a killed process may take to disappear before it is left to the operating system."""
+"""Seconds that a killed process can take to disappear before it is left to the operating system."""
 
 
 class ChildFailed(StartError):
-    """A child could not start; the message is the child's own, and so is the exit code."""
+    """A child could not start. The message and the exit code are the child's own."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -46,7 +45,7 @@ class ChildFailed(StartError):
 
 
 class KillCause(Enum):
-    """Why the supervisor killed a child; the value is a text for the log, with a number of seconds."""
+    """Why the supervisor killed a child. The value is a format for the log, with a number of seconds."""
 
     NOT_READY = 'was not ready within %.0f s'
     SILENT = 'sent no heartbeat for %.0f s'
@@ -60,7 +59,7 @@ class KillReason:
     cause: KillCause
     seconds: float
     killed_at: float
-    """By `time.monotonic`."""
+    """The time of the kill, by `time.monotonic`."""
 
     def describe(self, name: str) -> str:
         """Return a clause for the log about the child `name`: `SINK sent no heartbeat for 60 s`."""
@@ -76,10 +75,10 @@ def ignore(_report: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ChildCallbacks:
-    """The functions that are called in the reactor's rounds when a child reports.
+    """The functions to call, in the reactor's rounds, when a child reports.
 
-    `on_exit(how, error)` is called only for a child that exits without having been told to; `error` is set if the child
-    reported that it could not start.
+    `on_exit(how, error)` is only for a child that exits without being told to. `error` is set if the child reported
+    that it could not start.
     """
 
     on_ready: Callable[[Payload], None]
@@ -90,14 +89,14 @@ class ChildCallbacks:
 
 @dataclass(slots=True, eq=False)
 class _Watched:
-    """A child that has been started and not yet reaped, and what is known of it."""
+    """A child that was started and not yet reaped, and its state."""
 
     child: Child
     callbacks: ChildCallbacks
     last_heartbeat: float
     """When the child last reported anything, by `time.monotonic`."""
     suspended_s: float = 0.0
-    """For how long the child was suspended during its current piece of work."""
+    """Seconds for which the child was suspended during its current piece of work."""
     was_ready: bool = False
     error: Failed | None = None
     """The error that the child reported before it exited."""
@@ -105,7 +104,7 @@ class _Watched:
 
 
 class ChildWatch:
-    """Watches the children of one server. Used by the one thread that runs the reactor."""
+    """Watches the children of one server. For the reactor's thread only."""
 
     def __init__(self, reactor: Reactor, hang_s: float) -> None:
         self._reactor = reactor
@@ -161,7 +160,7 @@ class ChildWatch:
         """Kill the children that hang. Call it every `CHECK_INTERVAL_S`."""
         now = time.monotonic()
         since_last, self._last_check = now - self._last_check, now
-        if since_last > SUSPENSION_S:  # what the children reported meanwhile is still unread
+        if since_last > SUSPENSION_S:  # the reports of the meantime are still unread
             for watched in self._watched.values():
                 watched.last_heartbeat = now
         for watched in list(self._watched.values()):
@@ -178,23 +177,23 @@ class ChildWatch:
             self.kill_hung(watched.child, KillCause.SILENT, silent_s)
 
     def _check_busy_time(self, watched: _Watched, busy_s: float, gap_s: float) -> None:
-        """Kill a child that works on one piece for too long; `gap_s` is the time between its last two reports."""
+        """Kill a child that is busy with one piece for too long. `gap_s` is the time between its last two reports."""
         if gap_s > SUSPENSION_S:
             watched.suspended_s += gap_s
-        if busy_s < watched.suspended_s:  # it has begun another piece since
+        if busy_s < watched.suspended_s:  # it has begun another piece meanwhile
             watched.suspended_s = 0.0
         if busy_s - watched.suspended_s > self._hang_s:
             self.kill_hung(watched.child, KillCause.BUSY, busy_s)
 
     def kill_hung(self, child: Child, cause: KillCause, seconds: float) -> None:
-        """Kill a child that has not been told to stop; its exit is reported as a loss."""
+        """Kill a child that was not told to stop, and report its exit as a loss."""
         watched = self._watched[child]
         if child.state in (ChildState.STARTING, ChildState.READY) and watched.kill_reason is None:
             watched.kill_reason = KillReason(cause, seconds, killed_at=time.monotonic())
             child.kill(expected=False)
 
     def _give_up_killing(self, watched: _Watched, reason: KillReason) -> None:
-        """Count a process as lost that does not end when killed, because a driver hangs, say."""
+        """Report a process as lost that does not end when killed, for example because a driver hangs."""
         child = watched.child
         self._forget(watched, child.fileno())
         self._unkillable.append(child)
@@ -212,7 +211,7 @@ class ChildWatch:
 
 
 def _explain_exit(watched: _Watched, exited: Exited) -> tuple[str, ChildFailed | None]:
-    """Return how an unexpected exit came about, and the child's own error if that kept it from becoming ready."""
+    """Return the cause of an unexpected exit, and the child's error if it reported that it could not start."""
     name, error, reason = watched.child.name, watched.error, watched.kill_reason
     how = exited.how if reason is None else '%s; killed' % reason.describe(name)
     if error is None:

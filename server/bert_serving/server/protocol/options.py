@@ -1,6 +1,7 @@
 """The options of a request: the JSON object in its fifth frame, decoded and checked.
 
-1.10 had none; the defaults answer as it did. `ventilator.served_model` checks the options that depend on the model.
+1.10 had no options, and the defaults behave as it did. `ventilator.served_model` checks the options that depend on the
+model.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ Truncation: TypeAlias = Literal['right', 'left', 'error']
 
 @dataclass(frozen=True, slots=True)
 class EncodingOptions:
-    """How texts become rows, and what the graph computes becomes the answer. None leaves it to the model.
+    """The options for making rows of texts, and results of the graph's output. None means the model's default.
 
     Attributes:
-        prompt: what is put before each text; `''` is no prompt where the model has a default one.
-        prompt_name: which prompt of the model is put there.
-        normalize: whether vectors get length 1, or stay as they are pooled.
-        dimensions: how many of the first numbers of a vector are answered.
-        dtype: the type of the numbers; `binary` and `ubinary` are the signs, eight in a byte.
-        truncate: which end of a text that is too long is dropped, or that it is an error.
-        pairs: each text is a list of two; False: `' ||| '` in a text is text.
-        offsets: with `tokenize`, the places of the tokens in the texts are wanted, too, and no text is cut.
-        decode: with `tokenize`, the texts are lists of ids, and the texts that these stand for are wanted.
-        special_tokens: with `decode`, special tokens are not left out.
-        raw: scores are wanted, as logits or with the activation of the model.
+        prompt: the text to put before each text; `''` disables the model's default prompt.
+        prompt_name: the name of a prompt of the model, instead of `prompt`.
+        normalize: True scales vectors to length 1, False leaves them as pooled.
+        dimensions: how many of the first numbers of each vector to return.
+        dtype: the type of the numbers; `binary` and `ubinary` are signs, eight in a byte.
+        truncate: which end of a long text to drop, or `error` to reject it.
+        pairs: True if each row is a list of two texts; False if `' ||| '` in a text is ordinary text.
+        offsets: with `tokenize`, also return the positions of tokens in their text, and truncate nothing.
+        decode: with `tokenize`, return the texts for lists of ids.
+        special_tokens: with `decode`, keep special tokens.
+        raw: return scores, True for logits and False with the activation of the model.
     """
 
     prompt: str | None = None
@@ -53,7 +54,7 @@ class EncodingOptions:
     special_tokens: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The values that are not the defaults; they are the arguments of the class."""
+        """The values that differ from the defaults, by the names of the arguments."""
         values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         return {name: value for name, value, default in values if value != default}
 
@@ -62,11 +63,11 @@ class EncodingOptions:
 class Options:
     """The options of a request; the defaults are 1.10's.
 
-    `deadline_ms` is the time within which the reply is wanted, from when the server reads the request. `token_counts`
-    asks for the number of tokens of each row as the model gets them and for the rows that were cut, `tokenize` for the
-    ids themselves and no vectors.
-    `encoding` is None unless one of its values is given, so that a request without costs nothing. `traceparent` is the
-    parent of the spans of the request, as W3C writes it; None if there is none, or if it is not sampled.
+    `deadline_ms` is the time limit for the reply, counted from when the server reads the request. `token_counts` asks
+    for the number of tokens that the model gets for each row, and for the truncated rows. `tokenize` asks for the ids
+    instead of vectors. `encoding` is None unless the request sets one of its values, so that other requests cost
+    nothing. `traceparent` is the parent of the request's spans in W3C's format, or None if there is none or it is not
+    sampled.
     """
 
     deadline_ms: int | None = None
@@ -84,14 +85,14 @@ ENCODING_OPTIONS = tuple(field.name for field in fields(EncodingOptions))
 _OPTIONS = ('deadline_ms', 'token_counts', 'tokenize', 'traceparent', *ENCODING_OPTIONS)
 
 EXTENSIONS = ('options', 'token_ids', 'cancel', 'traceparent', *ENCODING_OPTIONS)
-"""The extensions of the protocol of 1.10, as the configuration advertises them."""
+"""The extensions of 1.10's protocol, which the configuration advertises."""
 
 
 def decode_options(frame: bytes | memoryview) -> Options:
-    """The options in a request's fifth frame.
+    """Decode the options in the fifth frame of a request.
 
     Raises:
-        RequestError: not a JSON object, an unknown option, or a value that the option cannot have.
+        RequestError: the frame is not a JSON object, an option is unknown, or its value is not allowed.
     """
     if len(frame) > MAX_OPTIONS_BYTES:
         raise RequestError('the options have %d bytes: at most %d are read' % (len(frame), MAX_OPTIONS_BYTES))
@@ -131,13 +132,13 @@ def _read_encoding(options: Mapping[str, Any], tokenize: bool) -> EncodingOption
         special_tokens=_read_choice(options, 'special_tokens'),
     )
     if encoding.prompt is not None and encoding.prompt_name is not None:
-        raise RequestError('prompt and prompt_name: expected one of them, got both')
+        raise RequestError('prompt and prompt_name are mutually exclusive: send one of them')
     if tokenize:
         for name in ('normalize', 'dimensions', 'dtype', 'raw'):
             if getattr(encoding, name) is not None:
-                raise RequestError('%s: expected nothing with tokenize, which answers ids' % name)
+                raise RequestError('%s cannot be combined with tokenize, which returns ids: leave it out' % name)
     elif encoding.offsets or encoding.decode:
-        raise RequestError('offsets, decode: expected tokenize as well, because they answer no vectors')
+        raise RequestError('offsets and decode need tokenize, because they return no vectors: add it')
     return None if encoding == _DEFAULT_ENCODING else encoding
 
 
@@ -173,7 +174,7 @@ def _read_text(options: Mapping[str, Any], name: str) -> str | None:
 
 
 def _read_traceparent(options: Mapping[str, Any]) -> str | None:
-    """The parent of the spans if it is sampled; one that is not valid is ignored, as W3C's Trace Context says."""
+    """The parent of the spans if it is sampled. As W3C's Trace Context requires, an invalid one is ignored."""
     text = _read_text(options, 'traceparent')
     context = None if text is None else read_traceparent(text)
     return context.to_traceparent() if context is not None and context.is_sampled else None

@@ -1,8 +1,8 @@
 """The protocol between our own processes: typed messages into frames, and back.
 
-They go round the ring: ventilator -> worker -> sink -> ventilator, and ventilator -> sink. Only this module knows the
-order of these frames; the protocol with clients is in `wire.py`. The decoder raises nothing but what it documents,
-whatever the frames hold. No socket is opened here.
+Messages flow around the ring: ventilator -> worker -> sink -> ventilator, and ventilator -> sink. Only this module
+knows the order of their frames. The protocol with clients is in `wire.py`. For any frames, the decoder raises only the
+documented errors. This module opens no socket.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .wire import Answer, Buffer, Frames, encode_json
 
 
 class Lane(Enum):
-    """The queue that a job waits in, at the ventilator and at its worker. URGENT is served first."""
+    """The queue of a job, at the ventilator and at its worker. URGENT comes first."""
 
     URGENT = 'urgent'
     BULK = 'bulk'
 
-    __hash__ = object.__hash__  # lanes are keys on the hot path, and Enum would hash the name, in Python
+    __hash__ = object.__hash__  # lanes are keys on the hot path, and Enum would hash the name in Python
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRef:
     """An accepted request: its number, the client that gets the reply, and the number of its parts and rows.
 
-    The ventilator gives the number, because clones of a client share an identity and can share request ids. With
-    `parts` and `total_rows`, any part is enough to open the request in the sink.
+    The ventilator assigns the number, because clones of a client share an identity and possibly request ids. `parts`
+    and `total_rows` let the sink open the request with any part.
     """
 
     number: int
@@ -46,11 +46,11 @@ class RequestRef:
 
 @dataclass(frozen=True, slots=True)
 class JobHeader:
-    """The rows of `request` that a job holds. The header goes with the job, and with the part that answers it.
+    """The header of a job, with the rows of `request` that it has. It travels with the job and with its part.
 
     `attempt` counts from 0 how often the part was handed out. `reduced_batch` asks for batches of half the size, after
-    a worker has died on the whole. `token_counts` and `tokenize` are those of `options.Options`. `trace` has the times
-    of the job if its request is traced; it is the only thing here that changes on the way.
+    a worker has died on the whole. `token_counts` and `tokenize` are as in `options.Options`. If the request is traced,
+    `trace` has the times of the job; it is the only field that changes on the way.
     """
 
     request: RequestRef
@@ -67,7 +67,7 @@ class JobHeader:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Rows for a worker; `payload` is their JSON, undecoded. `options` are None unless the request has some."""
+    """Rows for a worker. `payload` is their undecoded JSON. `options` is None unless the request has some."""
 
     header: JobHeader
     payload: Buffer
@@ -76,28 +76,28 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The last message to a worker or the sink: finish the work that you hold, then end."""
+    """The last message to a worker or the sink: finish the work at hand, then exit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Nobody wants the request any more: a worker does not begin with its rows, the sink forgets its parts."""
+    """Nobody wants the request any more: workers skip its waiting rows, and the sink forgets its parts."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class SinkMoved:
-    """The sink is lost: a worker drops the rows that wait, and sends the parts of later jobs to `endpoint`."""
+    """The sink has died: a worker drops its waiting rows, and sends the parts of later jobs to `endpoint`."""
 
     endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The result of a job: `answer.shape` is [rows, D], or [rows, t, D] of a token-level strategy.
+    """The result of a job: `answer.shape` is [rows, D], or [rows, t, D] for a token-level strategy.
 
-    `width` is the T to which a token-level answer is padded with zeros (0 for a sentence-level one); t <= T.
+    `width` is the T to which the sink pads a token-level result with zeros, t <= T. It is 0 for other results.
     """
 
     worker: int
@@ -108,7 +108,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FailedPart:
-    """A worker reports that it failed on a job, with the error for the client."""
+    """A worker has failed on a job. The message has the error for the client."""
 
     worker: int
     header: JobHeader
@@ -117,7 +117,7 @@ class FailedPart:
 
 @dataclass(frozen=True, slots=True)
 class DroppedPart:
-    """A worker reports that it has dropped a job after a `Drop`."""
+    """A worker has dropped a job after a `Drop`."""
 
     worker: int
     header: JobHeader
@@ -125,10 +125,10 @@ class DroppedPart:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """The ventilator has accepted `request`, and its parts will come.
+    """The ventilator has accepted `request`, whose parts will follow.
 
-    The sink could open the request with any part. It needs the registration to notice early that the request's client
-    has no subscription, so that work for a client that has gone is dropped.
+    The sink could open the request with any part. The registration lets it notice early that the client has no
+    subscription, so that the ventilator can drop work for a disconnected client.
     """
 
     request: RequestRef
@@ -136,9 +136,9 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The ventilator's error reply to a request that it does not accept, or that it gives up.
+    """The ventilator's error reply to a request that it rejects or gives up.
 
-    `number` is 0 for a request that was not accepted. The sink forgets the parts of one that is given up.
+    `number` is 0 for a rejected request. For a request that is given up, the sink forgets the parts.
     """
 
     identity: bytes
@@ -149,7 +149,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The ventilator's reply to a `StatusRequest`: a JSON object."""
+    """The ventilator's reply to a `StatusRequest`, a JSON object."""
 
     identity: bytes
     request_id: bytes
@@ -158,12 +158,12 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The server is about to stop: the sink waits less long for clients that are not there."""
+    """The server is draining: the sink waits less long for disconnected clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The sink has a part, so the worker that computed it has its credit back."""
+    """The sink has received a part, which returns the worker's credit for it."""
 
     worker: int
     number: int
@@ -173,7 +173,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The sink is done with a request, so its input need not be kept. `answered` is False unless it got its vectors."""
+    """The sink has finished a request, so the ventilator can forget its input. `answered` is False for an error."""
 
     number: int
     answered: bool
@@ -181,7 +181,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class ClientGone:
-    """No connection has subscribed to `identity` for `away_s` seconds, longer than a client takes to reconnect."""
+    """No connection has subscribed to `identity` for `away_s` seconds, which is longer than a reconnect takes."""
 
     identity: bytes
     away_s: float
@@ -206,7 +206,7 @@ _TRACED = 1 << 4
 
 
 def encode_ring_message(message: RingMessage) -> list[Buffer]:
-    """The frames of a message between our own processes. The first is its kind."""
+    """Encode a message between our own processes as frames. The first frame is its kind."""
     match message:
         case Job(header, payload, options):
             if options is None:
@@ -246,10 +246,10 @@ def encode_ring_message(message: RingMessage) -> list[Buffer]:
 
 
 def decode_ring_message(frames: Frames) -> RingMessage:
-    """The message in `frames` from one of our own processes.
+    """Decode a message from one of our own processes.
 
     Raises:
-        WireError: no message of ours has such frames; the caller drops and logs them.
+        WireError: the frames are not a valid message; the caller drops and logs them.
     """
     try:
         return _decode_ring_message(bytes(frames[0]), frames[1:])
@@ -364,6 +364,6 @@ def _encode_fault(error: RequestError) -> list[Buffer]:
 
 
 def _decode_fault(type_: Buffer, text: Buffer) -> RequestError:
-    """The error that was sent, of its class if we know that, else an InternalError."""
+    """Decode an error: an instance of its class if that is known, otherwise an InternalError."""
     name = str(type_, 'utf-8')
     return REQUEST_ERRORS.get(name, InternalError)(str(text, 'utf-8'))

@@ -1,4 +1,4 @@
-"""The status for strangers: every key of 1.10, but no paths, process ids or addresses. Pure."""
+"""The status for untrusted clients: every key of 1.10, but no paths, process ids or addresses. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ PATH_BEGINNINGS = ('/', './', '../', '~')
 ENDPOINT = 'ipc://'
 
 PRIVATE_KEYS = frozenset({'pid', 'address'})
-"""Keys of nested objects that strangers do not get; 1.10 had none of them."""
+"""Keys of nested objects that untrusted clients do not get. 1.10 had none of them."""
 
 PUBLIC_KEYS = frozenset({'model'})
-"""Keys whose values are no paths, even if they look so: a prompt can begin with a slash."""
+"""Keys whose values are not paths, even if they look like paths: a prompt can begin with a slash."""
 
 
 def view_of_stranger(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a status in which paths are only the last of their names."""
+    """Return a status with only the last component of each path."""
     return {key: value if key in PUBLIC_KEYS else _without_paths(value) for key, value in status.items()}
 
 

@@ -1,4 +1,4 @@
-"""A look at JSON before it is parsed: whether it would be much larger in memory than as text. Pure.
+"""Check JSON before parsing it: would it be much larger in memory than as text? Pure.
 
 An empty list takes three bytes in JSON and sixty in memory: sixty megabytes can take a process seconds and gigabytes.
 The check takes a time that is linear in the size of the text. The ventilator has its own, in slices (`elements.py`).
@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 
 CHUNK_BYTES = 1 << 20
-"""Bytes that are looked at together, so that the look takes little memory."""
+"""Bytes to check at a time, to save memory."""
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}'))
 
 
 def without_strings(text: bytes) -> bytes:
-    """Return JSON without its strings; a string that does not end reaches to the end of the text.
+    """Return JSON without its strings. A string without an end reaches to the end of the text.
 
-    An invalid backslash outside of a string can hide what follows it, which no parser reads.
+    An invalid backslash outside of a string can hide the text after it, but no parser reads beyond it.
     """
     if b'"' not in text:
         return text
@@ -29,7 +29,7 @@ def without_strings(text: bytes) -> bytes:
     is_inside = 0
     for start in range(0, len(text), CHUNK_BYTES):
         chunk = np.frombuffer(text, np.uint8, min(CHUNK_BYTES, len(text) - start), start)
-        inside = np.add.accumulate(chunk == ord('"'), dtype=np.uint8)  # its lowest bit, which an overflow keeps
+        inside = np.add.accumulate(chunk == ord('"'), dtype=np.uint8)  # the lowest bit, which survives an overflow
         inside = (inside + is_inside) & 1
         is_inside = int(inside[-1])
         kept.append(chunk[(inside == 0) & (chunk != ord('"'))].tobytes())
@@ -37,10 +37,9 @@ def without_strings(text: bytes) -> bytes:
 
 
 def find_excess(text: bytes, max_depth: int, max_elements: int) -> Literal['depth', 'elements'] | None:
-    """Return in what JSON exceeds a limit; None if it does not.
+    """Return the limit that JSON exceeds, or None if it exceeds none.
 
-    Counts brackets and commas with those inside the strings first, which is fast, and without them only if that is
-    too many.
+    First it counts all brackets and commas, which is fast. Only if these are too many, it leaves out strings.
     """
     if text.count(b'[') + text.count(b'{') <= max_depth and text.count(b',') < max_elements:
         return None

@@ -1,6 +1,6 @@
 """Encode and decode the texts of a request, and check their shape.
 
-The ventilator uses it to split a large request, the worker to encode its rows.
+The ventilator uses it to split large requests, the worker to encode rows.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from .unicode import decode, describe_error
 from .wire import Buffer
 
 MAX_SECOND_TRY_BYTES = 16 << 20
-"""The largest message that is decoded a second time, by the slow `json`."""
+"""The largest message that gets a second try with the slow `json`."""
 
 
 def decode_texts(payload: Buffer) -> Any:
-    """Decode the JSON of a request; `parse_texts` checks its shape.
+    """Decode the JSON of a request. `parse_texts` checks its shape.
 
-    If orjson rejects a message, `json` gets a second try: it is slower, but accepts lone surrogates and NaN, as 1.10
-    did, a byte order mark, UTF-16 and UTF-32.
+    If orjson rejects a message, `json` gets a second try. It is slower, but accepts a byte order mark, UTF-16, UTF-32
+    and, as 1.10 did, lone surrogates and NaN.
 
     Raises:
-        RequestError: the message is not JSON, not Unicode, or nested too deeply.
+        RequestError: the message is not JSON, is not Unicode, or is nested too deeply.
     """
     try:
         return orjson.loads(payload)
@@ -42,14 +42,14 @@ def decode_texts(payload: Buffer) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise RequestError('the message is not JSON: %s at character %d' % (error.msg, error.pos)) from None
-    except ValueError as error:  # a number of more digits than Python reads, say
+    except ValueError as error:  # for example, a number with more digits than Python reads
         raise RequestError('the message cannot be read: %s' % error) from None
     except RecursionError:
         raise RequestError('the message is nested too deeply: expected a list of texts or of token lists') from None
 
 
 def encode_texts(texts: Sequence[Any]) -> bytes:
-    """Encode `texts` as JSON, which `decode_texts` reads back."""
+    """Encode `texts` as JSON for `decode_texts`."""
     try:
         return orjson.dumps(texts)
     except TypeError:  # lone surrogates
@@ -119,9 +119,9 @@ def _check_elements(elements: list[object], kind: type, name: str, first_row: in
 
 
 def _find_other(elements: list[object], kind: type) -> int | None:
-    """The index of the first element that is not of type `kind` itself; None if all are."""
+    """The index of the first element whose type is not exactly `kind`, or None if there is none."""
     for index, element in enumerate(elements):
-        if type(element) is not kind:  # so true and false are not ids
+        if type(element) is not kind:  # exactly, because true and false are not ids
             return index
     return None
 

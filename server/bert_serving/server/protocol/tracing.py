@@ -1,7 +1,7 @@
-"""Traces of requests: the context that a caller sends, and the times that the ring notes of a traced job.
+"""Traces of requests: the context that a caller sends, and the times that the ring records for a traced job.
 
-Pure. The context is a `traceparent` of W3C's Trace Context. Times are those of `time.monotonic`, which all processes of
-a machine share; `telemetry` turns them into spans of OpenTelemetry.
+Pure. The context is a `traceparent` of W3C's Trace Context. Times are values of `time.monotonic`, which all processes
+of a machine share. `telemetry` turns them into OpenTelemetry spans.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SAMPLED = 1
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """A trace, and the span in it that is the parent of ours. Both ids are more than 0."""
+    """The ids of a trace and of the span in it that is the parent of our spans. Both are greater than 0."""
 
     trace_id: int
     span_id: int
@@ -29,7 +29,7 @@ class TraceContext:
 
 
 def read_traceparent(text: str) -> TraceContext | None:
-    """The context in the value of a `traceparent`; None for one that is not valid, which W3C wants to be ignored."""
+    """Parse a `traceparent`. Return None if it is invalid: W3C requires to ignore it then."""
     match = _TRACEPARENT.fullmatch(text.strip(' \t'))
     if match is None:
         return None
@@ -42,20 +42,20 @@ def read_traceparent(text: str) -> TraceContext | None:
 
 @dataclass(slots=True)
 class JobTrace:
-    """The times of a job of a traced request; each process of the ring adds its own. None: it did not come to that.
+    """The times of a job of a traced request. Each process of the ring adds its own; None means not reached.
 
     Attributes:
         traceparent: the parent of all spans.
         accepted_at: the ventilator has accepted the request.
         dispatched_at: the ventilator has handed the job to a worker.
-        worker: its number.
+        worker: the number of that worker.
         received_at: the worker has begun with the job.
-        tokenized_at: its rows wait to be computed.
-        tokens: their number, special tokens included.
+        tokenized_at: the rows of the job are ready to be computed.
+        tokens: the number of tokens, special tokens included.
         computing_at: the first batch with a row of the job has begun.
-        computed_at: the last one has ended.
+        computed_at: the last such batch has ended.
         sent_at: the worker has made the part that goes to the sink.
-        collected_at: the sink has it.
+        collected_at: the sink has received the part.
     """
 
     traceparent: str
@@ -73,7 +73,7 @@ class JobTrace:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of work, and the pieces that it consists of. `error` is the reason why it failed."""
+    """A span, with its child spans. `error` is the reason why the work failed."""
 
     name: str
     began_at: float

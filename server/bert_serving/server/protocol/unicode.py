@@ -1,4 +1,4 @@
-"""The Unicode encoding of JSON text: UTF-8, or what RFC 4627 allowed and programs on Windows still write. Pure."""
+"""Detect the Unicode encoding of JSON text: UTF-8, or UTF-16 and UTF-32, which some Windows programs write. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .wire import Buffer
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, 'utf-8'),
-    (codecs.BOM_UTF32_LE, 'utf-32-le'),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, 'utf-32-le'),  # before UTF-16, because this mark begins with that of UTF-16
     (codecs.BOM_UTF32_BE, 'utf-32-be'),
     (codecs.BOM_UTF16_LE, 'utf-16-le'),
     (codecs.BOM_UTF16_BE, 'utf-16-be'),
@@ -20,7 +20,7 @@ _ZEROS = {
     bytes([1, 0, 1, 0]): 'utf-16-le',
     bytes([0, 1, 0, 1]): 'utf-16-be',
 }
-"""Which of the first four bytes are zero, with 1 for the others.
+"""The encodings by the zeros among the first four bytes, where 1 stands for other bytes.
 
 JSON begins with two ASCII characters, unless it is a single string or digit."""
 
@@ -29,7 +29,7 @@ _PRINTABLE = bytes(range(32, 127))
 
 
 def detect_encoding(data: Buffer) -> tuple[str, int]:
-    """Return the encoding of JSON text and the length of its byte order mark, 0 if it has none."""
+    """Return the encoding of JSON text, and the length of its byte order mark or 0."""
     head = bytes(data[:4])
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
@@ -38,10 +38,10 @@ def detect_encoding(data: Buffer) -> tuple[str, int]:
 
 
 def to_utf8(data: Buffer) -> Buffer:
-    """Return JSON text in UTF-8 without a byte order mark. Text that has neither is returned as it is, unchecked.
+    """Return JSON text in UTF-8 without a byte order mark. UTF-8 without one is returned unchanged and unchecked.
 
     Raises:
-        UnicodeDecodeError: the text is UTF-16 or UTF-32 with an error; its `start` counts the mark.
+        UnicodeDecodeError: the text is invalid UTF-16 or UTF-32; `start` counts the byte order mark.
     """
     encoding, mark = detect_encoding(data)
     if encoding == 'utf-8':
@@ -53,7 +53,7 @@ def decode(data: Buffer) -> str:
     """Return JSON text as a string, without a byte order mark.
 
     Raises:
-        UnicodeDecodeError: it is not valid in its encoding; `start` is the position of the wrong byte in `data`.
+        UnicodeDecodeError: the text is invalid in its encoding; `start` is the position of the wrong byte in `data`.
     """
     encoding, mark = detect_encoding(data)
     try:
@@ -64,9 +64,9 @@ def decode(data: Buffer) -> str:
 
 
 def keeps_ascii(charset: str) -> bool:
-    """Return whether ASCII text is the same in a character set; one that Python does not know counts as such.
+    """Return whether ASCII text has the same bytes in a character set. An unknown character set counts as such.
 
-    It is not in UTF-7, EBCDIC and some others, so a text in one of them could pass for another text in UTF-8.
+    In UTF-7, EBCDIC and some others the bytes differ, so their text could pass for a different text in UTF-8.
     """
     try:
         return _PRINTABLE.decode(charset) == _PRINTABLE.decode('ascii')
@@ -77,6 +77,6 @@ def keeps_ascii(charset: str) -> bool:
 
 
 def describe_error(error: UnicodeDecodeError) -> str:
-    """Return the reason of an error of `decode`, to follow the name of the data: which byte, and what to send."""
+    """Describe an error of `decode`, to follow the name of the data: which byte is wrong, and what to send."""
     name = error.encoding.upper().removesuffix('-LE').removesuffix('-BE')
     return 'is not %s: byte %d cannot be decoded; send UTF-8' % (name, error.start)

@@ -1,9 +1,9 @@
 """The protocol between client and server: typed messages into frames, and back.
 
-It is that of bert-as-service 1.10 (see `docs/protocol.md`): four frames in, three or four frames out. A fifth frame in
-holds the options, which are new (`options.py`). Only this module knows the order of these frames; the messages between
-our own processes are in `ring.py`. A decoder raises only the errors that it documents, for any frames. No socket
-is opened here.
+The protocol of bert-as-service 1.10 (see `docs/protocol.md`) has four frames for requests, and three or four for
+replies. A new fifth frame of a request has the options (`options.py`). Only this module knows the order of these
+frames. The messages between our own processes are in `ring.py`. For any frames, a decoder raises only the documented
+errors. This module opens no socket.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from ..errors import RequestError, WireError
 from .options import NO_OPTIONS, Options, decode_options
 
 PROTOCOL_VERSION = '1.10.0'
-"""The version that both sides of 1.10's version check compare. Our own release is another number."""
+"""The protocol version, which 1.10 clients compare with their own. The release has a separate number."""
 
 MAX_IDENTITY_BYTES = 256
-"""An identity is a subscription, too, of which each byte takes a hundred in the memory of ZeroMQ."""
+"""The maximum length of an identity. It is also a subscription, and ZeroMQ needs a hundred bytes of memory for each
+byte."""
 
 SAFE_TOPIC_BYTES = 16
-"""A shorter topic can be guessed, and it would receive the replies of every identity that begins with it."""
+"""The minimum length of a safe topic. A shorter one can be guessed, and receives the replies of every identity that
+begins with it."""
 
 MAX_ID_DIGITS = 20
 MAX_ROWS = 100_000_000
-"""The largest row count and `-max_batch_size`. It fits into the numbers of the ring."""
+"""The largest row count and `-max_batch_size`, limited by the integers of the ring's messages."""
 
 SHOW_CONFIG = b'SHOW_CONFIG'
 SHOW_STATUS = b'SHOW_STATUS'
@@ -45,7 +47,7 @@ Frames = Sequence[Buffer]
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """Texts to encode. `rows` is only the sender's claim, and `payload` is not checked until it is decoded."""
+    """A request to encode texts. `rows` is only the sender's claim, and `payload` is not yet decoded or checked."""
 
     identity: bytes
     request_id: bytes
@@ -56,7 +58,7 @@ class EncodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """The sender does not want the reply to its request any more. There is no reply to this."""
+    """A message that cancels an earlier request of its sender. It gets no reply."""
 
     identity: bytes
     request_id: bytes
@@ -64,7 +66,7 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """A question about the server: its configuration or, with `statistic`, its counters too."""
+    """A request for the configuration of the server, and with `statistic` also for its counters."""
 
     identity: bytes
     request_id: bytes
@@ -73,12 +75,12 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class TerminationRequest:
-    """A request that the server drain and stop. There is no reply."""
+    """A request to drain and stop the server. It gets no reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadRequest:
-    """A malformed request from a sender that can be told so."""
+    """A malformed request with a valid return address, so that it gets an error reply."""
 
     identity: bytes
     request_id: bytes
@@ -89,10 +91,10 @@ ClientMessage = EncodeRequest | StatusRequest | CancelRequest | TerminationReque
 
 
 def decode_client_message(frames: Frames) -> ClientMessage:
-    """The message in the frames of a client: four, or five with options.
+    """Decode the message of a client: four frames, or five with options.
 
     Raises:
-        WireError: the sender is unknown, so there can be no reply.
+        WireError: the message has no valid return address, so there can be no reply.
     """
     if len(frames) not in (4, 5):
         raise wrong_number_of_frames(len(frames))
@@ -101,7 +103,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
         return TerminationRequest()
     if not 0 < len(identity) <= MAX_IDENTITY_BYTES:
         raise WireError(
-            'dropped a message: its identity has %d bytes, and only one of 1 to %d can be answered'
+            'dropped a message with an identity of %d bytes: expected from 1 to %d bytes'
             % (len(identity), MAX_IDENTITY_BYTES)
         )
     if not _is_number(request_id):
@@ -119,7 +121,7 @@ def decode_client_message(frames: Frames) -> ClientMessage:
 
 
 def wrong_number_of_frames(number: int) -> WireError:
-    """The error of a message that has neither four nor five frames."""
+    """The error for a message that has neither four nor five frames."""
     return WireError(
         'dropped a message of %d frames: expected 4 or 5 (identity, payload, request id, row count[, options])' % number
     )
@@ -134,7 +136,7 @@ def _read_row_count(rows: bytes) -> int:
 
 
 def encode_client_message(identity: bytes, message: bytes, request_id: int, rows: int = 0) -> list[bytes]:
-    """The four frames of a request."""
+    """Encode a request as four frames."""
     return [identity, message, b'%d' % request_id, b'%d' % rows]
 
 
@@ -143,7 +145,7 @@ def _is_number(frame: bytes) -> bool:
 
 
 def format_identity(identity: bytes) -> str:
-    """An identity for a log line or a status: printable, and of bounded length."""
+    """Format an identity for the log or the status: printable, and of limited length."""
     text = identity[:64].decode('ascii', 'backslashreplace')
     return ''.join(c if c.isprintable() else '\\x%02x' % ord(c) for c in text) + '...' * (len(identity) > 64)
 
@@ -152,19 +154,18 @@ def format_identity(identity: bytes) -> str:
 
 
 def exact_topic(identity: bytes) -> bytes:
-    """The topic of an identity of less than SAFE_TOPIC_BYTES that no other identity's replies match.
+    """The exact topic of an identity shorter than SAFE_TOPIC_BYTES, which matches no other identity.
 
-    It begins with the identity, as a SUB socket demands, and ends with zeros and the length: no two identities share
-    one.
+    It begins with the identity, as SUB sockets require, and ends with zeros and the length, so it is unique.
     """
     return identity.ljust(SAFE_TOPIC_BYTES - 1, b'\0') + bytes([len(identity)])
 
 
 def encode_result(identity: bytes, request_id: bytes, array: Answer) -> list[Buffer]:
-    """The frames of a result: `[identity, {"dtype", "shape", "tokens"}, C-order bytes, request id]`.
+    """Encode a result as `[identity, {"dtype", "shape", "tokens"}, C-order bytes, request id]`.
 
-    `tokens` is `''` when the server does not show them, which is what 1.10 sends. `token_counts` and `truncated_rows`
-    are there if asked for.
+    As in 1.10, `tokens` is `''` if the server does not show them. `token_counts` and `truncated_rows` are present on
+    request.
     """
     head: dict[str, Any] = {'dtype': array.dtype, 'shape': array.shape, 'tokens': array.tokens or ''}
     if array.token_counts is not None:
@@ -174,18 +175,18 @@ def encode_result(identity: bytes, request_id: bytes, array: Answer) -> list[Buf
 
 
 def encode_error(identity: bytes, request_id: bytes, error: RequestError) -> list[Buffer]:
-    """The frames of an error, on which a 1.10.0 client fails at once instead of waiting forever."""
+    """Encode an error. A 1.10.0 client fails immediately on these frames instead of waiting forever."""
     head = encode_json({'error': {'type': error.type, 'message': error.message}})
     return [identity, head, b'', request_id]
 
 
 def encode_status(identity: bytes, request_id: bytes, status: bytes) -> list[Buffer]:
-    """The frames of a status; `status` is a JSON object."""
+    """Encode a status, a JSON object, as frames."""
     return [identity, status, request_id]
 
 
 def encode_json(value: Any) -> bytes:
-    """`value` as JSON in UTF-8; lone surrogates in strings are escaped, which orjson refuses to do."""
+    """Encode `value` as JSON in UTF-8. Unlike orjson, it escapes lone surrogates in strings."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -194,7 +195,7 @@ def encode_json(value: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An array on its way to a client: `body` holds `shape` values of `dtype` in C order.
+    """A result on its way to a client: `body` has the array of `shape` and `dtype` in C order.
 
     `tokens` is a list for each row, as the model is fed it, `token_counts` a number for each; None if not asked for.
     `truncated_rows` are the rows of the request, counted from 0, that were cut; they come with `token_counts`.
