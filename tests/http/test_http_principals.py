@@ -138,7 +138,7 @@ def test_a_key_that_has_ended_is_told_so(guarded: FlaskClient) -> None:
         answer = ask(guarded, '/v1/embeddings', 'former')
         assert (answer.status_code, answer.headers['www-authenticate']) == (401, 'Bearer')
     assert answer.json is not None
-    assert answer.json['error']['message'] == "the key of principal 'former' ended on 2026-11-27 00:00:00+00:00"
+    assert answer.json['error']['message'] == "the key of principal 'former' expired on 2026-11-27 00:00:00+00:00"
 
 
 def test_a_quota_is_answered_with_whose_it_was_and_when_to_come_again(guarded: FlaskClient) -> None:
@@ -146,7 +146,7 @@ def test_a_quota_is_answered_with_whose_it_was_and_when_to_come_again(guarded: F
     answer = ask(guarded, '/encode', 'small')
     assert answer.status_code == 413
     assert answer.json is not None
-    assert "principal 'small' can have 1" in answer.json['description']
+    assert "the quota of principal 'small' is 1" in answer.json['description']
 
 
 def test_the_file_is_read_again_and_a_port_that_had_keys_stays_closed(
@@ -228,7 +228,7 @@ def test_a_blocked_address_is_logged_once_without_the_keys(
     for _ in range(30):
         ask(guarded, '/encode', 'my-own-guess')
     lines = {id(record): record.getMessage() for record in caplog.records}  # a record can be captured twice
-    assert list(lines.values()) == ['blocked an address for a minute, after wrong keys: address=192.0.2.1']
+    assert list(lines.values()) == ['blocked an address for a minute after too many wrong keys address=192.0.2.1']
     assert 'my-own-guess' not in caplog.text
 
 

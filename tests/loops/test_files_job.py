@@ -279,7 +279,7 @@ def test_the_standard_input_goes_on_where_it_has_the_same_rows(
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        ((), '-output: expected the folder'),
+        ((), '-output is missing: give the folder'),
         (('-prompt', 'a', '-prompt_name', 'b', '-output', 'out'), 'mutually exclusive'),
         (('-prompt_name', 'nobody', '-output', 'out', '-output_format', 'jsonl'), 'has no prompt'),
         (('-dimensions', '9999', '-output', 'out', '-output_format', 'jsonl'), 'dimensions: expected at most 3'),

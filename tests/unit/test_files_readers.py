@@ -119,7 +119,7 @@ def test_the_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_column_that_is_not_named_is_asked_for(tmp_path: Path, content: str, end: str) -> None:
     path = tmp_path / ('a.' + end)
     path.write_text(content)
-    with pytest.raises(UsageError, match='-column: expected the column'):
+    with pytest.raises(UsageError, match='-column is missing: give the column'):
         read(path, Columns(None, None))
 
 
@@ -164,7 +164,7 @@ def test_parquet_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     for columns, message in (
         (Columns('text', None), 'has the type int64'),
         (Columns('txt', None), 'has no column txt'),
-        (Columns(None, None), '-column: expected'),
+        (Columns(None, None), '-column is missing'),
     ):
         with pytest.raises(UsageError, match=message):
             read(path, columns)
@@ -209,11 +209,11 @@ def test_folders_and_globs_are_the_files_in_them_in_order(tmp_path: Path) -> Non
         (['missing.txt'], None, 'no such file or folder'),
         (['a.tx'], None, r'no such file or folder.*a\.txt'),
         (['*.parquet'], None, 'no such file or folder'),
-        (['empty'], None, 'has no file whose name ends in'),
+        (['empty'], None, 'has no file with the extension'),
         (['a.doc'], None, 'give -input_format, one of parquet, jsonl, csv, text'),
         (['a.txt', './a.txt'], None, 'given twice'),
         (['out/part-000000.jsonl'], None, 'in the output folder'),
-        (['-', 'a.txt'], None, 'read alone'),
+        (['-', 'a.txt'], None, 'cannot be combined with files'),
         (['-'], 'parquet', 'cannot be read from standard input'),
     ],
 )

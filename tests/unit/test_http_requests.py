@@ -240,9 +240,7 @@ def test_token_ids_are_refused_unless_the_server_accepts_them() -> None:
 
 def test_a_request_has_a_bound_of_rows() -> None:
     assert len(read_encode({'id': 1, 'texts': ['a'] * MAX_ROWS}).rows.items) == MAX_ROWS
-    with pytest.raises(
-        HTTPError, match='has %d elements, but a request may have %d at most' % (MAX_ROWS + 1, MAX_ROWS)
-    ):
+    with pytest.raises(HTTPError, match='has %d elements, but the limit is %d' % (MAX_ROWS + 1, MAX_ROWS)):
         read_encode({'id': 1, 'texts': ['a'] * (MAX_ROWS + 1)})
 
 

@@ -101,7 +101,7 @@ class OutputFolder:
         return [self.path_of('.%s.unfinished' % name) for name in names]
 
     def complete(self, names: Sequence[str], part: Part) -> None:
-        """Give the files of a part, which the disk has already, their names, and write them into the manifest."""
+        """Rename the files of a part, already on the disk, to their final names, and write it to the manifest."""
         for name, path in zip(names, self.unfinished(names), strict=True):
             os.rename(path, self.path_of(name))
         sync(self._path)

@@ -1,4 +1,4 @@
-"""The series of who uses the HTTP port, and of who is refused. All threads of the proxy use them."""
+"""The metrics of principals at the HTTP port, and of refused requests. Thread-safe."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter
 
 MAX_PRINCIPALS = 200
-"""Names that become labels; those beyond share `OTHER`."""
+"""The maximum number of principals with their own label. All others share `OTHER`."""
 
 OTHER = 'other'
 
 REFUSALS = ('Unauthorized', 'WrongKeys', 'Forbidden', 'QuotaExceeded')
-"""The kinds of errors that are counted by themselves."""
+"""The kinds of errors with their own series."""
 
 _OUTCOMES = ('2xx', '4xx', '5xx')
 
 
 class AccessMetrics:
-    """Requests and rows of each principal, and refusals of each kind."""
+    """Counts requests and rows by principal, and refusals by kind."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lock = threading.Lock()
         self._names: set[str] = set()
         self._requests = Counter(
             'bert_http_principal_requests',
-            'HTTP requests of the holder of a key, by the first digit of their status',
+            'HTTP requests by principal and first digit of the status',
             ['principal', 'status'],
             registry=registry,
         )
         self._rows = Counter(
             'bert_http_principal_rows',
-            'Texts of those requests that were answered',
+            'Texts in answered HTTP requests by principal',
             ['principal'],
             registry=registry,
         )
@@ -46,7 +46,7 @@ class AccessMetrics:
             self._refusals.labels(name)
 
     def begin_at_zero(self, names: Iterable[str]) -> None:
-        """Make the series of these principals."""
+        """Create the series of these principals, with zeros."""
         for name in names:
             label = self._label_of(name)
             self._rows.labels(label)
@@ -54,7 +54,7 @@ class AccessMetrics:
                 self._requests.labels(label, status)
 
     def count_request(self, name: str, status: int, rows: int) -> None:
-        """Count a request of a principal that was answered with so many rows."""
+        """Count a request of a principal that was answered with `rows` rows."""
         label = self._label_of(name)
         self._requests.labels(label, '%dxx' % (status // 100)).inc()
         self._rows.labels(label).inc(rows)

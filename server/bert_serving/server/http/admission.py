@@ -1,4 +1,4 @@
-"""Request admission: API keys, CORS, limits on the body and request ids, for every route."""
+"""Request admission for every route: API keys, CORS, limits on the body, and request ids."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .requests import MAX_FIELDS
 from .routes import encodes, grants_of, is_open, label_of
 
 REFUSAL = 'bert_serving.refusal'
-"""In the WSGI environment: the `HTTPError` with which the dispatcher has refused the request; absent otherwise."""
+"""The key in the WSGI environment of the `HTTPError` with which the dispatcher has refused the request, if it has."""
 
 PRINCIPAL = 'bert_serving.principal'
-"""In the WSGI environment: the principal as whose the dispatcher has admitted the request; absent otherwise."""
+"""The key in the WSGI environment of the principal of a request that the dispatcher has admitted."""
 
 HOLDING = 'bert_serving.holding'
-"""In the WSGI environment: the `Holding` of the connection."""
+"""The key in the WSGI environment of the connection's `Holding`."""
 
 _REQUEST_ID = re.compile(r'[\x21-\x7e]{1,128}')
 
@@ -34,7 +34,7 @@ def install(app: Flask, config: HttpConfig, authenticator: Authenticator) -> Non
         app,
         origins=[_exactly(origin) for origin in config.origins],
         methods=['GET', 'POST', 'OPTIONS'],
-        allow_headers='*',  # clients have headers of their own: OpenAI's sends x-stainless-...
+        allow_headers='*',  # clients send their own headers: OpenAI's sends x-stainless-...
         expose_headers=[
             'x-request-id',
             'retry-after',
@@ -85,22 +85,22 @@ def install(app: Flask, config: HttpConfig, authenticator: Authenticator) -> Non
 
 
 def _check_coding() -> None:
-    """Refuse a body that is compressed, or in a character set that could pass for other text in UTF-8."""
+    """Refuse a body that is compressed, or whose character set could pass for other text in UTF-8."""
     is_compressed = request.headers.get('content-encoding', 'identity') != 'identity'
     if is_compressed:
-        raise HTTPError('UnsupportedMediaType', 'the body must not be compressed')
+        raise HTTPError('UnsupportedMediaType', 'the body is compressed: send it uncompressed')
     charset = request.mimetype_params.get('charset', 'utf-8').lower()
     if not charset.startswith(('utf-8', 'utf-16', 'utf-32')) and not keeps_ascii(charset):
         raise HTTPError('UnsupportedMediaType', 'the body must be UTF-8, not what its charset says')
 
 
 def _exactly(origin: str) -> str | re.Pattern[str]:
-    """An origin for Flask-CORS, which would read an IPv6 address, with its brackets, as a regular expression."""
+    """Escape an origin for Flask-CORS, which would take the brackets of an IPv6 address for a regular expression."""
     return origin if origin == '*' else re.compile(re.escape(origin) + r'\Z', re.IGNORECASE)
 
 
 def request_id_of(given: str | None) -> str:
-    """The client's request id if it is safe in a header and in a log line, else a new one."""
+    """Return the client's request id if it is safe in a header and in a log line, otherwise a new one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex

@@ -1,6 +1,6 @@
 """The Flask application. It owns no process, port or thread.
 
-The proxy runs it behind `frontend`; tests run it with a backend in memory.
+The proxy runs it behind `frontend`. Tests run it with an in-memory backend.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def create_app(
     audit: Audit | None = None,
     recorder: HistoryRecorder | None = None,
 ) -> Flask:
-    """The application, whose routes call `backend`, which is a server, or one for each name of an upstream.
+    """Create the application. Its routes call `backend`: one server, or a mapping from model names to servers.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
     `/metrics`, are the numbers of requests that have a thread and that wait for one. `tracer` takes the spans of
@@ -131,7 +131,7 @@ def _handle_errors(app: Flask, metrics: HttpMetrics) -> None:
 
     @app.errorhandler(HTTPException)
     def _on_flask_error(error: HTTPException) -> Response:
-        """Errors that Flask raises by itself: unknown route, wrong method, body too large."""
+        """Handle the errors that Flask raises: unknown route, wrong method, body too large."""
         if error.code is None or error.code < 400:
             return Response(status=error.code or 500, headers=dict(error.get_headers()))
         response = _on_http_error(error_from_status(error.code, error.description or error.name))
@@ -151,7 +151,7 @@ def _handle_errors(app: Flask, metrics: HttpMetrics) -> None:
 def _bound_unwritten(app: Flask) -> None:
     @app.after_request
     def _reserve_response(response: Response) -> Response:
-        """Send an error instead if there is no room for the response, which is compressed by now."""
+        """Replace the response, already compressed, by an error if there is no room for it."""
         reserve = request.environ.get(RESERVE)
         if reserve is None or reserve(response.calculate_content_length() or 0):
             return response
@@ -166,7 +166,7 @@ def _bound_unwritten(app: Flask) -> None:
 
 
 def _compress(app: Flask) -> None:
-    """Compress large responses at the fastest levels: the default ones can take longer than the model."""
+    """Compress large responses at the fastest levels, because the default levels can take longer than the model."""
     app.config.update(
         COMPRESS_REGISTER=False, COMPRESS_LEVEL=1, COMPRESS_BR_LEVEL=1, COMPRESS_ZSTD_LEVEL=1, COMPRESS_MIN_SIZE=1400
     )
@@ -195,7 +195,7 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
                 response.headers['x-truncated-rows'] = list_rows(call.truncated)
             if call.rows:
                 metrics.count_rows(label, call.rows, call.tokens)
-        is_probe = label.startswith('/health')  # which may well get 503
+        is_probe = label.startswith('/health')  # which can well get 503
         is_failure = (response.status_code >= 500 and not is_probe) or response.status_code == 424
         level = logging.WARNING if is_failure else logging.DEBUG
         logger.log(
@@ -212,5 +212,5 @@ def _record(app: Flask, metrics: HttpMetrics) -> None:
 
 
 def label_of_request() -> str:
-    """The label, in logs and metrics, of the request that is being served."""
+    """The label of the current request in logs and metrics."""
     return label_of(request.url_rule.rule if request.url_rule else None)

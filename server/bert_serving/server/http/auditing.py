@@ -1,4 +1,4 @@
-"""The lines of the audit about requests over HTTP: those that encode of holders of keys, and refusals."""
+"""Audit lines for HTTP requests: encoding requests of principals, and refusals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _ACTIONS = {
     'Forbidden': AuditAction.REFUSED,
     'QuotaExceeded': AuditAction.QUOTA,
 }
-"""The action of an error in the audit, by the name of the error."""
+"""The audit action for each kind of error."""
 
 
 def install(app: Flask, audit: Audit) -> None:
-    """Write a line after each request that the audit is about. Texts and keys are in none."""
+    """Write an audit line after each such request, without texts or keys."""
 
     @app.after_request
     def _write(response: Response) -> Response:

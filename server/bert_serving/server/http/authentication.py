@@ -1,6 +1,6 @@
-"""Whose request it is, by the key in its `Authorization` header, and what its holder may ask for. Thread-safe.
+"""Authenticate and authorize requests by the key in their `Authorization` header. Thread-safe.
 
-A key is never logged, nor repeated in a response.
+Keys never appear in the log or in a response.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .wrong_keys import WrongKeys, network_of
 logger = logging.getLogger(__name__)
 
 API_KEY = 'http_api_key'
-"""The name of those who hold a key of `-http_api_key` or `-http_api_key_file`: a principal with all grants."""
+"""The name of the principal for the keys of `-http_api_key` and `-http_api_key_file`, which has all grants."""
 
 
 class Authenticator:
-    """The keys of the HTTP port and their holders.
+    """The keys of the HTTP port and their principals.
 
-    Without any key the port is open, and each request is that of `anonymous`. Once there has been a key, it stays
-    closed, even if the file of principals loses the last one.
+    Without any key the port is open, and every request belongs to `anonymous`. After the first key, the port stays
+    closed, even if the file of principals loses the last key.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Authenticator:
 
     @property
     def needs_key(self) -> bool:
-        """Whether a request without a key is refused."""
+        """Whether requests without a key are refused."""
         return self._needs_key
 
     @property
     def names(self) -> list[str]:
-        """The names of those who can use the port, in order."""
+        """The names of the principals that can use the port, in order."""
         names = {holder.name for holder in self._holders.values()}
         return sorted(names) if self._needs_key else [ANONYMOUS]
 
     def refresh(self) -> None:
-        """Read the file of principals again if it has changed. For one thread."""
+        """Read the file of principals again if it has changed. For one thread only."""
         if self._file is not None and self._file.refresh():
             self._use(self._file.value)
 
@@ -78,10 +78,11 @@ class Authenticator:
         self._needs_key = self._needs_key or bool(self._holders)
 
     def identify(self, authorization: str | None, address: str) -> Principal:
-        """The holder of the key in an `Authorization` header that came from `address`.
+        """Return the principal for an `Authorization` header from `address`.
 
         Raises:
-            HTTPError: Unauthorized, the key is missing, wrong, or has ended; WrongKeys, the address has sent too many.
+            HTTPError: Unauthorized if the key is missing, wrong or expired; WrongKeys if the address has sent too many
+                wrong keys.
         """
         if not self._needs_key:
             return self._anonymous
@@ -101,18 +102,19 @@ class Authenticator:
                 return holder
             is_blocked = holder is None and self._wrong_keys.note_wrong(network)
         if is_blocked:
-            logger.warning('blocked an address for a minute, after wrong keys: address=%s', network)
+            logger.warning('blocked an address for a minute after too many wrong keys address=%s', network)
         if holder is None:
             raise make_refusal('Unauthorized')
-        raise HTTPError('Unauthorized', "the key of principal '%s' ended on %s" % (holder.name, holder.ends))
+        raise HTTPError('Unauthorized', "the key of principal '%s' expired on %s" % (holder.name, holder.ends))
 
     def admit(
         self, authorization: str | None, address: str, grants: Sequence[Grant] = (), holding: Holding | None = None
     ) -> Principal:
-        """As `identify`; the principal has one of `grants`, if there are any, and room for the connection `holding`.
+        """Identify the principal, and check that it has one of `grants` (if any) and room for the connection `holding`.
 
         Raises:
-            HTTPError: as `identify`; Forbidden, it has none of the grants; QuotaExceeded, it has too many connections.
+            HTTPError: as in `identify`; Forbidden if it has none of the grants; QuotaExceeded if it has too many
+                connections.
         """
         principal = self.identify(authorization, address)
         check_grant(principal, grants)
@@ -121,7 +123,7 @@ class Authenticator:
         return principal
 
     def _holder_of(self, digest: str) -> Principal | None:
-        """The holder of a key; the time that this takes reveals nothing, because all keys are compared."""
+        """The principal of a key. The time reveals nothing, because all keys are compared."""
         found = None
         for known, holder in self._holders.items():
             if hmac.compare_digest(known, digest):
@@ -133,10 +135,10 @@ _TOO_MANY_WRONG = 'too many wrong API keys came from this address: retry in %d s
 
 
 def check_grant(principal: Principal, grants: Sequence[Grant]) -> None:
-    """Check that a principal has one of these grants, if there are any.
+    """Check that a principal has one of these grants. No grants means that none is needed.
 
     Raises:
-        HTTPError: Forbidden, it has none of them.
+        HTTPError: Forbidden if it has none of them.
     """
     if grants and not any(principal.may(grant) for grant in grants):
         has = ', '.join(sorted(principal.grants)) or 'none'

@@ -1,11 +1,11 @@
-"""The server, as the routes see it: called through its two ports, by pooled `BertClient`s.
+"""The interface of the routes to the server: pooled `BertClient`s call it through its two ports.
 
-The worker threads of the proxy use it. A request borrows one client until its response has come, so that each request
-has its own deadline. A client finds a restarted server by itself and resends what is pending. While there is no
-connection a request waits only `AWAY_S`: over HTTP the client had better retry.
+The threads of the proxy use it. Each request borrows a client until its response arrives, so each has its own deadline.
+A client reconnects to a restarted server and resends pending requests. Without a connection, a request waits only
+`AWAY_S`, because an HTTP client can retry.
 
-A separate thread asks for the status, at most once a second however many callers want it, so that probes and metrics
-take no connection and no thread from the requests that encode.
+A separate thread polls the status, at most once a second for all callers. So probes and metrics take no connection and
+no thread from encoding requests.
 """
 
 from __future__ import annotations
@@ -44,32 +44,31 @@ from .responses import fit_dimensions
 logger = logging.getLogger(__name__)
 
 AWAY_S = 5.0
-"""Seconds that a request waits for a connection to the server before it is refused."""
+"""Seconds that a request waits for a connection to the server before it fails."""
 
 STATUS_TIMEOUT_S = 2.0
-"""Seconds after which a ventilator that has not sent its status counts as dead."""
+"""Seconds without a status after which the ventilator counts as dead."""
 
 STATUS_AGE_S = 1.0
-"""Age in seconds from which a status is asked for again."""
+"""Age in seconds at which the thread asks for a new status."""
 
 _MARKER = ' ||| '
-"""This makes a text a pair in 1.10."""
+"""The separator of a pair of texts in 1.10."""
 
 DEFAULT_OPTIONS = EncodingOptions()
 
 TRACEPARENT: ContextVar[str | None] = ContextVar('traceparent', default=None)
-"""The parent of the spans of the request that this thread serves; None if that is not traced (`tracing.py`)."""
+"""The parent of the spans of this thread's request, or None if it is not traced (`tracing.py`)."""
 
 IsGone = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """The result of a call: `array` is [B, D] or [B, T, D].
+    """The result of a call. `array` is [B, D] or [B, T, D]; for `predict` scores [B, L], for `tokenize` ids [B, T].
 
-    Of `predict` these are the scores, [B, L], and of `tokenize` the ids, [B, T].
-    `tokens` is '' if the server does not show them, `counts` None if it cannot count them (release 1.10). `truncated`
-    are the rows, counted from 0, that were cut; a server of release 1.10 does not tell.
+    `tokens` is '' if the server does not show them. `counts` is None if the server does not count tokens (release
+    1.10). `truncated` has the truncated rows, counted from 0; it is empty with release 1.10.
     """
 
     array: NDArray[np.generic]
@@ -79,15 +78,15 @@ class Encoding:
 
     @classmethod
     def of(cls, encoded: Encoded) -> Encoding:
-        """The result of a call of the client."""
+        """Convert the result of a client's call."""
         return cls(encoded.array, encoded.tokens, encoded.token_counts, encoded.truncated_rows)
 
 
 class Backend(Protocol):
     """The interface of the server to the routes.
 
-    `deadline` is a time of `time.monotonic`; `is_gone` says whether the HTTP client has disconnected. Methods raise
-    `HTTPError` only.
+    `deadline` is a time of `time.monotonic`. `is_gone` returns whether the HTTP client has disconnected. Methods raise
+    only `HTTPError`.
     """
 
     def encode(
@@ -146,7 +145,7 @@ class ServerBackend:
         show_tokens: bool = False,
         options: EncodingOptions = DEFAULT_OPTIONS,
     ) -> Encoding:
-        """The vectors of `rows`."""
+        """Encode `rows` as vectors."""
         with self._calling(deadline, is_gone) as (client, cancelled):
             is_tokenized, token_ids, wishes = rows.form == 'tokens', rows.form == 'ids', _wishes(options, rows)
             try:
@@ -158,20 +157,22 @@ class ServerBackend:
             return _checked(Encoding.of(encoded))
 
     def predict(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> Encoding:
-        """The scores of `rows`, which are texts or pairs: `array` is [B, L]."""
+        """Score `rows`, which are texts or pairs. `array` is [B, L]."""
         with self._calling(deadline, is_gone) as (client, cancelled):
             try:
                 encoded = client.predict_with_details(
                     rows.items, bool(options.raw), options.truncate, cancelled, **current_trace()
                 )
             except UnsupportedError:
-                raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot predict') from None
+                raise HTTPError(
+                    'NotImplemented', 'the server has release 1.10, which cannot predict scores: update it'
+                ) from None
             return _checked(Encoding.of(encoded))
 
     def tokenize(
         self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
     ) -> Encoding:
-        """The tokens and ids of `rows`; with `options.offsets` `array` is [B, T, 3]: id, start and end."""
+        """Return the tokens and ids of `rows`. With `options.offsets`, `array` is [B, T, 3]: id, start and end."""
         with self._calling(deadline, is_gone) as (client, cancelled):
             try:
                 encoded = client.tokenize(
@@ -182,24 +183,28 @@ class ServerBackend:
                     prompt_name=options.prompt_name,
                 )
             except UnsupportedError:
-                raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot tokenize only') from None
+                raise HTTPError(
+                    'NotImplemented', 'the server has release 1.10, which cannot tokenize without encoding: update it'
+                ) from None
             return Encoding.of(encoded)
 
     def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
-        """The texts that the ids of `rows` stand for."""
+        """Decode the token ids of `rows` to texts."""
         with self._calling(deadline, is_gone) as (client, cancelled):
             try:
                 texts: list[str] = client.decode(rows.items, bool(options.special_tokens), cancelled)
             except UnsupportedError:
-                raise HTTPError('NotImplemented', 'the server is of release 1.10, which cannot decode') from None
+                raise HTTPError(
+                    'NotImplemented', 'the server has release 1.10, which cannot decode token ids: update it'
+                ) from None
             return texts
 
     def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
-        """The status of the server, at most `max_age_s` old if it is fresh."""
+        """The status of the server. A fresh one is at most `max_age_s` old."""
         return self._watch.latest(max_age_s)
 
     def last_status(self) -> tuple[StatusSnapshot, float]:
-        """The last status, and when it was asked for; if it is old, the next one is asked for, without waiting."""
+        """The last status and the time of its request. If it is old, request the next one without waiting."""
         return self._watch.last()
 
     def client_status(self) -> Mapping[str, Any]:
@@ -238,7 +243,7 @@ class ServerBackend:
             except (TypeError, ValueError) as error:
                 raise HTTPError('BadRequest', str(error), type_name=type(error).__name__) from None
             except AuthenticationError as error:
-                raise HTTPError('BadGateway', 'the server does not let the HTTP proxy in: %s' % error) from None
+                raise HTTPError('BadGateway', 'the server rejected the HTTP proxy: %s' % error) from None
             except RuntimeError as error:
                 if isinstance(error, SharedClientError) or not self._pool.is_closed:
                     raise
@@ -257,20 +262,20 @@ class ServerBackend:
 
 
 def current_trace() -> dict[str, Any]:
-    """The argument of the client for a traced request; {} for any other."""
+    """The client's argument for a traced request, or {} for any other."""
     traceparent = TRACEPARENT.get()
     return {} if traceparent is None else {'traceparent': traceparent}
 
 
 def _checked(encoding: Encoding) -> Encoding:
-    """Return `encoding`; raise HTTPError if a number is not finite, which 1.10 sends and JSON cannot hold."""
+    """Return `encoding`, or raise HTTPError if a number is not finite, which 1.10 sends but JSON cannot hold."""
     if not np.isfinite(encoding.array).all():
-        raise HTTPError('NotFinite', 'the model has computed values that are not finite (NaN or infinity)')
+        raise HTTPError('NotFinite', 'the model computed NaN or infinity for a text: leave it out')
     return encoding
 
 
 def _wishes(options: EncodingOptions, rows: Rows) -> dict[str, Any]:
-    """The arguments of the client for what `options` ask for: none for a request that 1.10 would answer likewise."""
+    """The client's arguments for `options`, or none if 1.10 would give the same result."""
     wishes = options.to_json()
     if wishes.pop('pairs', None) is False and rows.form == 'texts' and any(_MARKER in text for text in rows.items):
         wishes['joined_pairs'] = False
@@ -278,14 +283,16 @@ def _wishes(options: EncodingOptions, rows: Rows) -> dict[str, Any]:
 
 
 def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool, wishes: dict[str, Any]) -> Encoding:
-    """The vectors of `rows`, by a request that a server of release 1.10 can read; they are cut and scaled here."""
+    """Encode `rows` with a server of release 1.10. This process truncates and normalizes the vectors."""
     if rows.form == 'ids':
-        raise HTTPError('NotImplemented', 'the server is of release 1.10, which takes no token ids', 'input')
+        raise HTTPError(
+            'NotImplemented', 'the server has release 1.10, which does not accept token ids: send texts', 'input'
+        )
     dimensions, normalize = wishes.pop('dimensions', None), wishes.pop('normalize', None)
     if wishes:
-        message = "the server is of release 1.10, which cannot read ' ||| ' as text"
+        message = "the server has release 1.10, which takes a text with ' ||| ' for a pair: remove it from the text"
         if 'joined_pairs' not in wishes:
-            message = 'the server is of release 1.10, which knows no "%s"' % next(iter(wishes))
+            message = 'the server has release 1.10, which does not support "%s": leave it out' % next(iter(wishes))
         raise HTTPError('NotImplemented', message)
     result = client.encode(rows.items, is_tokenized=rows.form == 'tokens', show_tokens=show_tokens)
     array, tokens = result if isinstance(result, tuple) else (result, '')
@@ -295,7 +302,7 @@ def _encode_as_1_10(client: BertClient, rows: Rows, show_tokens: bool, wishes: d
 
 
 class _CancelCondition:
-    """Says when to cancel a request: its HTTP client has disconnected, or the server is away for too long."""
+    """The condition to cancel a request: its HTTP client has disconnected, or the server is away for too long."""
 
     def __init__(self, client: BertClient, is_gone: IsGone, away_s: float) -> None:
         self._client = client
@@ -303,7 +310,7 @@ class _CancelCondition:
         self._is_gone = is_gone
         self._connected_at = time.monotonic()
         self.error = HTTPError('ClientGone', 'the client has disconnected')
-        """The reason, once `is_met` has returned True."""
+        """The reason, after `is_met` has returned True."""
 
     def is_met(self) -> bool:
         if self._client.is_connected:
@@ -317,14 +324,16 @@ class _CancelCondition:
         """The error of a request whose deadline has passed."""
         if not self._client.is_connected:
             return self._unavailable()
-        return HTTPError('DeadlineExceeded', 'no response within the time limit: send less at a time, or retry later')
+        return HTTPError(
+            'DeadlineExceeded', 'no reply from the server within the time limit: send less at a time, or retry later'
+        )
 
     def _unavailable(self) -> HTTPError:
         return HTTPError('Unavailable', 'no connection to the server: retry later')
 
 
 class StatusWatch:
-    """A thread that asks for the status of the server whenever a caller wants a newer one than the last."""
+    """A thread that requests the server's status whenever a caller needs a newer one."""
 
     def __init__(self, client: BertClient) -> None:
         self._client = client
@@ -332,21 +341,21 @@ class StatusWatch:
         self._changed = threading.Condition()  # guards everything below
         self._status: Mapping[str, Any] | None = None
         self._has_answered = False
-        """Whether the last question was answered."""
+        """Whether the server answered the last request."""
         self._asked_at = float('-inf')
-        """When the last question that has an outcome was asked; if it was not answered, when that was given up."""
+        """The time of the last finished request. Without an answer, the time when it was given up."""
         self._asking_since = float('-inf')
-        """When the question was asked that is under way, if there is one."""
+        """The time of the current request, if there is one."""
         self._is_wanted = False
         self._is_closed = False
         threading.Thread(target=self._run, name='status', daemon=True).start()
 
     def latest(self, max_age_s: float) -> StatusSnapshot:
-        """The latest status, after waiting for one that is at most `max_age_s` old.
+        """Wait for a status that is at most `max_age_s` old, and return the latest one.
 
-        It waits at most as long as the server may take to answer, and not at all if the status is young enough. If that
-        is older than `STATUS_AGE_S`, the next one is asked for, without waiting, for the callers to come. It never
-        fails: if the server is away, the snapshot is not fresh.
+        It waits at most for the server's time limit, and not at all if the status is new enough. If that is older than
+        `STATUS_AGE_S`, it also requests the next one for later callers. It never fails: if the server is away, the
+        snapshot is not fresh.
         """
         with self._changed:
             oldest = time.monotonic() - max_age_s
@@ -356,22 +365,22 @@ class StatusWatch:
             return StatusSnapshot(self._status, self._has_answered and self._asked_at > oldest)
 
     def last(self) -> tuple[StatusSnapshot, float]:
-        """The outcome of the last question, and its time: when it was asked or, without an answer, given up.
+        """The outcome of the last request, and its time: when it was sent or, without an answer, given up.
 
-        The time is -inf if there is none yet. If it is older than `STATUS_AGE_S`, the next one is asked for.
+        The time is -inf before the first. If it is older than `STATUS_AGE_S`, this requests the next status.
         """
         with self._changed:
             self._refresh(STATUS_AGE_S)
             return StatusSnapshot(self._status, self._has_answered), self._asked_at
 
     def _refresh(self, max_age_s: float) -> None:
-        """Ask for a status if the last one is older than that, or than `STATUS_AGE_S`."""
+        """Request a status if the last one is older than `max_age_s` or `STATUS_AGE_S`."""
         if max(self._asked_at, self._asking_since) <= time.monotonic() - min(max_age_s, STATUS_AGE_S):
             self._is_wanted = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the thread and every call of `latest` that waits."""
+        """End the thread and every waiting call of `latest`."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -382,8 +391,8 @@ class StatusWatch:
                 asked_at = self._asking_since = time.monotonic()
             try:
                 status = self._client.server_status
-            except Exception as error:  # of any kind: the next question may be answered
-                logger.debug('no status: %s: %s', type(error).__name__, error)
+            except Exception as error:  # of any kind: the next request might succeed
+                logger.debug('could not get the status of the server: %s: %s', type(error).__name__, error)
                 status = None
             with self._changed:
                 self._status = status or self._status

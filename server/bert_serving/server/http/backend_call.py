@@ -1,6 +1,6 @@
 """Deadline, client-disconnect check and timing of one backend call.
 
-The routes that encode use it, within a request of Flask. `app` reads the results for the metrics and a header.
+The encoding routes use it within a Flask request. `app` reads the results for the metrics and a header.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from .backend import Encoding
 from .errors import HTTPError
 
 RECEIVED_AT = 'bert_serving.received_at'
-"""In the WSGI environment: the `time.monotonic` at which the request had been read; it may have waited since."""
+"""The key in the WSGI environment of the time, by `time.monotonic`, at which the request was read, before it waited."""
 
 IS_GONE = 'bert_serving.is_gone'
-"""In the WSGI environment: a function that tells whether the client has disconnected."""
+"""The key in the WSGI environment of a function that returns whether the client has disconnected."""
 
 TIMEOUT_S = 'BERT_SERVING_TIMEOUT_S'
-"""In the configuration of the app: the time limit of a request in seconds."""
+"""The key in the app's configuration of the time limit for requests in seconds."""
 
 
 class BackendCall:
-    """A context manager around the calls of the backend for a request, whose results are given to `record`.
+    """A context manager around the backend calls for a request. The routes pass the results to `record`.
 
-    `deadline` is a time of `time.monotonic`; `is_gone` says whether the client has disconnected. `seconds` is the
-    duration of the calls, `rows` and `tokens` the size of their results, `truncated` the rows that were cut.
+    `deadline` is a time of `time.monotonic`. `is_gone` returns whether the client has disconnected. `seconds` is the
+    duration of the calls, `rows` and `tokens` are the sizes of their results, and `truncated` has the truncated rows.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -41,10 +41,10 @@ class BackendCall:
 
     @classmethod
     def for_request(cls) -> BackendCall:
-        """The call for the request that is being served.
+        """Make the call for the current request.
 
         Raises:
-            HTTPError: DeadlineExceeded, the request waited longer than its time limit.
+            HTTPError: DeadlineExceeded if the request waited longer than its time limit.
         """
         deadline = received_at() + current_app.config[TIMEOUT_S]
         if time.monotonic() >= deadline:
@@ -63,7 +63,7 @@ class BackendCall:
         self.seconds = time.monotonic() - self._began_at
 
     def record(self, encoding: Encoding, places: Sequence[int] | None = None) -> Encoding:
-        """Add the size of a result, and return it; `places` are those of its rows in the request, if it has others."""
+        """Add the size of a result, and return the result. `places` are its rows of the request, if not all."""
         self.rows += len(encoding.array)
         self.tokens += sum(encoding.counts or ())
         truncated = encoding.truncated if places is None else [places[row] for row in encoding.truncated]
@@ -72,7 +72,7 @@ class BackendCall:
 
 
 def received_at() -> float:
-    """The time, of `time.monotonic`, at which the request that is being served had been read."""
+    """The time, by `time.monotonic`, at which the current request was read."""
     if RECEIVED_AT not in request.environ:
         request.environ[RECEIVED_AT] = time.monotonic()
     moment: float = request.environ[RECEIVED_AT]

@@ -1,6 +1,6 @@
-"""The models behind the proxy: which server a request goes to, and what the routes know of its model.
+"""The models behind the proxy: choose the server for a request, and describe its model to the routes.
 
-A card is from a status that can be some seconds old.
+Model cards come from a status that can be a few seconds old.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from .model_card import ModelCard
 from .replicas import ReplicatedBackend
 
 KNOWN_AGE_S = 5.0
-"""Age in seconds of a status that may still describe the model; under steady load it is one second old."""
+"""The maximum age in seconds of a status that describes the model. Under steady load it is one second old."""
 
 Need = Literal['embed', 'predict', 'rerank']
-"""The needs of a route: vectors, scores, or one score for each pair."""
+"""The result that a route needs: vectors, scores, or one score for each pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that requests can go to: the server that has it, and its card."""
+    """A served model: its server and its card."""
 
     backend: Backend
     card: ModelCard
@@ -31,7 +31,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A server and the names of its model; () for those that the server tells."""
+    """A server and the names of its model. With (), the server provides the names."""
 
     backend: Backend
     names: tuple[str, ...] = ()
@@ -43,28 +43,28 @@ class Entry:
 
 
 class Catalog:
-    """The models of all upstreams, or the one of the server. Thread-safe."""
+    """The models of all upstreams, or the model of the only server. Thread-safe."""
 
     def __init__(self, entries: Sequence[Entry], meter: Callable[[Backend], Backend] = lambda backend: backend) -> None:
-        """At least one entry; if there are several, each has names. Requests go to `meter(backend)` of an entry."""
+        """Take at least one entry. Several entries must have names. Requests go to `meter(backend)` of an entry."""
         self.entries = entries
         self._meter = meter
 
     @property
     def first(self) -> Backend:
-        """The server of the first model: the only one, unless there are upstreams."""
+        """The server of the first model. Without upstreams it is the only one."""
         return self.entries[0].backend
 
     def requested(self, data: Mapping[str, Any]) -> str | None:
-        """The name in the field `model` of a request whose API has none: of use only if there are several models."""
+        """Return the field `model` of a request whose API lacks it, for a choice between several models."""
         name = data.get('model')
         return name if len(self.entries) > 1 and isinstance(name, str) else None
 
     def find(self, model: str | None = None, need: Need = 'embed') -> Served:
-        """The model of that name; without a name the first that does what is needed, else the first.
+        """Find the model with that name. Without a name, it is the first one that meets the need, or simply the first.
 
         Raises:
-            HTTPError: Unavailable, the server has not responded yet; ModelNotFound, no model has that name.
+            HTTPError: Unavailable if the server has not responded yet; ModelNotFound if no model has that name.
         """
         if len(self.entries) == 1:
             served = Served(self._meter(self.first), self._card_of(self.entries[0], model))
@@ -79,12 +79,12 @@ class Catalog:
         raise HTTPError('ModelNotFound', 'the model %r is not served here: there is %s' % (model[:100], known), 'model')
 
     def backend_of(self, model: str | None = None) -> Backend:
-        """The server for a request that needs no card, of that name or, without one, the first that embeds."""
+        """The server for a request that needs no card: that of the named model, or of the first one that embeds."""
         return self._meter(self.first) if len(self.entries) == 1 else self.find(model).backend
 
     @property
     def upstreams(self) -> list[tuple[str, ReplicatedBackend]]:
-        """The names and servers of the upstreams; [] if the proxy is that of one server."""
+        """The names and servers of the upstreams, or [] if the proxy has a single server."""
         return [
             (entry.names[0], each) for entry in self.entries if isinstance(each := entry.backend, ReplicatedBackend)
         ]
@@ -94,10 +94,10 @@ class Catalog:
         return [{'name': name, **replica} for name, backend in self.upstreams for replica in backend.describe()]
 
     def cards(self) -> list[ModelCard]:
-        """The cards of all models whose servers have responded; at least one.
+        """The cards of all models whose servers have responded, at least one.
 
         Raises:
-            HTTPError: Unavailable, none has.
+            HTTPError: Unavailable if none has.
         """
         cards = [card for entry in self.entries if (card := entry.card(KNOWN_AGE_S) or entry.card()) is not None]
         if not cards:
@@ -115,7 +115,7 @@ class Catalog:
         return next((served for served in responding if fits(served.card)), responding[0])
 
     def _card_of(self, entry: Entry, model: str | None) -> ModelCard:
-        """Asks the server again if its status is missing, or has no model of the name `model`."""
+        """Return the card. Ask the server again if its status is missing or lacks a model named `model`."""
         card = entry.card(KNOWN_AGE_S)
         if card is None or (model is not None and model not in card.names):
             card = entry.card()

@@ -1,6 +1,6 @@
-"""The bodies of the routes that rerank in the APIs of Cohere and Jina: the query in a request, and the response.
+"""The bodies of the rerank routes of Cohere's and Jina's APIs: parse the request, and format the response.
 
-Pure. The two APIs have the same request. The response has the fields of both. Unknown fields are ignored.
+Pure. The two APIs have the same request, and the response has the fields of both. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .responses import dump, truncated_field
 
 
 def read_rerank(data: Mapping[str, Any]) -> RerankQuery:
-    """The query of `POST /v1/rerank` and `/v2/rerank`: its documents are `documents`."""
+    """Parse the query of `POST /v1/rerank` and `/v2/rerank`, with the field `documents`."""
     query = read_query(data)
     return RerankQuery(
         query,
@@ -39,9 +39,9 @@ def rank_body(
     version: str,
     truncated: Sequence[int] = (),
 ) -> bytes:
-    """The response; `tokens` is their number in all pairs, and `version` that of the API, 1 or 2.
+    """Format the response. `tokens` is their number in all pairs, and `version` the API's version, 1 or 2.
 
-    `truncated` are the documents that were cut.
+    `truncated` are the truncated documents.
     """
     results: list[dict[str, Any]] = [{'index': index, 'relevance_score': score} for index, score in ranking]
     if query.shows_documents:

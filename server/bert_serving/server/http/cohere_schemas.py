@@ -1,4 +1,4 @@
-"""JSON schemas of the routes of Cohere's and Jina's APIs that rerank. Pure."""
+"""JSON schemas of the rerank routes of Cohere's and Jina's APIs. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMAS: dict[str, Schema] = {
         'properties': {
             'model': {
                 'type': ['string', 'null'],
-                'description': 'A name of /v1/models; the default is the model that is served',
+                'description': 'A model name from /v1/models; by default the served model',
             },
             'query': TEXT,
             'documents': {
@@ -24,8 +24,12 @@ SCHEMAS: dict[str, Schema] = {
                 'maxItems': MAX_DOCUMENTS,
                 'items': {'anyOf': [ANY_TEXT, _DOCUMENT]},
             },
-            'top_n': {'type': ['integer', 'null'], 'minimum': 1, 'description': 'Return only so many, the best'},
-            'return_documents': flag(False, 'Return the documents, too'),
+            'top_n': {
+                'type': ['integer', 'null'],
+                'minimum': 1,
+                'description': 'The number of best documents to return',
+            },
+            'return_documents': flag(False, 'Also return the documents'),
             'raw_scores': flag(False, 'Return logits, without the activation of the model'),
             'truncate': TRUNCATE,
         },

@@ -1,6 +1,6 @@
-"""The configuration of the HTTP proxy: its part of `Settings`, with the file of keys read and the lists split.
+"""The configuration of the HTTP proxy: its part of `Settings`, after reading the key file and splitting the lists.
 
-The proxy makes it, and so does the start of the server, which reports an invalid value before it loads a model.
+The proxy makes it. The server makes it at its start, too, to report invalid values before it loads a model.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ORIGIN = re.compile(r'https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?', re.ASCII | re
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """The values of the options. Its `repr` leaves out the keys."""
+    """The values of the options. The `repr` omits the keys."""
 
     host: str = '0.0.0.0'
     max_connect: int = 10
@@ -53,11 +53,11 @@ class HttpConfig:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpConfig:
-        """The configuration that `settings` describe.
+        """Make the configuration from `settings`.
 
         Raises:
-            UsageError: the file of keys cannot be read or has no key, a key has characters that a header cannot have,
-            an origin is not valid, or the certificate, its key, or the file of principals cannot be used.
+            UsageError: the key file cannot be read or has no key, a key has characters that are invalid in a header, an
+                origin is invalid, or the certificate, its key, or the file of principals cannot be used.
         """
         keys = read_keys(settings.http_api_key_file) if settings.http_api_key_file else []
         if settings.http_api_key is not None:
@@ -81,38 +81,38 @@ class HttpConfig:
         )
 
     def make_authenticator(self) -> Authenticator:
-        """The keys of the port and their holders.
+        """Make the authenticator with the keys of the port and their principals.
 
         Raises:
-            UsageError: the file of principals cannot be read, or is wrong.
+            UsageError: the file of principals cannot be read or is invalid.
         """
         return Authenticator(self.api_keys, self.principals_file)
 
     @property
     def is_open_to_all(self) -> bool:
-        """Whether anyone who can reach this machine may use the server."""
+        """Whether the port needs no key."""
         return not self.has_keys and self.host not in ('127.0.0.1', '::1', 'localhost')
 
 
 def _read_tls(settings: Settings) -> TlsFiles | None:
-    """The files of the certificate, which have been loaded once to see that they can be."""
+    """The paths of the certificate files, after a trial load."""
     cert, key, client_ca = settings.http_tls_cert, settings.http_tls_key, settings.http_tls_client_ca
     if cert is None and key is None and client_ca is None:
         return None
     if cert is None or key is None:
-        raise UsageError('-http_tls_cert, -http_tls_key: TLS needs a certificate and its key: give both')
+        raise UsageError('-http_tls_cert and -http_tls_key: TLS needs a certificate and its key: give both')
     files = TlsFiles(cert, key, client_ca)
     files.load()
     return files
 
 
 def split(text: str) -> tuple[str, ...]:
-    """The words of a list that is separated by commas or spaces."""
+    """Split a list at commas or spaces."""
     return tuple(text.replace(',', ' ').split())
 
 
 def read_origins(text: str) -> tuple[str, ...]:
-    """The origins in the value of `-cors`: `*`, or addresses as a browser sends them."""
+    """Parse the value of `-cors`: `*`, or origins in the form that browsers send."""
     origins = split(text)
     for origin in origins:
         if origin not in ('*', 'null') and not _ORIGIN.fullmatch(origin):
@@ -122,7 +122,7 @@ def read_origins(text: str) -> tuple[str, ...]:
 
 
 def read_keys(path: str) -> list[str]:
-    """The keys in a file, one on each line; empty lines and those that begin with # are skipped."""
+    """Read the keys in a file, one per line. Empty lines and lines that begin with # are skipped."""
     try:
         with open(path, encoding='utf-8-sig') as file:
             lines = [line.strip() for line in file]
@@ -136,7 +136,7 @@ def read_keys(path: str) -> list[str]:
 
 
 def check_installed() -> None:
-    """Look for the packages of the HTTP proxy, without importing them.
+    """Check that the packages of the HTTP proxy are installed, without importing them.
 
     Raises:
         UsageError: a package is not installed.

@@ -1,6 +1,6 @@
-"""Rules about connections: how many there are, how slowly their requests come, and how much they leave unread.
+"""Limits on connections: their number, the time to receive a request, and the bytes that clients leave unread.
 
-No sockets: `waitress_adapter` describes its connections, and closes those that are chosen here.
+Owns no sockets: `waitress_adapter` describes its connections, and closes the ones that this module chooses.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from enum import IntEnum
 from typing import TypeVar
 
 HEADERS_S = 15.0
-"""Seconds that a new connection, or one that has begun a request, can take to send all headers of it."""
+"""Seconds to receive all headers, after the connection was made or the request began."""
 
 BODY_S = 30.0
 BODY_BYTES_PER_S = 1 << 15
-"""A request can take so many seconds, and further ones as long as its body comes at this rate on average."""
+"""Seconds to receive a request. The body can take longer if it arrives at this average rate."""
 
 UNWRITTEN_BYTES = 256 << 20
-"""Bytes of responses, over all connections, that are made and not yet written. One larger response can be alone."""
+"""The maximum bytes of unwritten responses over all connections. A larger response is allowed if it is the only one."""
 
 SMALL_BYTES = 1 << 14
-"""A response of so many bytes fits into the buffer that the system has for each connection, so it is always written:
-probes are answered even if others do not read."""
+"""The maximum bytes of a response that fits into the system's buffer for each connection. Such a response is always
+accepted, so probes get answers even if other clients do not read."""
 
 UNREAD_S = 5.0
 UNREAD_BYTES_PER_S = 1 << 16
-"""A connection counts as not reading if, after so many seconds, it has read its response more slowly than this."""
+"""Seconds, and the rate of reading: a connection that has read more slowly for so long counts as not reading."""
 
 ADDRESS_SHARE = 2
-"""An address can hold one in so many of all connections."""
+"""An address can hold one in this many connections."""
 
 EVICTED_SHARE = 32
-"""If room is needed, one in so many connections goes at a time, so that looking for them costs each newcomer little."""
+"""To make room, the proxy closes one in this many connections at a time, which spreads the cost of the search."""
 
 MEASURED_AGAIN_S = 0.05
-"""How old the sum of unwritten bytes can be."""
+"""The maximum age in seconds of the sum of unwritten bytes."""
 
 Connection = TypeVar('Connection')
 
 
 class Phase(IntEnum):
-    """The event that the server awaits on a connection. To make room, it closes those of a lower phase first."""
+    """The state of a connection: the event that the server waits for. To make room, it closes lower phases first."""
 
     HEADERS = 0
     """The headers of a request, or the first request of all."""
@@ -52,29 +52,29 @@ class Phase(IntEnum):
     BODY = 2
     """The rest of a request."""
     BUSY = 3
-    """Nothing: a request waits or is served, or its response is being written."""
+    """None: a request is waiting or being served, or its response is being written."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """A connection at one moment."""
+    """A snapshot of a connection."""
 
     phase: Phase
     seconds: float
-    """Since the request, or the connection, began."""
+    """Seconds since the request, or the connection, began."""
     received: int = 0
-    """Bytes of the body so far."""
+    """Bytes of the body received so far."""
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the request should have come by now. Idle connections have a separate limit."""
+        """Whether the request is late. Idle connections have a separate limit."""
         if self.phase is Phase.HEADERS:
             return self.seconds > HEADERS_S
         return self.phase is Phase.BODY and self.seconds > BODY_S + self.received / BODY_BYTES_PER_S
 
 
 def choose_evicted(connections: Iterable[tuple[Connection, ConnectionState]]) -> list[Connection]:
-    """Choose the connections to close so that others find room: those from which least is lost, the oldest first.
+    """Choose the connections to close to make room: lower phases first, and among them the oldest.
 
     The result is empty if all of them are busy.
     """
@@ -87,14 +87,14 @@ def choose_evicted(connections: Iterable[tuple[Connection, ConnectionState]]) ->
 
 
 def is_unread(seconds: float, written: int) -> bool:
-    """Whether a client that has taken `written` bytes of its response in `seconds` counts as not reading."""
+    """Whether a client that has read `written` bytes of its response in `seconds` counts as not reading."""
     return seconds > UNREAD_S and written < seconds * UNREAD_BYTES_PER_S
 
 
 def choose_unread(unread: Iterable[tuple[Connection, int]], total: int, most: int) -> list[Connection]:
-    """Choose connections that do not read, the largest first, until `total` unwritten bytes are at most half of `most`.
+    """Choose connections to close, the largest first, until `total` unwritten bytes are at most half of `most`.
 
-    `unread` has the unwritten bytes of each.
+    `unread` has the connections that do not read, with the unwritten bytes of each.
     """
     chosen = []
     for connection, size in sorted(unread, key=lambda entry: -entry[1]):
@@ -106,12 +106,12 @@ def choose_unread(unread: Iterable[tuple[Connection, int]], total: int, most: in
 
 
 class WriteBudget:
-    """The bytes of responses that are made and not yet written, with a bound. Thread-safe."""
+    """A budget for the bytes of unwritten responses. Thread-safe."""
 
     def __init__(
         self, measure: Callable[[], int], most: int = UNWRITTEN_BYTES, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`measure` returns the bytes that wait in the connections; it is called now and then."""
+        """`measure` returns the unwritten bytes of all connections. It is called occasionally."""
         self.most = most
         self._measure = measure
         self._clock = clock
@@ -122,12 +122,12 @@ class WriteBudget:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is unwritten that no further response should be made."""
+        """Whether there are too many unwritten bytes for another response."""
         with self._lock:
             return self._total() >= self.most
 
     def reserve(self, size: int) -> bool:
-        """Whether a response of `size` bytes can be written; if so it counts until `release`."""
+        """Reserve room for a response of `size` bytes until `release`. Return False if there is none."""
         with self._lock:
             if size <= SMALL_BYTES:
                 self._reserved += size
@@ -139,7 +139,7 @@ class WriteBudget:
             return True
 
     def release(self, size: int) -> None:
-        """Note that a response of `size` bytes has been handed to its connection, which `measure` counts."""
+        """Release the room of a response that was handed to its connection, where `measure` counts it."""
         with self._lock:
             self._reserved -= size
             self._measured_at = float('-inf')

@@ -1,10 +1,11 @@
-"""Three queues of requests, each with its own threads: overload is refused at once, and probes are always answered.
+"""Three request queues, each with its own threads, to refuse overload immediately and always answer probes.
 
-* *encode*: requests that encode. `max_connect` threads serve them, and at most `max_waiting` more wait. Some of the
-  threads are kept for small requests (`lanes.py`).
-* *refusal*: requests that the encode queue does not take, and requests that are malformed. One thread answers them
-  (429, 503 while draining, 401, 400, 413 and so on) in about a millisecond without asking the server.
-* *control*: everything else (health, metrics, status, models, documents). Two threads, which an overload cannot take.
+* *encode*: encoding requests. `max_connect` threads serve them, and at most `max_waiting` more wait. Some of the
+  threads serve only small requests (`lanes.py`).
+* *refusal*: malformed requests, and requests that the encode queue rejects. One thread answers each (429, 503 while
+  draining, 401, 400, 413 and so on) in about a millisecond, without asking the server.
+* *control*: everything else (health, metrics, status, models, documents). It has two threads, which overload cannot
+  occupy.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ REFUSAL_THREADS = 1
 CONTROL_THREADS = 2
 
 RESERVE = 'bert_serving.reserve'
-"""In the WSGI environment: `reserve(size)`, whether there is room for a response of so many bytes."""
+"""The key in the WSGI environment of `reserve(size)`, which returns whether there is room for a response of that
+size."""
 
 _TASK = 'bert_serving.task'
-"""In the WSGI environment: the `_Task` of the request."""
+"""The key in the WSGI environment of the request's `_Task`."""
 
 
 class Queue(Enum):
@@ -46,10 +48,10 @@ class Queue(Enum):
 def refusal_kind(
     is_admitted: bool, is_draining: bool, outstanding: int, max_outstanding: int, is_unread: bool = False
 ) -> str | None:
-    """The kind of error with which to refuse a request that encodes; None if the encode queue takes it.
+    """Return the kind of error to refuse an encoding request with, or None if the encode queue accepts it.
 
-    `outstanding` requests are in that queue, those that are being served included. The key is checked first, so that
-    requests without a key take no place. `is_unread`: there is no room for more responses.
+    `outstanding` is the number of requests that are in the queue or being served. The check of the key comes first, so
+    that requests without a key take no place. `is_unread` means that there is no room for more responses.
     """
     if not is_admitted:
         return 'Unauthorized'
@@ -61,9 +63,9 @@ def refusal_kind(
 
 
 def release_place_after(application: WSGIApplication) -> WSGIApplication:
-    """`application`, but a request leaves its queue as soon as its response is made, before that is written.
+    """Wrap `application` so that a request leaves its queue when its response is made, before it is written.
 
-    The client can then have sent its next request before the thread is done with this one, and finds the place free.
+    So the client's next request, which can arrive before the thread has finished this one, finds the place free.
     """
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
@@ -149,9 +151,9 @@ class Dispatcher:
     """Puts each request into its queue. Thread-safe."""
 
     def __init__(self, max_connect: int, max_waiting: int, authenticator: Authenticator | None = None) -> None:
-        """`authenticator` has the keys; without it, none is needed."""
+        """`authenticator` has the keys. Without it, requests need none."""
         self.write_budget: WriteBudget | None = None
-        """The bound on unwritten responses; the frontend sets it."""
+        """The budget for unwritten responses. The frontend sets it."""
         self._authenticator = authenticator or Authenticator()
         self.max_connect = max_connect
         self._max_outstanding = max_connect + max_waiting
@@ -161,7 +163,7 @@ class Dispatcher:
         self._is_draining = False
         self._lock = threading.Lock()  # guards the counts
         self._outstanding = dict.fromkeys(Queue, 0)
-        self._unfinished = 0  # includes requests whose response is being written
+        self._unfinished = 0  # including requests whose response is being written
 
     def start(self) -> None:
         """Start the threads."""
@@ -169,11 +171,11 @@ class Dispatcher:
             self._pools[queue].start(threads)
 
     def drain(self) -> None:
-        """From now on refuse requests that encode."""
+        """Refuse encoding requests from now on."""
         self._is_draining = True
 
     def submit(self, request: PendingRequest) -> None:
-        """Put `request` into its queue; the time limit of the request starts now."""
+        """Put `request` into its queue, and start its time limit."""
         received_at = time.monotonic()
         refusal = request.error
         is_encoding = refusal is None and encodes(request.method, request.path)
@@ -208,7 +210,7 @@ class Dispatcher:
             return error
 
     def release(self, queue: Queue, is_large: bool) -> None:
-        """Free the place of a request in `queue`; a large one makes room for the next."""
+        """Free the place of a request in `queue`. After a large request, the next large one can start."""
         with self._lock:
             self._outstanding[queue] -= 1
             following = self._large.leave() if is_large else None
@@ -216,18 +218,18 @@ class Dispatcher:
             self._pools[queue].submit(following)
 
     def finish(self) -> None:
-        """Note that a request has been served."""
+        """Record that a request was served."""
         with self._lock:
             self._unfinished -= 1
 
     @property
     def working(self) -> int:
-        """Requests that encode and have a thread."""
+        """The number of encoding requests with a thread."""
         return min(self._outstanding[Queue.ENCODE] - self._large.waiting, self.max_connect)
 
     @property
     def waiting(self) -> int:
-        """Requests that encode and wait for a thread."""
+        """The number of encoding requests that wait for a thread."""
         return max(0, self._outstanding[Queue.ENCODE] - self.working)
 
     @property

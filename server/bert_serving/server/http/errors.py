@@ -1,4 +1,4 @@
-"""The errors of the HTTP API: a table of kinds, and the formats in which they are sent, one for each family of routes.
+"""The errors of the HTTP API: a table of kinds, and the format of errors for each family of routes.
 
 Pure. Every module of this package raises `HTTPError`; `app` turns it into a response.
 """
@@ -12,15 +12,15 @@ from typing import Any, Literal, assert_never
 from ..protocol.options import ENCODING_OPTIONS
 
 Family = Literal['legacy', 'openai', 'tei', 'cohere']
-"""Whose API a route belongs to: that of 1.10, of OpenAI, of text-embeddings-inference, or of Cohere and Jina."""
+"""The API of a route: 1.10's, OpenAI's, text-embeddings-inference's, or Cohere's and Jina's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of error: its status, its type and code in OpenAI's API, and the seconds after which to retry.
 
-    `is_final`: retrying cannot help, although clients do retry this status. `tei_type` is the type in the API of
-    text-embeddings-inference (TEI), and `tei_status` the status there, if it is another one.
+    `is_final` means that a retry cannot help, although clients retry this status. `tei_type` is the type in the API of
+    text-embeddings-inference (TEI), and `tei_status` the status there, if it differs.
     """
 
     status: int
@@ -60,15 +60,15 @@ KINDS: Mapping[str, Kind] = {
     'Unavailable': Kind(503, _SERVER, 'unavailable', retry_after_s=5, tei_type='Unhealthy'),
     'DeadlineExceeded': Kind(504, _SERVER, 'deadline_exceeded', is_final=True, tei_type='Backend'),
 }
-"""All kinds by name. Those of the server's error replies (`REQUEST_ERRORS`) are named as on the wire."""
+"""All kinds by name. The server's error replies (`REQUEST_ERRORS`) have the same names as on the wire."""
 
 
 class HTTPError(Exception):
     """A request that ends in an error response.
 
-    `name` is a key of `KINDS`. `param` names the invalid field. `type_name` is the `type` in the format of 1.10: a
-    Python exception where 1.10 would have raised one, else the name of the kind. `retry_after_s` is that of the kind,
-    if it is not given.
+    `name` is a key of `KINDS`. `param` names the invalid field. `type_name` is the `type` in 1.10's format: a Python
+    exception if 1.10 would have raised one, otherwise the name of the kind. `retry_after_s` overrides the value of the
+    kind.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class HTTPError(Exception):
 
     @property
     def status(self) -> int:
-        """The status of the response, but for TEI's routes."""
+        """The status of the response, except on TEI's routes."""
         return self.kind.status
 
     def to_response(self, family: Family) -> tuple[int, dict[str, Any]]:
-        """The status and the body of the response to a request of that family."""
+        """The status and body of the response for a family of routes."""
         match family:
             case 'legacy':
                 return self.status, self.to_legacy()
@@ -108,7 +108,7 @@ class HTTPError(Exception):
                 assert_never(family)
 
     def _in_tei(self) -> tuple[int, str]:
-        """The status and the type in TEI's API: an empty input is 400, a field of another type than wanted 422."""
+        """The status and type in TEI's API: 400 for an empty input, 422 for a field of a wrong type."""
         if self.name == 'BadRequest' and self.param is not None:
             return (400, 'Empty') if self.type_name == 'ValueError' else (422, self.kind.tei_type)
         return self.kind.tei_status or self.status, self.kind.tei_type
@@ -133,20 +133,20 @@ _REFUSALS = {
     'Unauthorized': 'missing or wrong API key: send the header "Authorization: Bearer KEY"',
     'Busy': 'too many requests are waiting: retry in a moment',
     'TooLarge': 'the body is too large: send less at a time',
-    'ResponsesUnread': 'other clients do not read their responses, and there is no room for one more: retry later',
+    'ResponsesUnread': 'too many unread responses of other clients: retry later',
     'ShuttingDown': 'the HTTP proxy is shutting down: retry later',
 }
 
 
 def make_refusal(name: str) -> HTTPError:
-    """The error of a request that is refused before its route is called."""
+    """Make the error for a request that is refused before its route is called."""
     return HTTPError(name, _REFUSALS[name])
 
 
 def error_from_server(type_name: str, message: str) -> HTTPError:
-    """The error for an error reply of the server; an unknown type becomes an `InternalError`.
+    """Make the error for an error reply of the server. An unknown type becomes an `InternalError`.
 
-    A message about an option of the request begins with its name.
+    If the message is about an option of the request, it begins with the name of the option.
     """
     option, colon, _ = message.partition(': ')
     param = option if colon and option in ENCODING_OPTIONS else None
@@ -154,7 +154,7 @@ def error_from_server(type_name: str, message: str) -> HTTPError:
 
 
 def error_from_status(status: int, message: str) -> HTTPError:
-    """The error for a status that Flask has chosen: the first kind with that status, else a general one."""
+    """Make the error for a status that Flask has chosen: the first kind with that status, or a general one."""
     for name, kind in KINDS.items():
         if kind.status == status:
             return HTTPError(name, message)

@@ -1,6 +1,6 @@
-"""Checks of the fields of a request, for the readers of every family of routes.
+"""Validation of request fields, for all families of routes.
 
-Pure. A message names the field, the expected value and the type that came, but never repeats a text of a user.
+Pure. Error messages name the field, the expected value and the received type, but never quote a user's text.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ _NAMES = {
 
 
 def refuse(name: str, wanted: str, value: Any, type_name: str = 'BadRequest') -> NoReturn:
-    """Raise the error of a field that must be `wanted` and is `value`."""
+    """Raise the error for a field that must be `wanted` but has `value`."""
     message = '"%s" must be %s, but is %s' % (name, wanted, name_of(value))
     raise HTTPError('BadRequest', message, name, type_name)
 
 
 def name_of(value: Any) -> str:
-    """The type of a JSON value in words, or a small integer as it is. Never the value of a string."""
+    """Describe a JSON value by its type, or a small integer by its value. It never quotes a string."""
     if is_integer(value) and abs(value) < 1 << 40:
         return str(value)
     return _NAMES[type(value).__name__]
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a JSON value is a whole number: not true or false, which Python counts as numbers."""
+    """Whether a JSON value is an integer. True and false are not, although Python counts them as numbers."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-# ---- lists and texts; `where` says in messages which part of the field `name` is checked
+# ---- lists and texts; in messages, `where` names the checked part of the field `name`
 
 
 def check_list(value: Any, where: str, name: str) -> list[Any]:
-    """Return `value` if it is a list with at least one element."""
+    """Check that `value` is a list with at least one element, and return it."""
     if not isinstance(value, list):
         raise HTTPError('BadRequest', '%s must be a list, but is %s' % (where, name_of(value)), name, 'TypeError')
     if not value:
@@ -54,19 +54,19 @@ def check_list(value: Any, where: str, name: str) -> list[Any]:
 def check_number(rows: Sequence[Any], most: int, name: str) -> None:
     """Refuse more elements than `most`."""
     if len(rows) > most:
-        message = '"%s" has %d elements, but a request may have %d at most' % (name, len(rows), most)
+        message = '"%s" has %d elements, but the limit is %d: split the request' % (name, len(rows), most)
         raise HTTPError('TooLarge', message, name)
 
 
 def check_string(value: Any, where: str, name: str) -> str:
-    """Return `value` if it is a string; it can be empty."""
+    """Check that `value` is a string, possibly empty, and return it."""
     if not isinstance(value, str):
         raise HTTPError('BadRequest', '%s must be a string, but is %s' % (where, name_of(value)), name, 'TypeError')
     return value
 
 
 def check_text(value: Any, where: str, name: str) -> str:
-    """Return `value` if it is a string that is not blank."""
+    """Check that `value` is a string that is not blank, and return it."""
     text = check_string(value, where, name)
     if not text.strip():
         raise HTTPError('BadRequest', '%s must not be blank' % where, name, 'ValueError')
@@ -74,7 +74,7 @@ def check_text(value: Any, where: str, name: str) -> str:
 
 
 def check_texts(rows: list[Any], name: str) -> list[str]:
-    """Return `rows` if each is a text."""
+    """Check that each of `rows` is a text, and return them."""
     for index, row in enumerate(rows):
         if not (isinstance(row, str) and row.strip()):
             check_text(row, 'element %d of "%s"' % (index, name), name)
@@ -82,7 +82,7 @@ def check_texts(rows: list[Any], name: str) -> list[str]:
 
 
 def check_ids(rows: list[Any], name: str) -> list[list[int]]:
-    """Return `rows` if each is a list of ids of a vocabulary."""
+    """Check that each of `rows` is a list of token ids, and return them."""
     for index, row in enumerate(rows):
         where = 'element %d of "%s"' % (index, name)
         for position, value in enumerate(check_list(row, where, name)):
@@ -92,11 +92,11 @@ def check_ids(rows: list[Any], name: str) -> list[list[int]]:
     return rows
 
 
-# ---- fields that can be left out: null counts as absent
+# ---- optional fields, where null counts as absent
 
 
 def check_present(data: Mapping[str, Any], name: str, what: str) -> Any:
-    """Return the field `name`, which is `what`; refuse a request without it."""
+    """Return the required field `name`. `what` describes it in the error."""
     value = data.get(name)
     if value is None:
         raise HTTPError('BadRequest', '"%s" is missing: %s' % (name, what), name)
@@ -104,7 +104,7 @@ def check_present(data: Mapping[str, Any], name: str, what: str) -> Any:
 
 
 def read_boolean(data: Mapping[str, Any], name: str) -> bool | None:
-    """The field `name`, true or false; None if it is absent."""
+    """Return the boolean field `name`, or None if it is absent."""
     value = data.get(name)
     if value is not None and not isinstance(value, bool):
         refuse(name, 'true or false', value)
@@ -112,7 +112,7 @@ def read_boolean(data: Mapping[str, Any], name: str) -> bool | None:
 
 
 def read_string(data: Mapping[str, Any], name: str) -> str | None:
-    """The field `name`, a string, which can be empty; None if it is absent."""
+    """Return the string field `name`, possibly empty, or None if it is absent."""
     value = data.get(name)
     if value is not None and not isinstance(value, str):
         refuse(name, 'a string', value)
@@ -120,7 +120,7 @@ def read_string(data: Mapping[str, Any], name: str) -> str | None:
 
 
 def read_number(data: Mapping[str, Any], name: str) -> int | None:
-    """The field `name`, a whole number of at least 1; None if it is absent."""
+    """Return the integer field `name`, at least 1, or None if it is absent."""
     value = data.get(name)
     if value is None:
         return None
@@ -130,7 +130,7 @@ def read_number(data: Mapping[str, Any], name: str) -> int | None:
 
 
 def read_word(data: Mapping[str, Any], name: str, words: Sequence[str]) -> str | None:
-    """The field `name`, one of `words`; None if it is absent."""
+    """Return the field `name`, one of `words`, or None if it is absent."""
     value = data.get(name)
     if value is None or (isinstance(value, str) and value in words):
         return value

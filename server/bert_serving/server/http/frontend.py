@@ -1,7 +1,7 @@
 """The listening socket of the proxy and the loop that reads and writes its connections.
 
-`Frontend.run` is the main thread of the proxy; the threads of `dispatcher` serve the requests. An idle connection costs
-no thread, only a little work in each poll, so the limit on connections is the limit on file descriptors.
+`Frontend.run` is the main thread of the proxy. The threads of `dispatcher` serve the requests. An idle connection costs
+no thread, only a little work in each poll, so only the number of file descriptors limits the connections.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from .waitress_adapter import Server
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Seconds until the main thread looks around when nothing happens."""
+"""Seconds between two checks of the main thread when nothing happens."""
 
 DRAIN_POLL_S = 0.05
 
 REFRESH_S = 1.0
-"""How often files that can change are looked at."""
+"""Seconds between two checks for changed files."""
 
 MAX_FILES = 65536
-"""The file descriptors that the proxy asks for; the hard limit of the system can be lower."""
+"""The number of file descriptors that the proxy asks for. The hard limit of the system can be lower."""
 
 MAX_TLS_CONNECTIONS = 8192
-"""OpenSSL takes about 50 KB for each: 400 MB in all."""
+"""The maximum number of TLS connections. OpenSSL takes about 50 KB for each, 400 MB in all."""
 
 SPARE_FILES = 96
 FILES_PER_CLIENT = 20
-"""File descriptors that are not for connections of HTTP: for the log, for large requests and responses, which are
-buffered in files, and for each client of the two ports of the server."""
+"""File descriptors to keep from HTTP connections: for the log, for large requests and responses (buffered in files),
+and for each client of the server's two ports."""
 
 
 class Frontend:
-    """The listening socket, its connections and the loop that serves them.
+    """The listening socket, its connections, and the loop that serves them.
 
-    A signal handler may call `drain` and `stop`, any thread `round_age_s`. Everything else is for the thread that calls
-    `run`.
+    Signal handlers can call `drain` and `stop`, and any thread can call `round_age_s`. All other methods are for the
+    thread that calls `run`.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Frontend:
         tls_files: TlsFiles | None = None,
         refresh: Callable[[], None] | None = None,
     ) -> None:
-        """Listen, so that `port` is known (0 takes a free one); serve nothing before `run`.
+        """Listen, which determines `port` (0 takes a free one). `run` serves requests.
 
-        With `tls_files` the port speaks TLS, and nothing else. The loop calls `refresh` about every second.
+        With `tls_files` the port speaks only TLS. The loop calls `refresh` about every second.
 
         Raises:
-            UsageError: as `TlsFiles.load`.
+            UsageError: as in `TlsFiles.load`.
             StartError: `host` is not an address of this machine, or the port is in use.
         """
         self._dispatcher = dispatcher
@@ -86,7 +86,7 @@ class Frontend:
         return self._should_drain
 
     def run(self, drain_s: float) -> None:
-        """Serve until `stop`, or until `drain` and then until every request is answered, at most `drain_s` seconds."""
+        """Serve until `stop`, or until `drain` and the end of all requests, for at most `drain_s` more seconds."""
         self._dispatcher.start()
         while not self._should_drain and not self._should_stop:
             self._poll(POLL_S)
@@ -95,7 +95,7 @@ class Frontend:
         while not self._should_stop and self._is_busy() and time.monotonic() < deadline:
             self._poll(DRAIN_POLL_S)
         if self._is_busy():
-            logger.warning('ended with requests that were not answered')
+            logger.warning('stopped with unanswered requests')
 
     def _poll(self, timeout_s: float) -> None:
         self._round_at = time.monotonic()
@@ -105,7 +105,7 @@ class Frontend:
         self._server.poll(timeout_s)
 
     def round_age_s(self) -> float:
-        """Seconds since the last round of `run` began: more than a few mean that the loop is stuck."""
+        """Seconds since the last round of `run` began. More than a few mean that the loop is stuck."""
         return time.monotonic() - self._round_at
 
     def close(self) -> None:
@@ -114,14 +114,14 @@ class Frontend:
         self._dispatcher.shutdown()
 
     def drain(self) -> None:
-        """Accept no more connections, answer the requests that have been read, and end."""
+        """Stop accepting connections, answer the requests that were read, and end `run`."""
         self._server.refuse_keep_alive()
         self._dispatcher.drain()
         self._should_drain = True
         self._server.wake()
 
     def stop(self) -> None:
-        """End at once."""
+        """End `run` immediately."""
         self._should_stop = True
         self._server.wake()
 
@@ -149,7 +149,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit on file descriptors to `MAX_FILES`, as far as the hard limit allows; return it."""
+    """Raise the limit on file descriptors to `MAX_FILES`, or the hard limit if that is lower, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -159,5 +159,5 @@ def raise_file_limit() -> int:
 
 
 def max_connections(files: int, clients: int) -> int:
-    """The connections for which there are files, if `clients` call the server at a time. At least a quarter of all."""
+    """The number of connections that the file limit allows with `clients` concurrent calls: at least a quarter."""
     return max(1, files // 4, files - SPARE_FILES - FILES_PER_CLIENT * clients)

@@ -1,4 +1,4 @@
-"""The health of the servers, judged by their statuses, and whether this proxy should be sent requests. Pure."""
+"""Judge the health of the servers by their statuses, and whether this proxy should get requests. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """The latest status of the server (None: there is none yet), and whether the server has just sent it."""
+    """The latest status of the server, or None before the first, and whether it is fresh."""
 
     status: Mapping[str, Any] | None
     is_fresh: bool
@@ -17,9 +17,9 @@ class StatusSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`is_live`: the ventilator answers. `is_ready`: send requests here. `reason`: why it is not ready, or ''.
+    """The health of a server: `is_live` if the ventilator responds, `is_ready` for requests, or the `reason` why not.
 
-    `workers` and `workers_ready` are None for a server that does not list its workers (release 1.10).
+    `workers` and `workers_ready` are None if the server does not list its workers (release 1.10).
     """
 
     is_live: bool
@@ -31,7 +31,7 @@ class Health:
     release: str | None
 
     def to_json(self, is_good: bool) -> dict[str, Any]:
-        """The body of a health route; `is_good` is the outcome of its check."""
+        """The body of a health route. `is_good` is the outcome of its check."""
         return {
             'status': 'ok' if is_good else 'unavailable',
             'live': self.is_live,
@@ -45,9 +45,9 @@ class Health:
 
 
 def judge(snapshot: StatusSnapshot, is_draining: bool = False) -> Health:
-    """The health that `snapshot` shows; `is_draining` is that of this proxy.
+    """Judge the health by `snapshot`. `is_draining` is the state of this proxy.
 
-    A server that does not list its workers is ready if it serves.
+    A server that does not list its workers counts as ready while it is serving.
     """
     status = snapshot.status or {}
     state = status.get('server_state', 'serving') if snapshot.is_fresh else 'away'
@@ -69,9 +69,9 @@ def judge(snapshot: StatusSnapshot, is_draining: bool = False) -> Health:
 def judge_upstreams(
     snapshots: Mapping[str, Sequence[StatusSnapshot]], is_draining: bool = False
 ) -> tuple[Health, dict[str, list[Health]]]:
-    """The health of a proxy with upstreams, by the snapshots of each name's replicas, and that of each replica.
+    """Judge the health of a proxy with upstreams and of each replica, by the snapshots of each name's replicas.
 
-    It is ready if each name has a replica that is, and live if any replica responds. Numbers of workers are sums.
+    The proxy is ready if each name has a ready replica, and live if any replica responds. Worker counts are sums.
     """
     health = {name: [judge(snapshot) for snapshot in of_name] for name, of_name in snapshots.items()}
     replicas = [each for of_name in health.values() for each in of_name]

@@ -1,7 +1,7 @@
-"""Small requests go past large ones: some threads never serve a large one. Pure.
+"""Let small requests overtake large ones: some threads serve only small requests. Pure.
 
 A large request holds its thread until all of its texts are encoded, which can take many seconds. If all threads had
-such requests, a query of one text would wait for them, though the server itself would answer it at once.
+large requests, a request with one text would wait, although the server could answer it immediately.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import Generic, TypeVar
 
 SMALL_BODY_BYTES = 1 << 14
 SMALL_STRINGS = 64
-"""A request whose body has no more bytes and strings than that is small."""
+"""The maximum bytes and strings in the body of a small request."""
 
 FREE_SHARE = 4
-"""One in so many threads, and at least one of several, serves small requests only."""
+"""One in this many threads serves only small requests. If there are several threads, at least one does."""
 
 Task = TypeVar('Task')
 
 
 class LargeLane(Generic[Task]):
-    """The large requests: some are served, the others wait here in their order. The caller has a lock."""
+    """The queue of large requests, of which only some are served at a time. The caller holds a lock."""
 
     def __init__(self, threads: int) -> None:
-        """`threads` serve requests of any size together."""
+        """`threads` is the number of threads for requests of any size."""
         self.most = max(1, threads - max(1, threads // FREE_SHARE))
         self._served = 0
         self._waiting: deque[Task] = deque()
 
     @property
     def waiting(self) -> int:
-        """Requests that no thread should take yet."""
+        """The number of requests that no thread should take yet."""
         return len(self._waiting)
 
     def enter(self, task: Task) -> Task | None:
-        """Take a request; return it if it can be served now."""
+        """Add a request. Return it if it can be served now."""
         if self._served >= self.most:
             self._waiting.append(task)
             return None
@@ -42,13 +42,13 @@ class LargeLane(Generic[Task]):
         return task
 
     def leave(self) -> Task | None:
-        """Note that one has been served; return the one that can be served now, if any waits."""
+        """Record that a request was served. Return the next one that can be served now, if any."""
         if self._waiting:
             return self._waiting.popleft()
         self._served -= 1
         return None
 
     def clear(self) -> list[Task]:
-        """Forget those that wait, and return them."""
+        """Remove and return all waiting requests."""
         waiting, self._waiting = list(self._waiting), deque()
         return waiting

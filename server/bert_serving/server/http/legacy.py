@@ -30,11 +30,11 @@ _FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 
 
 FORWARDED = ('forwarded', 'x-forwarded-for', 'via')
-"""Headers of proxies: the client is elsewhere."""
+"""Headers that show that the request came through another proxy."""
 
 
 def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: Callable[[], bool]) -> Blueprint:
-    """The routes, which call the servers of `catalog`; if there are keys, every request that gets here has one."""
+    """Make the routes, which call the servers of `catalog`. If there are keys, every request here has a valid one."""
     routes = Blueprint('legacy', __name__)
 
     @routes.post('/encode')
@@ -59,27 +59,28 @@ def make_blueprint(catalog: Catalog, token_ids: bool, has_keys: Callable[[], boo
     def client_status() -> Response:
         status = catalog.first.client_status()
         if not has_keys() and not _is_local() and 'identity' in status:
-            status = {**status, 'identity': '***'}  # who knows it can read what the server answers to this proxy
+            status = {**status, 'identity': '***'}  # anyone who knows it can read the server's replies to this proxy
         return _with_status(status)
 
     return routes
 
 
 def _is_local() -> bool:
-    """Whether the client is on this machine, and no proxy says that it is not."""
+    """Whether the client is on this machine and did not come through a proxy."""
     return is_loopback(request.remote_addr or '') and not any(name in request.headers for name in FORWARDED)
 
 
 def _with_status(value: Mapping[str, Any]) -> Response:
-    """The object with `"status": 200` in it, which Flask-JSON adds and 1.10 had."""
+    """Add `"status": 200` to an object, as Flask-JSON did in 1.10."""
     response: Response = json_response(data_=dict(value))
     return response
 
 
 def _read_encode_query() -> EncodeQuery:
-    """The query of `/encode`, from a form or from JSON.
+    """Parse the query of `/encode`, from a form or from JSON.
 
-    A body that begins like a JSON object is JSON, even if it is declared as a form: curl and urllib do that by default.
+    A body that begins like a JSON object counts as JSON, even if it is declared as a form, as curl and urllib do by
+    default.
     """
     body = request.get_data()
     if request.mimetype not in _FORMS or read_utf8(body).lstrip().startswith(b'{'):

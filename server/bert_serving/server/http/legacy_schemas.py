@@ -9,13 +9,13 @@ SCHEMAS: dict[str, Schema] = {
         'type': 'object',
         'required': ['texts'],
         'properties': {
-            'id': {'description': 'Any value; it is returned with the response, null by default'},
+            'id': {'description': 'Any value, which the response returns; null by default'},
             'texts': {**TEXTS, 'description': 'Texts, or lists of tokens with is_tokenized. "a ||| b" is a pair'},
             'is_tokenized': {'type': 'boolean', 'default': False},
             'show_tokens': {
                 'type': 'boolean',
                 'default': False,
-                'description': 'Return the tokens, too, if the server shows them',
+                'description': 'Also return the tokens, if the server shows them',
             },
         },
         'example': {'id': 123, 'texts': ['hello world', 'good day!'], 'is_tokenized': False},
@@ -25,7 +25,7 @@ SCHEMAS: dict[str, Schema] = {
         'required': ['id', 'result', 'results', 'status'],
         'properties': {
             'id': {},
-            'result': {**VECTORS, 'description': 'A vector for each text or, without pooling, for each of its tokens'},
+            'result': {**VECTORS, 'description': 'A vector for each text or, without pooling, for each token'},
             'results': {**VECTORS, 'description': 'The same vectors'},
             'tokens': {'description': 'With show_tokens: lists of tokens, or null if the server does not show them'},
             'status': {'type': 'integer'},

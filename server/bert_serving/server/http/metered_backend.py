@@ -19,10 +19,10 @@ EITHER = (Grant.ENCODE, Grant.PREDICT)
 
 
 class MeteredBackend:
-    """The `Backend` that counts what passes through to another."""
+    """A `Backend` that checks and counts calls, and passes them to another one."""
 
     def __init__(self, backend: Backend, quotas: Quotas, current: Callable[[], tuple[Principal, int]]) -> None:
-        """`current` returns the principal of the request that is being served, and the bytes of its body."""
+        """`current` returns the principal of the current request, and the size of its body in bytes."""
         self._backend = backend
         self._quotas = quotas
         self._current = current

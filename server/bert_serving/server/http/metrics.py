@@ -1,7 +1,7 @@
-"""The page `/metrics` for Prometheus: the series of the proxy, and those of the server, from its status.
+"""The Prometheus page `/metrics`: the series of the proxy, and the series of the server from its status.
 
-All series exist from the start, at zero, so that the first request shows as an increase. Names end in their unit. All
-threads of the proxy use this module; each app has its own registry, so that several fit in one process.
+All series exist from the start with zeros, so that the first request shows as an increase. Names end in their unit.
+Thread-safe. Each app has its own registry, so that a process can have several apps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .routes import COUNTED_OF_OTHERS, OTHER, ROUTES, encodes
 from .status_history import HttpOutcomes
 
 Labels: TypeAlias = tuple[str, ...]
-"""The name and the address of an upstream; () for the only server."""
+"""The name and address of an upstream, or () without upstreams."""
 
 ServerStatuses: TypeAlias = Sequence[tuple[Labels, StatusSnapshot]]
 
@@ -50,14 +50,14 @@ class HttpMetrics:
         )
         self._seconds = Histogram(
             'bert_http_request_duration_seconds',
-            'Time from when a request has been read until its response is made',
+            'Time from reading a request to making its response',
             ['route'],
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._rows = Histogram(
             'bert_http_request_rows',
-            'Texts in a request that was answered',
+            'Texts in an answered request',
             ['route'],
             buckets=_ROWS,
             registry=self._registry,
@@ -89,16 +89,16 @@ class HttpMetrics:
         self._seconds.labels(OTHER)
 
     def count_request(self, label: str, method: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
+        """Count an answered request."""
         if label == OTHER or (method == 'OPTIONS' and status != 200):
-            label = method = OTHER  # clients can invent methods: a series for each would fill the memory
+            label = method = OTHER  # clients can invent methods, and a series for each would fill the memory
         elif method == 'HEAD':
-            method = 'GET'  # Flask answers it by the route of GET
+            method = 'GET'  # Flask answers it with the route of GET
         self._requests.labels(label, method, status).inc()
         self._seconds.labels(label).observe(seconds)
 
     def count_rows(self, label: str, rows: int, tokens: int) -> None:
-        """Count the texts of a request that the server has answered, and their tokens."""
+        """Count the texts and tokens of an answered request."""
         self._rows.labels(label).observe(rows)
         self._tokens.labels(label).inc(tokens)
 
@@ -125,26 +125,26 @@ def _gauge(name: str, about: str, value: Callable[[], int], registry: CollectorR
 
 
 _COUNTERS = {
-    'num_data_request': ('requests', 'Requests to encode received over ZeroMQ, those of this proxy included'),
+    'num_data_request': ('requests', 'Encoding requests received over ZeroMQ, including those of this proxy'),
     'num_sys_request': ('status_requests', 'Requests for the configuration or the status'),
     'num_total_seq': ('rows_received', 'Texts received'),
     'num_rows_done': ('rows', 'Texts computed'),
     'num_tokens_done': ('tokens', 'Tokens computed, without padding'),
     'num_computed_tokens': ('computed_tokens', 'Tokens computed, padding included'),
-    'num_computed_row': ('computed_rows', 'Rows computed, where equal rows that came together count once'),
-    'num_cached_row': ('cached_rows', 'Rows answered from the cache of a worker, without computing them'),
+    'num_computed_row': ('computed_rows', 'Rows computed, where equal rows of a batch count once'),
+    'num_cached_row': ('cached_rows', 'Rows answered from the cache of a worker'),
     'num_run': ('runs', 'Batches computed'),
-    'num_truncated_row': ('truncated_rows', 'Rows that were cut because they had more tokens than a row takes'),
-    'num_not_finite_row': ('not_finite_rows', 'Rows for which the model computed no numbers, and so an error'),
+    'num_truncated_row': ('truncated_rows', 'Rows truncated because they had too many tokens'),
+    'num_not_finite_row': ('not_finite_rows', 'Rows that became errors because the model computed NaN or infinity'),
     'num_published_request': ('published_requests', 'Requests whose reply was published'),
     'num_failed_request': ('failed_requests', 'Requests to which a worker or the sink replied with an error'),
-    'num_refused_request': ('refused_requests', 'Requests that were malformed or too large'),
-    'num_busy_request': ('busy_requests', 'Requests that were refused because the queue was full'),
-    'num_expired_request': ('expired_requests', 'Requests whose deadline had passed before they were computed'),
-    'num_cancelled_request': ('cancelled_requests', 'Requests that their client cancelled'),
+    'num_refused_request': ('refused_requests', 'Malformed or too large requests'),
+    'num_busy_request': ('busy_requests', 'Requests refused because the queue was full'),
+    'num_expired_request': ('expired_requests', 'Requests whose deadline passed before they were computed'),
+    'num_cancelled_request': ('cancelled_requests', 'Requests canceled by their client'),
     'num_gone_request': ('gone_requests', 'Requests whose client disconnected'),
     'num_poisoned_request': ('poisoned_requests', 'Requests that crashed workers'),
-    'num_requeued_job': ('requeued_jobs', 'Jobs that went to another worker after theirs had died'),
+    'num_requeued_job': ('requeued_jobs', 'Jobs sent to another worker after the first had died'),
     'num_given_up_reply': ('given_up_replies', 'Replies discarded because nobody read them'),
     'num_slow_reader': ('slow_readers', 'Connections closed because their clients did not read their replies'),
     'num_worker_restart': ('worker_restarts', 'Restarts of workers'),
@@ -152,15 +152,18 @@ _COUNTERS = {
     'num_http_restart': ('http_restarts', 'Restarts of the HTTP proxy of the server'),
     'num_garbage_message': ('garbage_messages', 'Malformed messages without a return address'),
     'num_security_connected': ('security_connected', 'Connections of clients with a key, to both ports'),
-    'num_security_granted': ('security_granted', 'Requests of clients with a key that their grants allow'),
-    'num_security_refused': ('security_refused', 'Requests, subscriptions and connections refused by grant or key'),
-    'num_security_cancelled': ('security_cancelled', 'Requests that clients with a key cancelled'),
-    'num_security_terminated': ('security_terminated', 'Requests to stop the server that were granted'),
-    'num_security_quota': ('security_quota', 'Requests and connections refused by a quota'),
+    'num_security_granted': ('security_granted', 'Allowed requests of clients with a key'),
+    'num_security_refused': (
+        'security_refused',
+        'Requests, subscriptions and connections refused because of a grant or key',
+    ),
+    'num_security_cancelled': ('security_cancelled', 'Requests canceled by clients with a key'),
+    'num_security_terminated': ('security_terminated', 'Allowed requests to stop the server'),
+    'num_security_quota': ('security_quota', 'Requests and connections refused because of a quota'),
     'num_security_wrong_key': ('security_wrong_key', 'Handshakes without a known key'),
 }
 _GAUGES = {
-    'padding_share': ('padding_ratio', 'Share of the computed tokens that was padding'),
+    'padding_share': ('padding_ratio', 'Fraction of the computed tokens that was padding'),
     'queue_rows': ('queue_rows', 'Texts that wait for a worker'),
     'queue_requests': ('queue_requests', 'Requests that wait for a worker'),
     'in_flight_rows': ('in_flight_rows', 'Texts sent to a worker and not yet computed'),
@@ -169,20 +172,20 @@ _GAUGES = {
     'num_active_client': ('active_clients', 'Clients that sent a request in the last 180 seconds'),
 }
 _HISTOGRAMS = {
-    'queue_time': ('queue_seconds', 'Time from when a job was accepted until its batch began'),
+    'queue_time': ('queue_seconds', 'Time from accepting a job to the start of its batch'),
     'compute_time': ('compute_seconds', 'Duration of a batch'),
-    'total_time': ('request_seconds', 'Time from when a request was accepted until its reply was published'),
+    'total_time': ('request_seconds', 'Time from accepting a request to publishing its reply'),
 }
 
 
 class ServerMetrics(Collector):
-    """The `statistic` of each server's status as series; while it is away, `up` is 0 and the rest keeps its values."""
+    """The series from each server's `statistic`. While a server is away, `up` is 0 and the rest keeps its values."""
 
     def __init__(self, server_statuses: Callable[[], ServerStatuses]) -> None:
         self._server_statuses = server_statuses
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that the registration does not ask the server."""
+        """Return nothing, so that the registration does not ask the server."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -193,7 +196,7 @@ class ServerMetrics(Collector):
 
         yield gauge('up', 'Whether the server responds', lambda health: health.is_live)
         yield gauge(
-            'ready', 'Whether the server accepts requests and has a worker for them', lambda health: health.is_ready
+            'ready', 'Whether the server accepts requests and has a ready worker', lambda health: health.is_ready
         )
         yield gauge('workers', 'Workers that the server should have', lambda health: health.workers or 0)
         yield gauge('workers_ready', 'Workers that are ready', lambda health: health.workers_ready or 0)
@@ -203,7 +206,7 @@ class ServerMetrics(Collector):
 
 
 def server_series(statistics: Sequence[tuple[Labels, Mapping[str, Any]]]) -> Iterator[Metric]:
-    """The series of the `statistic` of each server; zero for a missing key."""
+    """Make the series from the `statistic` of each server, with zero for a missing key."""
     names = _names_of(statistics)
     for key, (name, about) in _COUNTERS.items():
         counter = CounterMetricFamily('bert_serving_' + name, about, labels=names)

@@ -1,6 +1,6 @@
-"""The model that a server has, as its status describes it: names, task, prompts and labels.
+"""The model card: names, task, prompts and labels of a server's model, from its status.
 
-Pure. The routes ask it whether the model can do what they are for.
+Pure. The routes check with it that the model supports them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from .openai_bodies import INPUT_TYPES
 Task = Literal['embed', 'rerank', 'classify']
 
 _SCORING = {str(PoolingStrategy.REGRESSION): 'rerank', str(PoolingStrategy.CLASSIFICATION): 'classify'}
-"""The strategies of 1.10 that answer scores, and their tasks."""
+"""The strategies of 1.10 that return scores, and their tasks."""
 
 _EXAMPLE = 'cross-encoder/ms-marco-MiniLM-L6-v2'
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The properties of a model that the routes need; the defaults are those of a server that does not describe it.
+    """The properties of a model that the routes need. The defaults are for a server that does not describe its model.
 
-    `names` are those in OpenAI's API. `labels` are those of the scores, () for an encoder. `pools` says whether a text
-    has one vector, not one for each token. `started_at` is in seconds since 1970, 0 if not known.
+    `names` are the names in OpenAI's API. `labels` has the labels of the scores, () for an encoder. `pools` says
+    whether a text gets one vector instead of one for each token. `started_at` is in seconds since 1970, or 0 if
+    unknown.
     """
 
     names: tuple[str, ...]
@@ -43,7 +44,7 @@ class ModelCard:
 
     @classmethod
     def from_status(cls, status: Mapping[str, Any], given_names: Sequence[str] = ()) -> ModelCard:
-        """The card of the server that has sent `status`; `given_names` replace the name of its model."""
+        """Make the card from the `status` of a server. `given_names` replace the name of its model."""
         model = status.get('model')
         if not isinstance(model, Mapping):
             model = {}
@@ -70,14 +71,14 @@ class ModelCard:
         return self.pooling != str(PoolingStrategy.NONE)
 
     def does(self, need: str) -> bool:
-        """Whether the model is for it: to embed, to predict scores, or to rerank by one."""
+        """Whether the model supports a task: to embed, to predict scores, or to rerank."""
         return self.task == need or (need == 'predict' and self.task != 'embed')
 
     def check_name(self, requested: str | None) -> str:
-        """The name of the model in the response: the requested one, else its first.
+        """Return the name of the model for the response: the requested name, or by default its first name.
 
         Raises:
-            HTTPError: ModelNotFound, it has no such name.
+            HTTPError: ModelNotFound if the model has another name.
         """
         if requested is None:
             return self.names[0]
@@ -87,23 +88,23 @@ class ModelCard:
         return requested
 
     def check_embeds(self) -> None:
-        """Refuse a request for vectors if the model answers scores."""
+        """Refuse a request for vectors if the model computes scores."""
         if self.task != 'embed':
             message = (
-                'this server answers scores, not vectors: serve an encoder, such as '
-                'sentence-transformers/all-MiniLM-L6-v2, or ask /predict%s'
+                'this server returns scores, not vectors: serve an encoder, such as '
+                'sentence-transformers/all-MiniLM-L6-v2, or use /predict%s'
             )
             raise HTTPError('BadRequest', message % (' or /rerank' if self.task == 'rerank' else ''))
 
     def check_pools(self) -> None:
-        """Refuse a request for one vector a text if the server does not pool, or answers scores."""
+        """Refuse a request for one vector per text if the server does not pool or returns scores."""
         self.check_embeds()
         if not self.pools:
-            message = 'this server answers a vector for each token: start it with another -pooling_strategy than NONE'
-            raise HTTPError('BadRequest', message + ', or ask /embed_all')
+            message = 'this server returns a vector for each token: start it with another -pooling_strategy than NONE'
+            raise HTTPError('BadRequest', message + ', or use /embed_all')
 
     def check_does_not_pool(self) -> None:
-        """Refuse a request for the vectors of tokens unless the server answers them."""
+        """Refuse a request for vectors of tokens unless the server returns them."""
         self.check_embeds()
         if self.pools:
             message = 'this server answers one vector for each text: start it with -pooling_strategy NONE for those of '
@@ -115,19 +116,21 @@ class ModelCard:
             self._refuse_scores('a classifier or a cross-encoder')
 
     def check_reranks(self) -> None:
-        """Refuse a request for a ranking unless the model gives a pair of texts one score."""
+        """Refuse a rerank request unless the model computes one score for a pair of texts."""
         if self.task == 'embed':
-            self._refuse_scores('a cross-encoder of one label')
+            self._refuse_scores('a single-label cross-encoder')
         if self.task != 'rerank':
-            message = 'a ranking needs a cross-encoder of one label, such as %s; this model has %d labels: ask /predict'
+            message = (
+                'reranking needs a single-label cross-encoder, such as %s, but this model has %d labels: use /predict'
+            )
             raise HTTPError('BadRequest', message % (_EXAMPLE, len(self.labels)))
 
     def _refuse_scores(self, needed: str) -> NoReturn:
-        message = 'this server has an encoder, which gives vectors and no scores: start one with %s, such as %s'
+        message = 'this server has an encoder, which computes vectors, not scores: start one with %s, such as %s'
         raise HTTPError('BadRequest', message % (needed, '-model_dir ' + _EXAMPLE))
 
     def with_prompt_for(self, options: EncodingOptions, input_type: str | None) -> EncodingOptions:
-        """`options` with the prompt that the model has for an `input_type`, or with none if it has no such prompt."""
+        """Return `options` with the model's prompt for `input_type`, or unchanged if it has none."""
         if input_type is None:
             return options
         known = [name for name in INPUT_TYPES[input_type] if name in self.prompts]
@@ -137,10 +140,10 @@ class ModelCard:
 
 
 def model_names(status: Mapping[str, Any] | None, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the model: those that were `given`, else its own name; () if it is not known yet.
+    """The names of the model: the `given` ones, or its own name, or () if that is not known yet.
 
-    A server of an earlier release tells only the folder. If that is called `model`, as in Python packages, the name is
-    that of its parent.
+    A server of an earlier release provides only the folder. If it is called `model`, as in Python packages, the name is
+    that of its parent folder.
     """
     if given or status is None:
         return given
@@ -152,7 +155,7 @@ def model_names(status: Mapping[str, Any] | None, given: tuple[str, ...]) -> tup
 
 
 def started_at(status: Mapping[str, Any]) -> int:
-    """The time of the server's start, in seconds since 1970; 0 if its status does not contain it."""
+    """The time of the server's start, in seconds since 1970, or 0 if the status lacks it."""
     try:
         return int(datetime.fromisoformat(str(status.get('server_start_time'))).timestamp())
     except ValueError:

@@ -20,12 +20,12 @@ from .status_history import StatusHistory
 def make_blueprint(
     catalog: Catalog, metrics: HttpMetrics, history: StatusHistory, is_draining: Callable[[], bool], has_keys: bool
 ) -> Blueprint:
-    """The routes; with `has_keys` the document says that a key is required."""
+    """Make the routes. With `has_keys`, the document says that a key is required."""
     routes = Blueprint('monitoring', __name__)
     document = dump(make_document(has_keys))
 
     def current_health() -> tuple[Health, dict[str, Any]]:
-        """The health, and what the body says in addition."""
+        """The health, and additional fields of the body."""
         if not catalog.upstreams:
             return judge(catalog.first.server_status(), is_draining()), {}
         snapshots = {name: backend.replica_statuses() for name, backend in catalog.upstreams}
@@ -62,13 +62,13 @@ def make_blueprint(
 
 
 def make_docs_blueprint() -> Blueprint:
-    """Swagger UI under `/docs`; its files are served from here."""
+    """Make the routes of Swagger UI under `/docs`, with local files."""
     docs: Blueprint = get_swaggerui_blueprint(
         '/docs',
         '/openapi.json',
         config={
             'app_name': 'bert-as-service',
-            'validatorUrl': None,  # by default the page sends the address of the document to a public validator
+            'validatorUrl': None,  # by default, the page would send the document's address to a public validator
             'oauth2RedirectUrl': '/docs/oauth2-redirect.html',
         },
     )

@@ -1,4 +1,4 @@
-"""The part of OpenAI's API that an embedding model has: `/v1/embeddings` and `/v1/models`."""
+"""OpenAI's API for embedding models: `/v1/embeddings` and `/v1/models`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .responses import dump
 
 
 def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
-    """The routes, which call the servers of `catalog`."""
+    """Make the routes, which call the servers of `catalog`."""
     routes = Blueprint('openai', __name__)
 
     @routes.post('/v1/embeddings')
@@ -38,7 +38,7 @@ def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
             vectors, lambda: embeddings_body(vectors, counts, model, query.encoding_format, encoding.truncated)
         )
         if query.encoding_format == 'base64':
-            response.headers['cache-control'] = 'no-transform'  # not worth compressing: `app` heeds this
+            response.headers['cache-control'] = 'no-transform'  # not worth compressing; `app` checks this header
         return response
 
     @routes.get('/v1/models')
@@ -55,11 +55,11 @@ def make_blueprint(catalog: Catalog, token_ids: bool) -> Blueprint:
 
 
 def token_counts(encoding: Encoding) -> list[int]:
-    """The number of tokens of each row, as the model saw them; never an estimate."""
+    """The exact number of tokens that the model got for each row."""
     if encoding.counts is not None:
         return list(encoding.counts)
     if isinstance(encoding.tokens, str):
-        message = 'the server is of release 1.10, which does not count tokens: use /encode'
+        message = 'the server has release 1.10, which does not count tokens: use /encode'
         raise HTTPError('NotImplemented', message)
     return [len(row) for row in encoding.tokens]
 

@@ -1,6 +1,6 @@
-"""The bodies of `POST /v1/embeddings`: the query in a request of OpenAI's API, and the response to it.
+"""The bodies of `POST /v1/embeddings` in OpenAI's API: parse the request, and format the response.
 
-Pure. Fields that OpenAI's API does not have bear the names of sentence-transformers; `input_type` is Cohere's.
+Pure. Additional fields have the names of sentence-transformers; `input_type` is Cohere's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .requests import Rows
 from .responses import Array, check_pooled, check_size, dump, dump_rows, little_endian, truncated_field
 
 MAX_INPUTS = 2048
-"""Most inputs in a request; OpenAI's own limit."""
+"""The maximum number of inputs in a request, which is OpenAI's own limit."""
 
 INPUT_TYPES: Mapping[str, tuple[str, ...]] = {
     'search_query': ('query', 'search_query'),
@@ -39,14 +39,14 @@ INPUT_TYPES: Mapping[str, tuple[str, ...]] = {
     'classification': ('classification', 'Classification'),
     'clustering': ('clustering', 'Clustering'),
 }
-"""The values of `input_type`, and the names under which a model can have a prompt for each, the best first."""
+"""The values of `input_type`, each with the names of prompts to try, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsQuery:
-    """A request of OpenAI's API; `model` None means the model that is served.
+    """A request of OpenAI's API. `model` None means the served model.
 
-    `input_type` says which prompt of the model is wanted; `options` have none then.
+    `input_type` chooses a prompt of the model; then `options` has no prompt.
     """
 
     rows: Rows
@@ -57,10 +57,10 @@ class EmbeddingsQuery:
 
 
 def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
-    """The query of `POST /v1/embeddings`. Unknown fields are ignored, since other servers have more of them.
+    """Parse the query of `POST /v1/embeddings`. It ignores unknown fields, because other servers have more of them.
 
-    Vectors that are cut are scaled to length 1, as OpenAI does it, unless `normalize` is false. `' ||| '` in a text is
-    text.
+    As in OpenAI's API, shortened vectors are scaled to length 1 unless `normalize` is false. `' ||| '` in a text is
+    ordinary text.
     """
     encoding_format = read_word(data, 'encoding_format', ('float', 'base64'))
     dimensions, normalize = read_number(data, 'dimensions'), read_boolean(data, 'normalize')
@@ -83,30 +83,30 @@ def read_embeddings(data: Mapping[str, Any]) -> EmbeddingsQuery:
 
 
 def read_dtype(data: Mapping[str, Any]) -> VectorType | None:
-    """The type of the numbers of the vectors that are wanted."""
+    """Read the requested type of the vectors' numbers."""
     word: Any = read_word(data, 'dtype', get_args(VectorType))
     dtype: VectorType | None = word
     return dtype
 
 
 def read_truncate(data: Mapping[str, Any]) -> Truncation:
-    """Which end of a text that is too long is dropped, or that it is an error."""
+    """Read how to treat a text that is too long: drop an end, or return an error."""
     word: Any = read_word(data, 'truncate', get_args(Truncation))
     truncate: Truncation = word or 'right'
     return truncate
 
 
 def check_one_prompt(options: EncodingOptions, input_type: str | None) -> None:
-    """Refuse a request that says twice which prompt it wants."""
+    """Refuse a request that chooses a prompt twice."""
     given = {'prompt': options.prompt, 'prompt_name': options.prompt_name, 'input_type': input_type}
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
-        message = '"%s" and "%s" exclude each other: send one of them' % (names[0], names[1])
+        message = '"%s" and "%s" are mutually exclusive: send one of them' % (names[0], names[1])
         raise HTTPError('BadRequest', message, names[1])
 
 
 def read_inputs(value: Any, name: str, most: int) -> Rows:
-    """The rows of a text, a list of texts, a list of token ids or a list of such lists; at most `most`."""
+    """Read the rows from a text, a list of texts, a list of token ids or a list of such lists. At most `most` rows."""
     if isinstance(value, str):
         value = [value]
     rows = check_list(value, '"%s"' % name, name)
@@ -119,10 +119,10 @@ def read_inputs(value: Any, name: str, most: int) -> Rows:
 
 
 def as_asked(array: Array, options: EncodingOptions) -> Array:
-    """[B, D] as little-endian numbers of the type that the request names, else float32.
+    """Convert [B, D] to little-endian numbers of the requested type, by default float32.
 
     Raises:
-        HTTPError: BadRequest, the server does not pool.
+        HTTPError: BadRequest if the server does not pool.
     """
     check_pooled(array)
     return little_endian(array, keeps_type=options.dtype is not None)
@@ -138,7 +138,7 @@ def embeddings_body(
     """The body of the response, in parts, for vectors of `as_asked` [B, D]. `truncated` are the inputs that were cut.
 
     Raises:
-        HTTPError: TooLarge, there are too many numbers.
+        HTTPError: TooLarge if there are too many numbers.
     """
     check_size(vectors)
     rows: Sequence[Any] = list(vectors)

@@ -11,15 +11,18 @@ SCHEMAS: dict[str, Schema] = {
         'required': ['input'],
         'properties': {
             'input': inputs(MAX_INPUTS),
-            'model': {'type': 'string', 'description': 'A name of /v1/models; the default is the model that is served'},
+            'model': {'type': 'string', 'description': 'A model name from /v1/models; by default the served model'},
             'encoding_format': {'type': 'string', 'enum': ['float', 'base64'], 'default': 'float'},
-            'dimensions': {**DIMENSIONS, 'description': 'Cut the vectors to this length, and scale them to norm 1'},
+            'dimensions': {
+                **DIMENSIONS,
+                'description': 'Shorten the vectors to this many numbers, and scale them to norm 1',
+            },
             'prompt_name': PROMPT_NAME,
             'prompt': PROMPT,
-            'input_type': word(tuple(INPUT_TYPES), None, 'What the texts are, which chooses a prompt of the model'),
+            'input_type': word(tuple(INPUT_TYPES), None, 'The kind of the texts, which chooses a prompt of the model'),
             'normalize': {
                 'type': ['boolean', 'null'],
-                'description': 'Scale the vectors to norm 1, or leave them as they are pooled; null: as the model says',
+                'description': 'Scale the vectors to norm 1, or leave them as pooled; null: as the model says',
             },
             'truncate': TRUNCATE,
             'dtype': DTYPE,
@@ -42,7 +45,7 @@ SCHEMAS: dict[str, Schema] = {
                         'index': {'type': 'integer'},
                         'embedding': {
                             'anyOf': [{'type': 'array', 'items': {'type': 'number'}}, {'type': 'string'}],
-                            'description': 'Numbers, or in base64: little-endian float32, or what dtype says',
+                            'description': 'Numbers, or base64 of little-endian float32 or of dtype',
                         },
                     },
                 },

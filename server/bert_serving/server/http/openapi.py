@@ -1,6 +1,6 @@
-"""The OpenAPI 3 document of the routes, for `/docs` and for generators of clients.
+"""The OpenAPI 3 document of the routes, for `/docs` and for client generators.
 
-Pure. One test compares it with the routes of the app, another sends requests that are generated from it.
+Pure. One test compares it with the app's routes; another sends requests generated from it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ERRORS = {
     424: 'The server has failed on the request',
     429: 'Too many requests are waiting, a quota is reached, or too many wrong keys came: retry after the seconds of Retry-After',
     500: 'Internal error',
-    501: 'The server is of a release that cannot do this',
+    501: 'The release of the server does not support this',
     502: 'The response of the server cannot be read',
     503: 'The server is away or shutting down: retry after the seconds of Retry-After',
     504: 'The time limit has passed',
@@ -69,11 +69,11 @@ _ERRORS = {
 _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
     ('POST', '/encode'): ('Encode texts, in the format of bert-as-service 1.10', 'EncodeRequest', 'EncodeAnswer'),
     ('POST', '/tokenize'): (
-        'Return the tokens and ids of texts, as the model would see them; with inputs their places, too',
+        'Return the tokens and ids of texts as the model would get them; with inputs, also their positions',
         'TokenizeRequest TeiTokenizeRequest',
         'TokenizeAnswer TeiTokenizeAnswer',
     ),
-    ('POST', '/decode'): ('Return the texts that token ids stand for', 'TeiDecodeRequest', 'TeiDecodeAnswer'),
+    ('POST', '/decode'): ('Decode token ids to texts', 'TeiDecodeRequest', 'TeiDecodeAnswer'),
     ('POST', '/v1/embeddings'): (
         "Encode texts, in the format of OpenAI's API",
         'EmbeddingsRequest',
@@ -84,9 +84,9 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
         'TeiEmbedRequest',
         'TeiEmbedAnswer',
     ),
-    ('GET', '/'): ('Show a page with links, on which to try a text', None, None),
+    ('GET', '/'): ('Show a page with links and a form to try a text', None, None),
     ('POST', '/'): (
-        'Do what the model is for: as /embed, /predict or, with a query, /rerank',
+        'Use the model as /embed, /predict or, with a query, /rerank',
         'TeiEmbedRequest TeiPredictRequest TeiRerankRequest CohereRerankRequest',
         'TeiEmbedAnswer TeiPredictAnswer TeiRerankAnswer CohereRerankAnswer',
     ),
@@ -96,7 +96,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
         'TeiEmbedAllAnswer',
     ),
     ('POST', '/similarity'): (
-        'Compare a sentence with others: the cosines of their vectors',
+        'Compare a text with others by the cosine of their vectors',
         'TeiSimilarityRequest',
         'TeiSimilarityAnswer',
     ),
@@ -106,7 +106,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
         'TeiPredictAnswer',
     ),
     ('POST', '/rerank'): (
-        'Order texts by a query, in the format of text-embeddings-inference, or of Cohere and Jina',
+        'Rank texts by a query, in the format of text-embeddings-inference, or of Cohere and Jina',
         'TeiRerankRequest CohereRerankRequest',
         'TeiRerankAnswer CohereRerankAnswer',
     ),
@@ -121,7 +121,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
         'CohereRerankAnswer',
     ),
     ('GET', '/info'): ('Describe the model, in the format of text-embeddings-inference', None, 'TeiInfo'),
-    ('GET', '/v1/models'): ('List the model, once for each of its names', None, 'Models'),
+    ('GET', '/v1/models'): ('List the models, with one entry for each name', None, 'Models'),
     ('GET', '/v1/models/{id}'): ('Describe the model with that name', None, 'Model'),
     ('GET', '/status/server'): ('Show the options, versions and statistics of the server', None, 'Status'),
     ('GET', '/status/client'): ('Show the connection of the HTTP proxy to the server', None, 'Status'),
@@ -139,7 +139,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, str | None, str | None]] = {
     ('GET', '/docs/'): ('Show this document as a page', None, None),
     ('GET', '/dashboard'): ('Show the status and the metrics as a page', None, None),
 }
-"""Of each route: its summary, the schemas of its request and those of its response."""
+"""The operations by route: the summary, and the schemas of the request and the response."""
 
 _ERROR_SCHEMAS: dict[Family, str] = {
     'legacy': 'Error',
@@ -165,14 +165,14 @@ _MONITORING = 'Pages and monitoring'
 
 _HEADERS: dict[str, Schema] = {
     'x-truncated-rows': {
-        'description': 'The elements, counted from 0, that were cut because they were too long; absent if none was',
+        'description': 'The truncated elements, counted from 0; absent if there are none',
         'schema': {'type': 'string', 'pattern': r'^\d+(,\d+)*(,\.\.\.)?$'},
     },
 }
 
 
 def make_document(has_keys: bool) -> dict[str, Any]:
-    """The document; with `has_keys` it says that a key is required."""
+    """Make the document. With `has_keys`, it says that a key is required."""
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, has_keys)
@@ -205,7 +205,7 @@ def _operation(route: Route, has_keys: bool) -> dict[str, Any]:
 
 
 def _tag_of(route: Route) -> str:
-    """The group of a route on the page of this document."""
+    """The group of a route on the documentation page."""
     return _MONITORING if route.is_open or route.path.startswith(('/status/', '/metrics')) else _TAGS[route.family]
 
 
@@ -227,6 +227,6 @@ def _response(route: Route, status: int, answer: str | None) -> dict[str, Any]:
 
 
 def _reference(names: str) -> dict[str, Any]:
-    """The schema with that name, or one of several."""
+    """A reference to a schema, or to one of several."""
     references = [{'$ref': '#/components/schemas/' + name} for name in names.split()]
     return {'schema': references[0] if len(references) == 1 else {'anyOf': references}}

@@ -1,4 +1,4 @@
-"""The pages for people: `/dashboard`, which shows `/status/server` and `/metrics`, and `/`, which has links and a form.
+"""The HTML pages: `/dashboard`, which shows `/status/server` and `/metrics`, and `/`, which has links and a form.
 
 `make dashboard` builds `dashboard.html` from plugin/dashboard. Each page is a single file that loads nothing from other
 servers, and requests its data from the browser.
@@ -20,7 +20,7 @@ _INLINE = re.compile(r'<(script|style)\b[^>]*>(.*?)</\1>', re.DOTALL)
 
 
 def make_pages_blueprint() -> Blueprint:
-    """The routes. The pages are read once, here."""
+    """Make the routes. This reads the pages, once."""
     routes = Blueprint('pages', __name__)
     routes.get('/', endpoint='home')(_route_of(HOME))
     routes.get('/dashboard', endpoint='dashboard', strict_slashes=False)(_route_of(PAGE))
@@ -47,7 +47,7 @@ def _route_of(path: Path) -> Callable[[], Response]:
 
 
 def policy_of(page: str) -> str:
-    """A content security policy that allows the inline scripts and styles of `page` and nothing from elsewhere.
+    """Make a content security policy that allows only the inline scripts and styles of `page`.
 
     The page may connect to any server, because its user chooses the server.
     """

@@ -1,7 +1,7 @@
 """The HTTP proxy: a process that serves `app` and is a client of the two ports of a server.
 
-`main` runs it as a child of the server; `run_alone` runs it as `bert-serving-http`, which can be on another machine. On
-SIGTERM it accepts no more connections, answers the requests that it has read, and exits.
+`main` runs it as a child of the server, and `run_alone` as `bert-serving-http`, possibly on another machine. On SIGTERM
+it stops accepting connections, answers the requests that it has read, and exits.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
     """Run the proxy of the server that started this process.
 
-    `config` has the `settings`, `ip`, `port` and `port_out` of the server, and the `http_port` to listen on: that
-    of the settings or, if that is 0 and another proxy ran before this one, the port that the first one was given.
+    `config` has the `settings`, `ip`, `port` and `port_out` of the server, and the `http_port` to listen on. If the
+    settings say 0, a restarted proxy gets the port of the first one.
     """
     settings = Settings.from_dict(config['settings'])
 
@@ -53,14 +53,14 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
 
 
 def run_alone(settings: Settings, ip: str, upstreams: Sequence[Upstream] = (), keys: ClientKeys = NO_KEYS) -> None:
-    """Run a proxy by itself, for the `upstreams` or, without any, for the server at `ip`; `keys` are for all of them.
+    """Run a standalone proxy, for the `upstreams` or, without any, for the server at `ip`. `keys` are for all of them.
 
     Raises:
-        UsageError: a port of the server is 0, or an option contradicts the upstreams.
+        UsageError: a port of the server is 0, or an option conflicts with the upstreams.
     """
     port = DEFAULT_PORT if settings.http_port is None else settings.http_port
     if upstreams and settings.http_model_name is not None:
-        raise UsageError('-http_model_name: the names of the models are those of -upstream: leave it out')
+        raise UsageError('-http_model_name cannot be combined with -upstream, which names the models: remove it')
     if not upstreams and 0 in (settings.port, settings.port_out):
         raise UsageError('-port, -port_out: expected the ports of a running server, got 0')
     servers = upstreams or [Upstream('', ip, settings.port, settings.port_out)]
@@ -74,10 +74,10 @@ def serve(
     on_ready: Callable[[Frontend], None],
     unwritten_bytes: int | None = None,
 ) -> None:
-    """Serve until a signal comes; call `on_ready` as soon as the port is open.
+    """Serve until a signal arrives. Call `on_ready` as soon as the port is open.
 
-    `servers` is one without a name, or are several with names. `unwritten_bytes` bounds the responses that are made and
-    not yet written, if not by default.
+    `servers` is one server without a name, or several with names. `unwritten_bytes` overrides the limit on unwritten
+    responses.
 
     Raises:
         UsageError: an option, or the address of a server, is invalid.
@@ -87,7 +87,7 @@ def serve(
     config = HttpConfig.from_settings(settings)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the time at which each series began doubles the page
     _share_log_handlers('bert_serving.client')
-    _share_log_handlers('waitress')  # whose warnings are then rate-limited, too
+    _share_log_handlers('waitress')  # to rate-limit its warnings, too
     authenticator = config.make_authenticator()
     dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator)
     tracer = open_tracer(os.environ)
@@ -136,7 +136,7 @@ def serve(
 
 
 def _warn_if_open(config: HttpConfig, port: int) -> None:
-    """Say who can use the port if no key is needed and other machines reach it."""
+    """Warn if the port needs no key and other machines can reach it."""
     if not config.is_open_to_all:
         return
     logger.warning(
@@ -172,7 +172,7 @@ def _describe(servers: Sequence[Upstream]) -> str:
 
 
 def _handle_signals(frontend: Frontend) -> None:
-    """Drain on the first SIGTERM or SIGINT, end on the second. A child ignores SIGINT: its parent handles it."""
+    """Drain on the first SIGTERM or SIGINT, stop on the second. A child ignores SIGINT, which its parent handles."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if frontend.is_draining:

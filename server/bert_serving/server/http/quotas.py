@@ -1,6 +1,7 @@
-"""How much each principal has in hand over HTTP, and whether its quota allows more. Pure, but for a clock; thread-safe.
+"""The quotas of principals over HTTP: count their pending requests, and refuse more. Pure except for a clock;
+thread-safe.
 
-The quotas are those of `security.principals`, counted for this proxy alone.
+The quotas come from `security.principals`. Each proxy counts separately.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from ..security.principals import Principal
 from .errors import HTTPError
 
 BURST_S = 5.0
-"""`rows_per_second` is an average over so many seconds."""
+"""Seconds over which `rows_per_second` is averaged."""
 
 RETRY_S = 1
-"""When to come again if the queue of a principal is full."""
+"""Seconds until a retry if the queue of a principal is full."""
 
 
 @dataclass(slots=True)
 class _Allowance:
-    """The rows that a principal may send now; below zero after a request that is larger than `BURST_S` allow."""
+    """The rows that a principal can send now. The number is negative after a request larger than the burst."""
 
     rows: float
     at: float
@@ -41,10 +42,10 @@ class Quotas:
         self._allowances: dict[str, _Allowance] = {}
 
     def take(self, principal: Principal, rows: int, size: int) -> None:
-        """Count a request of so many rows and bytes; it must be given back.
+        """Count a request of `rows` rows and `size` bytes. Call `give_back` after it.
 
         Raises:
-            HTTPError: QuotaExceeded, it has too much in hand; TooLarge, this request is more than it can ever have.
+            HTTPError: QuotaExceeded if too much is pending; TooLarge if this request alone exceeds the quota.
         """
         quota, name = principal.quota, principal.name
         with self._lock:
@@ -56,13 +57,13 @@ class Quotas:
             self._bytes[name] += size
 
     def give_back(self, principal: Principal, rows: int, size: int) -> None:
-        """Note that a request has been answered."""
+        """Record the end of a request."""
         with self._lock:
             _subtract(self._rows, principal.name, rows)
             _subtract(self._bytes, principal.name, size)
 
     def _spend(self, name: str, rate: int, rows: int) -> None:
-        """Spend the allowance of a principal: any request may, as long as nothing is owed for those before it."""
+        """Spend the allowance of a principal. A request of any size can overdraw it if it is not negative before."""
         now, most = self._clock(), rate * BURST_S
         allowance = self._allowances.setdefault(name, _Allowance(most, now))
         allowance.rows = min(most, allowance.rows + (now - allowance.at) * rate)
@@ -75,7 +76,7 @@ class Quotas:
         allowance.rows -= rows
 
     def add_connection(self, principal: Principal) -> bool:
-        """Count a connection of a principal; False, and no count, if it has as many as its quota allows."""
+        """Count a connection of a principal. Return False, without counting it, if the quota is reached."""
         most = principal.quota.connections
         with self._lock:
             if most is not None and self._connections[principal.name] >= most:
@@ -84,13 +85,13 @@ class Quotas:
             return True
 
     def remove_connection(self, name: str) -> None:
-        """Note that a connection of a principal has been closed."""
+        """Record that a connection of a principal was closed."""
         with self._lock:
             _subtract(self._connections, name, 1)
 
 
 class Holding:
-    """Whose a connection is: the principal of its latest request. Thread-safe."""
+    """The owner of a connection: the principal of its latest request. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,10 +99,10 @@ class Holding:
         self._held: tuple[str, Quotas] | None = None
 
     def pass_to(self, principal: Principal, quotas: Quotas) -> None:
-        """Count the connection for a principal, and no longer for another.
+        """Count the connection for a principal, and no longer for its previous one.
 
         Raises:
-            HTTPError: QuotaExceeded, it has as many connections as it may have.
+            HTTPError: QuotaExceeded if the principal has reached its quota of connections.
         """
         with self._lock:
             if self._is_closed or (self._held is not None and self._held[0] == principal.name):
@@ -112,7 +113,7 @@ class Holding:
             self._held = principal.name, quotas
 
     def close(self) -> None:
-        """Note that the connection has been closed."""
+        """Record that the connection was closed."""
         with self._lock:
             self._is_closed = True
             self._release()
@@ -125,10 +126,10 @@ class Holding:
 
 
 def _connections_error(principal: Principal) -> HTTPError:
-    """The error of a request over a connection that is one too many."""
+    """The error for a request over a connection that exceeds the quota."""
     return HTTPError(
         'QuotaExceeded',
-        "principal '%s' has reached its quota connections = %s: use the open ones, or close some"
+        "principal '%s' has reached its quota connections = %s: reuse the open ones, or close some"
         % (principal.name, principal.quota.connections),
     )
 
@@ -143,7 +144,7 @@ def _check_room(name: str, what: str, most: int | None, held: int, more: int) ->
     if most is None or held + more <= most:
         return
     if more > most:
-        message = "this request needs %d of %s, and principal '%s' can have %d: send less at a time"
+        message = "this request needs %d of %s, but the quota of principal '%s' is %d: send less at a time"
         raise HTTPError('TooLarge', message % (more, what, name, most))
-    message = "principal '%s' has reached its quota %s = %d: %d are in hand, and this request needs %d; retry later"
+    message = "principal '%s' has reached its quota %s = %d: %d pending, this request needs %d; retry later"
     raise HTTPError('QuotaExceeded', message % (name, what, most, held, more), retry_after_s=RETRY_S)

@@ -1,4 +1,4 @@
-"""A ranking: what a request for one says, in either API, and the order of its documents.
+"""Reranking: the request in a common form for all APIs, and the order of its documents.
 
 Pure. `tei_bodies` and `cohere_bodies` read the requests and write the responses.
 """
@@ -18,17 +18,17 @@ from .requests import Rows
 from .responses import Array
 
 MAX_DOCUMENTS = 2048
-"""Most documents in a request."""
+"""The maximum number of documents in a request."""
 
 MAX_QUERY_CHARS = 1 << 24
-"""Most characters of the query in all pairs: the server gets it once for each document."""
+"""The maximum characters of the query in all pairs, because the server gets it once for each document."""
 
 
 @dataclass(frozen=True, slots=True)
 class RerankQuery:
-    """A request to order `documents` by how well they answer `query`.
+    """A request to rank `documents` by their relevance to `query`.
 
-    `top_n` is the number of documents that are wanted, None for all; `model` None means the model that is served.
+    `top_n` is the number of documents to return, None for all. `model` None means the served model.
     """
 
     query: str
@@ -40,25 +40,25 @@ class RerankQuery:
 
     @property
     def rows(self) -> Rows:
-        """The pairs to be scored."""
+        """The pairs to score."""
         return Rows([[self.query, document] for document in self.documents], 'pairs')
 
 
 def read_query(data: Any) -> str:
-    """The `query`: a text."""
+    """Read the field `query`, a text."""
     return check_text(check_present(data, 'query', 'the text to compare with'), '"query"', 'query')
 
 
 def read_documents(value: Any, name: str, query: str) -> list[str]:
-    """The documents: texts that can be blank, or objects with a `text`; there is at least one.
+    """Read the documents: at least one text, possibly blank, or object with a `text`.
 
     Raises:
-        HTTPError: BadRequest, they are anything else; TooLarge, they are too many, or too many for so long a query.
+        HTTPError: BadRequest for anything else; TooLarge if they are too many, or too many for such a long query.
     """
     rows = check_list(value, '"%s"' % name, name)
     check_number(rows, MAX_DOCUMENTS, name)
     if len(query) * len(rows) > MAX_QUERY_CHARS:
-        message = 'the query has %d characters, which is too much for %d documents: send fewer at a time'
+        message = 'the query of %d characters is too long for %d documents: send fewer documents at a time'
         raise HTTPError('TooLarge', message % (len(query), len(rows)), 'query')
     return [_read_document(row, 'element %d of "%s"' % (index, name), name) for index, row in enumerate(rows)]
 
@@ -70,7 +70,7 @@ def _read_document(row: Any, where: str, name: str) -> str:
 
 
 def rank(scores: Array, top_n: int | None = None) -> list[tuple[int, np.float32]]:
-    """The places of the best of `scores`, [B] or [B, 1], and those scores; equal ones stay in their order."""
+    """Return the indexes of the best of `scores`, [B] or [B, 1], and these scores. Equal scores keep their order."""
     flat = scores.reshape(-1).astype(np.float32)
     order = np.argsort(-flat, kind='stable')[:top_n]
     return [(int(index), flat[index]) for index in order]

@@ -1,7 +1,7 @@
-"""A model that several servers have, as the routes see it: one backend.
+"""One backend for a model that several servers have.
 
-A request goes to the replica with the fewest unanswered. One that is away, or shuts down, gets none until it answers
-for its status again, and what it had goes to another one, once.
+A request goes to the replica with the fewest pending requests. A replica that is away or shutting down gets none until
+it sends its status again. Its pending requests go to another replica, once.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar('Answer')
 
 AWAY_S = 1.0
-"""Seconds that a request waits for a connection to a replica before it goes to another."""
+"""Seconds that a request waits for a connection to a replica before it goes to another one."""
 
 _ELSEWHERE = ('Unavailable', 'ShuttingDown')
-"""Errors of a server with which a request goes to another: it was not computed, or nobody will hear the answer."""
+"""The errors of a server after which a request goes to another replica: it was not computed, or its reply is lost."""
 
 
 class ReplicatedBackend:
-    """The `Backend` of one name. Thread-safe."""
+    """The `Backend` for one model name. Thread-safe."""
 
     def __init__(self, upstreams: Sequence[Upstream]) -> None:
-        """The servers need not be up yet.
+        """The servers need not be running yet.
 
         Raises:
             ValueError: a host is not an address.
@@ -65,11 +65,11 @@ class ReplicatedBackend:
     def tokenize(
         self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions = DEFAULT_OPTIONS
     ) -> Encoding:
-        """The tokens and ids of `rows`, as `ServerBackend.tokenize` gives them."""
+        """The tokens and ids of `rows`, as in `ServerBackend.tokenize`."""
         return self._ask(lambda replica: replica.tokenize(rows, deadline, is_gone, options))
 
     def decode(self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions) -> list[str]:
-        """The texts of rows of token ids."""
+        """Decode rows of token ids to texts."""
         return self._ask(lambda replica: replica.decode(rows, deadline, is_gone, options))
 
     def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
@@ -81,7 +81,7 @@ class ReplicatedBackend:
         return self._present().last_status()
 
     def replica_statuses(self) -> list[StatusSnapshot]:
-        """The status of each replica, in the order of `upstreams`; those that are away are not waited for together."""
+        """The status of each replica, in the order of `upstreams`. It waits for all replicas at the same time."""
         threads, found = [], [StatusSnapshot(None, False)] * len(self._replicas)
 
         def ask(index: int) -> None:
@@ -95,7 +95,7 @@ class ReplicatedBackend:
         return found
 
     def describe(self) -> list[dict[str, Any]]:
-        """Each replica, for the status: its address, whether it is there, and the numbers of its requests."""
+        """Describe each replica for the status: its address, its availability, and its request counts."""
         self._look_around()
         with self._lock:
             book = self._book
@@ -161,7 +161,7 @@ class ReplicatedBackend:
                 self._book.end(index, is_error)
 
     def _look_around(self) -> None:
-        """Note which replicas are there, by the statuses that have come so far; ask for newer ones, without waiting."""
+        """Update the availability of replicas from their last statuses, and request newer ones without waiting."""
         for index, replica in enumerate(self._replicas):
             snapshot, asked_at = replica.last_status()
             with self._lock:

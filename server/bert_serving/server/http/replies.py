@@ -1,4 +1,4 @@
-"""Responses of Flask: JSON, or the bytes of an array if the client prefers `application/octet-stream`."""
+"""Flask responses: JSON, or the bytes of an array if the client prefers `application/octet-stream`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def reply_json(body: bytes | list[bytes]) -> Response:
 def reply_array(array: Array, make_body: Callable[[], list[bytes]], lengths: Sequence[int] | None = None) -> Response:
     """The bytes of `array` if the client prefers them to JSON, else the body of `make_body`.
 
-    `lengths` are the numbers of tokens of the rows of [B, T, D].
+    `lengths` has the number of tokens of each row of [B, T, D].
     """
     accepted = request.accept_mimetypes
     if accepted.quality(OCTETS) > accepted.quality(JSON):

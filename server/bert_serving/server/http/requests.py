@@ -1,6 +1,6 @@
-"""Validation: from the bytes of a request to a query whose fields have all been checked.
+"""Parse and validate requests of 1.10's routes, and the JSON of all routes.
 
-Pure. A message names the field, the expected value and the type that came, but never repeats a text of a user.
+Pure. Error messages name the field, the expected value and the received type, but never quote a user's text.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from .errors import HTTPError
 from .fields import check_ids, check_list, check_number, check_text, check_texts, is_integer, name_of
 
 MAX_DEPTH = 16
-"""Most levels of lists and objects: the known fields need three, and unknown fields may have some."""
+"""The maximum nesting of lists and objects. Known fields need three levels, and unknown fields can have more."""
 
 MAX_ITEMS = 1_000_000
-"""Most elements in a body: an empty list takes three bytes in JSON and sixty in memory."""
+"""The maximum number of elements in a body, because an empty list takes three bytes in JSON and sixty in memory."""
 
 MAX_ROWS = 16384
-"""Most texts in a request of 1.10; with vectors of 1,024 numbers, `responses.MAX_NUMBERS`."""
+"""The maximum number of texts in a request of 1.10, which makes `responses.MAX_NUMBERS` with vectors of 1,024
+numbers."""
 
 MAX_FIELDS = MAX_ROWS + 16
-"""Most fields in a form: one for each text, and a few more."""
+"""The maximum number of fields in a form: one for each text, and a few more."""
 
 _TRUE, _FALSE = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows to encode: texts, lists of tokens, lists of ids of the vocabulary, or lists of two texts."""
+    """The rows to encode: texts, lists of tokens, lists of token ids, or lists of two texts."""
 
     items: list[Any]
     form: Literal['texts', 'tokens', 'ids', 'pairs'] = 'texts'
@@ -43,7 +44,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class EncodeQuery:
-    """A request of 1.10; `id` is any JSON value, and is returned with the response."""
+    """A request of 1.10. `id` is any JSON value, which the response repeats."""
 
     id: Any
     rows: Rows
@@ -52,7 +53,7 @@ class EncodeQuery:
 
 @dataclass(frozen=True, slots=True)
 class TokenizeQuery:
-    """A request for tokens and ids."""
+    """A request for the tokens and ids of texts."""
 
     rows: Rows
 
@@ -61,13 +62,13 @@ class TokenizeQuery:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`, for any content type: clients of 1.10 send it with and without one.
+    """Parse the JSON object in `body`, for any content type, because 1.10 clients send it with and without one.
 
-    Editors and shells of Windows write a byte order mark or UTF-16; both are read.
+    It also reads a byte order mark and UTF-16, which editors and shells on Windows write.
 
     Raises:
-        HTTPError: BadRequest, it is not a JSON object, not Unicode, or nested too deep; TooLarge, it has too many
-        elements.
+        HTTPError: BadRequest if it is not a JSON object, not Unicode, or nested too deeply; TooLarge if it has too many
+            elements.
     """
     text = read_utf8(body)
     check_structure(text)
@@ -80,10 +81,10 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def read_utf8(body: bytes) -> bytes:
-    """`body` in UTF-8 without a byte order mark; whether UTF-8 is valid is not checked.
+    """Convert `body` to UTF-8 without a byte order mark. A body in UTF-8 is not validated.
 
     Raises:
-        HTTPError: BadRequest, the body is UTF-16 or UTF-32 with an error.
+        HTTPError: BadRequest if the body is invalid UTF-16 or UTF-32.
     """
     try:
         return bytes(to_utf8(body))
@@ -92,7 +93,7 @@ def read_utf8(body: bytes) -> bytes:
 
 
 def _load(text: bytes, body: bytes) -> Any:
-    """The JSON in `text`, which is `body` in UTF-8."""
+    """Parse the JSON in `text`, which is `body` in UTF-8."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -110,14 +111,14 @@ def _not_unicode(subject: str, error: UnicodeDecodeError) -> HTTPError:
 
 
 def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> None:
-    """Refuse a body that would be much larger in memory than as JSON, before it is parsed.
+    """Refuse a body, before parsing it, that would be much larger in memory than as JSON.
 
     Raises:
-        HTTPError: BadRequest, it is nested too deep; TooLarge, it has too many elements.
+        HTTPError: BadRequest if it is nested too deeply; TooLarge if it has too many elements.
     """
     excess = find_excess(body, max_depth, max_items)
     if excess == 'elements':
-        raise HTTPError('TooLarge', 'the body has more than %d elements' % max_items)
+        raise HTTPError('TooLarge', 'the body has more than %d elements: send less at a time' % max_items)
     if excess == 'depth':
         message = 'the body is nested deeper than %d levels, or its brackets do not match' % max_depth
         raise HTTPError('BadRequest', message, type_name='ValueError')
@@ -127,7 +128,7 @@ def check_structure(body: bytes, max_depth: int = MAX_DEPTH, max_items: int = MA
 
 
 def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
-    """The query of `POST /encode`, from JSON."""
+    """Parse the query of `POST /encode` from JSON."""
     if 'texts' not in data:
         raise _missing('texts')
     is_tokenized = _flag(data, 'is_tokenized')
@@ -136,12 +137,12 @@ def read_encode(data: Mapping[str, Any]) -> EncodeQuery:
 
 
 def check_fields(body: bytes) -> None:
-    """Refuse a URL-encoded form that would be much larger in memory than its body, or whose fields are not UTF-8.
+    """Refuse a URL-encoded form that is not UTF-8, or would be much larger in memory than its body.
 
-    Flask would ignore such a form, or keep the percent signs of such a field.
+    Flask would ignore a form with too many fields, and keep the percent signs of an invalid field.
 
     Raises:
-        HTTPError: TooLarge, it has too many fields; BadRequest, it is not UTF-8.
+        HTTPError: TooLarge if it has too many fields; BadRequest if it is not UTF-8.
     """
     if body.count(b'&') >= MAX_FIELDS:
         raise HTTPError('TooLarge', 'the form has more than %d fields' % MAX_FIELDS)
@@ -153,7 +154,7 @@ def check_fields(body: bytes) -> None:
 
 
 def check_values(fields: Mapping[str, Sequence[str]], body: bytes) -> None:
-    """Refuse a multipart form whose body is not UTF-8, if Flask has replaced bytes of a field by U+FFFD.
+    """Refuse a multipart form that is not UTF-8, where Flask has replaced bytes of a field by U+FFFD.
 
     Raises:
         HTTPError: BadRequest; the message names the byte of the body.
@@ -170,7 +171,7 @@ def _check_utf8(data: bytes, subject: str) -> None:
 
 
 def read_encode_form(fields: Mapping[str, Sequence[str]]) -> EncodeQuery:
-    """The query of `POST /encode`, from a form: `texts` comes once for each text, or for each JSON list of tokens."""
+    """Parse the query of `POST /encode` from a form, with one field `texts` for each text or JSON list of tokens."""
     data: dict[str, Any] = {name: values[-1] for name, values in fields.items() if values}
     if 'texts' in data:
         data['texts'] = list(fields['texts'])
@@ -190,7 +191,7 @@ def _read_tokens(text: str, index: int) -> Any:
 
 
 def read_tokenize(data: Mapping[str, Any]) -> TokenizeQuery:
-    """The query of `POST /tokenize`."""
+    """Parse the query of `POST /tokenize`."""
     if 'texts' not in data:
         raise _missing('texts')
     return TokenizeQuery(_read_rows(data['texts'], 'texts', _flag(data, 'is_tokenized')))
@@ -201,7 +202,7 @@ def _missing(name: str) -> HTTPError:
 
 
 def _flag(data: Mapping[str, Any], name: str) -> bool:
-    """A boolean, also as a number or a word, because a form has only strings."""
+    """Read a boolean, possibly as a number or a word, because forms have only strings."""
     value = data.get(name)
     word = str(value).strip().lower() if isinstance(value, (str, int)) else value
     if word is None or word in _FALSE:
@@ -212,10 +213,10 @@ def _flag(data: Mapping[str, Any], name: str) -> bool:
 
 
 def check_form(rows: Rows, token_ids: bool, name: str) -> None:
-    """Refuse token ids, unless the server was told to accept them by `token_ids`.
+    """Refuse token ids unless the server accepts them (`token_ids`).
 
-    OpenAI's API takes ids of OpenAI's vocabularies, and LangChain sends them by default: a vocabulary of BERT has the
-    same numbers for other tokens, so the vectors would be wrong and nothing would show it.
+    OpenAI's API takes ids of OpenAI's vocabularies, and LangChain sends them by default. In BERT's vocabulary the same
+    ids are other tokens, so the vectors would be wrong without any sign of it.
     """
     if rows.form == 'ids' and not token_ids:
         message = (

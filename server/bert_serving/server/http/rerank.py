@@ -1,4 +1,4 @@
-"""The routes that order documents by a query: in TEI's form, and in that of Cohere and Jina."""
+"""The routes that rank documents by a query, in TEI's format and in Cohere's and Jina's format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .requests import read_object
 
 
 def make_blueprint(catalog: Catalog) -> Blueprint:
-    """The routes, which call the servers of `catalog`."""
+    """Make the routes, which call the servers of `catalog`."""
     routes = Blueprint('rerank', __name__)
 
     @routes.post('/rerank')
@@ -34,7 +34,7 @@ def make_blueprint(catalog: Catalog) -> Blueprint:
 
 
 def rerank(catalog: Catalog, data: dict[str, Any]) -> Response:
-    """The response in the form of the request: with `documents` Cohere's and Jina's, else TEI's."""
+    """Respond in the format of the request: Cohere's and Jina's if it has `documents`, otherwise TEI's."""
     if 'documents' in data:
         g.family = 'cohere'
         return _rerank_as_cohere(catalog, data, '1')

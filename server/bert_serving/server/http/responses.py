@@ -18,20 +18,20 @@ from .errors import HTTPError
 Array = NDArray[Any]
 
 MAX_NUMBERS = 1 << 24
-"""Most numbers in a response of `/encode`: about 200 MB as text, and each is written twice."""
+"""The maximum number of numbers in a response of `/encode`: about 200 MB of text, because each is written twice."""
 
 NUMBERS_AT_ONCE = 1 << 17
 """Numbers that are written in one step, during which no other thread can run: some milliseconds."""
 
 MAX_LISTED = 500
-"""Most rows in a header, which some clients read only up to 8 KiB of."""
+"""The maximum number of rows in a header, because some clients read only 8 KiB of a header."""
 
 
 def dump(value: Any) -> bytes:
-    """JSON, with NumPy arrays and numbers as lists and numbers; a lone surrogate becomes a question mark."""
+    """Encode as JSON, with NumPy arrays as lists. Lone surrogates become question marks."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError:  # text that has no UTF-8, or a large integer: an `id` can have either
+    except TypeError:  # a lone surrogate or a large integer, which an `id` can contain
         return orjson.dumps(_encodable(value), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -62,22 +62,22 @@ def _encodable(value: Any) -> Any:
 
 
 def list_rows(rows: Sequence[int]) -> str:
-    """The value of `x-truncated-rows`: the first `MAX_LISTED` rows, and `...` if there are more."""
+    """Format `x-truncated-rows`: the first `MAX_LISTED` rows, and `...` if there are more."""
     return ','.join([*map(str, rows[:MAX_LISTED]), *['...'][: len(rows) > MAX_LISTED]])
 
 
 def truncated_field(rows: Sequence[int]) -> dict[str, list[int]]:
-    """The field `truncated` of a response, which is there only if rows were cut."""
+    """The field `truncated` of a response, which is present only if rows were truncated."""
     return {'truncated': list(rows)} if rows else {}
 
 
 def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -> list[bytes]:
-    """The body of `POST /encode` for [B, D] or [B, T, D], in parts; the array is converted once for its two names.
+    """The body of `POST /encode` for [B, D] or [B, T, D], in parts, because two fields share the converted array.
 
     With `show_tokens`, `tokens` is null if the server does not show them.
 
     Raises:
-        HTTPError: TooLarge, the array has more than `MAX_NUMBERS` numbers.
+        HTTPError: TooLarge if the array has more than `MAX_NUMBERS` numbers.
     """
     check_size(array)
     vectors = dump_rows(np.ascontiguousarray(array), array.size)
@@ -89,16 +89,16 @@ def encode_body(request_id: Any, array: Array, tokens: Any, show_tokens: bool) -
 def tokenize_body(
     ids: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int], truncated: Sequence[int] = ()
 ) -> bytes:
-    """The body of `POST /tokenize`; `ids` is [B, T], and its padding is removed here. `truncated` rows were cut."""
+    """The body of `POST /tokenize`, without the padding of `ids` [B, T]. `truncated` are the truncated rows."""
     rows = [row[:count] for row, count in zip(ids, counts)]
     return dump({'tokens': tokens, 'ids': rows, **truncated_field(truncated), 'status': 200})
 
 
 def check_size(array: Array) -> None:
-    """Refuse an array that would be too much JSON.
+    """Refuse an array that is too large for JSON.
 
     Raises:
-        HTTPError: TooLarge, the array has more than `MAX_NUMBERS` numbers.
+        HTTPError: TooLarge if the array has more than `MAX_NUMBERS` numbers.
     """
     if array.size > MAX_NUMBERS:
         message = 'the response has %d numbers, but the limit is %d: send less at a time' % (array.size, MAX_NUMBERS)
@@ -106,7 +106,7 @@ def check_size(array: Array) -> None:
 
 
 def check_pooled(array: Array) -> None:
-    """Refuse [B, T, D] where [B, D] is wanted.
+    """Refuse [B, T, D] where [B, D] is expected.
 
     Raises:
         HTTPError: BadRequest, the server does not pool.
@@ -119,15 +119,15 @@ def check_pooled(array: Array) -> None:
 
 
 def little_endian(array: Array, keeps_type: bool = False) -> Array:
-    """A contiguous little-endian array: float32, or with `keeps_type` of the type that it has."""
+    """Convert to a contiguous little-endian array of float32, or of its own type with `keeps_type`."""
     dtype = array.dtype.newbyteorder('<') if keeps_type else np.dtype('<f4')
     return np.ascontiguousarray(array, dtype=dtype)
 
 
 def octets(array: Array, lengths: Sequence[int] | None = None) -> tuple[bytes, dict[str, str]]:
-    """The bytes of a little-endian array, and the headers that tell how to read them.
+    """The bytes of a little-endian array, and the headers that describe them.
 
-    `lengths` are the numbers of tokens of the rows of [B, T, D]; the rest of each row is padding.
+    `lengths` has the number of tokens of each row of [B, T, D]. The rest of a row is padding.
     """
     headers = {'x-dtype': array.dtype.name, 'x-shape': ','.join(map(str, array.shape))}
     if lengths is not None:
@@ -136,12 +136,12 @@ def octets(array: Array, lengths: Sequence[int] | None = None) -> tuple[bytes, d
 
 
 def fit_dimensions(array: Array, dimensions: int | None, normalize: bool = True) -> Array:
-    """Cut the vectors [B, D] of a server of release 1.10, which does not do it itself, to [B, dimensions], as float32.
+    """Shorten the vectors [B, D] of a server of release 1.10, which cannot do it itself, to float32 [B, dimensions].
 
     With `normalize` they are scaled to length 1. `dimensions` None means all.
 
     Raises:
-        HTTPError: BadRequest, `array` is [B, T, D], or D is less than `dimensions`.
+        HTTPError: BadRequest if `array` is [B, T, D], or D is less than `dimensions`.
     """
     check_pooled(array)
     if dimensions is not None and dimensions > array.shape[1]:

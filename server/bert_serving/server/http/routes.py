@@ -1,4 +1,4 @@
-"""The table of routes: their labels in the metrics, their statuses, whose API they are of, and which of them encode.
+"""The table of routes: labels in the metrics, statuses, API family, and whether they encode.
 
 Pure. `openapi` describes the routes, `metrics` has a series of each from the start, and `dispatcher` chooses the queue.
 """
@@ -14,12 +14,12 @@ from .errors import Family
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; `path` is in the syntax of OpenAPI, and `statuses` are those that the document lists.
+    """A route. `path` is in the syntax of OpenAPI, and `statuses` are those in the document.
 
     `encodes`: its requests go to the workers, so they wait in the encode queue and can be refused. `is_open`: it needs
-    no API key; any other route needs one, whose holder has one of `grants`, if there are any. Errors have the format of
-    `family`; a request that has a field of `other_family` gets those of that. `has_octets`: the response can be the
-    bytes of an array.
+    no API key. Any other route needs the key of a principal with one of `grants` (if any). Errors have the format of
+    `family`, or of the second family in `other_family` if the request has that field. `has_octets`: the response can be
+    the bytes of an array.
     """
 
     method: str
@@ -34,7 +34,7 @@ class Route:
 
     @property
     def label(self) -> str:
-        """Its name in the metrics."""
+        """The label of the route in the metrics."""
         return self.path
 
     @property
@@ -46,7 +46,7 @@ class Route:
 CLIENT_GONE = 499
 
 _OF_ANY = (400, 413, 431, 500, 501, 503)
-"""The statuses of any route: malformed or unsupported HTTP, an internal error, and no room for the response."""
+"""The statuses of every route: malformed or unsupported HTTP, an internal error, and no room for the response."""
 
 _ENCODING = (200, 400, 401, 403, 413, 415, 429, 500, 501, 502, 503, 504)
 _TEI = (*_ENCODING, 422, 424)
@@ -108,7 +108,7 @@ OTHER = 'other'
 """The label of all other paths, so that a scan of paths does not fill the metrics."""
 
 COUNTED_OF_OTHERS = frozenset({*_OF_ANY, 308, 404, 405})
-"""308 redirects from /docs to /docs/."""
+"""The statuses of other paths. 308 redirects from /docs to /docs/."""
 
 _ENCODING_PATHS = frozenset(route.path for route in ROUTES if route.encodes)
 _LABELS: Mapping[str, str] = {route.path.replace('{id}', '<path:model>'): route.label for route in ROUTES}
@@ -118,7 +118,7 @@ _OPEN = frozenset((route.method, route.path) for route in ROUTES if route.is_ope
 
 
 def label_of(rule: str | None) -> str:
-    """The label of a request by the Flask rule that it matched; the files of `/docs/` share its label."""
+    """The label of a request by its matched Flask rule. The files under `/docs/` share a label."""
     if rule is not None and rule.startswith('/docs/'):
         return '/docs/'
     return _LABELS.get(rule or '', OTHER)
@@ -130,7 +130,7 @@ def is_open(method: str, label: str) -> bool:
 
 
 def grants_of(method: str, label: str) -> tuple[Grant, ...]:
-    """The grants of which the holder of a key needs one for the route with that label; () if any key will do."""
+    """The grants for the route with that label, of which a principal needs one, or () if any key suffices."""
     return _GRANTS.get(('GET' if method == 'HEAD' else method, label), ())
 
 
@@ -140,7 +140,7 @@ def encodes(method: str, path: str) -> bool:
 
 
 def family_of(path: str) -> Family:
-    """The family whose format errors under that path have."""
+    """The family that determines the format of errors under a path."""
     family = _FAMILIES.get(path)
     if family is not None:
         return family

@@ -1,4 +1,4 @@
-"""The routes of text-embeddings-inference (TEI), but for `/rerank` and `/tokenize`, which other APIs have, too."""
+"""The routes of text-embeddings-inference (TEI), except `/rerank` and `/tokenize`, which other APIs share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .tei_bodies import (
 
 
 def make_blueprint(catalog: Catalog, token_ids: bool, max_requests: int) -> Blueprint:
-    """The routes, which call the servers of `catalog`; `max_requests` is how many can be served or wait."""
+    """Make the routes, which call the servers of `catalog`. `max_requests` is the number that can be served or wait."""
     routes = Blueprint('tei', __name__)
 
     @routes.post('/embed')
@@ -37,7 +37,7 @@ def make_blueprint(catalog: Catalog, token_ids: bool, max_requests: int) -> Blue
 
     @routes.post('/')
     def root() -> Response:
-        """The task that the model is for, as TEI has it."""
+        """Serve the task of the model, as TEI does."""
         data = read_object(request.get_data())
         if 'query' in data:
             return rerank(catalog, data)
@@ -100,7 +100,7 @@ def make_blueprint(catalog: Catalog, token_ids: bool, max_requests: int) -> Blue
         is_pair = np.array(query.is_pair)
         scores = np.empty((len(is_pair), len(card.labels)), np.float32)  # [B, L]
         with BackendCall.for_request() as call:
-            for of_pairs in sorted(set(query.is_pair)):  # the server takes them in separate requests
+            for of_pairs in sorted(set(query.is_pair)):  # the server needs separate requests for them
                 encoding = served.backend.predict(query.rows(of_pairs), call.deadline, call.is_gone, query.options)
                 places = np.flatnonzero(is_pair == of_pairs)
                 scores[places] = call.record(encoding, places.tolist()).array.reshape(-1, len(card.labels))

@@ -1,6 +1,6 @@
-"""The bodies of the routes of text-embeddings-inference (TEI): the queries in requests, and the responses.
+"""The bodies of the routes of text-embeddings-inference (TEI): parse the requests, and format the responses.
 
-Pure. The names and the defaults of the fields are TEI's; unknown fields are ignored. In addition, `/embed` takes
+Pure. The names and defaults of the fields are TEI's, and unknown fields are ignored. In addition, `/embed` accepts
 `prompt` and `dtype`. B texts, T tokens, D dimensions, L labels.
 """
 
@@ -50,7 +50,7 @@ class EmbedQuery:
 
 @dataclass(frozen=True, slots=True)
 class PredictQuery:
-    """A request for scores. Of its texts and pairs, `is_pair` tells which is which; `is_single`: it is no batch."""
+    """A request for scores of texts and pairs. With `is_single`, the input is not a list."""
 
     inputs: Sequence[str | list[str]]
     options: EncodingOptions
@@ -58,11 +58,11 @@ class PredictQuery:
 
     @property
     def is_pair(self) -> list[bool]:
-        """Of each input, whether it is a pair."""
+        """For each input, whether it is a pair."""
         return [not isinstance(row, str) for row in self.inputs]
 
     def rows(self, of_pairs: bool) -> Rows:
-        """The pairs among the inputs, or the texts."""
+        """Either the pairs or the texts among the inputs."""
         chosen = [row for row, is_pair in zip(self.inputs, self.is_pair, strict=True) if is_pair == of_pairs]
         return Rows(chosen, 'pairs' if of_pairs else 'texts')
 
@@ -71,7 +71,7 @@ class PredictQuery:
 
 
 def read_embed(data: Mapping[str, Any]) -> EmbedQuery:
-    """The query of `POST /embed`. Vectors have length 1 unless `normalize` is false."""
+    """Parse the query of `POST /embed`. Vectors get length 1 unless `normalize` is false."""
     normalize = read_boolean(data, 'normalize')
     options = EncodingOptions(
         prompt=read_string(data, 'prompt'),
@@ -87,13 +87,13 @@ def read_embed(data: Mapping[str, Any]) -> EmbedQuery:
 
 
 def read_embed_all(data: Mapping[str, Any]) -> EmbedQuery:
-    """The query of `POST /embed_all`."""
+    """Parse the query of `POST /embed_all`."""
     options = EncodingOptions(prompt_name=read_string(data, 'prompt_name'), truncate=read_truncation(data), pairs=False)
     return EmbedQuery(read_inputs(check_present(data, 'inputs', _INPUTS), 'inputs', MAX_ROWS), options)
 
 
 def read_similarity(data: Mapping[str, Any]) -> EmbedQuery:
-    """The query of `POST /similarity`: the first row is the source sentence."""
+    """Parse the query of `POST /similarity`. The first row is the source sentence."""
     inputs = check_present(data, 'inputs', 'an object with "source_sentence" and "sentences"')
     parameters = data.get('parameters')
     for name, value in (('inputs', inputs), ('parameters', {} if parameters is None else parameters)):
@@ -114,7 +114,7 @@ def read_similarity(data: Mapping[str, Any]) -> EmbedQuery:
 
 
 def read_predict(data: Mapping[str, Any]) -> PredictQuery:
-    """The query of `POST /predict`: a text, a pair of texts, or a list of lists of one text or two."""
+    """Parse the query of `POST /predict`: a text, a pair of texts, or a list of lists of one or two texts."""
     value = check_present(data, 'inputs', 'a text, a pair of texts, or a list of lists of one text or two')
     options = EncodingOptions(truncate=read_truncation(data), raw=read_boolean(data, 'raw_scores') or None)
     if isinstance(value, str):
@@ -128,7 +128,7 @@ def read_predict(data: Mapping[str, Any]) -> PredictQuery:
 
 
 def _read_sequence(row: Any, where: str) -> str | list[str]:
-    """A text, or a pair of texts, which can be blank, from a list of one or two."""
+    """Read a text, or a pair of possibly blank texts, from a list of one or two."""
     texts = check_list(row, where, 'inputs')
     if len(texts) == 1:
         return check_text(texts[0], 'the text of %s' % where, 'inputs')
@@ -139,16 +139,16 @@ def _read_sequence(row: Any, where: str) -> str | list[str]:
 
 
 def read_rerank(data: Mapping[str, Any]) -> RerankQuery:
-    """The query of `POST /rerank` in TEI's form: its documents are `texts`. `top_n` is not TEI's."""
+    """Parse the query of `POST /rerank` in TEI's format, with the documents in `texts`. `top_n` is our addition."""
     query = read_query(data)
     options = EncodingOptions(truncate=read_truncation(data), raw=read_boolean(data, 'raw_scores') or None)
     documents = read_documents(check_present(data, 'texts', 'a list of texts'), 'texts', query)
-    top_n = read_number(data, 'top_n')  # TEI ignores it, LiteLLM sends it
+    top_n = read_number(data, 'top_n')  # TEI ignores it, but LiteLLM sends it
     return RerankQuery(query, documents, options, read_boolean(data, 'return_text') or False, top_n)
 
 
 def read_tokenize(data: Mapping[str, Any]) -> EmbedQuery:
-    """The query of `POST /tokenize` in TEI's form; without `add_special_tokens` the response has none."""
+    """Parse the query of `POST /tokenize` in TEI's format. Without `add_special_tokens` the response has none."""
     value = check_present(data, 'inputs', 'a text or a list of texts')
     rows = check_list([value] if isinstance(value, str) else value, '"inputs"', 'inputs')
     check_number(rows, MAX_ROWS, 'inputs')
@@ -159,7 +159,7 @@ def read_tokenize(data: Mapping[str, Any]) -> EmbedQuery:
 
 
 def read_decode(data: Mapping[str, Any]) -> EmbedQuery:
-    """The query of `POST /decode`: a list of ids, or a list of such lists."""
+    """Parse the query of `POST /decode`: a list of ids, or a list of such lists."""
     rows = check_list(check_present(data, 'ids', 'one or more lists of token ids'), '"ids"', 'ids')
     if is_integer(rows[0]):
         rows = [rows]
@@ -170,7 +170,7 @@ def read_decode(data: Mapping[str, Any]) -> EmbedQuery:
 
 
 def read_truncation(data: Mapping[str, Any]) -> Truncation:
-    """Which end of a text that is too long is dropped; with `truncate` false it is an error."""
+    """Read which end of a long text to drop. With `truncate` false, a long text is an error."""
     direction = read_word(data, 'truncation_direction', _DIRECTIONS)
     if read_boolean(data, 'truncate') is False:
         return 'error'
@@ -201,12 +201,12 @@ def embed_all_body(states: Array, counts: Sequence[int]) -> list[bytes]:
 
 
 def similarity_body(vectors: Array) -> bytes:
-    """The response of `/similarity`: the cosines of the first of the vectors [B, D] of length 1 with the others."""
+    """Format the response of `/similarity`: the cosines of the first vector with the others, from normalized [B, D]."""
     return dump(vectors[1:] @ vectors[0])
 
 
 def predict_body(scores: Array, labels: Sequence[str], is_single: bool) -> bytes:
-    """The response of `/predict`: of each row of [B, L] its labels with their scores, best first."""
+    """Format the response of `/predict`: the labels and scores of each row of [B, L], best first."""
     rows = []
     for row in scores.reshape(len(scores), -1).astype(np.float32):
         order = np.argsort(-row, kind='stable')
@@ -215,17 +215,17 @@ def predict_body(scores: Array, labels: Sequence[str], is_single: bool) -> bytes
 
 
 def rank_body(ranking: Sequence[tuple[int, np.float32]], query: RerankQuery) -> bytes:
-    """The response of `/rerank` in TEI's form."""
+    """Format the response of `/rerank` in TEI's format."""
     if not query.shows_documents:
         return dump([{'index': index, 'score': score} for index, score in ranking])
     return dump([{'index': index, 'text': query.documents[index], 'score': score} for index, score in ranking])
 
 
 def tokenize_body(places: Array, tokens: Sequence[Sequence[str]], counts: Sequence[int], has_special: bool) -> bytes:
-    """The response of `/tokenize` in TEI's form.
+    """Format the response of `/tokenize` in TEI's format.
 
-    `places` is [B, T, 3]: id, start and end, which are negative for special tokens. Without `has_special` those are
-    left out.
+    `places` is [B, T, 3]: id, start and end, which are negative for special tokens. Without `has_special`, special
+    tokens are left out.
     """
     rows = []
     for row, texts, count in zip(places.tolist(), tokens, counts, strict=True):
@@ -246,7 +246,7 @@ def decode_body(texts: Sequence[str]) -> bytes:
 
 
 def info_body(card: ModelCard, status: Mapping[str, Any], max_requests: int) -> bytes:
-    """The response of `/info`; `max_requests` is the number of requests that can be served or wait."""
+    """Format the response of `/info`. `max_requests` is the number of requests that can be served or wait."""
     id2label = {str(number): label for number, label in enumerate(card.labels)}
     labels = {'id2label': id2label, 'label2id': {label: number for number, label in enumerate(card.labels)}}
     model_type: dict[str, Any] = {'embedding': {'pooling': card.pooling}}

@@ -22,8 +22,8 @@ from .text_schemas import (
 )
 
 _TRUNCATION: dict[str, Schema] = {
-    'truncate': flag(True, 'Cut a text that is too long; false: it is an error'),
-    'truncation_direction': word(('Right', 'Left'), 'Right', 'Which end of a text that is too long to drop'),
+    'truncate': flag(True, 'Truncate a text that is too long; false: return an error'),
+    'truncation_direction': word(('Right', 'Left'), 'Right', 'The end of a long text to drop'),
 }
 _RAW = flag(False, 'Return logits, without the activation of the model')
 _PAIR: Schema = {'type': 'array', 'minItems': 2, 'maxItems': 2, 'items': ANY_TEXT}
@@ -41,7 +41,7 @@ SCHEMAS: dict[str, Schema] = {
         ['inputs'],
         {
             'inputs': inputs(MAX_ROWS),
-            'normalize': flag(True, 'Scale the vectors to norm 1; false: leave them as they are pooled'),
+            'normalize': flag(True, 'Scale the vectors to norm 1; false: leave them as pooled'),
             **_TRUNCATION,
             'prompt_name': PROMPT_NAME,
             'prompt': PROMPT,
@@ -105,8 +105,8 @@ SCHEMAS: dict[str, Schema] = {
             'query': TEXT,
             'texts': DOCUMENTS,
             'raw_scores': _RAW,
-            'return_text': flag(False, 'Return the texts, too'),
-            'top_n': {'type': ['integer', 'null'], 'minimum': 1, 'description': 'Return only so many, the best'},
+            'return_text': flag(False, 'Also return the texts'),
+            'top_n': {'type': ['integer', 'null'], 'minimum': 1, 'description': 'The number of best texts to return'},
             **_TRUNCATION,
         },
         {'query': 'hello world', 'texts': ['good day!', 'hi there']},
@@ -123,7 +123,7 @@ SCHEMAS: dict[str, Schema] = {
         ['inputs'],
         {
             'inputs': {'anyOf': [TEXT, {'type': 'array', 'minItems': 1, 'maxItems': MAX_ROWS, 'items': TEXT}]},
-            'add_special_tokens': flag(True, 'Return the special tokens, too'),
+            'add_special_tokens': flag(True, 'Also return the special tokens'),
             'prompt_name': PROMPT_NAME,
         },
         {'inputs': ['hello world']},
@@ -134,7 +134,7 @@ SCHEMAS: dict[str, Schema] = {
             'id': {'type': 'integer'},
             'text': {'type': 'string'},
             'special': {'type': 'boolean'},
-            'start': {'type': ['integer', 'null'], 'description': 'In characters of the text'},
+            'start': {'type': ['integer', 'null'], 'description': 'Counted in characters of the text'},
             'stop': {'type': ['integer', 'null']},
         },
     ),

@@ -1,4 +1,4 @@
-"""JSON schemas of texts, ids, vectors and options, which the requests and responses of all APIs share. Pure."""
+"""JSON schemas of texts, ids, vectors and options, shared by all APIs. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VECTORS: Schema = {
 
 
 def inputs(most: int) -> Schema:
-    """A text, texts, ids, or lists of ids; at most so many."""
+    """The schema of a text, texts, ids, or lists of ids, at most `most`."""
     return {
         'anyOf': [
             TEXT,
@@ -29,33 +29,33 @@ def inputs(most: int) -> Schema:
             IDS,
             {'type': 'array', 'minItems': 1, 'maxItems': most, 'items': IDS},
         ],
-        'description': "Texts; or ids of the model's own vocabulary if the server has -http_token_ids",
+        'description': "Texts, or token ids of the model's own vocabulary if the server has -http_token_ids",
     }
 
 
 def flag(default: bool, description: str) -> Schema:
-    """True or false, or null for the default."""
+    """The schema of a boolean, or null for the default."""
     return {'type': ['boolean', 'null'], 'default': default, 'description': description}
 
 
 def word(words: tuple[str, ...], default: str | None, description: str) -> Schema:
-    """One of some words, or null for the default."""
+    """The schema of one of some words, or null for the default."""
     values = [*words, None]
     schema: Schema = {'type': ['string', 'null'], 'enum': values, 'description': description}
     return schema if default is None else {**schema, 'default': default}
 
 
 def text_or_null(description: str) -> Schema:
-    """A string, which can be empty, or null."""
+    """The schema of a string, possibly empty, or null."""
     return {'type': ['string', 'null'], 'description': description}
 
 
-PROMPT_NAME = text_or_null('Which prompt of the model to put before each text')
-PROMPT = text_or_null('What to put before each text')
+PROMPT_NAME = text_or_null("The name of the model's prompt to put before each text")
+PROMPT = text_or_null('The prompt to put before each text')
 DIMENSIONS: Schema = {
     'type': ['integer', 'null'],
     'minimum': 1,
-    'description': 'Keep only so many numbers of each vector',
+    'description': 'Keep only the first numbers of each vector',
 }
 DTYPE = word(
     ('float32', 'float16', 'int8', 'binary', 'ubinary'),
@@ -65,6 +65,6 @@ DTYPE = word(
 TRUNCATED: Schema = {
     'type': 'array',
     'items': {'type': 'integer', 'minimum': 0},
-    'description': 'The elements, counted from 0, that were cut because they were too long; absent if none was',
+    'description': 'The truncated elements, counted from 0; absent if there are none',
 }
-TRUNCATE = word(('right', 'left', 'error'), 'right', 'Which end of a text that is too long to drop, or an error')
+TRUNCATE = word(('right', 'left', 'error'), 'right', 'The end of a long text to drop, or an error')

@@ -1,7 +1,7 @@
-"""TLS for the connections of the HTTP port: certificates that are read again when they change, and sockets.
+"""TLS for the HTTP port: certificates, read again when they change, and sockets.
 
-waitress has no TLS. It takes a `TlsSocket` for a socket, which shakes hands while it is read from, so that every
-deadline and bound that `connections` sets for the headers of a request holds for the handshake, too.
+waitress does not support TLS. Instead of a socket it gets a `TlsSocket`, which performs the handshake during reads. So
+all time and size limits of `connections` for the headers also apply to the handshake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import UsageError
 logger = logging.getLogger(__name__)
 
 RECORD_BYTES = 1 << 14
-"""The most bytes of a record of TLS. Each is written by itself, so that slow readers show progress."""
+"""The maximum bytes of a TLS record. Each record is written separately, so that slow readers show progress."""
 
 _HTTPS_WANTED = 'This port speaks TLS: use https://\n'
 _PLAIN_RESPONSE = (
@@ -35,7 +35,7 @@ _PLAIN_RESPONSE = (
 class TlsFiles:
     """The paths of PEM files: the certificate with its chain, its key, and the CAs whose clients are accepted.
 
-    Without `client_ca`, clients need no certificate.
+    Clients need a certificate only if `client_ca` is set.
     """
 
     cert: str
@@ -43,10 +43,10 @@ class TlsFiles:
     client_ca: str | None = None
 
     def load(self) -> ssl.SSLContext:
-        """A context with what the files hold now: TLS 1.2 or 1.3, no renegotiation, HTTP/1.1.
+        """Make a context from the current files: TLS 1.2 or 1.3, no renegotiation, HTTP/1.1.
 
         Raises:
-            UsageError: a file cannot be read or is not as expected, or the key is not that of the certificate.
+            UsageError: a file cannot be read or is invalid, or the key does not belong to the certificate.
         """
         _read('-http_tls_cert', self.cert, 'CERTIFICATE-----', 'certificate')
         _read('-http_tls_key', self.key, 'PRIVATE KEY-----', 'private key')
@@ -56,7 +56,7 @@ class TlsFiles:
         context.set_alpn_protocols(['http/1.1'])
         is_encrypted = False
 
-        def refuse_password() -> str:  # without this, OpenSSL would ask at the terminal
+        def refuse_password() -> str:  # otherwise OpenSSL would ask for a password on the terminal
             nonlocal is_encrypted
             is_encrypted = True
             return ''
@@ -68,7 +68,7 @@ class TlsFiles:
                 advice = 'decrypt it with openssl pkey -in %s' % self.key
                 raise UsageError('-http_tls_key: %s is encrypted: %s' % (self.key, advice)) from None
             if getattr(error, 'reason', None) == 'KEY_VALUES_MISMATCH':
-                message = 'the key is not that of the certificate in %s' % self.cert
+                message = 'the key does not belong to the certificate in %s' % self.cert
                 raise UsageError('-http_tls_key: %s: %s' % (self.key, message)) from None
             message = 'cannot use %s with the key in %s: %s' % (self.cert, self.key, _reason_of(error))
             raise UsageError('-http_tls_cert: %s' % message) from None
@@ -83,12 +83,12 @@ class TlsFiles:
         return context
 
     def signature(self) -> tuple[object, ...]:
-        """A value that is another one after a file has changed, has been replaced, or cannot be found."""
+        """A value that changes when a file is changed, replaced or removed."""
         return tuple(_stamp(path) for path in (self.cert, self.key, self.client_ca) if path is not None)
 
 
 def _read(option: str, path: str, mark: str, name: str) -> None:
-    """Check that the file at `path` can be read and has a PEM block."""
+    """Check that the file at `path` is readable and has a PEM block."""
     try:
         with open(path, encoding='latin-1') as file:
             text = file.read()
@@ -107,58 +107,58 @@ def _stamp(path: str) -> tuple[int, ...] | None:
 
 
 def _reason_of(error: Exception) -> str:
-    """OpenSSL's words, such as `ee key too small`."""
+    """OpenSSL's description of an error, such as `ee key too small`."""
     reason = getattr(error, 'reason', None)
     return str(reason).replace('_', ' ').lower() if reason else 'it is not valid PEM'
 
 
 class Tls:
-    """The certificate of the port. For the thread that reads the connections."""
+    """The certificate of the port. Only for the thread that reads the connections."""
 
     def __init__(self, files: TlsFiles) -> None:
         """Load `files`.
 
         Raises:
-            UsageError: as `TlsFiles.load`.
+            UsageError: as in `TlsFiles.load`.
         """
         self._files = files
         self._signature = files.signature()
         self._context = files.load()
 
     def wrap(self, connection: socket.socket, on_refused: Callable[[str], None]) -> TlsSocket:
-        """A socket that speaks TLS over an accepted connection; `on_refused` gets the reason if the handshake fails."""
+        """Wrap an accepted connection in TLS. `on_refused` gets the reason if the handshake fails."""
         return TlsSocket(connection, self._context, on_refused)
 
     def refresh(self) -> None:
-        """Load the files again if they have changed. Open connections keep the certificate that they began with."""
+        """Load the files again if they have changed. Open connections keep their certificate."""
         signature = self._files.signature()
         if signature == self._signature:
             return
         self._signature = signature
         try:
             self._context = self._files.load()
-        except UsageError as error:  # a certificate without its new key, say: the key will come in a moment
+        except UsageError as error:  # for example a new certificate whose key file is not written yet
             logger.error('kept the previous certificate: %s', error)
         else:
             logger.info('loaded the changed certificate: file=%s', self._files.cert)
 
 
 class NothingToRead(Exception):
-    """The bytes that have come are not yet a record. No OSError, for which waitress would close the connection."""
+    """There is no complete record yet. This is not an OSError, because waitress would close the connection."""
 
 
 class PlainHTTP(Exception):
-    """The client speaks HTTP without TLS; it has been told to use https."""
+    """The client speaks HTTP without TLS. It has received a response that says so."""
 
 
 class TlsSocket:
-    """The methods that waitress calls on a non-blocking socket, with TLS. Thread-safe.
+    """A non-blocking TLS socket with the methods that waitress calls. Thread-safe.
 
-    `recv` shakes hands first. The socket takes no data from a connection without TLS, and gives it none.
+    The first calls of `recv` perform the handshake. Without TLS, no data passes in either direction.
     """
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext, on_refused: Callable[[str], None]) -> None:
-        self._socket = connection  # that, or the same as `_tls`
+        self._socket = connection  # or the same as `_tls`
         self._tls: ssl.SSLSocket | None = None  # from the first byte to the end of TLS: a silent client costs little
         self._context = context
         self._on_refused = on_refused
@@ -166,7 +166,7 @@ class TlsSocket:
         self._unfinished = 0
         self._lock = threading.Lock()  # OpenSSL cannot read in one thread while it writes in another
         self.wants_write = False
-        """Whether `recv` is to be called when the socket can be written to, and not before."""
+        """Whether to call `recv` only when the socket is writable."""
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -178,12 +178,12 @@ class TlsSocket:
         return self._socket.getsockopt(level, name)
 
     def recv(self, size: int) -> bytes:
-        """All data that has come; none stays behind, because `poll` would not see it. b'' is the end.
+        """Return all received data, because `poll` would not see the rest. b'' is the end.
 
-        After `shutdown`, input is read and dropped.
+        After `shutdown`, it reads and drops input.
 
         Raises:
-            NothingToRead: no data has come.
+            NothingToRead: there is no data yet.
             PlainHTTP: the client does not speak TLS.
             OSError: the connection is lost, or the handshake has failed.
         """
@@ -236,9 +236,9 @@ class TlsSocket:
         raise PlainHTTP
 
     def send(self, data: bytes) -> int:
-        """Write as much of `data` as can be written, and return how many bytes that is.
+        """Write as much of `data` as possible, and return the number of bytes.
 
-        Data of which nothing could be written must begin the next call, too.
+        If it is 0, the next call must begin with the same data.
 
         Raises:
             OSError: the connection is lost or over.
@@ -249,7 +249,7 @@ class TlsSocket:
             view, sent = memoryview(data), 0
             try:
                 while sent < len(view):
-                    # OpenSSL has encrypted an unfinished record, and wants the same data again.
+                    # OpenSSL has already encrypted the record, and requires the same data again.
                     size = self._unfinished or min(RECORD_BYTES, len(view) - sent)
                     self._unfinished = size
                     sent += self._tls.send(view[sent : sent + size])
@@ -261,13 +261,13 @@ class TlsSocket:
             return sent
 
     def shutdown(self, how: int) -> None:
-        """Tell the client that no more data comes (`close_notify`), and shut the connection down under TLS."""
+        """Tell the client that no more data follows (`close_notify`), and shut down the TCP connection."""
         with self._lock:
             self._end()
             self._socket.shutdown(how)
 
     def close(self) -> None:
-        """Tell the client that no more data comes, and close the connection."""
+        """Tell the client that no more data follows, and close the connection."""
         with self._lock:
             self._end()
             self._socket.close()
@@ -278,7 +278,7 @@ class TlsSocket:
         if tls is None:
             return
         if self._is_open:
-            with contextlib.suppress(OSError, ValueError):  # the client's part is not here yet, or it is gone
+            with contextlib.suppress(OSError, ValueError):  # the client's part has not arrived, or the client is gone
                 tls.unwrap()
         self._is_open = False
         self._socket = socket.socket(fileno=tls.detach())

@@ -1,4 +1,4 @@
-"""The routes between texts and ids: `/tokenize`, in our form and in TEI's, and `/decode`."""
+"""The routes between texts and ids: `/tokenize`, in our format and in TEI's, and `/decode`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .responses import tokenize_body
 
 
 def make_blueprint(catalog: Catalog) -> Blueprint:
-    """The routes, which call the servers of `catalog`."""
+    """Make the routes, which call the servers of `catalog`."""
     routes = Blueprint('tokens', __name__)
 
     @routes.post('/tokenize')

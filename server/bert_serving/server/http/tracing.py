@@ -1,4 +1,4 @@
-"""The span of a request over HTTP that has a `traceparent`, and what is passed on of it to the server."""
+"""The span of an HTTP request with a `traceparent`, and the trace context that goes on to the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .routes import OTHER, label_of
 
 
 def install(app: Flask, tracer: Tracer) -> None:
-    """Make a span of each request with a valid `traceparent`, from when it was read until its response is made."""
+    """Make a span for each request with a valid `traceparent`, from reading the request to making the response."""
 
     @app.before_request
     def _begin() -> None:

@@ -1,7 +1,7 @@
-"""Upstreams: the servers behind one address, told apart by the names of their models.
+"""Upstreams: several servers behind one address, distinguished by the names of their models.
 
-Pure. Upstreams of one name are replicas. `read_upstreams` reads what the user gives, and `ReplicaBook` chooses a
-replica for each request.
+Pure. Upstreams with the same name are replicas. `read_upstream` parses the option, and `ReplicaBook` chooses a replica
+for each request.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Upstream:
 
     @property
     def address(self) -> str:
-        """The address as the user gives it."""
+        """The address in the form of the option."""
         return '%s:%d,%d' % (with_brackets(self.host), self.port, self.port_out)
 
 
 def read_upstream(text: str) -> Upstream:
-    """Read `NAME=HOST:PORT,PORT_OUT`.
+    """Parse `NAME=HOST:PORT,PORT_OUT`.
 
     Raises:
-        ValueError: it is not in that form; the message says what was expected.
+        ValueError: the text has another form; the message says what was expected.
     """
     name, equals, address = text.strip().partition('=')
     host, colon, ports = address.rpartition(':')
@@ -57,10 +57,10 @@ def _is_port(text: str) -> bool:
 
 
 def read_upstream_file(path: str) -> list[Upstream]:
-    """The upstreams in a file, one on each line; empty lines and those that begin with # are skipped.
+    """Read the upstreams in a file, one per line. Empty lines and lines that begin with # are skipped.
 
     Raises:
-        UsageError: the file cannot be read, has no upstream, or a line is not one.
+        UsageError: the file cannot be read, has no upstream, or has an invalid line.
     """
     try:
         with open(path, encoding='utf-8-sig') as file:
@@ -81,7 +81,7 @@ def read_upstream_file(path: str) -> list[Upstream]:
 
 
 def by_name(upstreams: Iterable[Upstream]) -> dict[str, list[Upstream]]:
-    """The replicas of each name, in the order given.
+    """Group the replicas by name, in the given order.
 
     Raises:
         UsageError: an address is given twice.
@@ -90,18 +90,18 @@ def by_name(upstreams: Iterable[Upstream]) -> dict[str, list[Upstream]]:
     seen: set[str] = set()
     for upstream in upstreams:
         if upstream.address in seen:
-            raise UsageError('-upstream: %s is given twice' % upstream.address)
+            raise UsageError('-upstream: %s is given twice: remove one' % upstream.address)
         seen.add(upstream.address)
         groups.setdefault(upstream.name, []).append(upstream)
     return groups
 
 
 class ReplicaBook:
-    """Which replica gets the next request: of those that are there, the one with the fewest unanswered.
+    """Chooses the replica for the next request: of the available ones, the one with the fewest pending requests.
 
-    Where several have as few, it is the one that was chosen the longest ago. If all are away, any may be back.
+    Among equals, it takes the one that was not chosen for longest. If all are away, it tries any.
 
-    It counts the `requests` of each, those that are `unanswered`, and the `errors`, which are no fault of the caller.
+    It counts for each replica the `requests`, the `unanswered` ones, and the `errors` that the caller did not cause.
     """
 
     def __init__(self, count: int) -> None:
@@ -118,7 +118,7 @@ class ReplicaBook:
         return self._take([index for index in everyone if not self.is_away[index]] or everyone)
 
     def choose_other(self, failed: int) -> int | None:
-        """Choose another replica than the one that failed, and count the request; None if no other is there."""
+        """Choose a replica other than the failed one, and count the request. Return None if no other is available."""
         others = [index for index, away in enumerate(self.is_away) if not away and index != failed]
         return self._take(others) if others else None
 

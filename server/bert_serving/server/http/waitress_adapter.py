@@ -1,10 +1,9 @@
-"""waitress behind a small interface of our own: its server, parsed requests and threads.
+"""A small interface to waitress: its server, parsed requests and threads.
 
-waitress reads and writes the connections, but it has no hooks for the refusal of malformed requests by the app, for an
-orderly end of connections whose request was not read to its end, or for a queue with a bound. This module
-and `waitress_connection`, the only ones that know waitress, subclass it and read names that its documentation does not
-promise. Therefore server/pyproject.toml bounds its version from above, and tests/http/test_http_waitress.py lists every
-name that is used here.
+waitress reads and writes the connections. But it has no hooks for the app to refuse malformed requests, for an orderly
+end of connections with a partly read request, or for a bounded queue. This module and `waitress_connection`, the only
+ones that know waitress, subclass it and use undocumented names. Therefore server/pyproject.toml limits its version, and
+tests/http/test_http_waitress.py lists every name in use.
 """
 
 from __future__ import annotations
@@ -33,32 +32,33 @@ from .waitress_connection import Channel
 logger = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-"""How often slow connections and those that do not read are looked for."""
+"""Seconds between two searches for connections that are slow or do not read."""
 
 LOG_S = 60.0
-"""How often the log says how many connections were closed."""
+"""Seconds between two log lines about closed connections."""
 
 ACCEPT_PAUSE_S = 0.5
-"""For how long no connection is accepted after the system had no file for one, or no connection could be closed."""
+"""Seconds without accepting connections, after no file descriptor was left or no connection could be closed."""
 
 ACCEPTED_A_ROUND = 64
-"""Connections accepted before others are served: a round costs time for each open connection."""
+"""Connections to accept in one round. A round costs time for each open connection."""
 
 IDLE_CONNECTION_S = 120
-"""Seconds that a connection may be silent, or its response unread, before it is closed."""
+"""Seconds that a connection can be silent, or leave its response unread, before it is closed."""
 
 BUFFER_BYTES = 8 << 20
-"""A larger request or response is buffered in a temporary file. The response to some hundred texts is smaller."""
+"""Bytes of a request or response above which a temporary file buffers it. The response to a few hundred texts is
+smaller."""
 
 SHUTDOWN_S = 1
 """Seconds that `ThreadPool.shutdown` waits for its threads."""
 
 
 class PendingRequest:
-    """A request that was read from its connection and waits to be served.
+    """A request that was read and waits to be served.
 
-    `error` is None, or the reason why the request cannot be served: it is malformed or too large, and `method`, `path`
-    and `authorization` must not be read.
+    `error` is the reason why the request cannot be served (malformed or too large), or None. With an error, do not use
+    `method`, `path` and `authorization`.
     """
 
     __slots__ = ('_channel', '_parsed', 'error')
@@ -75,7 +75,7 @@ class PendingRequest:
 
     @property
     def path(self) -> str:
-        """The path as the app sees it: waitress leaves one of several leading slashes."""
+        """The path that the app gets: waitress keeps one of several leading slashes."""
         return '/' + str(self._parsed.path).lstrip('/')
 
     @property
@@ -86,11 +86,11 @@ class PendingRequest:
 
     @property
     def address(self) -> str:
-        """The IP address of the client, or of the proxy through which it comes."""
+        """The IP address of the client, or of the proxy in front."""
         return self._channel.address
 
     def is_small(self, most_bytes: int, most_strings: int) -> bool:
-        """Whether the body has at most so many bytes and so many strings, if it is JSON."""
+        """Whether the body has at most `most_bytes` bytes and, if it is JSON, at most `most_strings` strings."""
         if self._parsed.body_bytes_received > most_bytes:
             return False
         stream = self._parsed.get_body_stream()
@@ -100,7 +100,7 @@ class PendingRequest:
 
     @property
     def holding(self) -> Holding:
-        """Whose the connection is."""
+        """The owner of the connection."""
         return self._channel.holding
 
     def is_gone(self) -> bool:
@@ -108,16 +108,16 @@ class PendingRequest:
         return not self._channel.connected
 
     def serve(self, environ: Mapping[str, Any]) -> None:
-        """Call the app, with `environ` added to its WSGI environment, and write the response. Blocks."""
+        """Call the app with `environ` added to its WSGI environment, and write the response. This blocks."""
         self._channel.serve(environ)
 
     def cancel(self) -> None:
-        """Close the connection instead."""
+        """Close the connection without a response."""
         self._channel.cancel()
 
 
 def _error_of(error: Error) -> HTTPError:
-    """The error that the app reports for a request that waitress could not read to its end."""
+    """The error that the app reports for a request that waitress could not read completely."""
     if isinstance(error, RequestEntityTooLarge):
         return make_refusal('TooLarge')
     kinds = {RequestHeaderFieldsTooLarge: 'HeadersTooLarge', ServerNotImplemented: 'NotImplemented'}
@@ -125,7 +125,7 @@ def _error_of(error: Error) -> HTTPError:
 
 
 class Server:
-    """A listening socket and its connections. Only `wake` and `refuse_keep_alive` may be called by other threads."""
+    """A listening socket and its connections. Other threads can call only `wake` and `refuse_keep_alive`."""
 
     def __init__(
         self,
@@ -136,17 +136,17 @@ class Server:
         max_connections: int,
         tls: Tls | None = None,
     ) -> None:
-        """Listen on `listener`, which is bound; read nothing before `poll`. With `tls`, speak nothing else.
+        """Listen on the bound socket `listener`. `poll` reads the connections. With `tls`, accept only TLS.
 
-        Each request is given to `submit`, by the thread that calls `poll` or by the one that served the request before
-        it on the same connection. A body of more than `max_body` bytes is refused. Beyond `max_connections`, the
-        connections that wait longest for their clients are closed.
+        `submit` gets each request, from the thread that calls `poll` or the one that served the previous request on the
+        same connection. A body of more than `max_body` bytes is refused. Beyond `max_connections`, the server closes
+        the connections that have waited longest for their clients.
         """
         self._sockets: dict[int, Any] = {}
         self._swept_at = self._logged_at = time.monotonic()
         adjustments = Adjustments(
             sockets=[listener],
-            connection_limit=sys.maxsize,  # the server makes room instead of going deaf
+            connection_limit=sys.maxsize,  # the server makes room instead of not accepting
             channel_timeout=IDLE_CONNECTION_S,
             cleanup_interval=IDLE_CONNECTION_S // 4,
             max_request_body_size=max_body + 1,
@@ -172,25 +172,25 @@ class Server:
 
     @property
     def connections(self) -> Collection[Channel]:
-        """The open connections; a view that changes with them."""
+        """A live view of the open connections."""
         connections: Collection[Channel] = self._server.active_channels.values()
         return connections
 
     @property
     def lingering(self) -> Collection[Channel]:
-        """Those whose request was refused, and of which the input is still read and dropped."""
+        """The connections with a refused request, whose input is still read and dropped."""
         return self._server.lingering
 
     @property
     def is_writing(self) -> bool:
-        """Whether any response is not yet sent."""
+        """Whether any response is not yet written."""
         return any(channel.total_outbufs_len for channel in self.connections)
 
     def _measure_unwritten(self) -> int:
         return sum(channel.total_outbufs_len for channel in list(self.connections))
 
     def poll(self, timeout_s: float) -> None:
-        """Wait for input, output or `wake`, and handle what is there."""
+        """Wait for input, output or `wake`, and handle it."""
         wasyncore.loop(timeout_s, use_poll=True, map=self._sockets, count=1)
         now = time.monotonic()
         for channel in list(self._server.lingering):
@@ -206,15 +206,15 @@ class Server:
             self._server.log_closed()
 
     def wake(self) -> None:
-        """Let `poll` return."""
+        """Make `poll` return."""
         self._server.pull_trigger()
 
     def refuse_keep_alive(self) -> None:
-        """Close each connection after the response that is being made, or made next, on it."""
+        """Close each connection after its current or next response."""
         self._server.keeps_alive = False
 
     def stop_listening(self) -> None:
-        """Free the port and keep the connections."""
+        """Close the port but keep the connections."""
         wasyncore.dispatcher.close(self._server)
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class Server:
 
 
 class _Submitter:
-    """The task dispatcher of waitress's server; passes each request on."""
+    """The task dispatcher for waitress's server, which passes each request on."""
 
     def __init__(self, submit: Callable[[PendingRequest], None]) -> None:
         self._submit = submit
@@ -250,16 +250,16 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
         return bool(super().readable()) and time.monotonic() >= self._accepts_from
 
     def handle_accept(self) -> None:
-        """Accept the connections that have come, as long as there are files for them, and room, or room can be made."""
+        """Accept waiting connections, as long as there are file descriptors and there is, or can be made, room."""
         for _ in range(ACCEPTED_A_ROUND):
             if not self._accept_one():
                 return
 
     def _accept_one(self) -> bool:
-        """Accept a connection; whether to look for another."""
+        """Accept a connection. Return whether to try another."""
         try:
             accepted = self.accept()
-        except OSError as error:  # EMFILE, say: the listening socket stays readable, so do not ask again at once
+        except OSError as error:  # such as EMFILE: the listening socket stays readable, so do not retry immediately
             self._accepts_from = time.monotonic() + ACCEPT_PAUSE_S
             logger.warning('cannot accept a connection: %s', error.strerror)
             return False
@@ -286,13 +286,13 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
         self._refused[reason] += 1
 
     def forget(self, address: str) -> None:
-        """Note that a connection from `address` has been closed."""
+        """Record that a connection from `address` was closed."""
         self._counts[address] -= 1
         if not self._counts[address]:
             del self._counts[address]
 
     def _make_room(self, address: str) -> bool:
-        """Close connections if there are too many, of this address or of all; return whether there is room."""
+        """Close connections if there are too many, from this address or in all, and return whether there is room."""
         if self._counts[address] >= max(1, self.max_connections // ADDRESS_SHARE):
             holder = address
         elif len(self.active_channels) >= self.max_connections:
@@ -306,12 +306,12 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
         return bool(evicted)
 
     def close_overdue(self, now: float) -> None:
-        """Close the connections whose request should have come by now."""
+        """Close the connections whose request is late."""
         channels = list(self.active_channels.values())
         self._close([channel for channel in channels if channel.state(now).is_overdue], 'too slow')
 
     def close_unread(self, now: float, most: int) -> None:
-        """Close connections whose responses are not read, if those take more than half of `most` bytes."""
+        """Close connections that do not read their responses, if these take more than half of `most` bytes."""
         channels = list(self.active_channels.values())
         unread = [(channel, channel.total_outbufs_len) for channel in channels if channel.is_unread(now)]
         total = sum(channel.total_outbufs_len for channel in channels)
@@ -323,7 +323,7 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
         self._closed[reason] += len(channels)
 
     def log_closed(self) -> None:
-        """Log how many connections were closed, and how many were refused, since the last call, and why."""
+        """Log the number of connections closed and refused since the last call, with the reasons."""
         for what, counter in (
             ('closed connections of slow clients or of too many', self._closed),
             ('refused connections that did not get through the TLS handshake', self._refused),
@@ -334,15 +334,15 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
             counter.clear()
 
     def maintenance(self, now: float) -> None:
-        """Close idle connections, as waitress does, and those whose response is not read, even with more requests."""
+        """Close idle connections, as waitress does, and those with an unread response, even if more requests arrive."""
         super().maintenance(now)
         for channel in list(self.active_channels.values()):
             if channel.total_outbufs_len and channel.last_activity < now - self.adj.channel_timeout:
-                channel.handle_close()  # at once: the loop never returns to a socket that cannot be written to
+                channel.handle_close()  # immediately: the loop never returns to a socket that is not writable
 
 
 class Task(Protocol):
-    """One unit of work for a `ThreadPool`: either method is called once."""
+    """A unit of work for a `ThreadPool`, which calls one of the two methods once."""
 
     def service(self) -> None: ...
 
@@ -354,10 +354,10 @@ class ThreadPool:
 
     def __init__(self) -> None:
         self._threads = ThreadedTaskDispatcher()
-        self._threads.queue_logger.setLevel(logging.ERROR)  # the metrics show how many requests wait
+        self._threads.queue_logger.setLevel(logging.ERROR)  # the metrics show the number of waiting requests
 
     def start(self, threads: int) -> None:
-        """Start so many threads."""
+        """Start `count` threads."""
         self._threads.set_thread_count(threads)
 
     def submit(self, task: Task) -> None:
@@ -365,5 +365,5 @@ class ThreadPool:
         self._threads.add_task(task)
 
     def shutdown(self) -> None:
-        """End the threads and cancel the tasks in the queue. A thread that is still busy ends with the process."""
+        """End the threads and cancel the tasks in the queue. A thread that stays busy ends with the process."""
         self._threads.shutdown(cancel_pending=True, timeout=SHUTDOWN_S)

@@ -1,6 +1,6 @@
-"""A connection of waitress, and how its requests are parsed and answered. Only `waitress_adapter` uses this module.
+"""waitress's connections: parse and answer their requests. Only `waitress_adapter` uses this module.
 
-Both modules subclass waitress, and read names that its documentation does not promise.
+Both modules subclass waitress and use undocumented names.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .tls import NothingToRead, PlainHTTP, TlsSocket
 
 LINGER_S = 30.0
 LINGER_SILENT_S = 5.0
-"""Seconds for which input is still read and dropped after a refusal: in total, and since the last byte came."""
+"""Seconds to read and drop input after a refusal: in total, and since the last byte."""
 
 LINGER_BYTES = 1 << 18
 
 
 class Owner(Protocol):
-    """The server of a connection, as the connection sees it."""
+    """The interface of a connection to its server."""
 
     keeps_alive: bool
     lingering: set[Channel]
@@ -35,7 +35,7 @@ class Owner(Protocol):
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """The parser of a request. It rejects requests that another HTTP program could read differently."""
+    """The parser of a request. It rejects requests that other HTTP programs could parse differently."""
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
@@ -65,17 +65,17 @@ class Task(WSGITask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. The app, not waitress, answers a request that could not be read, in the format of its route.
+    """A connection. The app, not waitress, answers unreadable requests, in the format of their route.
 
-    After such a response the client may still be sending. Closing the connection at once would make the client's
-    machine discard the response unread, so for a while the input is read and dropped (RFC 9112, 9.6).
+    After such a response the client might still be sending. If the server closed the connection immediately, the
+    client's machine would discard the response. So the server reads and drops input for a while (RFC 9112, 9.6).
     """
 
     task_class = Task
     parser_class = Parser
     environ: Mapping[str, Any] = {}
     is_cut_short = False
-    """Whether a request was not read to its end, so that the start of the next one is unknown."""
+    """Whether a request was not read completely, so that the start of the next one is unknown."""
 
     _lingers_since: float | None = None
     _heard_at = 0.0
@@ -92,7 +92,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().__init__(server, sock, address, *arguments, **options)
 
     def state(self, now: float) -> ConnectionState:
-        """The connection as `connections` judges it."""
+        """The state of the connection for `connections`."""
         request, received = self.request, 0
         if self.requests or self.total_outbufs_len or self._lingers_since is not None:
             phase = Phase.BUSY
@@ -105,7 +105,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return ConnectionState(phase, now - self._began_at, received)
 
     def is_unread(self, now: float) -> bool:
-        """Whether the client does not read its response; to be asked at every sweep."""
+        """Whether the client does not read its response. Call it in every sweep."""
         if not self.total_outbufs_len:
             self._unread_since = None
             return False
@@ -131,21 +131,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().del_channel(map)
 
     def serve(self, environ: Mapping[str, Any]) -> None:
-        """Serve the first request, with `environ` added to the WSGI environment of the app."""
+        """Serve the first request with `environ` added to the WSGI environment."""
         self.environ = environ
         request = self.requests[0]
         if request.error is not None:
             self.is_cut_short = True
-            request.error = None  # or waitress would answer it
+            request.error = None  # otherwise waitress would answer it
             for name in ('command', 'path', 'query', 'request_uri'):
-                vars(request).setdefault(name, '')  # the parser may have stopped before it set them
+                vars(request).setdefault(name, '')  # the parser might have stopped before setting them
             request.url_scheme = self.adj.url_scheme
         self.service()
         self._served += 1
         self._began_at = time.monotonic()
 
     def send_continue(self) -> None:
-        """Ask for the body, except of a refused request: waitress would forget its error."""
+        """Ask for the body, except after a refusal, because waitress would forget the error."""
         if self.request.error is None:
             super().send_continue()
         else:
@@ -153,7 +153,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def _wants_write(self) -> bool:
-        """Whether TLS can read on only after it has written."""
+        """Whether TLS must write before it can read more."""
         return isinstance(self.socket, TlsSocket) and self.socket.wants_write
 
     def writable(self) -> bool:
@@ -174,7 +174,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 super().handle_read()
             else:
                 self._heard_at = time.monotonic()
-                self.recv(LINGER_BYTES)  # closes the connection when the client has closed it
+                self.recv(LINGER_BYTES)  # closes the connection after the client has closed it
         except NothingToRead:
             pass
         except PlainHTTP:
@@ -185,7 +185,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def handle_close(self) -> None:
         """Close the connection, or first let the client finish sending."""
-        is_open = self.socket is not None  # it may have been closed earlier in the same round
+        is_open = self.socket is not None  # it might have been closed earlier in this round
         if is_open and self.is_cut_short and self._lingers_since is None and not self.total_outbufs_len:
             try:
                 self.socket.shutdown(socket.SHUT_WR)
@@ -199,7 +199,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
 
     def stop_lingering(self, now: float) -> None:
-        """Close the connection if it has lingered, or been silent, for too long."""
+        """Close the connection if it has lingered or been silent for too long."""
         if self._lingers_since is not None and (
             now - self._lingers_since > LINGER_S or now - self._heard_at > LINGER_SILENT_S
         ):

@@ -1,8 +1,8 @@
-"""Which addresses have sent too many wrong keys lately. Pure, but for a clock that is given.
+"""Track the addresses that have recently sent too many wrong keys. Pure: the caller passes a clock.
 
-An address that has sent `MOST` wrong keys is blocked until `WINDOW_S` after the first of them. A key that the address
-has used before goes on working meanwhile, so that a client with a wrong key cannot shut out others behind the same
-address. Another key is refused even if it is right: otherwise who guesses would lose nothing by being blocked.
+An address that has sent `MOST` wrong keys is blocked until `WINDOW_S` after the first of them. Keys that the address
+has used before still work, so that a client with a wrong key cannot lock out others behind the same address. Other keys
+are refused even if they are right, because otherwise blocking would not stop guessing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ WINDOW_S = 60.0
 
 MAX_NETWORKS = 10_000
 MAX_KNOWN = 10_000
-"""Entries that are remembered; the oldest make room."""
+"""The maximum number of entries. The oldest ones make room."""
 
 
 def network_of(address: str) -> str:
-    """Whom an address counts for: itself or, with IPv6, the network /64, in which a host can choose its address."""
+    """Return the network of an address: itself or, for IPv6, its /64, where a host can choose any address."""
     try:
         parsed = ipaddress.ip_address(address.partition('%')[0])
     except ValueError:
@@ -33,7 +33,7 @@ def network_of(address: str) -> str:
 
 
 class WrongKeys:
-    """The wrong keys of each network, and the right ones. For one thread at a time."""
+    """The wrong and the right keys of each network. For one thread at a time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -41,12 +41,12 @@ class WrongKeys:
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def blocked_s(self, network: str) -> float:
-        """For how many seconds the network is blocked from now on; 0 if it is not."""
+        """The remaining seconds for which the network is blocked, or 0."""
         began, number = self._windows.get(network, (0.0, 0))
         return max(0.0, began + WINDOW_S - self._clock()) if number >= MOST else 0.0
 
     def note_wrong(self, network: str) -> bool:
-        """Count a wrong key; whether the network is blocked from now on, and was not before."""
+        """Count a wrong key. Return whether it has just blocked the network."""
         now = self._clock()
         began, number = self._windows.pop(network, (now, 0))
         if now - began >= WINDOW_S:
@@ -57,12 +57,12 @@ class WrongKeys:
         return number + 1 == MOST
 
     def note_right(self, network: str, key: str) -> None:
-        """Remember that a key was used from the network; `key` is its digest."""
+        """Remember a right key that the network has used. `key` is its digest."""
         self._known[network, key] = None
         self._known.move_to_end((network, key))
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
     def is_known(self, network: str, key: str) -> bool:
-        """Whether that key was used from the network before."""
+        """Whether the network has used that key before."""
         return (network, key) in self._known

@@ -212,7 +212,7 @@ def add_options(
     wanted: Callable[[str, Option], bool],
     helps: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Add the options of `Settings` for which `wanted(field name, option)` holds; `helps` replaces the help of some."""
+    """Add the options of `Settings` for which `wanted(field name, option)` is true. `helps` replaces some helps."""
     for dest, option in OPTIONS.items():
         if wanted(dest, option):
             group = parser.group(option.group, GROUPS[option.group])
