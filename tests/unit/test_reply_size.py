@@ -46,7 +46,7 @@ def test_the_error_says_the_size_the_limit_and_what_to_do() -> None:
     sizes = ReplySize(width=768, most=100_000_000)
     sizes.check(a_request(32_552))
     with pytest.raises(
-        TooLarge, match=r'reply to 32553 rows would have 101 MB.*-max_reply_bytes.*100 MB: send it in parts'
+        TooLarge, match=r'reply to 32553 rows would have 101 MB.*-max_reply_bytes.*100 MB: split the request'
     ):
         sizes.check(a_request(32_553))
 

@@ -151,9 +151,9 @@ def exceeded(quota: Quota, own: Holding, more: Holding) -> str:
     return raised.value.message
 
 
-def test_a_quota_that_is_reached_says_whose_it_is_and_when_to_come_again() -> None:
+def test_a_quota_that_is_reached_says_whose_it_is_and_when_to_retry() -> None:
     assert exceeded(Quota(rows_queued=100), Holding(90, 0, 1), Holding(30, 0, 1)) == (
-        "the quota rows_queued=100 of principal 'alice' is reached: it has 90 and asks for 30 more: come again when 20 "
+        "quota rows_queued=100 of principal 'alice' is reached: 90 are pending and this request has 30: retry when 20 "
         'of them are answered'
     )
     assert 'bytes_queued=100' in exceeded(Quota(bytes_queued=100), Holding(0, 90, 1), Holding(0, 30, 1))
@@ -161,7 +161,7 @@ def test_a_quota_that_is_reached_says_whose_it_is_and_when_to_come_again() -> No
 
 def test_a_request_that_never_fits_is_to_be_sent_in_parts() -> None:
     assert exceeded(Quota(rows_queued=100), NOTHING, Holding(101, 0, 1)).endswith(
-        'this request alone has 101: send it in parts'
+        'this request alone has 101: split it'
     )
 
 
@@ -173,7 +173,7 @@ def test_the_rows_a_second_are_averaged_and_the_error_says_in_how_many_seconds_t
     quotas, quota = QuotaCheck(), Quota(rows_per_second=10)
     quotas.check(b'alice', quota, NOTHING, Holding(70, 0, 1), 0.0)
     quotas.note(b'alice', quota, 70, 0.0)
-    with pytest.raises(QuotaExceeded, match=r"rows_per_second=10 of principal 'alice' .* come again in 2\.1 seconds"):
+    with pytest.raises(QuotaExceeded, match=r"rows_per_second=10 of principal 'alice' .* retry in 2\.1 seconds"):
         quotas.check(b'alice', quota, NOTHING, Holding(1, 0, 1), 0.0)
     quotas.check(b'bob', quota, NOTHING, Holding(1, 0, 1), 0.0)
     quotas.check(b'alice', quota, NOTHING, Holding(1, 0, 1), 2.1)

@@ -59,9 +59,9 @@ def test_one_connection_and_one_address_have_room_for_so_many_subscriptions_and_
     for topic in (b'a', b'b'):
         assert book.refusal(ONE) is None
         book.add(ONE, topic)
-    assert book.refusal(ONE) == '2 subscriptions are the most for one connection'
+    assert book.refusal(ONE) == 'a connection can have at most 2 subscriptions'
     book.add(OTHER, b'c')
-    assert book.refusal(OTHER) == '3 subscriptions are the most for one address'
+    assert book.refusal(OTHER) == 'an address can have at most 3 subscriptions'
     assert book.refusal(FAR) is None
     assert sorted(book.topics_of(ONE)) == [b'a', b'b']
     book.remove(ONE, b'a')

@@ -62,7 +62,7 @@ def test_a_request_that_kills_two_sinks_alone_is_answered_with_an_error_and_the_
     actions = scheduler.handle(SinkLost(), 0)
     (refusal,) = [message for message in messages_in(actions) if isinstance(message, Refuse)]
     assert (refusal.number, refusal.error.type) == (1, 'PoisonedRequest')
-    assert 'send it in parts' in refusal.error.message
+    assert 'split it' in refusal.error.message
     assert numbers_of(jobs_in(actions)) == [2, 2], 'whose answer nobody had read'
     assert scheduler.outcomes.poisoned == 1
     scheduler.handle(Published(1, False), 0)

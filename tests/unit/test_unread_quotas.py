@@ -36,7 +36,7 @@ def test_a_reply_beyond_the_quota_becomes_an_error_that_says_whose_it_is_and_wha
     error = json.loads(bytes(refused.frames[1]))['error']
     assert error['type'] == 'QuotaExceeded'
     assert "bytes_unread=1000 of principal 'alice'" in error['message']
-    assert error['message'].endswith('read them, then send this request again')
+    assert error['message'].endswith('read them, then retry')
     quotas.take(first)
     quotas.take(refused)
     fits = a_reply(b'alice.2', 200)

@@ -1,4 +1,4 @@
-"""Assembling: the parts of a request become one reply.
+"""The assembler: join the parts of a request into one reply.
 
 Pure: typed messages go in, replies come out. No socket, process or clock.
 
@@ -37,7 +37,7 @@ class _Assembly:
 
 
 class Assembler:
-    """The requests of which parts are still to come. Used by the sink's one thread."""
+    """The requests with missing parts. For the sink's thread only."""
 
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
         self.limits = limits
@@ -49,7 +49,7 @@ class Assembler:
 
     @property
     def open_requests(self) -> int:
-        """Requests of which parts are still to come."""
+        """The number of requests with missing parts."""
         return len(self._open)
 
     @property
@@ -58,14 +58,14 @@ class Assembler:
         return self._joining
 
     def register(self, request: RequestRef) -> None:
-        """Open `request`, of which the parts will come."""
+        """Open `request`, whose parts will follow."""
         self._open_assembly(request)
 
     def add(self, part: Part) -> list[Reply | LogWarning]:
-        """Take in a part.
+        """Add a part.
 
-        Return the reply to its request if that is complete now. If too much memory is taken, or the reply would be too
-        large, return a warning and the error for the largest request or for this one.
+        Return the reply if the request is now complete. If the parts take too much memory, return a warning and an
+        error for the largest request. If the reply would be too large, return a warning and an error for this request.
         """
         request = part.header.request
         assembly = self._open_assembly(request)
@@ -101,7 +101,7 @@ class Assembler:
         return None
 
     def fail(self, header: JobHeader, error: RequestError) -> Reply | None:
-        """Finish the request of a job with an error. Return the reply, or None if the request is finished already."""
+        """Finish the request of a job with an error. Return the reply, or None if the request is already finished."""
         request = header.request
         if request.number in self._finished:
             return None
@@ -109,7 +109,7 @@ class Assembler:
         return Reply.error(request, error, ReplyTrace.of([header], error.type))
 
     def refuse(self, refuse: Refuse) -> Reply | None:
-        """Answer a request with an error of the ventilator. Return the reply, or None if the request is finished."""
+        """Finish a request with an error from the ventilator. Return the reply, or None if it is already finished."""
         if refuse.number in self._finished:
             return None
         if refuse.number:
@@ -117,11 +117,11 @@ class Assembler:
         return Reply.refusal(refuse)
 
     def drop(self, number: int) -> None:
-        """Forget a request, and ignore the parts of it that still come."""
+        """Forget a request, and ignore its later parts."""
         self._finish(number)
 
     def check_invariants(self) -> None:
-        """Raise AssertionError if the books disagree. For tests."""
+        """Raise AssertionError if the state is inconsistent. For tests."""
         finished, limits = self._finished, self.limits
         for number, assembly in self._open.items():
             is_complete = len(assembly.received) == assembly.request.parts
@@ -138,7 +138,7 @@ class Assembler:
         check(len(finished) <= limits.finished_numbers, 'too many finished numbers are remembered')
 
     def _open_assembly(self, request: RequestRef) -> _Assembly | None:
-        """The assembly of `request`, opened if it is new; None if the request is finished."""
+        """Return the assembly of `request`, opened if it is new, or None if the request is finished."""
         if request.number in self._finished:
             return None
         assembly = self._open.get(request.number)
@@ -166,7 +166,7 @@ class Assembler:
         return [LogWarning(warning), Reply.error(request, error)]
 
     def _finish(self, number: int) -> None:
-        """Forget the parts of a request, open or not, and remember its number."""
+        """Forget the parts of a request, and remember its number as finished."""
         assembly = self._open.pop(number, None)
         self._joining.pop(number, None)
         if assembly is not None:
@@ -180,7 +180,7 @@ class Assembler:
 
 
 def _describe_excess(request: RequestRef, expected: int, most: int) -> str:
-    return 'the reply to %d rows would have %d MB, and -max_reply_bytes of the server is %d MB: send it in parts' % (
+    return 'the reply to %d rows would have %d MB, but -max_reply_bytes of the server is %d MB: split the request' % (
         request.total_rows,
         -(-expected // 1_000_000),
         most // 1_000_000,

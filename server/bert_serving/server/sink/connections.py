@@ -1,8 +1,8 @@
-"""Which connection holds which subscription, and how many it may hold.
+"""Track the subscriptions of each connection, and limit their number.
 
-Pure. ZeroMQ tells the connection of a message that a peer sent, but not that of a subscription that ends because its
-connection is gone. So the end of a subscription is first believed of a holder whose connection is gone, and otherwise
-looked at again for a while: it was that of a connection that held nothing, or the news of its end is about to come.
+Pure. ZeroMQ names the connection of a message, but not the connection whose loss ends a subscription. So an end counts
+for a holder whose connection is gone. If there is none, this module checks again for a while: either the lost
+connection held nothing, or its loss will soon be visible.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..tcp import Connection
 from .limits import DEFAULT_LIMITS, SinkLimits
 
 DOUBT_S = 2.0
-"""Seconds in which the end of a subscription is looked at again that no connection explains."""
+"""Seconds for which to check again the end of a subscription that no lost connection explains."""
 
 
 IsAlive = Callable[[Connection], bool]
@@ -22,13 +22,13 @@ OnEnd = Callable[[Connection], object]
 
 
 class SubscriptionBook:
-    """The subscriptions of each connection. Used by the sink's one thread.
+    """The subscriptions of each connection. For the sink's thread only.
 
-    A connection cannot end the subscription of another, and holds each of its own once, however often it asks.
+    A connection cannot end the subscription of another. It holds each subscription once, however often it subscribes.
     """
 
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS, on_end: OnEnd = lambda _connection: None) -> None:
-        """`on_end` is called with a connection that holds nothing any more."""
+        """`on_end` is called with a connection that has no subscription left."""
         self.limits = limits
         self._on_end = on_end
         self._topics: dict[Connection, set[bytes]] = {}
@@ -52,21 +52,21 @@ class SubscriptionBook:
         return tuple(self._topics.get(connection, ()))
 
     def refusal(self, connection: Connection) -> str | None:
-        """Why the connection may not have one more subscription, None if it may."""
+        """Return why the connection cannot have another subscription, or None if it can."""
         if len(self._topics.get(connection, ())) >= self.limits.topics_of_connection:
-            return '%d subscriptions are the most for one connection' % self.limits.topics_of_connection
+            return 'a connection can have at most %d subscriptions' % self.limits.topics_of_connection
         if self._of_address[connection.address] >= self.limits.topics_of_address:
-            return '%d subscriptions are the most for one address' % self.limits.topics_of_address
+            return 'an address can have at most %d subscriptions' % self.limits.topics_of_address
         return None
 
     def add(self, connection: Connection, topic: bytes) -> None:
-        """Note a subscription that was accepted and is new."""
+        """Add a new, accepted subscription."""
         self._topics.setdefault(connection, set()).add(topic)
         self._holders.setdefault(topic, []).append(connection)
         self._of_address[connection.address] += 1
 
     def remove(self, connection: Connection, topic: bytes) -> bool:
-        """Forget a subscription that its connection has ended; return False if it had none."""
+        """Remove a subscription that its connection has ended. Return False if it had none."""
         if not self.holds(connection, topic):
             return False
         topics, holders = self._topics[connection], self._holders[topic]
@@ -83,7 +83,7 @@ class SubscriptionBook:
         return True
 
     def ended(self, topic: bytes, is_alive: IsAlive, now: float) -> bool:
-        """Forget a subscription whose connection is gone; return False if none is known to be, so far."""
+        """Remove a subscription after the loss of its connection. Return False if no holder is known to be lost yet."""
         if self._remove_dead(topic, is_alive):
             return True
         if topic in self._holders:
@@ -91,7 +91,7 @@ class SubscriptionBook:
         return False
 
     def settle(self, is_alive: IsAlive, now: float) -> list[bytes]:
-        """Look again at the ends that no connection explained; return the topics of those that one explains now."""
+        """Check the unexplained ends again, and return the topics that a lost connection explains now."""
         doubts, self._doubts = self._doubts, []
         settled = []
         for since, topic in doubts:

@@ -1,4 +1,4 @@
-"""All decisions of the sink: the assembler makes replies of parts, the publisher gets replies to their readers.
+"""All decisions of the sink: the assembler joins parts into replies, the publisher delivers them to clients.
 
 Pure: an event and the time go in, a list of actions comes out. The two share nothing but one step, `Publisher.post`.
 """
@@ -27,7 +27,7 @@ from .replies import Reply
 
 
 class SinkDecider:
-    """The assembler and the publisher. Used by the sink's one thread."""
+    """The assembler and the publisher. For the sink's thread only."""
 
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
         self.assembler = Assembler(limits)
@@ -91,7 +91,7 @@ class SinkDecider:
                 assert_never(event)
 
     def check_invariants(self) -> None:
-        """Raise AssertionError if a decider's books disagree. For tests, once all actions are performed."""
+        """Raise AssertionError if the state is inconsistent. For tests, after all actions were performed."""
         self.assembler.check_invariants()
         self.publisher.check_invariants()
 
@@ -115,5 +115,5 @@ class SinkDecider:
 
 
 def _give_credit(worker: int, header: JobHeader) -> Action:
-    """The worker gets its credit for a job back at once, even if the part is a duplicate."""
+    """Return the worker's credit for a job immediately, even if the part is a duplicate."""
     return SendFeedback(Collected(worker, header.request.number, header.part, header.attempt))

@@ -24,21 +24,21 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribed:
-    """A client's connection has unsubscribed from `topic`, or is gone."""
+    """A client's connection has unsubscribed from `topic` or is lost."""
 
     topic: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """ZeroMQ has taken the reply of a `Publish`."""
+    """ZeroMQ has accepted the reply of a `Publish`."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """ZeroMQ has not taken the reply of a `Publish`, because a subscriber's queue is full. A `Tick` tries it again."""
+    """ZeroMQ has rejected the reply of a `Publish`, because a subscriber's queue is full. A `Tick` retries it."""
 
     reply: Reply
 
@@ -61,9 +61,9 @@ Event = RingEvent | Subscribed | Unsubscribed | Sent | Blocked | Tick | SpareTim
 
 @dataclass(frozen=True, slots=True)
 class AcceptSubscription:
-    """Subscribe the connection of the last `Subscribed` to `topic`. Perform it before reading the next subscription.
+    """Subscribe the connection of the last `Subscribed` to `topic`. Do it before reading the next subscription.
 
-    The topic can differ from that of the `Subscribed`: see `wire.exact_topic`.
+    The topic can differ from the one in `Subscribed`: see `wire.exact_topic`.
     """
 
     topic: bytes
@@ -71,14 +71,14 @@ class AcceptSubscription:
 
 @dataclass(frozen=True, slots=True)
 class CutOffReaders:
-    """Close the connections that have subscribed to `topic`, and report each as `Unsubscribed`, before all else."""
+    """Close the connections that subscribe to `topic`, and report each as `Unsubscribed`, before any other event."""
 
     topic: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class CutOffSlowReaders:
-    """Close those connections that have subscribed to `topic` and do not read, and report each as `Unsubscribed`."""
+    """Close the connections that subscribe to `topic` but do not read, and report each as `Unsubscribed`."""
 
     topic: bytes
 
@@ -87,8 +87,8 @@ class CutOffSlowReaders:
 class Publish:
     """Send `reply`, then report `Sent` or `Blocked`.
 
-    With `force`, drop it for the subscribers whose queue is full, and report `Sent`. With `topic`, that is its first
-    frame instead of the identity.
+    With `force`, drop it for subscribers with a full queue, and report `Sent`. `topic`, if set, replaces the identity
+    as the first frame.
     """
 
     reply: Reply
@@ -112,7 +112,7 @@ class LogWarning:
 
 @dataclass(frozen=True, slots=True)
 class EmitSpans:
-    """Make spans of OpenTelemetry, whose parent is that of `traceparent`."""
+    """Make OpenTelemetry spans below the parent in `traceparent`."""
 
     traceparent: str
     spans: Sequence[Span]

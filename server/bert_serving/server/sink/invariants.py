@@ -1,4 +1,4 @@
-"""How the deciders of the sink check their own books."""
+"""Consistency checks of the sink's deciders."""
 
 from __future__ import annotations
 

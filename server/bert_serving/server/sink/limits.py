@@ -1,4 +1,4 @@
-"""How much the sink keeps, and for how long."""
+"""The limits on what the sink keeps, and for how long."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .joining import SLICE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class SinkLimits:
-    """What the sink keeps for requests that are not complete, and for clients that do not read.
+    """Limits on incomplete requests and on unread replies.
 
     Attributes:
-        unread_s: seconds that a reply waits for a subscriber, or for a subscriber's full queue to move.
-        unread_s_at_the_end: seconds that a reply waits for a subscriber once the server drains.
-        unread_replies: replies that wait; beyond it the oldest are discarded. An error is small, but still takes some
+        unread_s: seconds that a reply waits for a subscriber, or for room in a subscriber's full queue.
+        unread_s_at_the_end: seconds that a reply waits for a subscriber while the server drains.
+        unread_replies: maximum waiting replies; beyond it the sink discards the oldest. Even a small error takes some
             kilobytes of memory.
         unread_bytes: bytes of all replies that wait; beyond it the oldest are discarded.
         unread_bytes_of_identity: bytes of the replies of one identity that wait. Beyond it, readers that have not moved

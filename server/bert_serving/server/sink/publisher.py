@@ -1,17 +1,17 @@
-"""Publishing: a reply waits until its client has a subscriber with room for it, and no longer than a limit.
+"""The publisher: keep a reply until its client has a subscriber with room for it, up to a time limit.
 
 Pure: replies, subscription events and the time go in, a list of actions comes out. No socket, process or clock; the
 loop in `sink.py` performs the actions and reports the outcome of each `Publish`.
 
-The replies of one identity keep their order. A reply whose client never subscribes, or never reads, is discarded when
-a limit is reached; it is counted, logged and reported to the ventilator. When the last subscriber of an identity has
-been away for a while, the ventilator is told to drop the work that it still does for it. (1.10 slept 0.1 s before
-every reply instead, so that a new subscription was there in time.)
+The replies of one identity keep their order. If a client never subscribes or never reads, the publisher discards its
+reply at a limit, counts and logs it, and tells the ventilator. If an identity has had no subscriber for a while, it
+tells the ventilator to drop the work for it. (Instead, 1.10 slept 0.1 s before every reply, to let new subscriptions
+arrive.)
 
-ZeroMQ matches topics by prefix, so a subscription to `a` would read the replies of every identity that begins with it.
-A topic that long identities share by chance has at least SAFE_TOPIC_BYTES. A shorter identity that turns out to be the
-beginning of another has its readers cut off before the other's reply is published. It is *guessable* from then on: when
-they come back they get the exact topic of their identity instead (docs/adr/0020).
+ZeroMQ matches topics by prefix, so a subscription to `a` would receive the replies of every identity that begins with
+`a`. No identity of at least SAFE_TOPIC_BYTES is a prefix of another by chance. If a shorter identity is the beginning
+of another, the publisher disconnects its readers before publishing the other's reply. From then on the identity is
+*guessable*: its reconnecting readers get the exact topic of their identity instead (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ DISCARDED_AT_ONCE = 200
 
 @dataclass(slots=True)
 class _Outbox:
-    """One identity: the number of its subscriptions, and the replies that wait, each with the time since when.
+    """The outbox of one identity: the number of its subscriptions, and the waiting replies with their times.
 
-    Only the head of `waiting` is ever being sent; it leaves when it is `Sent` or discarded. An outbox is `lossy` from
-    its first forced `Publish` to its next subscription: ZeroMQ skips a subscriber with a full queue without a word, so
-    nobody can tell whether a reply reached its reader, and it counts as discarded.
+    Only the head of `waiting` is sent; it leaves when it is `Sent` or discarded. An outbox is `lossy` from its first
+    forced `Publish` to its next subscription. ZeroMQ silently skips a subscriber with a full queue, so it is unknown
+    whether a reply reached its reader, and it counts as discarded.
     """
 
     subscribers: int = 0
@@ -63,21 +63,21 @@ class _Outbox:
 
     @property
     def head(self) -> Reply:
-        """The reply that is sent next."""
+        """The next reply to send."""
         return self.waiting[0][1]
 
     @property
     def head_since(self) -> float:
-        """When the head was posted."""
+        """The time when the head was posted."""
         return self.waiting[0][0]
 
 
 class Publisher:
-    """The replies that wait, and the subscribers of each identity. Used by the sink's one thread.
+    """The waiting replies, and the subscribers of each identity. For the sink's thread only.
 
     Attributes:
-        discarded: replies that nobody read, or that might not have reached their reader.
-        quotas: those of principals, None without keys.
+        discarded: number of replies that nobody read, or that might not have reached their reader.
+        quotas: the quotas of principals, or None without keys.
     """
 
     def __init__(self, limits: SinkLimits = DEFAULT_LIMITS) -> None:
@@ -87,15 +87,15 @@ class Publisher:
         self._unread_s = limits.unread_s
         # Every identity that has a subscriber or a waiting reply.
         self._outboxes: dict[bytes, _Outbox] = {}
-        # Those that have replies and no subscriber. The first has waited longest, or nearly.
+        # Identities with replies but no subscriber. The first has waited longest, or nearly.
         self._without_subscriber: OrderedDict[bytes, None] = OrderedDict()
-        # Since when an identity has had no subscriber, oldest first, until the ventilator is told.
+        # The times since when identities have had no subscriber, oldest first, until the ventilator is told.
         self._departed: OrderedDict[bytes, float] = OrderedDict()
         # Since when the queue of a subscriber of an identity has been full. The first is tried next.
         self._blocked: OrderedDict[bytes, float] = OrderedDict()
         # Identities that are short, and whose subscribers would be sent what begins with them.
         self._short: set[bytes] = set()
-        # Those of them that were the beginning of another; the last was found last.
+        # Short identities that were the beginning of another, in the order of discovery.
         self._guessable: OrderedDict[bytes, None] = OrderedDict()
         self._waiting = 0
         self._waiting_bytes = 0
@@ -103,7 +103,7 @@ class Publisher:
 
     @property
     def waiting_replies(self) -> int:
-        """Replies that wait for a subscriber, or for room in its queue."""
+        """The number of replies that wait for a subscriber, or for room in its queue."""
         return self._waiting
 
     @property
@@ -112,7 +112,7 @@ class Publisher:
         return bool(self._blocked)
 
     def post(self, reply: Reply, now: float) -> list[Action]:
-        """Take over `reply`, to be published as soon as its client can receive it."""
+        """Take `reply`, and publish it as soon as its client can receive it."""
         if self.quotas is not None:
             reply = self.quotas.put(reply)
         outbox = self._outboxes.get(reply.identity)
@@ -129,7 +129,7 @@ class Publisher:
         return self._shed_unread(reply.identity, outbox, now) + self._shed_load()
 
     def sent(self, reply: Reply) -> list[Action]:
-        """ZeroMQ has taken the reply of a `Publish`."""
+        """Handle the success of a `Publish`."""
         outbox = self._outboxes[reply.identity]
         self._blocked.pop(reply.identity, None)
         self._pop_head(outbox)
@@ -144,12 +144,12 @@ class Publisher:
         return actions
 
     def blocked(self, reply: Reply, now: float) -> list[Action]:
-        """ZeroMQ has not taken the reply of a `Publish`."""
+        """Handle the failure of a `Publish`."""
         self._blocked.setdefault(reply.identity, now)
         return self._shed_load()
 
     def subscribe(self, topic: bytes) -> list[Action]:
-        """A connection has subscribed to `topic`: accept that, unless a limit forbids it."""
+        """Handle a subscription to `topic`: accept it unless a limit forbids it."""
         refusal = self._refusal(topic)
         if refusal:
             return [LogWarning(refusal)]
@@ -169,9 +169,9 @@ class Publisher:
         return [AcceptSubscription(granted), *self._publish_head(topic, outbox)]
 
     def unsubscribe(self, topic: bytes, now: float) -> list[Action]:
-        """A connection has unsubscribed from `topic`, or is gone."""
+        """Handle the end of a subscription to `topic`."""
         outbox = self._outboxes.get(topic)
-        if outbox is None or not outbox.subscribers:  # the subscription was refused; its end is reported, too
+        if outbox is None or not outbox.subscribers:  # ZeroMQ also reports the end of a refused subscription
             return []
         outbox.subscribers -= 1
         if outbox.subscribers:
@@ -186,20 +186,20 @@ class Publisher:
         return self._shed_load()
 
     def expect(self, identity: bytes, now: float) -> None:
-        """A reply to `identity` will come. Its last subscriber can have left before the sink heard of the request."""
+        """Expect a reply to `identity`, whose last subscriber might have left before the sink heard of the request."""
         if not self._has_subscriber(identity):
             self._note_departure(identity, now)
 
     def drain(self) -> None:
-        """Do not wait long for subscribers from now on."""
+        """Wait less long for subscribers from now on."""
         self._unread_s = min(self._unread_s, self.limits.unread_s_at_the_end)
 
     def tick(self, now: float) -> list[Action]:
-        """Time has passed: retry what is blocked, discard what has expired, report who has departed."""
+        """Retry blocked replies, discard expired ones, and report departed identities."""
         return self._retry(now) + self._discard_expired(now) + self._report_departed(now)
 
     def check_invariants(self) -> None:
-        """Raise AssertionError if the books disagree. For tests, once all actions are performed."""
+        """Raise AssertionError if the state is inconsistent. For tests, after all actions were performed."""
         limits = self.limits
         subscribed = {identity for identity, outbox in self._outboxes.items() if outbox.subscribers}
         having = {identity for identity, outbox in self._outboxes.items() if outbox.waiting}
@@ -234,7 +234,7 @@ class Publisher:
     # ---- subscriptions
 
     def _refusal(self, topic: bytes) -> str | None:
-        """Why a subscription is refused, None if it is accepted."""
+        """Return why a subscription is refused, or None if it is accepted."""
         if not topic:
             return 'refused an empty subscription: it would receive the replies of every client'
         if len(topic) > MAX_IDENTITY_BYTES:
@@ -248,7 +248,7 @@ class Publisher:
         return outbox is not None and outbox.subscribers > 0
 
     def _note_departure(self, identity: bytes, now: float) -> None:
-        """Note since when an identity has no subscriber. Beyond the limit, forget the one that departed first."""
+        """Record the time when an identity lost its last subscriber. Beyond the limit, forget the oldest."""
         self._departed.setdefault(identity, now)
         if len(self._departed) > self.limits.departed_identities:
             self._departed.popitem(last=False)
@@ -271,7 +271,7 @@ class Publisher:
         return []
 
     def _publish(self, outbox: _Outbox) -> list[Action]:
-        """Send the head of an outbox, after those are cut off who have no business with it."""
+        """Send the head of an outbox, after disconnecting subscribers of other identities that would receive it."""
         reply = outbox.head
         if not self._short and not self._guessable:
             return [Publish(reply, force=outbox.lossy)]
@@ -283,23 +283,23 @@ class Publisher:
             self._guessable[stranger] = None
             actions += [
                 LogWarning(
-                    'closed the connections of %s: its identity is the beginning of another, and needs its exact topic'
-                    % format_identity(stranger)
+                    'closed the connections of %s: its identity is the beginning of another, so it must subscribe to '
+                    'its exact topic' % format_identity(stranger)
                 ),
                 CutOffReaders(stranger),
             ]
         while len(self._guessable) > self.limits.guessable_identities:
             forgotten, _ = self._guessable.popitem(last=False)
-            actions.append(CutOffReaders(forgotten))  # they hold its exact topic
+            actions.append(CutOffReaders(forgotten))  # they subscribe to its exact topic
         return [*actions, Publish(reply, outbox.lossy, topic)]
 
     def _find_strangers(self, topic: bytes, identity: bytes) -> list[bytes]:
-        """The identities with subscribers, other than `identity`, that would be sent what is published to `topic`."""
+        """The identities other than `identity` whose subscribers would receive messages of `topic`."""
         beginnings = (topic[:length] for length in range(1, min(len(topic), SAFE_TOPIC_BYTES)))
         return [beginning for beginning in beginnings if beginning in self._short and beginning != identity]
 
     def _retry(self, now: float) -> list[Action]:
-        """Send the replies again that were blocked, by force if that has lasted too long."""
+        """Retry blocked replies, with force if they have been blocked for too long."""
         actions: list[Action] = []
         for identity, since in list(islice(self._blocked.items(), RETRIED_AT_ONCE)):
             self._blocked.move_to_end(identity)
@@ -330,18 +330,18 @@ class Publisher:
                 left -= 1
                 why = 'no client has subscribed to it for %g s' % self._unread_s
                 actions += self._discard_head(identity, outbox, why)
-            if outbox.waiting:  # other clients must not wait for these
+            if outbox.waiting:  # other clients must not wait for them
                 self._without_subscriber.move_to_end(identity)
         return actions
 
     def _shed_unread(self, identity: bytes, outbox: _Outbox, now: float) -> list[Action]:
-        """Cut off the slow readers of an identity with too many bytes unread; without a reader, discard the oldest."""
+        """Disconnect the slow readers of an identity with too many unread bytes, or discard the oldest replies."""
         actions: list[Action] = []
         limits = self.limits
         while outbox.waiting_bytes > limits.unread_bytes_of_identity and len(outbox.waiting) > 1:
             if outbox.subscribers:
                 if now - self._blocked.get(identity, now) >= limits.slow_s:
-                    warning = 'closed the connections of %s: it has not read %d bytes of its replies'
+                    warning = 'closed the connections of %s: it left %d bytes of its replies unread'
                     actions.append(LogWarning(warning % (format_identity(identity), outbox.waiting_bytes)))
                     actions.append(CutOffSlowReaders(identity))
                 break
@@ -350,7 +350,7 @@ class Publisher:
         return actions
 
     def _shed_load(self) -> list[Action]:
-        """Discard the oldest replies while those that wait are too many or too large to be kept."""
+        """Discard the oldest replies while the waiting ones are too many or too large."""
         actions: list[Action] = []
         limits = self.limits
         while len(self._without_subscriber) > limits.identities_without_subscriber:
@@ -368,7 +368,7 @@ class Publisher:
         return actions
 
     def _burden(self, identity: bytes) -> tuple[bool, float]:
-        """Order identities by whose reply to discard: that of one with half of the bytes, or else the oldest."""
+        """The order of identities for discarding: first one with half of the bytes, otherwise the oldest."""
         outbox = self._outboxes[identity]
         return outbox.waiting_bytes > self.limits.unread_bytes // 2, -outbox.head_since
 

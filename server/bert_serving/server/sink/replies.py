@@ -1,4 +1,4 @@
-"""A reply on its way to a client. No other module of the sink knows the frames of one."""
+"""Replies on their way to clients. No other module of the sink knows their frames."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .spans import ReplyTrace
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """The frames of one reply, and what the publisher has to know of it.
+    """The frames of one reply, and its properties for the publisher.
 
     Attributes:
         identity: the client that the reply is for.
         frames: the reply in the protocol with clients.
-        number: the request that the reply finishes, None if it finishes none.
+        number: the request that the reply finishes, or None.
         answered: True for a result, False for an error.
         size: bytes in all frames.
-        trace: the times of its request if that is traced.
+        trace: the times of the request if it is traced.
     """
 
     identity: bytes
@@ -44,18 +44,18 @@ class Reply:
 
     @classmethod
     def refusal(cls, refuse: Refuse) -> Reply:
-        """The error that the ventilator sends; it finishes a request if the ventilator had accepted one."""
+        """An error from the ventilator. It finishes a request if the ventilator had accepted it."""
         frames = encode_error(refuse.identity, refuse.request_id, refuse.error)
         return cls(refuse.identity, frames, refuse.number or None, False, _size(frames))
 
     @classmethod
     def status(cls, status: Status) -> Reply:
-        """The ventilator's answer to a question about the server; it finishes no request."""
+        """The ventilator's reply to a status request. It finishes no request."""
         frames = encode_status(status.identity, status.request_id, status.body)
         return cls(status.identity, frames, None, True, _size(frames))
 
     def replaced_by(self, error: RequestError) -> Reply:
-        """The error to the same request in place of this reply."""
+        """An error for the same request, to replace this reply."""
         frames = encode_error(self.identity, bytes(self.frames[-1]), error)
         return Reply(self.identity, frames, self.number, False, _size(frames))
 

@@ -1,14 +1,14 @@
 """The sink: the process that assembles the parts of each request and publishes the reply to the client.
 
-Its loop receives, lets `decider.SinkDecider` decide, and performs the actions. It receives from the ventilator and the
-workers, and sends to the ventilator and the clients, never to a worker.
+Its loop receives messages, lets `decider.SinkDecider` decide, and performs the actions. It receives from the ventilator
+and the workers, and sends to the ventilator and the clients, but never to workers.
 
-The clients' socket is an XPUB whose subscriptions the sink accepts one by one (XPUB_MANUAL). ZeroMQ then reports every
-subscription and its end, those of clones and lost connections included, so a reply can wait for its reader. The sink
-refuses an empty subscription, which would match every identity. With XPUB_NODROP, a subscriber with a full queue causes
-EAGAIN for its own topic instead of a loss.
+The clients' socket is an XPUB whose subscriptions the sink accepts one by one (XPUB_MANUAL). ZeroMQ then reports the
+begin and end of every subscription, including those of clones and lost connections, so a reply can wait for its reader.
+The sink refuses an empty subscription, which would match every identity. With XPUB_NODROP, a subscriber with a full
+queue causes EAGAIN for its own topic instead of a loss.
 
-A connection is cut off by a shutdown of its TCP connection: nothing that is published later reaches its peer.
+To disconnect a client, the sink shuts down its TCP connection, so that no later message reaches the client.
 """
 
 from __future__ import annotations
@@ -82,29 +82,30 @@ from .unread_quotas import UnreadQuotas
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
-"""Seconds between two looks at the replies that wait."""
+"""Seconds between two checks of the waiting replies."""
 
 RETRY_S = 0.005
-"""The same while a subscriber's queue is full: no event says when it has room again."""
+"""Seconds between two checks while a subscriber's queue is full, because no event reports that it has room again."""
 
 MAX_MESSAGES_A_ROUND = 64
-"""Messages that are read before the next look at the subscriptions."""
+"""Messages to read before checking subscriptions again."""
 
 MAX_SUBSCRIPTIONS_A_ROUND = 1024
-"""Subscriptions that are read before the next look at the messages."""
+"""Subscriptions to read before checking messages again."""
 
 LONGEST_SUBSCRIPTION = 2 * MAX_IDENTITY_BYTES
-"""Bytes of the largest message that a client can send here; clients send nothing but subscriptions. ZeroMQ ends the
-connection of a larger one before it remembers it."""
+"""Bytes of the largest message that a client can send here, because clients send only subscriptions. ZeroMQ closes the
+connection of a larger one before storing it."""
 
 MOST_UNREAD = 1 << 20
-"""Bytes that a connection can send without a subscription that ends: clients send very few."""
+"""Bytes that a connection can send within an unfinished subscription. Clients send very few."""
 
 MOST_REFUSED_TOPICS = 16
-"""Subscriptions of a connection to identities of others; one more ends it. Our client makes one and gives up."""
+"""Subscriptions to other principals' identities after which the sink closes a connection. Our client gives up after
+one."""
 
 READER_HWM = 32
-"""Replies that libzmq queues for one connection. The publisher keeps, counts and limits the rest."""
+"""Replies that libzmq queues for one connection. The publisher keeps and limits the rest."""
 
 
 class Sink:
@@ -122,14 +123,14 @@ class Sink:
         tracer: Tracer | None = None,
         access: PortAccess | None = None,
     ) -> None:
-        """Nothing happens before `run`.
+        """Prepare the sink. `run` opens the sockets.
 
         Args:
-            intake: the endpoint where parts and the ventilator's messages come in.
+            intake: the endpoint for parts and for the ventilator's messages.
             feedback: the endpoint of the ventilator, for reports.
-            port_out: the port for clients; 0 for any that is free.
-            linger_ms: milliseconds in which the last replies still go out after `Stop`.
-            decider: decides what follows from each event.
+            port_out: the port for clients; 0 for any free one.
+            linger_ms: milliseconds to deliver the last replies after `Stop`.
+            decider: turns events into actions.
             clock: the time in seconds; it never goes back.
             address: where to listen for clients.
             tracer: takes the spans of traced requests.
@@ -156,7 +157,7 @@ class Sink:
         self._awake_since: float | None = None
 
     def run(self, context: Context, report_ready: ReportReady) -> None:
-        """Serve until a `Stop` comes.
+        """Serve until a `Stop` arrives.
 
         Raises:
             StartError: `port_out` cannot be listened on.
@@ -184,7 +185,7 @@ class Sink:
         self._close()
 
     def _status(self) -> dict[str, Any]:
-        """The payload of a heartbeat; called by the thread that sends it to the supervisor."""
+        """The payload of a heartbeat. The heartbeat thread calls it."""
         since = self._awake_since
         busy_s = 0.0 if since is None else self._clock() - since
         discarded = self._decider.publisher.discarded
@@ -242,7 +243,7 @@ class Sink:
             return
         refusal = self._book.refusal(connection)
         if refusal is None and len(topic) > MAX_IDENTITY_BYTES:
-            refusal = 'a subscription has %d bytes, and an identity at most %d' % (len(topic), MAX_IDENTITY_BYTES)
+            refusal = 'its subscription has %d bytes, but an identity has at most %d' % (len(topic), MAX_IDENTITY_BYTES)
         if refusal is not None:
             logger.warning('closed a connection from %s: %s', connection.address, refusal)
             self._cut_off(connection)
@@ -251,7 +252,7 @@ class Sink:
         self._handle(Subscribed(topic))
 
     def _refuse_topic(self, connection: Connection, peer: Peer, topic: bytes) -> None:
-        """Tell one who has subscribed to what is another's. The error has a topic that nobody else can have guessed."""
+        """Send an error to a client that subscribed to another's identity, with a topic that nobody else can guess."""
         refusal = topic[:MAX_IDENTITY_BYTES] + b'\0' + os.urandom(16)
         self._clients.setsockopt(zmq.SUBSCRIBE, refusal)
         with contextlib.suppress(zmq.Again):
@@ -259,17 +260,19 @@ class Sink:
         self._clients.setsockopt(zmq.UNSUBSCRIBE, refusal)
         self._refused_topics[connection] += 1
         if self._refused_topics[connection] > MOST_REFUSED_TOPICS:  # libzmq remembers each
-            logger.warning('closed a connection from %s: it subscribes to what is not its own', connection.address)
+            logger.warning(
+                'closed a connection from %s: it subscribes to identities of other principals', connection.address
+            )
             self._cut_off(connection)
             self._refused_topics = Counter({each: n for each, n in self._refused_topics.items() if _is_alive(each)})
 
     def _look_at_keys(self) -> None:
-        """Cut off those whose keys do not hold any more."""
+        """Disconnect clients whose keys have become invalid."""
         for connection in () if self._access is None else self._access.look():
             self._cut_off(connection)
 
     def _unsubscribe(self, connection: Connection | None, topic: bytes) -> None:
-        """End a subscription, at the wish of its `connection` or, if that is None, because it is gone."""
+        """End a subscription, because its `connection` unsubscribed or, if that is None, was lost."""
         if connection is None:
             has_ended = self._book.ended(topic, _is_alive, self._clock())
         else:
@@ -281,7 +284,7 @@ class Sink:
             self._handle(Unsubscribed(topic))
 
     def _cut_off(self, connection: Connection) -> None:
-        """Close a connection: to its peer no more is sent, and none of its subscriptions counts any longer."""
+        """Close a connection. Its peer receives no more messages, and its subscriptions end."""
         shut_down(connection)
         for topic in self._book.topics_of(connection):
             self._book.remove(connection, topic)
@@ -303,12 +306,12 @@ class Sink:
                 case Stop():
                     self._stopped = True
                 case Job() | SinkMoved() | Collected() | Published() | ClientGone():
-                    logger.error('dropped a %s: the sink does not take it', type(message).__name__)
+                    logger.error('dropped an unexpected message kind=%s', type(message).__name__)
                 case _:
                     assert_never(message)
 
     def _handle(self, event: Event) -> None:
-        """Perform the actions that follow from `event`, and from the outcome of each `Publish` among them."""
+        """Perform the actions for `event`, and for the outcome of each `Publish` among them."""
         now = self._clock()
         actions = deque(self._decider.handle(event, now))
         while actions:
@@ -316,7 +319,7 @@ class Sink:
                 actions += self._decider.handle(outcome, self._clock())
 
     def _perform(self, action: Action) -> Sequence[Event]:
-        """Perform `action`; return what the decider has to hear of it."""
+        """Perform `action`, and return the resulting events for the decider."""
         match action:
             case Publish():
                 return (self._publish(action),)
@@ -340,7 +343,7 @@ class Sink:
         return ()
 
     def _cut_off_slow_readers(self, topic: bytes) -> Sequence[Event]:
-        """Close the connections that have much unread or, if none has, all that share the topic."""
+        """Close the connections with many unread bytes or, if there are none, all that share the topic."""
         holders = self._book.holders_of(topic)
         slow = [connection for connection in holders if not self._unread.has_room(connection)]
         self._slow_readers += len(slow or holders)

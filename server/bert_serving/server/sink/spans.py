@@ -1,7 +1,7 @@
-"""The spans of a traced request in the ring, from the times that its jobs have on them.
+"""Make the spans of a traced request in the ring from the times of its jobs.
 
-Pure. The sink makes all of them, because it is the last to touch a request: the ventilator, in the process of a user's
-program, and the workers only note times.
+Pure. The sink makes all spans, because it handles a request last. The ventilator, which can run in a user's program,
+and the workers only record times.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..protocol.tracing import JobTrace, Span
 
 @dataclass(frozen=True, slots=True)
 class ReplyTrace:
-    """The traced jobs that a reply answers, at least one. `error` is the type of the error that it is, or None."""
+    """The traced jobs of a reply, at least one. `error` is the type of an error reply, or None."""
 
     jobs: Sequence[JobHeader]
     error: str | None = None
 
     @classmethod
     def of(cls, headers: Iterable[JobHeader], error: str | None = None) -> ReplyTrace | None:
-        """The trace of a reply to these jobs; None if their request is not traced."""
+        """Make the trace of a reply to these jobs, or return None if their request is not traced."""
         jobs = sorted((header for header in headers if header.trace is not None), key=lambda header: header.part)
         return cls(jobs, error) if jobs else None
 
@@ -36,7 +36,7 @@ class ReplyTrace:
         return [header.trace for header in self.jobs if header.trace is not None]
 
     def spans(self, published_at: float) -> list[Span]:
-        """The spans of a reply that was published now: two for each job, and one of the sink."""
+        """The spans of a reply published at `now`: two for each job, and one for the sink."""
         spans = [span for header, trace in zip(self.jobs, self._traces, strict=True) for span in _job(header, trace)]
         collected = [trace.collected_at for trace in self._traces if trace.collected_at is not None]
         request = self.jobs[0].request

@@ -1,8 +1,8 @@
-"""The bytes that each connection has not read: given to ZeroMQ for it, and not acknowledged by its peer's system.
+"""Track the unread bytes of each connection: passed to ZeroMQ, but not acknowledged by the peer's system.
 
-Pure, except that it asks a function for what was acknowledged. ZeroMQ queues a number of replies for a connection,
-however large they are, and does not say when they have gone. So the sink gives it no more while a connection has much
-unread.
+Pure, except that it calls a function for the acknowledged bytes. ZeroMQ limits the number of queued replies for a
+connection, not their size, and does not report when they are sent. So the sink waits while a connection has many unread
+bytes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from ..tcp import Connection
 
 ROOM_BYTES = 8 << 20
-"""A connection with so much unread gets no more replies for now. One that reads has soon read that."""
+"""Unread bytes at which a connection gets no more replies for now. A reading client needs little time for them."""
 
 Acknowledged = Callable[[Connection], int | None]
-"""The bytes that the peer's system has acknowledged so far; None if nobody knows."""
+"""A function that returns the bytes that the peer's system has acknowledged so far, or None if unknown."""
 
 
 class UnreadLedger:
-    """The bytes given to ZeroMQ for each connection, and those known to have gone. Used by the sink's thread."""
+    """The bytes passed to ZeroMQ for each connection, and the acknowledged bytes. For the sink's thread only."""
 
     def __init__(self, acknowledged: Acknowledged, room: int = ROOM_BYTES) -> None:
         self._acknowledged = acknowledged
@@ -31,11 +31,11 @@ class UnreadLedger:
         return len(self._given)
 
     def give(self, connection: Connection, size: int) -> None:
-        """Note that a reply of that size was given to ZeroMQ for a connection."""
+        """Record a reply that was passed to ZeroMQ for a connection."""
         self._given[connection] = self._given.get(connection, 0) + size
 
     def has_room(self, connection: Connection) -> bool:
-        """Whether the connection has little unread. The system is asked only if that is in doubt."""
+        """Whether the connection has few unread bytes. It asks the system only in case of doubt."""
         given = self._given.get(connection, 0)
         if given - self._gone.get(connection, 0) < self._room:
             return True
@@ -43,11 +43,11 @@ class UnreadLedger:
         if acknowledged is None:
             return True
         self._gone[connection] = acknowledged
-        # More has gone than replies: ZeroMQ's own bytes. They must not count as room for more.
+        # The acknowledged bytes include ZeroMQ's own, which must not count as room for more.
         self._given[connection] = given = max(given, acknowledged)
         return given - acknowledged < self._room
 
     def forget(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a lost connection."""
         self._given.pop(connection, None)
         self._gone.pop(connection, None)

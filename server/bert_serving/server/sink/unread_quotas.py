@@ -1,4 +1,4 @@
-"""The quota of replies that a principal has not read: a further reply becomes an error, until it has read some."""
+"""The quota of unread bytes of a principal: further replies become errors until it has read some."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .replies import Reply
 
 
 class UnreadQuotas:
-    """How many bytes of replies each owner has waiting. Used by the sink's one thread."""
+    """The bytes of waiting replies of each owner. For the sink's thread only."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -18,17 +18,17 @@ class UnreadQuotas:
         self._owners: dict[Reply, bytes] = {}
 
     def put(self, reply: Reply) -> Reply:
-        """Count a reply that may have to wait; return it or, if it is too much, the error to be sent in its place.
+        """Count a reply. Return it or, if the quota is reached, the error to send instead.
 
-        A reply for which no other waits is never too much.
+        The only waiting reply is always allowed.
         """
         owner = self._shares.owner_of(reply.identity)
         most, waiting = self._shares.quota_of(owner).bytes_unread, self._bytes[owner]
         if most is not None and waiting and waiting + reply.size > most:
             reply = reply.replaced_by(
                 QuotaExceeded(
-                    "the quota bytes_unread=%d of principal '%s' is reached: %d bytes of its replies wait to be read: "
-                    'read them, then send this request again' % (most, owner.decode('ascii', 'replace'), waiting)
+                    "quota bytes_unread=%d of principal '%s' is reached: %d bytes of its replies are unread; read "
+                    'them, then retry' % (most, owner.decode('ascii', 'replace'), waiting)
                 )
             )
         self._bytes[owner] += reply.size
@@ -36,7 +36,7 @@ class UnreadQuotas:
         return reply
 
     def take(self, reply: Reply) -> None:
-        """Count a reply no longer: it was sent or discarded."""
+        """Stop counting a reply that was sent or discarded."""
         owner = self._owners.pop(reply)
         self._bytes[owner] -= reply.size
         if not self._bytes[owner]:

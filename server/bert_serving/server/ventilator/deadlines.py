@@ -1,4 +1,4 @@
-"""The deadlines of requests: a heap, in which the deadlines of finished requests are left for a while."""
+"""The deadlines of requests: a heap that keeps the deadlines of finished requests for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .invariants import check
 
 
 class Deadlines:
-    """When each request that has a deadline expires. Falsy if no request has one."""
+    """The deadlines of requests. Falsy if no request has one."""
 
     def __init__(self) -> None:
         self._expires_at: dict[int, float] = {}
@@ -18,7 +18,7 @@ class Deadlines:
         return len(self._expires_at)
 
     def push(self, number: int, expires_at: float) -> None:
-        """Remember the deadline of a request that had none, in seconds of the clock that `expired` is asked by."""
+        """Add the deadline of a request that had none, in seconds of the same clock as in `expired`."""
         self._expires_at[number] = expires_at
         heappush(self._heap, (expires_at, number))
 
@@ -28,7 +28,7 @@ class Deadlines:
             self._prune()
 
     def expired(self, now: float) -> list[int]:
-        """Remove and return the requests that expire at `now` or before, in the order of their deadlines."""
+        """Remove and return the requests with deadlines up to `now`, in order."""
         numbers = []
         while self._heap and self._heap[0][0] <= now:
             _, number = heappop(self._heap)
@@ -38,13 +38,13 @@ class Deadlines:
         return numbers
 
     def _prune(self) -> None:
-        """Keep the heap within twice the deadlines, so that its cost does not grow with the requests of the past."""
+        """Limit the heap to twice the current deadlines, so that its cost does not grow with past requests."""
         if len(self._heap) > 2 * len(self._expires_at):
             self._heap = [(expires_at, number) for number, expires_at in self._expires_at.items()]
             heapify(self._heap)
 
     def check(self) -> None:
-        """Raise InvariantError where a deadline is not in the heap, or the heap is too large or no heap."""
+        """Raise InvariantError if a deadline is not in the heap, or the heap is too large or out of order."""
         heap = set(self._heap)
         for number, expires_at in self._expires_at.items():
             check((expires_at, number) in heap, 'a deadline is never looked at', number)

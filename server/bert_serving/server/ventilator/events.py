@@ -1,4 +1,4 @@
-"""The scheduler's events, which go in, and its actions, which come out.
+"""The input events and output actions of the scheduler.
 
 Some events are messages of `wire.py` or `ring.py`. `ventilator.py` makes the events and performs the actions.
 """
@@ -22,31 +22,31 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDying:
-    """A worker has died, and its last reports can be on their way. It gets no more jobs."""
+    """A worker has died, but its last reports might still arrive. It gets no more jobs."""
 
     worker: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker has died with all that it held, and nothing comes from it any more."""
+    """A worker has died with its jobs, and no more reports of it will arrive."""
 
     worker: int
 
 
 @dataclass(frozen=True, slots=True)
 class SinkLost:
-    """The sink has died with all that it had not published. The workers have dropped the jobs that they held."""
+    """The sink has died with its unpublished replies. The workers have dropped their jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinkReady:
-    """The next sink is ready."""
+    """The new sink is ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainStarted:
-    """The server drains: new requests are refused from now on."""
+    """The server is draining: refuse new requests from now on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Conditions that hold after every event. The tests check them; the product never does."""
+"""Conditions that hold after every event. Only tests check them."""
 
 from __future__ import annotations
 
 
 class InvariantError(AssertionError):
-    """The state contradicts itself. `number` is the request that shows it, None if no single one does."""
+    """The state is inconsistent. `number` is the affected request, or None if there is no single one."""
 
     def __init__(self, message: str, number: int | None = None) -> None:
         super().__init__(message)

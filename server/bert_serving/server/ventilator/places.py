@@ -1,4 +1,4 @@
-"""The places where jobs are: in turns, in quarantine, with a worker, with a suspect request, or collected."""
+"""Find jobs: they wait for a turn, are in quarantine, with a worker, with a suspect request, or collected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .workers import WorkerPool
 
 
 class Places:
-    """Looks for jobs in all places, and moves none."""
+    """Looks for jobs in all places, without moving them."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Places:
         self._workers = workers
 
     def gauge(self) -> dict[str, int]:
-        """The amounts at this moment, in the keys of the status."""
+        """The current amounts, by the keys of the status."""
         apart = {*self._quarantine.requests, *self._suspects}
         suspect_rows = sum(job.header.rows for number in self._suspects for job in self.left_of(number))
         return {
@@ -42,13 +42,13 @@ class Places:
         }
 
     def left_of(self, number: int) -> list[Job]:
-        """The jobs of a request that the sink does not have, and that are not quarantined."""
+        """The jobs of a request that the sink has not collected, except those in quarantine."""
         request = self._requests[number]
         elsewhere = request.collected.union(self._quarantine.parts_of(number))
         return [job for job in request.jobs if job.header.part not in elsewhere]
 
     def describe(self, request: RequestRecord) -> str:
-        """Where the parts of an unfinished request are, in a line."""
+        """Describe in one line where the parts of an unfinished request are."""
         number = request.number
         held = {
             part: name for name in self._workers.holders_of(number) for part in self._workers[name].parts_of(number)
@@ -58,7 +58,7 @@ class Places:
         return where + ' suspect' if number in self._suspects else where
 
     def check(self) -> None:
-        """Raise InvariantError unless every part of every request is somewhere."""
+        """Raise InvariantError unless every part of every request is in one of the places."""
         elsewhere: dict[int, set[int]] = {}
         for job in self._quarantine:
             elsewhere.setdefault(job.header.request.number, set()).add(job.header.part)

@@ -1,4 +1,4 @@
-"""Jobs that a dead worker held: they run one at a time, on a worker that gets nothing else meanwhile."""
+"""Quarantined jobs, which a dead worker held: they run one at a time, on a reserved worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..protocol.ring import Job
 
 
 class Quarantine:
-    """The jobs that wait to run alone, in order. Iterates over them."""
+    """The jobs that wait to run alone, in order. Iterable."""
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
@@ -40,24 +40,24 @@ class Quarantine:
         return [job.header.part for job in self._jobs if job.header.request.number == number]
 
     def append(self, job: Job) -> None:
-        """Let a job run after all others."""
+        """Add a job at the end."""
         self._jobs.append(job)
 
     def appendleft(self, job: Job) -> None:
-        """Let a job run next."""
+        """Add a job at the beginning."""
         self._jobs.appendleft(job)
 
     def popleft(self) -> Job:
-        """Take the job that runs next."""
+        """Remove and return the next job."""
         return self._jobs.popleft()
 
     def drop_request(self, number: int) -> None:
-        """Forget the jobs of a request."""
+        """Remove the jobs of a request."""
         if self._jobs:
             self._jobs = deque(job for job in self._jobs if job.header.request.number != number)
 
     def withdraw(self, number: int, part: int) -> None:
-        """Forget a job whose part has come after all."""
+        """Remove a job whose part has arrived after all."""
         for job in self._jobs:
             if (job.header.request.number, job.header.part) == (number, part):
                 self._jobs.remove(job)

@@ -1,4 +1,4 @@
-"""The quotas of owners: what each can have in the queue, and send in a while."""
+"""The quotas of owners on pending requests and on rows per second."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from ..security.principals import Quota
 from .registry import Holding
 
 BURST_S = 5.0
-"""Seconds of its rows a second that an owner can send at once."""
+"""The seconds of its rate that an owner can send at once, as a burst."""
 
 
 class QuotaCheck:
-    """Holds the quotas of all owners, and knows how many rows each has sent of late."""
+    """Checks the quotas of all owners, and tracks the rows that each has recently sent."""
 
     def __init__(self) -> None:
-        # How many rows an owner has sent beyond its rate, and when that was counted.
+        # The rows that an owner has sent beyond its rate, and the time of that count.
         self._sent: dict[bytes, tuple[float, float]] = {}
 
     def check(self, owner: bytes, quota: Quota, own: Holding, more: Holding, now: float) -> None:
-        """Raise QuotaExceeded, which says whose quota is reached and when to come again, if `more` is too much."""
+        """Raise QuotaExceeded if the owner cannot have `more`. The message says when to retry."""
         for name, most, held, added in (
             ('rows_queued', quota.rows_queued, own.rows, more.rows),
             ('bytes_queued', quota.bytes_queued, own.memory_bytes, more.memory_bytes),
         ):
             if most is not None and held + added > most:
                 if added > most:
-                    raise _exceeded(owner, name, most, 'this request alone has %d: send it in parts' % added)
-                wait = 'it has %d and asks for %d more: come again when %d of them are answered'
+                    raise _exceeded(owner, name, most, 'this request alone has %d: split it' % added)
+                wait = '%d are pending and this request has %d: retry when %d of them are answered'
                 raise _exceeded(owner, name, most, wait % (held, added, held + added - most))
         rate = quota.rows_per_second
         if rate is not None:
             sent = self._sent_by(owner, rate, now)
             if sent >= BURST_S * rate:
-                wait = 'come again in %.1f seconds' % ((sent - BURST_S * rate) / rate + 1 / rate)
+                wait = 'retry in %.1f seconds' % ((sent - BURST_S * rate) / rate + 1 / rate)
                 raise _exceeded(owner, 'rows_per_second', rate, wait)
 
     def note(self, owner: bytes, quota: Quota, rows: int, now: float) -> None:
@@ -47,4 +47,4 @@ class QuotaCheck:
 
 def _exceeded(owner: bytes, quota: str, most: int, advice: str) -> QuotaExceeded:
     name = owner.decode('ascii', 'replace')
-    return QuotaExceeded("the quota %s=%d of principal '%s' is reached: %s" % (quota, most, name, advice))
+    return QuotaExceeded("quota %s=%d of principal '%s' is reached: %s" % (quota, most, name, advice))

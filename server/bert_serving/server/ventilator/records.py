@@ -1,4 +1,4 @@
-"""The scheduler's memory of one request."""
+"""The scheduler's record of a request."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ..protocol.wire import EncodeRequest
 from .stories import Story
 
 OBJECTS_BYTES = 4096
-"""Memory that a request of one job takes in addition to its message."""
+"""The memory of a request with one job, in addition to its message."""
 
 MAX_DIGESTED_BYTES = 1 << 20
 """The largest message of which a cryptographic digest is made."""
 
 Key = tuple[bytes, bytes, bytes, Options | None]
-"""Identity, request id, digest of the message, options or None without.
+"""Identity, request id, digest of the message, and options or None.
 
-Two requests with the same key are one that was sent again.
+Two requests with the same key are the same request, sent again.
 """
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """A request that is accepted and not finished."""
+    """An accepted, unfinished request."""
 
     ref: RequestRef
     key: Key
     memory_bytes: int
-    """As the function of that name."""
+    """The result of the function with this name."""
     jobs: list[Job]
     """Its jobs by part, each in its last attempt: all that a new worker or a new sink can need.
 
@@ -39,18 +39,18 @@ class RequestRecord:
     """
     arrived_at: float
     last_seen_at: float
-    """When it came last. A client that has reconnected sends it again."""
+    """The time of its last arrival, because a reconnected client sends it again."""
     collected: set[int] = field(default_factory=set)
-    """Parts that the sink has."""
+    """The parts that the sink has."""
     strikes: int = 0
-    """Workers and sinks that died while they held this request alone."""
+    """The number of workers and sinks that died while they held only this request."""
     refusal: RequestError | None = None
-    """The error that it is being answered with, instead of vectors."""
+    """The error reply to the request, if it gets one."""
     story: Story | None = None
-    """Its life so far, if that is unusual."""
+    """The events of the request, if any was unusual."""
 
     def note(self, now: float, event: str) -> None:
-        """Write an unusual event, or what follows one, into the story of the request."""
+        """Add an unusual event, or an event after one, to the story of the request."""
         if self.story is None:
             self.story = Story(self.ref, self.arrived_at)
         self.story.add(now, event)
@@ -88,5 +88,5 @@ def _digest_of(payload: bytes) -> bytes:
 
 
 def memory_bytes(request: EncodeRequest) -> int:
-    """The memory that a request takes, roughly: of a small one, mostly the objects that hold it."""
+    """Estimate the memory of a request. For a small one it is mostly the Python objects."""
     return len(request.payload) + OBJECTS_BYTES

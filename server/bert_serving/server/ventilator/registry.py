@@ -1,4 +1,4 @@
-"""The requests that are accepted and not finished: by number, by key and by client."""
+"""The registry of accepted, unfinished requests: by number, by key and by client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .records import Key, RequestRecord
 
 
 class Holding(NamedTuple):
-    """The load of unfinished requests: rows, bytes of memory, and their number."""
+    """The load of unfinished requests: rows, bytes of memory, and number of requests."""
 
     rows: int
     memory_bytes: int
@@ -20,16 +20,16 @@ class Holding(NamedTuple):
 NOTHING = Holding(0, 0, 0)
 
 OwnerOf = Callable[[bytes], bytes]
-"""Whose client has an identity."""
+"""A function from the identity of a client to its owner."""
 
 
 def itself(identity: bytes) -> bytes:
-    """Every client is its own owner."""
+    """Return the identity: without keys, every client is its own owner."""
     return identity
 
 
 class RequestRegistry:
-    """All accepted requests, and how many rows and bytes they have together. Iterates over them, oldest first."""
+    """All accepted requests, with the sums of their rows and bytes. Iterable, oldest first."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -44,7 +44,7 @@ class RequestRegistry:
         self._last_number = 0
 
     def share_by(self, owner_of: OwnerOf) -> None:
-        """Add up by owners what their clients hold; call it before there is a request."""
+        """Add up the load by owner. Call it before there is a request."""
         self._owner_of = owner_of
 
     def __len__(self) -> int:
@@ -57,11 +57,11 @@ class RequestRegistry:
         return self._by_number[number]
 
     def get(self, number: int) -> RequestRecord | None:
-        """The request of that number; None if it was never accepted or is finished."""
+        """The request with that number, or None if it was never accepted or is finished."""
         return self._by_number.get(number)
 
     def find(self, key: Key) -> RequestRecord | None:
-        """The unfinished request that is the same as one with this key; None if there is none."""
+        """The unfinished request with this key, or None."""
         return self._by_key.get(key)
 
     def of_identity(self, identity: bytes) -> Sequence[RequestRecord]:
@@ -73,16 +73,16 @@ class RequestRegistry:
         return list(self._by_id.get((identity, request_id), {}).values())
 
     def holding(self, owner: bytes) -> Holding:
-        """How much of the queue one owner has, all its clients together."""
+        """The load of one owner, with all its clients together."""
         return self._holdings.get(owner, NOTHING)
 
     def next_number(self) -> int:
-        """A number that no other request of this server has or had."""
+        """A number that this server has never given to a request."""
         self._last_number += 1
         return self._last_number
 
     def add(self, request: RequestRecord) -> None:
-        """Keep a request whose number and key are new."""
+        """Add a request with a new number and key."""
         self._by_number[request.number] = request
         self._by_key[request.key] = request
         self._by_identity.setdefault(request.identity, {})[request.number] = request
@@ -91,7 +91,7 @@ class RequestRegistry:
         self._add_to_sums(owner, Holding(request.rows, request.memory_bytes, 1))
 
     def remove(self, request: RequestRecord) -> None:
-        """Keep nothing of a request."""
+        """Remove a request."""
         del self._by_number[request.number]
         del self._by_key[request.key]
         siblings = self._by_identity[request.identity]
@@ -117,7 +117,7 @@ class RequestRegistry:
             del self._holdings[owner]
 
     def check(self) -> None:
-        """Raise InvariantError where the indexes and sums differ from the requests."""
+        """Raise InvariantError if the indexes or sums differ from the requests."""
         for number, request in self._by_number.items():
             check(request.number == number, 'a request is kept under another number', number)
             check(self._by_key.get(request.key) is request, 'a request is not found by its key', number)

@@ -1,7 +1,7 @@
-"""The size of a reply, before its request is accepted. Pure.
+"""Estimate the size of a reply before accepting its request. Pure.
 
-A request can be small and its reply large: a text of one byte has a vector of thousands. Where the length of the rows
-is not known before they are tokenized, the size is the least possible; the sink learns the rest from the first part.
+A small request can have a large reply: a text of one byte has a vector of thousands. If the size depends on the tokens,
+this estimate is the minimum. The sink learns the rest from the first part.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from ..protocol.wire import EncodeRequest
 ITEM_BYTES = {'float32': 4, 'float16': 2, 'int8': 1}
 
 ID_BYTES = 4
-"""A token id, int32."""
+"""Bytes of a token id, int32."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplySize:
-    """How large the reply to a row is.
+    """The size of the reply to a row.
 
     Attributes:
-        width: the numbers of a vector, or of the state of a token.
-        item_bytes: the bytes of a number, if the request does not choose its type.
-        tokens: the tokens of a row, at least, whose states are answered; 1 if it is one vector.
-        most: bytes of the largest reply that the server makes.
+        width: the numbers in a vector, or in the state of a token.
+        item_bytes: the bytes of a number, unless the request chooses its type.
+        tokens: the minimum number of tokens in a row whose states are returned; 1 for pooled vectors.
+        most: bytes of the largest allowed reply.
     """
 
     width: int = 0
@@ -35,13 +35,13 @@ class ReplySize:
     most: int = 1 << 62
 
     def check(self, request: EncodeRequest) -> None:
-        """Raise TooLarge if the reply would be larger than the server makes them."""
+        """Raise TooLarge if the reply would be too large."""
         size = request.rows * self.row_bytes(request.options.tokenize, request.options.encoding)
         if size > self.most:
             raise TooLarge(describe_excess(request.rows, size, self.most))
 
     def row_bytes(self, tokenize: bool, options: EncodingOptions | None) -> int:
-        """The bytes of a row in the reply, at least."""
+        """The minimum bytes of a row in the reply."""
         if tokenize:
             return ID_BYTES
         if options is None:
@@ -54,8 +54,8 @@ class ReplySize:
 
 
 def describe_excess(rows: int, size: int, most: int) -> str:
-    """Say that a reply would be too large, and what to do."""
+    """Make the message for a reply that would be too large."""
     return (
-        'the reply to %d rows would have %d MB, and -max_reply_bytes of the server is %d MB: send it in parts, or ask for '
-        'fewer dimensions or a smaller dtype' % (rows, -(-size // 1_000_000), most // 1_000_000)
+        'the reply to %d rows would have %d MB, but -max_reply_bytes of the server is %d MB: split the request, or ask '
+        'for fewer dimensions or a smaller dtype' % (rows, -(-size // 1_000_000), most // 1_000_000)
     )

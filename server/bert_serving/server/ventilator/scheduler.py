@@ -3,18 +3,20 @@
 Pure: typed messages and the time go in, a list of actions comes out. No socket, process, clock or random source. The
 loop in `ventilator.py` performs the actions: `for action in scheduler.handle(event, now): perform(action)`.
 
-Jobs wait in two lanes, urgent (at most `priority_batch_size` rows) and bulk. In each lane the clients get equal shares
-of the rows, and the requests of each take turns (`turns.py`). Each worker has credit for each lane, counted in rows.
-Together they are the `prefetch_size` batches that it can hold. Its own credit lets a small request reach a worker at
-once, however much bulk is queued. The worker's batcher (`worker/batcher.py`) then orders the two lanes, and bounds how
-often a bulk job is overtaken.
+Jobs wait in two lanes, urgent (at most `priority_batch_size` rows) and bulk. In each lane, clients get equal shares of
+the rows, and the requests of each client take turns (`turns.py`). Each worker has a separate credit for each lane,
+counted in rows. Together they make the `prefetch_size` batches that it can hold. Separate credits let a small request
+reach a worker immediately, however much bulk is queued. The worker's batcher (`worker/batcher.py`) then orders the two
+lanes, and limits how often urgent jobs overtake a bulk job.
 
-The input of a request is kept until the sink has published its answer (rule 1 of the ring, docs/architecture.md). Until
-then a lost worker's jobs can go to another worker, and after the loss of the sink everything can be computed again.
+The scheduler keeps the input of a request until the sink has published its reply (rule 1 of the ring,
+docs/architecture.md). Until then, another worker can take over the jobs of a lost worker, and all jobs can be computed
+again after the loss of the sink.
 
-A worker computes rows of many requests together, so its death taints all that it held. These jobs are quarantined: they
-run one at a time, on a worker that gets nothing else meanwhile. Only a death while running alone is a strike against
-the request, and the second strike answers it with an error (rule 4). So it is with the sink (`suspects.py`).
+A worker computes rows of many requests together, so after its death all of its jobs are suspects. They go to
+quarantine, where they run one at a time on a reserved worker. Only a death while a job runs alone is a strike against
+its request. After the second strike, the request gets an error (rule 4). Requests are treated likewise after deaths of
+the sink (`suspects.py`).
 """
 
 from __future__ import annotations
@@ -64,18 +66,18 @@ from .turns import LANES, TurnQueue
 from .workers import WorkerPool
 
 MAX_STRIKES = 2
-"""Workers or sinks that a request can crash while it runs alone, before it is answered with an error."""
+"""The number of workers or sinks that a request can crash while it runs alone, before it gets an error."""
 
-CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: send it in parts'
+CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: split it'
 
 
 class Scheduler:
-    """The queue of jobs and the credit of every worker. Used by the ventilator's thread alone."""
+    """The queue of jobs and the credit of every worker. For the ventilator's thread only."""
 
     def __init__(self, limits: AdmissionLimits, resolve: Resolve = as_it_is, traces: bool = False) -> None:
-        """`resolve` checks the options of a request against the model, and puts its values where it has names.
+        """`resolve` checks the options of a request against the model, and replaces names by the model's values.
 
-        `traces` says that the times of requests with a `traceparent` are noted.
+        With `traces`, the scheduler records the times of requests with a `traceparent`.
         """
         self.limits = limits
         self.reply_size = ReplySize()
@@ -83,9 +85,9 @@ class Scheduler:
         self._resolve = resolve
         self.outcomes = Outcomes()
         self.queue_time = Histogram()
-        """From a request's arrival until a job of it is handed to a worker."""
+        """Seconds from the arrival of a request until a worker gets one of its jobs, for each job."""
         self.total_time = Histogram()
-        """From a request's arrival until its vectors are published."""
+        """Seconds from the arrival of a request until its vectors are published."""
         self._requests = RequestRegistry()
         self._turns = TurnQueue()
         self._splits = SplitQueue()
@@ -111,7 +113,7 @@ class Scheduler:
 
     @property
     def unanswered(self) -> int:
-        """Requests accepted and not yet published."""
+        """The number of requests accepted and not yet published."""
         return len(self._requests)
 
     @property
@@ -126,18 +128,18 @@ class Scheduler:
 
     @property
     def memory_bytes(self) -> int:
-        """The memory, roughly, of all unfinished requests."""
+        """The estimated memory of all unfinished requests."""
         return self._requests.memory_bytes
 
     def gauge(self) -> dict[str, int]:
-        """The amounts at this moment, in the keys of the status."""
+        """The current amounts, by the keys of the status."""
         return self._places.gauge()
 
     def story(self, number: int) -> list[str]:
-        """The life of an unfinished request, or of one that finished lately after something unusual: a line an event.
+        """The events of a request that is unfinished, or that finished recently after an unusual event, one per line.
 
-        The times are seconds since the request was accepted. The last line of an unfinished one is where its parts are
-        now.
+        Times are seconds since the request was accepted. For an unfinished request, the last line says where its parts
+        are.
         """
         request = self._requests.get(number)
         if request is not None:
@@ -146,11 +148,11 @@ class Scheduler:
         return self.finished_stories().get(number, [])
 
     def finished_stories(self) -> dict[int, list[str]]:
-        """The stories, by number, of the requests that finished lately after something unusual, oldest first."""
+        """The stories of requests that finished recently after an unusual event, by number, oldest first."""
         return {number: story.tell() for number, story in self._finished_stories}
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Handle one event; return the actions that it leads to, in order. `now` is a monotonic clock's, in seconds."""
+        """Handle one event, and return the resulting actions in order. `now` is in seconds of a monotonic clock."""
         actions: list[Action] = []
         match event:
             case EncodeRequest():
@@ -201,7 +203,7 @@ class Scheduler:
             return
         key = key_of(request)
         known = self._requests.find(key)
-        if known is not None:  # a client that has reconnected sends again what is already on its way
+        if known is not None:  # a reconnected client sends pending requests again
             known.last_seen_at = now
             known.note(now, 'came again')
             return
@@ -296,16 +298,19 @@ class Scheduler:
             request = self._requests[number]
             waited_ms = 1000 * (now - request.arrived_at)
             self.outcomes.expired += 1
-            reason = 'the request was not answered within its deadline: it waited %.0f ms' % waited_ms
+            reason = (
+                'the deadline of the request has passed: it waited %.0f ms; retry later, or with a longer deadline'
+                % waited_ms
+            )
             yield from self._refuse(request, DeadlineExceeded(reason), now)
 
     def _drop(self, request: RequestRecord) -> Iterator[Action]:
-        """Let go of an unfinished request for which nobody waits any more."""
+        """Drop an unfinished request that nobody waits for any more."""
         yield SendToSink(Drop(request.number))
         yield from self._forget(request)
 
     def _refuse(self, request: RequestRecord, reason: RequestError, now: float) -> Iterator[Action]:
-        """Answer an accepted request with `reason`. It is kept until that is published, like any other answer."""
+        """Answer an accepted request with the error `reason`. The request is kept until the reply is published."""
         request.refusal = reason
         request.note(now, 'refused type=%s' % reason.type)
         self._deadlines.discard(request.number)
@@ -316,7 +321,7 @@ class Scheduler:
         return SendToSink(Refuse(request.identity, request.ref.request_id, reason, request.number))
 
     def _forget(self, request: RequestRecord) -> Iterator[Action]:
-        """Keep nothing of a request."""
+        """Remove all traces of a request."""
         yield from self._cancel_jobs(request)
         self._requests.remove(request)
         if request.story is not None:
@@ -324,7 +329,7 @@ class Scheduler:
         self._deadlines.discard(request.number)
 
     def _cancel_jobs(self, request: RequestRecord) -> Iterator[Action]:
-        """Hand out no more jobs of a request, and tell the workers that hold some not to begin with them."""
+        """Stop handing out jobs of a request, and tell the workers to skip the jobs that they hold."""
         number = request.number
         self._suspects.discard(number)
         self._splits.discard(number)
@@ -345,15 +350,15 @@ class Scheduler:
         for lane in LANES:
             while (job := self._turns.next_job(lane)) is not None:
                 worker = self._workers.choose(lane, job.header.rows)
-                if worker is None:  # nobody steps past the head of a lane: the largest job would wait forever
+                if worker is None:  # no job overtakes the head of a lane, or the largest job would wait forever
                     break
                 yield self._hand_over(worker, self._turns.take(lane), now)
 
     def _dispatch_quarantine(self, now: float) -> Iterator[Action]:
-        """Reserve one worker as long as jobs are quarantined, and give it one of them at a time.
+        """Reserve one worker while there are quarantined jobs, and give it one of them at a time.
 
-        Without a sink none begins: it could not be collected, so a later death would count against it though it was
-        done.
+        Without a sink none begins: its part could not be collected, so a later death would count against a finished
+        job.
         """
         name = self._workers.reserve()
         if name is None:
@@ -366,7 +371,7 @@ class Scheduler:
             self._workers.reserved = None
 
     def _try_suspects(self) -> None:
-        """Let the jobs of a suspect wait for their turns, unless another suspect is on trial."""
+        """Queue the jobs of the next suspect, unless another suspect is on trial."""
         while (number := self._suspects.try_next()) is not None:
             request = self._requests[number]
             if request.is_collected:  # they came late from before the sink was lost
@@ -404,7 +409,7 @@ class Scheduler:
     # ---- a process is lost
 
     def _requeue(self, name: int, now: float) -> Iterator[Action]:
-        """Quarantine every job that a dead worker held. A job that it ran alone gets a strike instead."""
+        """Quarantine every job of a dead worker. A job that it ran alone gets a strike."""
         worker = self._workers.remove(name)
         if worker is None:
             return
@@ -421,7 +426,7 @@ class Scheduler:
                 self._quarantine.appendleft(self._next_attempt(job, reduced_batch=True))
 
     def _strike(self, request: RequestRecord, last_words: str, now: float) -> Iterator[Action]:
-        """Note that a process died of the request; the last time, answer it with an error."""
+        """Record that a request has crashed a process. After the last strike, answer it with an error."""
         request.strikes += 1
         if request.strikes >= MAX_STRIKES:
             self.outcomes.poisoned += 1
@@ -432,7 +437,7 @@ class Scheduler:
         return request is not None and request.refusal is None and job.header.part not in request.collected
 
     def _next_attempt(self, job: Job, reduced_batch: bool = False) -> Job:
-        """The same job, to be handed out once more."""
+        """The same job for another attempt."""
         self.outcomes.requeued += 1
         header = job.header
         reduced_batch = reduced_batch or header.reduced_batch
@@ -441,7 +446,7 @@ class Scheduler:
         return again
 
     def _restart_after_sink_loss(self, now: float) -> Iterator[Action]:
-        """Compute everything again that is not published, in the order in which it came; suspects one at a time."""
+        """Compute all unpublished requests again, in order of arrival, but suspects one at a time."""
         untouched = {(job.header.request.number, job.header.part) for job in self._turns}
         for number in self._suspects:
             untouched |= {(number, job.header.part) for job in self._places.left_of(number)}
@@ -453,7 +458,7 @@ class Scheduler:
             self._suspects.begin_again()
         self._has_sink = False
         for worker in self._workers:
-            if worker.is_running_alone:  # its job stays in quarantine
+            if worker.is_running_alone:  # its jobs stay in quarantine
                 for job in filter(self._is_wanted, worker.held.values()):
                     self._quarantine.appendleft(self._next_attempt(job))
             worker.forget_all()
@@ -482,7 +487,7 @@ class Scheduler:
     # ---- invariants
 
     def check_invariants(self) -> None:
-        """Raise InvariantError where the state contradicts itself, with the story of the request that shows it.
+        """Raise InvariantError if the state is inconsistent, with the story of the affected request.
 
         The tests call it after every event.
         """

@@ -1,6 +1,6 @@
-"""The options that a request may have for the model that is served.
+"""Check the options of requests against the served model.
 
-The ventilator checks it before a request waits for its turn, and replaces the name of a prompt by its text.
+The ventilator checks a request before queuing it, and replaces the name of a prompt by its text.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from ..protocol.options import EncodingOptions
 Resolve: TypeAlias = Callable[[EncodingOptions], EncodingOptions]
 
 SMALL_TYPES = ('int8', 'binary', 'ubinary')
-"""The types that only a pooled vector can have."""
+"""The types that only pooled vectors can have."""
 
 
 def as_it_is(options: EncodingOptions) -> EncodingOptions:
-    """Return the options unchecked."""
+    """Return the options unchanged and unchecked."""
     return options
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """The answers of a server.
+    """The properties of the served model that options depend on.
 
-    `dimensions` is the width of an answer. `is_token_level` says that it is the states of the tokens and no vector;
-    `has_scores`, that it is scores; `has_logits`, that the scores can also be had without their activation.
+    `dimensions` is the width of a result. `is_token_level` means that results are token states instead of vectors, and
+    `has_scores` that they are scores. With `has_logits`, scores are also available without their activation.
     """
 
     dimensions: int
@@ -38,17 +38,18 @@ class ServedModel:
     has_logits: bool = False
 
     def resolve(self, options: EncodingOptions) -> EncodingOptions:
-        """Check the options; return them with the text of the prompt that they name.
+        """Check the options, and return them with the text of the named prompt.
 
         Raises:
-            RequestError: the model cannot do what they ask for.
+            RequestError: the model does not support an option.
         """
         if options.raw is not None and not self.has_scores:
             raise RequestError(
-                'raw: the model answers vectors, not scores: for predict and rerank, serve a cross-encoder or a classifier'
+                'raw: the model computes vectors, not scores: for predict and rerank, serve a cross-encoder or a '
+                'classifier'
             )
         if options.raw and not self.has_logits:
-            raise RequestError('raw: -pooling_strategy of the server answers scores only: ask without raw')
+            raise RequestError('raw: -pooling_strategy of the server returns only scores: leave out raw')
         if self.has_scores or self.is_token_level:
             self._refuse_options_of_vectors(options)
         if options.dimensions is not None and options.dimensions > self.dimensions:
@@ -73,4 +74,6 @@ class ServedModel:
             ('dtype', options.dtype in SMALL_TYPES),
         ):
             if is_asked:
-                raise RequestError('%s: expected a server of vectors for this, but it answers %s' % (name, answers))
+                raise RequestError(
+                    '%s: only works for vectors, but this server returns %s: leave it out' % (name, answers)
+                )

@@ -24,20 +24,20 @@ MAX_CHUNKS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The rows of one job: their number and their JSON."""
+    """The rows of one job: their number and JSON."""
 
     rows: int
     payload: bytes
 
 
 def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
-    """The chunks of a request, in order: `max_batch_size` rows each, as 1.10 split them, and the rest in the last.
+    """Split a request into chunks of `max_batch_size` rows, as 1.10 did. The last chunk has the rest.
 
     The request is not large. If it fits into one chunk, it is passed on undecoded, and the worker checks its rows
     against the claim.
 
     Raises:
-        RequestError: the message is not what it claims to be, or could not be processed.
+        RequestError: the message does not match its row count, or could not be processed.
     """
     if request.rows <= max_batch_size:
         return [Chunk(request.rows, request.payload)]
@@ -98,7 +98,7 @@ def make_jobs(
     first_part: int = 0,
     first_row: int = 0,
 ) -> Iterator[Job]:
-    """A job for each chunk, in its first attempt. One of at most `priority_batch_size` rows is urgent.
+    """Make a job for each chunk, in its first attempt. Jobs of at most `priority_batch_size` rows are urgent.
 
     `encoding` are the options of the request as the model understands them; each job gets a copy of `trace`. The first
     chunk is the part `first_part` of the request, and begins with its row `first_row`.

@@ -1,7 +1,7 @@
-"""The story of a request: what happened to it, and when. It is for those who look for a fault.
+"""The story of a request: its events with their times, for debugging.
 
-Only a request that meets something unusual gets a story: a lost worker or sink, a refusal, a client that leaves or
-sends again. The others cost nothing.
+Only a request with an unusual event gets a story: a lost worker or sink, a refusal, a disconnected client, a repeated
+request. Others cost nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from ..protocol.ring import RequestRef
 from ..protocol.wire import format_identity
 
 MAX_EVENTS = 50
-"""Events of one story. Of more, those in the middle are left out: a request can have thousands of jobs."""
+"""The maximum number of events in a story, because a request can have thousands of jobs. Beyond it, those in the middle
+are left out."""
 
 MAX_FINISHED = 200
-"""Stories of finished requests that are kept."""
+"""The number of stories of finished requests to keep."""
 
 
 class Story:
-    """The events of one request, each with the seconds since it was accepted."""
+    """The events of one request, with the seconds since it was accepted."""
 
     __slots__ = ('_accepted_at', '_events', '_left_out')
 
@@ -32,14 +33,14 @@ class Story:
         )
 
     def add(self, now: float, event: str) -> None:
-        """Go on with the story."""
+        """Add an event."""
         self._events.append('%.3f s: %s' % (now - self._accepted_at, event))
         if len(self._events) > MAX_EVENTS:
             del self._events[MAX_EVENTS // 2]
             self._left_out += 1
 
     def tell(self) -> list[str]:
-        """The events, a line each."""
+        """The events, one per line."""
         if not self._left_out:
             return self._events.copy()
         middle = MAX_EVENTS // 2

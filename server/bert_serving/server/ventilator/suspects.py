@@ -1,8 +1,8 @@
-"""Requests that may have killed a sink: they begin again one at a time, so that one of them cannot kill all sinks.
+"""Requests that might have crashed a sink: retry them one at a time, so that one of them cannot crash every sink.
 
-The sink holds parts of many requests together, and its death taints all of them. A part that kills it at once is never
-reported; so a request that workers computed at two deaths is suspect, too. Only a death while a request is on trial, or
-was the only one with parts in the sink, is a strike against it.
+The sink holds parts of many requests together, and its death makes all of them suspects. It never reports a part that
+crashes it immediately. So a request that workers were computing at two deaths is a suspect, too. A death is a strike
+against a request only while it is on trial, or was the only one with parts in the sink.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from .records import RequestRecord
 
 
 class Suspects:
-    """The suspect requests, by number: those that wait, and the one that is on trial.
+    """The suspects, by number: the waiting ones, and the one on trial.
 
-    The trial ends when the sink has all parts of the request: it has joined them, and lives.
+    The trial ends when the sink has all parts of the request: it has survived joining them.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Suspects:
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[int]:
-        """The requests that wait for their trials."""
+        """Iterate over the requests that wait for their trials."""
         return iter(self._waiting)
 
     def __contains__(self, number: int) -> bool:
@@ -35,11 +35,11 @@ class Suspects:
         return number in self._waiting
 
     def judge(self, requests: Collection[RequestRecord], handed_out: Set[int]) -> int | None:
-        """Take in the death of a sink that was ready; return the request that gets a strike.
+        """Handle the death of a ready sink. Return the request that gets a strike, if any.
 
         Args:
-            requests: those that wait for vectors, with the parts of each that the sink had.
-            handed_out: the requests of which workers hold jobs.
+            requests: the requests that wait for vectors, each with the parts that the sink had.
+            handed_out: the requests with jobs at workers.
         """
         having = [request for request in requests if request.collected]
         handed_out = handed_out & {request.number for request in requests}
@@ -55,13 +55,13 @@ class Suspects:
         return guilty
 
     def begin_again(self) -> None:
-        """Let the request that is on trial wait for another."""
+        """Put the request on trial back into the queue for another trial."""
         if self.on_trial is not None:
             self._waiting[self.on_trial] = None
             self.on_trial = None
 
     def try_next(self) -> int | None:
-        """Return the request whose trial begins now; None if another is on trial, or none waits."""
+        """Begin the next trial and return its request, or None if another is on trial or none waits."""
         if self.on_trial is not None or not self._waiting:
             return None
         self.on_trial = next(iter(self._waiting))
@@ -69,12 +69,12 @@ class Suspects:
         return self.on_trial
 
     def acquit(self, number: int) -> None:
-        """End the trial of a request, if it is on trial: the sink has all of its parts."""
+        """End the trial of a request, if it is on trial, because the sink has all of its parts."""
         if self.on_trial == number:
             self.on_trial = None
 
     def discard(self, number: int) -> None:
-        """Forget a request for which no more jobs are handed out."""
+        """Remove a request that gets no more jobs."""
         self.acquit(number)
         self._waiting.pop(number, None)
         self._handed_out_before.discard(number)

@@ -1,4 +1,4 @@
-"""Permission to stop the server by a message. Pure."""
+"""Decide who can stop the server by a message. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TerminationPolicy:
-    """The permissions that the options give: `is_off` is `-no_terminate`, `allows_remote` is `-allow_remote_terminate`.
+    """The policy of the options: `is_off` for `-no_terminate`, `allows_remote` for `-allow_remote_terminate`.
 
     `user` is the user id of the server.
     """
@@ -19,13 +19,13 @@ class TerminationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TerminationSender:
-    """The sender of the message.
+    """The sender of a shutdown request.
 
     Attributes:
-        is_private: it came over the socket in the private folder of the server, which other users cannot enter.
-        is_local: it is on this machine for sure.
-        user: its user id on this machine, None if that is not known.
-        is_granted: what its key allows, None if the server has no keys.
+        is_private: the request came over the socket in the server's private folder, which other users cannot enter.
+        is_local: the sender is certainly on this machine.
+        user: the sender's user id on this machine, or None if unknown.
+        is_granted: whether the sender's key allows it, or None if the server has no keys.
     """
 
     is_private: bool = False
@@ -35,13 +35,13 @@ class TerminationSender:
 
 
 def refusal_of_termination(policy: TerminationPolicy, sender: TerminationSender) -> str | None:
-    """Why the server does not obey, None if it does."""
+    """Return why the server ignores the request, or None if it obeys."""
     if policy.is_off:
         return 'the server was started with -no_terminate'
     if sender.is_private:
         return None
     if sender.is_granted is not None:
-        return None if sender.is_granted else 'its key has no grant to stop the server'
+        return None if sender.is_granted else 'its key lacks the grant terminate'
     if policy.allows_remote:
         return None
     if not sender.is_local:

@@ -1,15 +1,15 @@
-"""The jobs that wait for a worker. In each lane the clients get their shares, and the requests of each take turns.
+"""The queue of jobs for the workers. In each lane, clients get their shares, and the requests of each take turns.
 
-So neither a request of a hundred jobs nor a client of a thousand requests holds up another's single row.
+So neither a request of a hundred jobs nor a client with a thousand requests delays another client's single row.
 
-Clients are served by virtual time (start-time fair queueing): a job starts at the virtual time at which its client's
-last one ended, or now if that is longer ago, and ends its rows divided by the weight of the client later. The job that
-starts first is next. Time goes on by the rows that are served, so that a stream of new clients starves nobody. While
-two clients both have jobs waiting, what they get differs by no more than two of the largest jobs each from their
-shares, however many others come and go.
+The order is start-time fair queueing. A job starts at the virtual time at which its client's last job ended, or now if
+that is in the past. It ends later by its rows divided by the client's weight. The job with the earliest start is next.
+Virtual time advances with the served rows, so that a stream of new clients starves nobody. While two clients both have
+waiting jobs, the rows that each gets differ from its share by at most two of the largest jobs, regardless of other
+clients.
 
-With keys, the same is done twice: the owners get shares by their weights, and the clients of an owner equal shares of
-its own.
+With keys, there are two levels: owners get shares by their weights, and the clients of an owner get equal parts of its
+share.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from ..protocol.ring import Job, Lane
 from .invariants import check
 
 LANES = tuple(Lane)
-"""The lanes in the order in which they are served. To iterate over the Enum itself is slow."""
+"""The lanes in the order of service. Iterating over the Enum itself is slow."""
 
 WeightOf = Callable[[bytes], float]
-"""How large a share is, by the identity of the client, or by its owner."""
+"""A function from a client's identity, or its owner, to the size of its share."""
 
 OwnerOf = Callable[[bytes], bytes]
-"""Whose client it is, by its identity."""
+"""A function from a client's identity to its owner."""
 
 
 def equal_weight(_identity: bytes) -> float:
-    """Every client gets the same share."""
+    """Return 1: every client gets the same share."""
     return 1.0
 
 
 class _Client:
-    """The waiting jobs of one client in one lane: its requests in the order of their turns, each with its jobs.
+    """The waiting jobs of one client in one lane, by request, in the order of the requests' turns.
 
-    `starts_at` is the virtual time of its next job; `order` decides between equal times. Every request has a job.
+    `starts_at` is the virtual start of the next job, and `order` breaks ties. Every request here has a job.
     """
 
     __slots__ = ('identity', 'order', 'starts_at', 'turns', 'weight')
@@ -87,7 +87,7 @@ class _Client:
             check(all(job.header.lane is lane for job in jobs), 'a job waits in the wrong lane', number)
 
     def take(self) -> Job:
-        """Remove the job whose turn it is. Its request's next turn comes after those of all others."""
+        """Remove and return the next job. Its request's next turn comes after all other requests."""
         number, jobs = next(iter(self.turns.items()))
         job = jobs.popleft()
         if jobs:
@@ -98,7 +98,7 @@ class _Client:
 
 
 class _Owner:
-    """The waiting jobs of one owner in one lane: its clients, in a queue as that of the lane."""
+    """The waiting jobs of one owner in one lane: a queue of its clients, like the queue of the lane."""
 
     __slots__ = ('identity', 'order', 'queue', 'starts_at', 'turns', 'weight')
 
@@ -108,7 +108,7 @@ class _Owner:
         self.order = order
         self.weight = weight
         self.queue = _LaneQueue(equal_weight, None)
-        self.turns: dict[int, Any] = self.queue._client_of  # its requests, as those of a client
+        self.turns: dict[int, Any] = self.queue._client_of  # the owner's requests, with the interface of a client
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self.queue)
@@ -137,19 +137,19 @@ class _Owner:
 
 
 class _LaneQueue:
-    """The waiting jobs of one lane, of its clients or, with `owner_of`, of their owners."""
+    """The waiting jobs of one lane, by client or, with `owner_of`, by owner."""
 
     def __init__(self, weight_of: WeightOf, owner_of: OwnerOf | None) -> None:
         self._weight_of = weight_of
         self._owner_of = owner_of
         self.clients: dict[bytes, _Client | _Owner] = {}
         self._client_of: dict[int, _Client | _Owner] = {}
-        # (start of the next job, order, client); clients that have no jobs any more are left for a while.
+        # (start of the next job, order, client). Clients without jobs stay for a while.
         self._heap: list[tuple[float, int, _Client | _Owner]] = []
         self._now = 0.0
         self._total_weight = 0.0
         self._largest = 0
-        # When the last job of a client without jobs ended, if that is later than now.
+        # The virtual end of the last job of a client without jobs, if it is in the future.
         self._ended_at: dict[bytes, float] = {}
         self._most_ended = 100
         self._order = 0
@@ -177,7 +177,7 @@ class _LaneQueue:
         client.add(job)
 
     def _admit(self, who: bytes) -> _Client | _Owner:
-        """Give one who has no jobs a place in the order."""
+        """Give a client without jobs a place in the order."""
         kind = _Client if self._owner_of is None else _Owner
         starts_at = max(self._now, self._ended_at.pop(who, 0.0))
         client = self.clients[who] = kind(who, starts_at, self._next_order(), self._weight_of(who))
@@ -186,7 +186,7 @@ class _LaneQueue:
         return client
 
     def next_client(self) -> _Client | _Owner | None:
-        """The client whose turn it is; None if no job waits."""
+        """The next client, or None if no job waits."""
         heap = self._heap
         while heap:
             starts_at, order, client = heap[0]
@@ -196,14 +196,14 @@ class _LaneQueue:
         return None
 
     def first_client(self) -> _Client | _Owner:
-        """As `next_client`; raise StopIteration if no job waits."""
+        """The next client. Raise StopIteration if no job waits."""
         client = self.next_client()
         if client is None:
             raise StopIteration
         return client
 
     def take(self, client: _Client | _Owner) -> Job:
-        """Remove and return the job of the client whose turn it is."""
+        """Remove and return the job of the next client."""
         job = client.take()
         heappop(self._heap)
         number, started_at, share = job.header.request.number, client.starts_at, job.header.rows / self._total_weight
@@ -216,15 +216,15 @@ class _LaneQueue:
             self._push(client)
         waiting = self.next_client()
         if waiting is not None:
-            # New clients begin here: not long after those that wait, or they would lose, and not for ever before them,
-            # or they would starve them if ever more came.
+            # New clients start here: soon after the waiting clients, because later would be unfair, but not before all
+            # of them, because a stream of new clients would starve them.
             self._now = max(started_at, min(self._now + share, waiting.starts_at + self._largest))
         if not client.turns:
             self._part_with(client)
         return job
 
     def withdraw(self, number: int, part: int) -> bool:
-        """Remove the job of one part, if it waits; return whether it did."""
+        """Remove the job of one part if it is waiting, and return whether it was."""
         job = next((job for job in self.jobs_of(number) if job.header.part == part), None)
         if job is None:
             return False
@@ -252,7 +252,7 @@ class _LaneQueue:
         self._heap.clear()
 
     def check(self, lane: Lane) -> None:
-        """Raise InvariantError where a job waits in the wrong place, or a request has a turn and no job."""
+        """Raise InvariantError if a job waits in the wrong place, or a request has a turn but no job."""
         check(self.rows == sum(job.header.rows for job in self), 'the waiting rows are miscounted')
         check(set(self.requests) == {n for client in self.clients.values() for n in client.turns}, 'a turn is lost')
         for who, client in self.clients.items():
@@ -261,12 +261,12 @@ class _LaneQueue:
             client.check(lane)
 
     def _part_with(self, client: _Client | _Owner) -> None:
-        """Let go of a client without jobs, and remember that it has had its share, as long as that matters."""
+        """Remove a client without jobs, and remember the end of its last job as long as that matters."""
         del self.clients[client.identity]
         self._total_weight -= client.weight
         if client.starts_at > self._now:
             self._ended_at[client.identity] = client.starts_at
-        if not self.clients:  # nobody waited, so nobody has had more than another
+        if not self.clients:  # nobody is waiting, so past shares do not matter
             self._ended_at.clear()
             self._total_weight = 0.0
         if len(self._ended_at) > self._most_ended:
@@ -285,14 +285,14 @@ class _LaneQueue:
 
 
 class TurnQueue:
-    """The waiting jobs of every request that has any. Iterates over them all."""
+    """The waiting jobs of all requests. Iterable."""
 
     def __init__(self, weight_of: WeightOf = equal_weight, owner_of: OwnerOf | None = None) -> None:
-        """With `owner_of`, the weights are those of the owners, who share the lanes in place of their clients."""
+        """With `owner_of`, the owners share the lanes by their weights, instead of their clients."""
         self._lanes: dict[Lane, _LaneQueue] = {lane: _LaneQueue(weight_of, owner_of) for lane in LANES}
 
     def share_by(self, weight_of: WeightOf, owner_of: OwnerOf) -> None:
-        """Let owners have the shares from now on, in place of their clients; call it before there is a job."""
+        """Give the shares to owners instead of their clients. Call it before there is a job."""
         for lane in LANES:
             self._lanes[lane] = _LaneQueue(weight_of, owner_of)
 
@@ -301,26 +301,26 @@ class TurnQueue:
 
     @property
     def rows(self) -> int:
-        """Rows of all waiting jobs."""
+        """The number of rows of all waiting jobs."""
         return sum(lane.rows for lane in self._lanes.values())
 
     @property
     def requests(self) -> int:
-        """Requests that have a waiting job."""
+        """The number of requests with a waiting job."""
         lanes = [set(lane.requests) for lane in self._lanes.values()]
         return len(set().union(*lanes))
 
     def add(self, job: Job) -> None:
-        """Let a job wait behind those of its request. A request that had none in the lane gets the last turn."""
+        """Add a job after the others of its request. A request without jobs in the lane gets the last turn."""
         self._lanes[job.header.lane].add(job)
 
     def next_job(self, lane: Lane) -> Job | None:
-        """The job whose turn it is, which stays; None if no job of the lane waits."""
+        """The next job of the lane, which stays in the queue, or None."""
         client = self._lanes[lane].next_client()
         return None if client is None else client.next_job
 
     def take(self, lane: Lane) -> Job:
-        """Remove the job whose turn it is. Its request's next turn comes after those of all others of its client.
+        """Remove the next job. Its request's next turn comes after all other requests of the client.
 
         Raises:
             StopIteration: no job of the lane waits.
@@ -328,11 +328,11 @@ class TurnQueue:
         return self._lanes[lane].take(self._lanes[lane].first_client())
 
     def parts_of(self, number: int) -> list[int]:
-        """The parts of a request whose jobs wait."""
+        """The parts of a request with waiting jobs."""
         return [job.header.part for lane in self._lanes.values() for job in lane.jobs_of(number)]
 
     def withdraw(self, number: int, part: int) -> None:
-        """Remove the job of one part, if it waits."""
+        """Remove the job of one part if it is waiting."""
         for lane in self._lanes.values():
             if lane.withdraw(number, part):
                 return
@@ -348,7 +348,7 @@ class TurnQueue:
             lane.clear()
 
     def check(self) -> None:
-        """Raise InvariantError where a job waits twice or in the wrong place, or a request has a turn and no job."""
+        """Raise InvariantError if a job waits twice or in the wrong place, or a request has a turn but no job."""
         for lane, queue in self._lanes.items():
             queue.check(lane)
             for number in queue.requests:

@@ -1,11 +1,11 @@
-"""The ventilator: read requests, split them into jobs, and hand the jobs to workers by their credit.
+"""The ventilator: read requests, split them into jobs, and hand the jobs to workers that have credit.
 
 It runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
 `scheduler.Scheduler` decide, send.
 
-The reports of the sink are read before new requests, and no send ever blocks (rule 2 of the ring,
-docs/architecture.md). A socket to a child is connected from this side, so it has a queue at once, and the credit bounds
-what is in the queue.
+It reads the reports of the sink before new requests, and no send ever blocks (rule 2 of the ring,
+docs/architecture.md). This side connects the sockets to the children, so each has a queue immediately. The credit
+limits the queue.
 """
 
 from __future__ import annotations
@@ -82,35 +82,36 @@ from .termination import TerminationPolicy, TerminationSender, refusal_of_termin
 logger = logging.getLogger(__name__)
 
 MAX_QUEUE_BYTES = 1 << 30
-"""Memory, roughly, of all requests that are accepted and not finished."""
+"""The maximum estimated memory of all unfinished requests."""
 
 INTAKE_HWM = 64
-"""Messages of one connection that wait in memory to be read. The rest waits at the sender."""
+"""Messages of one connection that libzmq keeps in memory. The rest waits at the sender."""
 
 MAX_REPORTS_A_ROUND = 500
 """Reports of the sink that are read before a request: it can have very many at once, of clients that have gone."""
 
 MAX_FRAMES = 5
-"""Frames of the longest message that makes sense."""
+"""Frames of the longest valid message."""
 
 SKIPPED_A_ROUND = 2000
-"""Frames of a longer message that are read into nothing before others are served."""
+"""Frames of a longer message to skip in one round, before serving others."""
 
 MAX_SKIPPED = 1000
-"""A message of more frames than that ends its connection."""
+"""The maximum frames to skip. A message with more frames ends its connection."""
 
 LAST_REFUSALS_S = 0.5
-"""How long a server that stops refuses the requests that have come."""
+"""Seconds for which a stopping server refuses the requests that have already arrived."""
 
 LAST_WORDS_MS = 50
-"""How long the last reports of a dead process can be on their way round the ring."""
+"""Milliseconds for which the last reports of a dead process can be on their way around the ring."""
 
 HARD_LIMIT = 4
-"""A message of so many times `-max_message_bytes` ends its connection before it is read, so no error can be sent."""
+"""The multiple of `-max_message_bytes` at which libzmq closes the connection without reading the message, so that there
+is no error reply."""
 
 
 class Ventilator:
-    """The head of the ring. Every method is for the one thread that runs the reactor."""
+    """The head of the ring. All methods are for the reactor's thread only."""
 
     def __init__(
         self,
@@ -121,15 +122,15 @@ class Ventilator:
         resolve: Resolve = as_it_is,
         traces: bool = False,
     ) -> None:
-        """Bind nothing yet.
+        """Prepare the ventilator without opening sockets.
 
         Args:
             settings: the options of the server.
-            describe: gives the keys of the status that the server knows.
-            count_children: gives those keys of its `statistic`.
+            describe: returns the keys of the status that the server provides.
+            count_children: returns the keys of `statistic` that the server provides.
             on_termination: stops the server.
             resolve: checks the options of a request against the model, as `ServedModel.resolve` does.
-            traces: whether the times of requests with a `traceparent` are noted, for spans.
+            traces: whether to record the times of requests with a `traceparent`, for spans.
         """
         self._settings = settings
         self._describe = describe
@@ -159,7 +160,7 @@ class Ventilator:
         self._draining = False
 
     def bound_memory(self, queue_bytes: int, reply_size: ReplySize) -> None:
-        """Bound the memory of unfinished requests, and the size of replies. Call it before `bind`."""
+        """Set the limits on the memory of unfinished requests and on the size of replies. Call it before `bind`."""
         self._scheduler.limits = replace(self._scheduler.limits, max_queue_bytes=queue_bytes)
         self._scheduler.reply_size = reply_size
 
@@ -183,7 +184,7 @@ class Ventilator:
             access: the rules for clients with keys; None without keys.
 
         Returns:
-            the port on which requests come in.
+            the port for requests.
 
         Raises:
             StartError: the port cannot be bound.
@@ -212,15 +213,15 @@ class Ventilator:
         self._sink_endpoint = sink
 
     def listen(self, reactor: Reactor) -> None:
-        """Take part in the rounds of `reactor`: reports of the sink first, then requests."""
+        """Add the sockets to `reactor`: first the sink's reports, then requests."""
         self._reactor = reactor
         reactor.add(self._feedback, self._on_feedback)
         reactor.add(self._requests, self._on_request)
 
     def stop_listening(self) -> None:
-        """Refuse the requests that have come, and close the port. Later ones wait at their senders for the next server.
+        """Refuse the requests that have arrived, and close the port. Later requests wait at their senders.
 
-        Requests that keep coming faster than they are refused are left to the next server, too.
+        If requests arrive faster than they can be refused, the rest is left to the next server, too.
         """
         deadline = time.monotonic() + LAST_REFUSALS_S
         while self._requests.poll(0) and time.monotonic() < deadline:
@@ -235,11 +236,11 @@ class Ventilator:
         """Hand jobs to a worker at `endpoint` from now on."""
         socket = self._workers[worker] = make_socket(self._context, zmq.PUSH)
         socket.connect(endpoint)
-        self._send(socket, SinkMoved(self._sink_endpoint))  # the one that it was started with may be gone
+        self._send(socket, SinkMoved(self._sink_endpoint))  # the sink that the worker was started with might have died
         self._handle(WorkerReady(worker))
 
     def remove_worker(self, worker: int) -> None:
-        """Hand the jobs of a dead worker to others, except those whose parts the sink has."""
+        """Hand the jobs of a dead worker to others, except those that the sink has collected."""
         if worker in self._workers:
             self._handle(WorkerDying(worker))
             self._read_last_reports()
@@ -247,16 +248,16 @@ class Ventilator:
             self._handle(WorkerLost(worker))
 
     def _read_last_reports(self) -> None:
-        """Read the reports that were on their way round the ring when a process died."""
+        """Read the reports that were on their way around the ring when a process died."""
         deadline = time.monotonic() + LAST_WORDS_MS / 1000
         while (left_s := deadline - time.monotonic()) > 0:
             if self._feedback.poll(math.ceil(1000 * left_s)):
                 self._on_feedback()
 
     def replace_sink(self, feedback: str, sink: str) -> None:
-        """Replace a dead sink by another at `sink`, and have everything computed again that the dead one had.
+        """Replace a dead sink by the one at `sink`, and compute again everything that the dead one held.
 
-        The new endpoints keep late messages from and to the old sink out of the way (rule 3 of the ring).
+        New endpoints keep out late messages from and to the old sink (rule 3 of the ring).
         """
         self._read_last_reports()
         self._reactor.remove(self._feedback)
@@ -271,11 +272,11 @@ class Ventilator:
         self._handle(SinkLost())
 
     def sink_ready(self) -> None:
-        """Note that the sink, the first or the next, is ready."""
+        """Record that the first or a new sink is ready."""
         self._handle(SinkReady())
 
     def look_at_keys(self) -> None:
-        """Cut off those whose keys do not hold any more. Call it a few times a second."""
+        """Disconnect clients whose keys have become invalid. Call it a few times a second."""
         if self._access is not None:
             self._access.look()
 
@@ -294,18 +295,18 @@ class Ventilator:
         return self._scheduler.awaits_deadline
 
     def start_drain(self) -> None:
-        """Refuse new requests from now on. Accepted ones are still answered, if their clients are there."""
+        """Refuse new requests from now on. Accepted ones still get their replies, if their clients are connected."""
         self._draining = True
         self._handle(DrainStarted())
         self._send(self._sink, Drain())
 
     def stop_workers(self) -> None:
-        """Tell the workers to end after the jobs that they hold."""
+        """Tell the workers to exit after their current jobs."""
         for socket in self._workers.values():
             self._send(socket, Stop())
 
     def stop_sink(self) -> None:
-        """Tell the sink to end after its last reply. Call it after the workers have ended."""
+        """Tell the sink to exit after its last reply. Call it after the workers have exited."""
         self._send(self._sink, Stop())
 
     @property
@@ -315,7 +316,7 @@ class Ventilator:
 
     @property
     def outcomes(self) -> Outcomes:
-        """How the requests have ended so far."""
+        """The outcomes of requests so far."""
         return self._scheduler.outcomes
 
     # ---- the loop
@@ -351,15 +352,15 @@ class Ventilator:
         except WireError as error:
             self._garbage += 1
             logger.warning('%s', error)
-        except Exception:  # out of memory for a message, say: it must not end the server
+        except Exception:  # such as out of memory for a message, which must not end the server
             self._garbage += 1
             logger.exception('could not read a message')
 
     def _read_frames(self) -> list[zmq.Frame]:
-        """Read a message, frame by frame; return no frames of one that has too many.
+        """Read a message frame by frame. Return no frames if it has too many.
 
-        ZeroMQ gives the frames of a message away only after the last has come, and those of another message only after
-        the last has been read. So the rest is read some thousand frames a round, and not kept.
+        ZeroMQ delivers the frames of a message only after the last has arrived, and the next message only after the
+        last frame was read. So this method skips the excess, a few thousand frames per round.
         """
         if self._skipped_from is None:
             frame = self._requests.recv(copy=False)
@@ -376,7 +377,7 @@ class Ventilator:
 
     def _skip_frames(self, first: zmq.Frame) -> None:
         for _ in range(SKIPPED_A_ROUND):
-            more = self._requests.recv(copy=False).more  # twice as fast as to copy, and then to ask the socket
+            more = self._requests.recv(copy=False).more  # twice as fast as a copy and a question to the socket
             self._skipped += 1
             if not more:
                 self._garbage += 1
@@ -385,7 +386,7 @@ class Ventilator:
                 return
         has_too_many = MAX_SKIPPED < self._skipped <= MAX_SKIPPED + SKIPPED_A_ROUND
         if has_too_many and (connection := connection_of_message(first)):
-            logger.warning('closed a connection from %s: it sends a message of very many frames', connection.address)
+            logger.warning('closed a connection from %s that sent a message with too many frames', connection.address)
             shut_down(connection)
 
     def _handle_message(self, message: EncodeRequest | BadRequest | CancelRequest) -> None:
@@ -410,7 +411,7 @@ class Ventilator:
         self.terminate(peer, sender)
 
     def terminate(self, name: str, sender: TerminationSender) -> str | None:
-        """Stop the server at the wish of `sender`, if it may; return why it may not. `name` is for the log."""
+        """Stop the server if the policy allows `sender` to. Otherwise return the reason. `name` is for the log."""
         settings = self._settings
         policy = TerminationPolicy(settings.no_terminate, settings.allow_remote_terminate, os.geteuid())
         refusal = refusal_of_termination(policy, sender)
@@ -424,17 +425,17 @@ class Ventilator:
         return None
 
     def _answer_status(self, request: StatusRequest, peer: str) -> None:
-        """Answer with the status; of the paths in it, a peer on another machine without a key gets only the names."""
+        """Reply with the status. A peer on another machine without a key gets only the last components of paths."""
         self._statistic.count_system_request(request.identity)
         status = {'client': format_identity(request.identity), **self._describe()}
-        if self._access is None and not is_local(peer, self._address):  # with keys, it has the grant for all
+        if self._access is None and not is_local(peer, self._address):  # with keys, it has the grant to see everything
             status = view_of_stranger(status)
         if request.statistic:
             status['statistic'] = self._count()
         self._send(self._sink, Status(request.identity, request.request_id, encode_json(status)))
 
     def _count(self) -> dict[str, Any]:
-        """The `statistic` of the status."""
+        """The `statistic` in the status."""
         scheduler, children = self._scheduler, self._count_children()
         own = NO_ACTIONS if self._access is None else self._access.audit.counts
         return {
@@ -482,7 +483,7 @@ class Ventilator:
             logger.warning('poisoned request number=%d: %s', refusal.number, self._tell_story(refusal.number))
 
     def _log_finished(self, number: int) -> None:
-        """Log the life of a request that finished after something unusual."""
+        """Log the story of a request that finished after an unusual event."""
         if logger.isEnabledFor(logging.DEBUG) and (story := self._tell_story(number)):
             logger.debug('finished request number=%d: %s', number, story)
 

@@ -1,4 +1,4 @@
-"""The workers: the jobs that each holds, and the credit that it has left."""
+"""The workers: their current jobs and remaining credit."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from .invariants import check
 from .turns import LANES
 
 Hold = tuple[int, int, int]
-"""A job that a worker holds: number, part, attempt."""
+"""The key of a job at a worker: number, part, attempt."""
 
 
 @dataclass(slots=True)
 class WorkerRecord:
-    """The jobs that a worker holds, and whether it gets more."""
+    """The jobs of a worker, and its state."""
 
     held: dict[Hold, Job] = field(default_factory=dict)
-    """Jobs sent and not collected."""
+    """The jobs sent and not yet collected."""
     jobs_of: dict[int, int] = field(default_factory=dict)
-    """How many jobs of each request it holds."""
+    """The number of its jobs of each request."""
     rows: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(LANES, 0))
-    """Rows held, by lane."""
+    """The rows it holds, by lane."""
     is_running_alone: bool = False
-    """Whether it holds a quarantined job, and nothing else."""
+    """Whether it holds only a quarantined job."""
     is_dying: bool = False
-    """Whether its process is gone: it gets no more jobs."""
+    """Whether its process has exited, so that it gets no more jobs."""
 
     @property
     def total_rows(self) -> int:
-        """Rows held."""
+        """The rows of all its jobs."""
         return sum(self.rows.values())
 
     def parts_of(self, number: int) -> list[int]:
-        """The parts of a request that it holds."""
+        """The parts of a request among its jobs."""
         return [part for held, part, _attempt in self.held if held == number]
 
     def forget_all(self) -> None:
-        """Hold nothing."""
+        """Remove all jobs."""
         self.held.clear()
         self.jobs_of.clear()
         self.rows = dict.fromkeys(LANES, 0)
@@ -47,16 +47,16 @@ class WorkerRecord:
 
 
 class WorkerPool:
-    """All workers that can take jobs, by number. At most one of them is reserved for quarantined jobs.
+    """All live workers, by number. At most one of them is reserved for quarantined jobs.
 
-    `lane_rows` is each worker's credit: the rows of a lane that it can hold.
+    `lane_rows` is the credit of a worker: the maximum rows that it can hold in each lane.
     """
 
     def __init__(self, lane_rows: Mapping[Lane, int]) -> None:
         self._lane_rows = lane_rows
         self._workers: dict[int, WorkerRecord] = {}
         self.reserved: int | None = None
-        """The worker that is kept free for quarantined jobs: it gets no others."""
+        """The number of the worker that gets only quarantined jobs, if there is one."""
 
     def __iter__(self) -> Iterator[WorkerRecord]:
         return iter(self._workers.values())
@@ -65,22 +65,22 @@ class WorkerPool:
         return self._workers[name]
 
     def add(self, name: int) -> None:
-        """A worker that holds nothing."""
+        """Add a worker without jobs."""
         self._workers[name] = WorkerRecord()
 
     def mark_dying(self, name: int) -> None:
-        """Choose a worker no more, if it is known."""
+        """Give no more jobs to a worker, if it is known."""
         if name in self._workers:
             self._workers[name].is_dying = True
 
     def remove(self, name: int) -> WorkerRecord | None:
-        """Forget a worker; return what it held, None if it is not known."""
+        """Remove a worker and return its record, or None if it is not known."""
         if self.reserved == name:
             self.reserved = None
         return self._workers.pop(name, None)
 
     def choose(self, lane: Lane, rows: int) -> int | None:
-        """The worker that holds the fewest rows among those with credit for `rows` more of `lane`."""
+        """Choose the worker with the fewest rows, among those with credit for `rows` more in `lane`."""
         best, least = None, 0
         for name, worker in self._workers.items():
             if name == self.reserved or worker.is_dying or worker.rows[lane] + rows > self._lane_rows[lane]:
@@ -91,14 +91,14 @@ class WorkerPool:
         return best
 
     def reserve(self) -> int | None:
-        """The reserved worker or, if there is none yet, the one that now is; None if all are dying."""
+        """Return the reserved worker. Reserve one if there is none; return None if all are dying."""
         if self.reserved is None:
             living = [name for name, worker in self._workers.items() if not worker.is_dying]
             self.reserved = min(living, key=lambda name: self._workers[name].total_rows, default=None)
         return self.reserved
 
     def take(self, name: int, job: Job) -> None:
-        """Let a worker hold a job."""
+        """Add a job to a worker."""
         header, worker = job.header, self._workers[name]
         number = header.request.number
         worker.held[number, header.part, header.attempt] = job
@@ -106,7 +106,7 @@ class WorkerPool:
         worker.rows[header.lane] += header.rows
 
     def give_credit(self, collected: Collected) -> None:
-        """Let a worker hold a job no longer, if it does."""
+        """Remove a job from a worker, if it holds it."""
         worker = self._workers.get(collected.worker)
         if worker is None:
             return
@@ -120,13 +120,13 @@ class WorkerPool:
             worker.is_running_alone = False
 
     def holders_of(self, number: int) -> Iterator[int]:
-        """The workers that hold a job of that request."""
+        """The workers with a job of that request."""
         for name, worker in self._workers.items():
             if number in worker.jobs_of:
                 yield name
 
     def check(self) -> None:
-        """Raise InvariantError where rows are miscounted, credit is overdrawn, or a quarantined job has company."""
+        """Raise InvariantError if rows are miscounted, credit is overdrawn, or a quarantined job is not alone."""
         for worker in self:
             for lane, most in self._lane_rows.items():
                 held = sum(job.header.rows for job in worker.held.values() if job.header.lane is lane)
