@@ -42,7 +42,7 @@ def test_boot_loop_a_worker_that_can_not_come_back_is_given_up_and_the_last_one_
         broken.touch()
         first, second = children_of(server, WORKER)
         send(first, signal.SIGKILL)
-        server.wait_for_log('starts have failed: the server goes on without it')
+        server.wait_for_log('starts have failed: the server continues without it')
         with connect(server) as client:
             assert client.encode(['the other one']).shape == (1, 3)
             assert sorted(worker['state'] for worker in client.server_status['workers']) == ['gone', 'ready']

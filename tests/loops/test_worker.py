@@ -186,7 +186,7 @@ def test_a_row_that_is_not_finite_fails_its_job_by_name_and_is_counted_and_other
     bench.put(3, [['infinity']], options=EncodingOptions(dtype='ubinary'))
     parts = {part.header.request.number: part for part in (bench.take() for _ in range(3))}
     np.testing.assert_array_equal(array_of(parts[2]), [[2 + 4 + 5 + 3, 4, 0]])
-    for number, says in ((1, 'element 1 are not finite (NaN or infinity), nor are those of 1 more'), (3, 'element 0')):
+    for number, says in ((1, 'element 1, and for 1 more elements'), (3, 'element 0')):
         failed = parts[number]
         assert isinstance(failed, FailedPart)
         assert failed.error.type == 'NotFinite'
@@ -398,7 +398,7 @@ def test_the_rows_that_were_cut_are_told_if_asked_for_counted_and_logged_once(
     assert tally.truncated_rows == 3
     told = [record.getMessage() for record in caplog.records if 'cut texts' in record.getMessage()]
     assert told == [
-        'cut texts rows=2 tokens=8: the model gets no more; num_truncated_row of the status counts later ones'
+        'truncated texts rows=2 tokens=8: the model takes no more; num_truncated_row in the status counts later ones'
     ]
 
 

@@ -178,7 +178,7 @@ def test_not_in_the_cache(planner: Planner) -> None:
     assert 'HF_HUB_OFFLINE is set, and %s is not in the cache' % NAME in refusal
     refusal = planner.refusal('-model_dir', NAME, HF_ENDPOINT='http://127.0.0.1:9')
     assert 'http://127.0.0.1:9 could not be reached' in refusal
-    assert 'fetch it once with a network' in refusal
+    assert 'start once with network access to fetch it' in refusal
 
 
 def test_no_safetensors(hub: HubServer, planner: Planner, model: Path) -> None:
@@ -217,7 +217,7 @@ def test_an_index_that_names_files_elsewhere(hub: HubServer, planner: Planner, m
 def test_a_cache_that_cannot_be_written(planner: Planner, tmp_path: Path) -> None:
     (tmp_path / 'home').write_text('a file where the cache should be')
     refusal = planner.refusal('-model_dir', NAME)
-    assert 'error: -model_dir: the cache %s/hub cannot be written' % (tmp_path / 'home') in refusal
+    assert 'error: -model_dir: cannot write to the cache %s/hub' % (tmp_path / 'home') in refusal
 
 
 def test_a_full_disk(planner: Planner, hub: HubServer, tmp_path: Path, model: Path) -> None:

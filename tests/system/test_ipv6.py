@@ -140,4 +140,4 @@ def test_a_shutdown_of_a_name_without_an_address_is_one_line() -> None:
 def test_a_shutdown_of_nobody_names_the_address_in_brackets() -> None:
     done = terminate('-ip', '::1', '-port', '1', '-timeout', '300')
     assert done.returncode == 1
-    assert 'no server listens at [::1]:1 (waited 300 ms)' in done.stderr
+    assert 'no server is listening at [::1]:1 (waited 300 ms)' in done.stderr

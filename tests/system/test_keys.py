@@ -219,8 +219,7 @@ def test_a_quota_is_answered_with_whose_it_is_and_when_to_come_again(guarded: Gu
             return None
 
         assert wait_until(refusal, 20) == (
-            "QuotaExceeded: the quota rows_queued=2 of principal 'alice' is reached: this request alone has 3: "
-            'send it in parts'
+            "QuotaExceeded: quota rows_queued=2 of principal 'alice' is reached: this request alone has 3: split it"
         )
         assert alice.encode(['a'] * 2).shape[0] == 2
     guarded.keys.principals.write_text('')

@@ -74,7 +74,9 @@ def test_a_text_that_overflows_is_an_error_to_its_caller_alone_and_is_counted(tm
         with BertClient(port=server.port, port_out=server.port_out, timeout=60_000) as client:
             expected = client.encode([fine, good])
             assert np.isfinite(expected).all()
-            with pytest.raises(ServerError, match='NotFinite: the values of element 2 are not finite') as caught:
+            with pytest.raises(
+                ServerError, match='NotFinite: the model computes NaN or infinity for element 2'
+            ) as caught:
                 client.encode([fine, good, overflows])
             assert caught.value.type == 'NotFinite'
             _mixed_with_others(client, fine, good, overflows, expected)
@@ -87,7 +89,7 @@ def test_a_text_that_overflows_is_an_error_to_its_caller_alone_and_is_counted(tm
             assert curl(url + '/v1/embeddings', '-d', json.dumps({'input': fine}))[0] == 200
             wait_until(lambda: client.server_status['statistic']['num_not_finite_row'] == 4)
         wait_until(lambda: 'bert_serving_not_finite_rows_total 4.0' in curl(url + '/metrics')[1])
-        assert 'computed values that are not finite' in server.log
+        assert 'computed NaN or infinity' in server.log
         assert server.stop() == 0
 
 

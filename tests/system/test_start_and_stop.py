@@ -67,7 +67,7 @@ def test_bert_serving_terminate_says_signal_sent_only_where_a_server_listens() -
         done = run_command('support.terminate_cli', '-port', str(unused.getsockname()[1]), '-timeout', '300')
     assert done.returncode == 1
     assert done.stdout == ''
-    assert 'no server listens at localhost:' in done.stderr
+    assert 'no server is listening at localhost:' in done.stderr
     assert done.stderr.count('\n') == 1
 
 

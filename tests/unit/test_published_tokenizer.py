@@ -190,7 +190,7 @@ def test_tokens_and_ids() -> None:
 
 def test_without_a_token_for_unknown_ones_an_unknown_token_is_an_error() -> None:
     backend = Tokenizer(models.BPE({'a': 0, 'b': 1}, []))
-    with pytest.raises(RequestError, match="the vocabulary has no token 'x', and no token for unknown ones"):
+    with pytest.raises(RequestError, match="the vocabulary has no token 'x', and no unknown token"):
         PublishedTokenizer(backend).tokens_to_ids(['a', 'x'])
 
 

@@ -184,7 +184,7 @@ def test_ids_of_the_vocabulary_are_handled_as_the_tokens_they_stand_for():
 
 @pytest.mark.parametrize('id_', [-1, 12, 1 << 80])
 def test_an_id_that_the_vocabulary_has_not_is_refused_with_the_element_of_the_whole_request(id_):
-    with pytest.raises(RequestError, match=f'element 9 has the id {id_}, and the vocabulary has no such token'):
+    with pytest.raises(RequestError, match=f'element 9 has the id {id_}, which is not in the vocabulary'):
         encoder().encode([[4], [4, id_]], first_row=8)
 
 

@@ -90,7 +90,7 @@ def test_a_prompt_counts() -> None:
 def test_too_many_tokens_are_refused_before_there_is_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spelling, 'MAX_PLACES', 12)
     assert spell(UNCASED, ['a', 'a b'], 0).shape == [2, 4, 3]
-    with pytest.raises(TooLarge, match='element 8 has 5 tokens, which is too much with 3 texts'):
+    with pytest.raises(TooLarge, match='element 8 has 5 tokens, too many for a request of 3 texts'):
         spell(UNCASED, ['a', 'a b a', 'b'], 7)
 
 
@@ -107,7 +107,7 @@ def test_texts_of_ids() -> None:
     [
         (['a'], 'decode: expected a list of ids as element 3'),
         ([['a']], 'decode: expected a list of ids as element 3'),
-        ([[1], [999]], 'element 4 has the id 999, and the vocabulary has no such token'),
+        ([[1], [999]], 'element 4 has the id 999, which is not in the vocabulary'),
     ],
 )
 def test_what_is_no_list_of_ids_is_refused(rows: list[object], says: str) -> None:
@@ -118,7 +118,7 @@ def test_what_is_no_list_of_ids_is_refused(rows: list[object], says: str) -> Non
 def test_millions_of_characters_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spelling, 'MAX_PLACES', 20)
     assert len(spell(UNCASED, ['a b'], 0).shape) == 3
-    with pytest.raises(TooLarge, match='element 1 has 21 characters, and at most 20 are divided'):
+    with pytest.raises(TooLarge, match='element 1 has 21 characters, but the limit for offsets is 20'):
         spell(UNCASED, ['a' + ' ' * 20], 1)
 
 

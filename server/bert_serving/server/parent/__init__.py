@@ -1,1 +1,1 @@
-"""The parent process: `server` is the life of a server; its siblings are the parts that only the parent needs."""
+"""The parent process: `server` is the life of a server, and its siblings are parts that only the parent needs."""

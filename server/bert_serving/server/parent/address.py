@@ -1,4 +1,4 @@
-"""Where a running server is, and the keys to connect to it with."""
+"""The address of a running server, and the keys to connect with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Address(NamedTuple):
 
 
 def read_address(text: str) -> Address:
-    """Read `HOST:PORT,PORT_OUT`; without a host it is localhost.
+    """Parse `HOST:PORT,PORT_OUT`. Without a host it is localhost.
 
     Raises:
         ValueError: the text has another form; the message says what was expected.

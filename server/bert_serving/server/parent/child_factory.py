@@ -1,4 +1,4 @@
-"""Construction of a server's children: the config that the `main` of each reads, and its environment."""
+"""Make a server's children, with the config for the `main` of each and its environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class ChildModules:
-    """The modules that the children run; a test replaces some of them by doubles."""
+    """The modules that the children run. Tests replace some of them by doubles."""
 
     exporter: str = 'bert_serving.server.graph.exporter'
     worker: str = 'bert_serving.server.worker.worker'
@@ -32,31 +32,31 @@ class ExportedGraph:
 
     path: str
     sha256: str
-    """Its digest, in hexadecimal digits."""
+    """The digest of the file, in hexadecimal digits."""
     entry: str | None = None
-    """Where it is kept for the next start."""
+    """The cache entry that keeps it for the next start."""
     tried: bool = False
-    """Whether a worker of an earlier start has tried the tokens of the vocabulary."""
+    """Whether a worker of an earlier start has computed the vocabulary with it."""
 
 
 OPTION_SECRETS = tuple(option.variable for option in OPTIONS.values() if option.secret)
-"""The variables of the environment that hold secrets of the options."""
+"""The environment variables with secret options."""
 
 HUB_SECRETS = ('HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HUGGINGFACE_HUB_TOKEN')
-"""Those of the Hugging Face hub, which only the parent asks."""
+"""The environment variables with secrets of the Hugging Face hub, which only the parent uses."""
 
 
 TELEMETRY_SECRETS = ('OTEL_EXPORTER_OTLP_HEADERS', 'OTEL_EXPORTER_OTLP_TRACES_HEADERS')
-"""Those that can hold the key of a collector of traces, which the sink and the HTTP proxy ask."""
+"""The environment variables that can have the key of a trace collector, for the sink and the HTTP proxy."""
 
 
 def secret_variables() -> set[str]:
-    """Return the variables of the environment that a child gets only if it needs them."""
+    """Return the environment variables that a child gets only if it needs them."""
     return {*OPTION_SECRETS, *HUB_SECRETS, *TELEMETRY_SECRETS}
 
 
 class ChildFactory:
-    """Makes the children of one server; the supervisor starts them."""
+    """Makes the children of one server. The supervisor starts them."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class ChildFactory:
         proxy_key_file: str | None = None,
         unwritten_bytes: int | None = None,
     ) -> None:
-        """Keep what the children need.
+        """Take everything that the children need.
 
-        `temp_dirs` are the folders that a child removes if its parent dies; `sink_limits` the limits of the sink;
-        `proxy_key_file` has the key of the HTTP proxy, if there are keys; `unwritten_bytes` is what it may hold of
-        responses that are not yet written, None for its default.
+        `temp_dirs` are the folders that a child removes if its parent dies, and `sink_limits` the limits of the sink.
+        `proxy_key_file` has the key of the HTTP proxy, if there are keys. `unwritten_bytes` is the proxy's limit on
+        unwritten responses, or None for the default.
         """
         self._plan = plan
         self._endpoints = endpoints
@@ -85,7 +85,7 @@ class ChildFactory:
         self._unwritten_bytes = unwritten_bytes
 
     def exporter(self, path: str, cache: ExportCacheFolders | None = None) -> Child:
-        """Make the exporter that writes the graph to `path`, or finds it in the `cache`."""
+        """Make the exporter, which writes the graph to `path` or finds it in the `cache`."""
         config = {
             'settings': self._plan.settings.without_secrets().to_dict(),
             'model': self._plan.model.to_json(),
@@ -96,7 +96,7 @@ class ChildFactory:
         return self._make(self._modules.exporter, 'GRAPHOPT', config, {'CUDA_VISIBLE_DEVICES': '-1'})
 
     def sink(self, linger_ms: int) -> Child:
-        """Make the sink at the current endpoints; `linger_ms` is how long it may take at the end to deliver replies."""
+        """Make the sink at the current endpoints. `linger_ms` is its time limit for delivering replies at the end."""
         config = {
             'intake': self._endpoints.sink,
             'feedback': self._endpoints.feedback,
@@ -110,7 +110,7 @@ class ChildFactory:
         return self._make(self._modules.sink, 'SINK', config, secrets=TELEMETRY_SECRETS)
 
     def worker(self, worker: int, graph: ExportedGraph) -> Child:
-        """Make the worker with this number, which runs `graph`, at its current endpoint, on its device of the plan."""
+        """Make worker `number`, which runs `graph` on its planned device, at its current endpoint."""
         plan, device = self._plan, self._plan.devices.devices[worker]
         on_cpu = sum(other < 0 for other in plan.devices.devices)
         config = {
@@ -152,7 +152,7 @@ class ChildFactory:
         environment: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
     ) -> Child:
-        """Make a child; of the variables with secrets it gets only `secrets`."""
+        """Make a child. Of the environment variables with secrets, it gets only `secrets`."""
         settings = self._plan.settings
         verbose, log_format = settings.verbose, settings.log_format
         common = {'context': name, 'verbose': verbose, 'log_format': log_format, 'temp_dirs': self._temp_dirs}
@@ -162,7 +162,7 @@ class ChildFactory:
 
 
 def _tokenization(plan: Plan) -> dict[str, Any]:
-    """Return the part of a worker's config that describes the tokenizer, the prompt and the scaling of vectors."""
+    """Return the part of a worker's config for the tokenizer, the prompt and the scaling of vectors."""
     model = plan.model
     files, pipeline = model.tokenizer_files, model.pipeline or Pipeline()
     prompt = pipeline.prompts.get(pipeline.default_prompt_name or '', '')

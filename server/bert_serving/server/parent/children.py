@@ -1,7 +1,7 @@
 """The children that a server keeps running: the sink, the workers and the HTTP proxy.
 
-`Children` puts each of them into a slot of the supervisor and decides what its readiness, its loss and its absence mean
-for the ring: which endpoints change, what the ventilator is told, and when the server cannot go on.
+`Children` puts each of them into a slot of the supervisor. When one becomes ready or is lost, it decides which
+endpoints change, what to tell the ventilator, and whether the server can continue.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .endpoints import Endpoints, Ports
 logger = logging.getLogger(__name__)
 
 SINK_STOP_S = 5
-"""How long the sink may take at the end to deliver the replies that it has published."""
+"""Seconds that the sink can take at the end to deliver published replies."""
 
 
 class Children:
-    """The sink, the workers and the HTTP proxy of one server. Used by the server's thread alone."""
+    """The sink, the workers and the HTTP proxy of one server. For the server's thread only."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Children:
         is_starting: Callable[[], bool],
         on_ready: Callable[[], None],
     ) -> None:
-        """`is_starting` tells whether the server still starts; `on_ready` is called when a child has become ready."""
+        """`is_starting` returns whether the server is starting. `on_ready` is called when a child becomes ready."""
         self._factory = factory
         self._endpoints = endpoints
         self._ports = ports
@@ -62,9 +62,9 @@ class Children:
     # ---- start
 
     def start(self, graph: ExportedGraph, devices: Sequence[int]) -> None:
-        """Start the sink, and a worker for each of `devices` to run `graph`; HTTP follows when the sink is ready.
+        """Start the sink, and a worker with `graph` for each of `devices`. HTTP follows when the sink is ready.
 
-        A device is the number of a GPU, or negative for the CPU.
+        A device is a GPU id, or negative for the CPU.
         """
         logger.info('device map: %s', ', '.join(map(_describe_device, range(len(devices)), devices)))
         self._sink = ChildSlot(
@@ -103,7 +103,7 @@ class Children:
 
     @property
     def all_ready(self) -> bool:
-        """Whether every child is ready, the HTTP proxy included if the options ask for it."""
+        """Whether every child is ready, including the HTTP proxy if there is one."""
         slots = [self._sink, *self._workers.values()]
         if self._ports.http_port is not None:
             slots.append(self._http)
@@ -121,7 +121,7 @@ class Children:
 
     def _on_sink_lost(self, how: str, error: ChildFailed | None) -> None:
         self._raise_while_starting(error)
-        logger.error('%s; what was not published is computed again', how)
+        logger.error('%s; unpublished requests are computed again', how)
         self._counters.sink_lost()
         self._endpoints.move_sink()
         with descriptors.reserve():
@@ -152,7 +152,7 @@ class Children:
             raise ChildDied(how)
         if all(slot.state is SlotState.GONE for slot in self._workers.values()):
             raise ChildDied('%s, and no worker is left' % how)
-        logger.error('%s: the server goes on without it', how)
+        logger.error('%s: the server continues without it', how)
 
     # ---- the HTTP proxy
 
@@ -166,30 +166,30 @@ class Children:
     def _on_http_given_up(self, how: str) -> None:
         if self._is_starting():
             raise ChildDied(how)
-        logger.error('%s: the server goes on without HTTP', how)
+        logger.error('%s: the server continues without HTTP', how)
 
     def _raise_while_starting(self, error: ChildFailed | None) -> None:
-        """Raise the error of a child that could not start: while the server starts, every other start would fail."""
+        """During startup, raise the error of a child that could not start, because a retry would fail, too."""
         if error is not None and self._is_starting():
             raise error
 
     # ---- stop
 
     def drain_http(self) -> list[Child]:
-        """Tell the HTTP proxy to answer the requests that it has and to exit; return it, if there is one."""
+        """Tell the HTTP proxy to answer its requests and exit. Return it, if there is one."""
         children = self._supervisor.release([] if self._http is None else [self._http])
         for child in children:
             child.terminate()
         return children
 
     def stop_workers(self) -> list[Child]:
-        """Tell the workers to exit as soon as they have computed what they hold; return them."""
+        """Tell the workers to finish their jobs and exit, and return them."""
         children = self._supervisor.release(self._workers.values())
         self._ventilator.stop_workers()
         return children
 
     def stop_sink(self) -> list[Child]:
-        """Tell the sink to deliver its replies and to exit; return it. The workers must have exited."""
+        """Tell the sink to deliver its replies and exit, and return it. The workers must have exited."""
         children = self._supervisor.release([] if self._sink is None else [self._sink])
         self._ventilator.stop_sink()
         return children
@@ -198,11 +198,11 @@ class Children:
 
     @property
     def workers(self) -> Mapping[int, ChildSlot]:
-        """The slots of the workers, by the workers' numbers."""
+        """The slots of the workers, by number."""
         return self._workers
 
     def count_restarts(self) -> dict[str, int]:
-        """Return how often each kind of child has been restarted, as keys of the status's `statistic`."""
+        """Return the number of restarts of each kind of child, as keys of the status's `statistic`."""
         return {
             'num_worker_restart': sum(slot.restarts.count for slot in self._workers.values()),
             'num_sink_restart': 0 if self._sink is None else self._sink.restarts.count,
@@ -211,11 +211,11 @@ class Children:
 
     @property
     def truncated_rows(self) -> int:
-        """Rows that the workers have cut."""
+        """The number of rows that the workers have truncated."""
         return self._counters.truncated_rows
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the keys of the status's `statistic` that count the children's work and their restarts."""
+        """Return the keys of the status's `statistic` about the children's work and restarts."""
         return {**self._counters.to_dict(), **self.count_restarts()}
 
 

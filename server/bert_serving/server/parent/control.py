@@ -1,7 +1,7 @@
-"""The socket in the private folder of a server over which `bert-serving-terminate` stops it.
+"""The socket in the server's private folder through which `bert-serving-terminate` stops the server.
 
-Only the user of the server, and root, can enter the folder. A connection is the request; the answer is a line. Over the
-port for requests there is no answer, and any local user could connect.
+Only the server's user and root can enter the folder. A connection is the request, and the reply is one line. The port
+for requests would give no reply, and any local user could connect to it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections.abc import Callable
 from .folders import PREFIX, is_private
 
 OBEYED = 'stopping'
-"""The answer of a server that obeys; any other is why it does not."""
+"""The reply of a server that obeys. Any other reply is the reason for a refusal."""
 
 ANSWER_S = 5.0
-"""Seconds in which a server answers: one that serves does so at once."""
+"""Seconds to wait for the reply. A running server replies immediately."""
 
 LONGEST_ANSWER = 1000
 
 
 class ControlSocket:
-    """Listens in a folder; `answer` is called for each request, and what it returns is sent."""
+    """Listens in a folder, calls `answer` for each request, and sends the returned line."""
 
     def __init__(self, folder: str, port: int, answer: Callable[[], str]) -> None:
-        """Listen for the server whose port for requests is `port`."""
+        """Listen for the server with the request port `port`."""
         self._answer = answer
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(_path(folder, port))
@@ -36,12 +36,12 @@ class ControlSocket:
         self._listener.setblocking(False)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable while somebody asks."""
+        """Return the descriptor that is readable when there is a request."""
         return self._listener.fileno()
 
     def on_request(self) -> None:
         """Answer one request."""
-        with contextlib.suppress(OSError):  # it has gone, or does not read
+        with contextlib.suppress(OSError):  # the client is gone or does not read
             connection, _ = self._listener.accept()
             with connection:
                 connection.setblocking(False)
@@ -53,10 +53,10 @@ class ControlSocket:
 
 
 def ask_to_stop(port: int) -> str | None:
-    """Ask the server of this user on this machine with that port for requests; return its answer.
+    """Ask the server of this user on this machine with that request port to stop, and return its reply.
 
-    None if there is no such server, or its folder is not where this process looks: in `ZEROMQ_SOCK_TMP_DIR` and in the
-    system's folder for temporary files.
+    Return None if there is no such server, or its folder is neither in `ZEROMQ_SOCK_TMP_DIR` nor in the system's
+    temporary folder.
     """
     for parent in dict.fromkeys((os.environ.get('ZEROMQ_SOCK_TMP_DIR') or '', tempfile.gettempdir())):
         for folder in sorted(glob.glob(os.path.join(glob.escape(parent), PREFIX + '*'))) if parent else ():

@@ -1,4 +1,4 @@
-"""Counters of the children's work that survive the children."""
+"""Counters of the children's work, which outlive the children."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..stats import WorkerTally
 
 
 class ChildCounters:
-    """Counts the work of all children of a server, living and dead. Used by the server's thread alone."""
+    """Counts the work of all children of a server, alive and dead. For the server's thread only."""
 
     def __init__(self) -> None:
         self._workers: dict[int, WorkerTally] = {}
@@ -24,22 +24,22 @@ class ChildCounters:
         self._security_of_dead_sinks: Mapping[str, int] = NO_ACTIONS
 
     def update_worker(self, worker: int, payload: Payload) -> None:
-        """Take the counts from a worker's heartbeat."""
+        """Update the counts from a worker's heartbeat."""
         if 'tally' in payload:
             self._workers[worker] = WorkerTally.from_json(payload['tally'])
 
     def worker_lost(self, worker: int) -> None:
-        """Keep the counts of a worker that has died; the next one counts from 0."""
+        """Keep the counts of a dead worker. Its successor counts from 0."""
         self._dead_workers += self._workers.pop(worker, WorkerTally())
 
     def update_sink(self, payload: Payload) -> None:
-        """Take the counts from a heartbeat of the sink."""
+        """Update the counts from a heartbeat of the sink."""
         self._slow_readers = payload.get('slow_readers', self._slow_readers)
         self._security = payload.get('security', self._security)
         self._discarded_replies = payload.get('given_up', self._discarded_replies)
 
     def sink_lost(self) -> None:
-        """Keep the counts of a sink that has died; the next one counts from 0."""
+        """Keep the counts of a dead sink. Its successor counts from 0."""
         self._slow_readers_of_dead_sinks += self._slow_readers
         self._slow_readers = 0
         self._security_of_dead_sinks = add_up(self._security_of_dead_sinks, self._security)
@@ -49,7 +49,7 @@ class ChildCounters:
 
     @property
     def truncated_rows(self) -> int:
-        """Rows that the workers have cut."""
+        """The number of rows that the workers have truncated."""
         return self._all_workers.truncated_rows
 
     @property

@@ -1,7 +1,7 @@
-"""Choice of the device of each worker: the id of a GPU, or -1 for the CPU.
+"""Choose the device of each worker: a GPU id, or -1 for the CPU.
 
-The parent process chooses the devices before it starts any worker; a worker sees its device as `CUDA_VISIBLE_DEVICES`.
-No other module imports GPUtil.
+The parent process chooses the devices before it starts any worker. A worker gets its device in `CUDA_VISIBLE_DEVICES`.
+Only this module imports GPUtil.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 CPU = -1
 
 MAX_LOAD = 0.9
-"""A GPU with a higher share of busy time is not free."""
+"""The maximum load of a free GPU, as a fraction."""
 
 MAX_MEMORY = 0.9
-"""A GPU with a higher share of used memory is not free."""
+"""The maximum fraction of used memory of a free GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """The device of each worker, in the order of the workers' numbers, and the warnings for the log."""
+    """The device of each worker, by number, and warnings for the log."""
 
     devices: tuple[int, ...]
     warnings: tuple[str, ...] = ()
@@ -43,8 +43,8 @@ def plan_devices(
 ) -> DevicePlan:
     """Give each of `num_worker` workers a device.
 
-    The workers take the devices of `device_map` in turn or, if it is empty, the free GPUs, which `find_gpus` returns.
-    All workers run on the CPU if `cpu` is set, if the map has nothing but -1, or if no GPU is free.
+    The workers take the devices of `device_map` in turn or, if it is empty, the free GPUs from `find_gpus`. All workers
+    run on the CPU if `cpu` is set, the map has only -1, or no GPU is free.
     """
     on_cpu = (CPU,) * num_worker
     if cpu:
@@ -54,15 +54,15 @@ def plan_devices(
     try:
         gpus = find_gpus(num_worker)
     except ImportError as error:
-        return DevicePlan(on_cpu, ('the GPUs cannot be listed (%s): all workers run on the CPU' % error,))
+        return DevicePlan(on_cpu, ('cannot list the GPUs (%s): all workers run on the CPU' % error,))
     if not gpus:
-        return DevicePlan(on_cpu, ('no GPU is free: all workers run on the CPU; give -cpu if that is what you want',))
+        return DevicePlan(on_cpu, ('no GPU is free: all workers run on the CPU; use -cpu if that is intended',))
     warnings = []
     wanted = sum(device != CPU for device in device_map[:num_worker]) if device_map else num_worker
     if len(gpus) < wanted:
         warnings.append(
-            'only %d GPU(s) are free for %d workers: some will share one, which may not scale and may run out of '
-            'memory' % (len(gpus), wanted)
+            'only %d GPU(s) are free for %d workers: some workers share one, which might not scale and might run out '
+            'of memory' % (len(gpus), wanted)
         )
     chosen = tuple(device_map) or tuple(gpus)
     return DevicePlan(tuple(chosen[worker % len(chosen)] for worker in range(num_worker)), tuple(warnings))

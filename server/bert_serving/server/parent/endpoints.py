@@ -1,4 +1,4 @@
-"""Addresses of a server: its ports, and the endpoints at which its own processes meet."""
+"""The addresses of a server: its ports, and the endpoints between its own processes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Ports:
-    """The ports of a server: at first those of its options, where 0 means any free port, then those it listens on."""
+    """The ports of a server: first from its options, where 0 means any free port, then the actual ones."""
 
     port: int
     port_out: int
     http_port: int | None
-    """None without HTTP."""
+    """The HTTP port, or None without HTTP."""
 
 
 class Endpoints:
-    """The endpoints of the ring, Unix sockets in the folder of one server.
+    """The endpoints of the ring: Unix sockets in the folder of one server.
 
-    Each child has its own endpoints, and the child that replaces it has others. So no message that was meant for a
-    child, or that came from it, reaches its successor.
+    Each child has its own endpoints, and its successor gets others. So no message to or from a child reaches its
+    successor.
     """
 
     def __init__(self, folder: str) -> None:
@@ -31,7 +31,7 @@ class Endpoints:
         self.move_sink()
 
     def move_sink(self) -> None:
-        """Choose new endpoints for the next sink: `sink`, its intake, and `feedback`, where its reports go."""
+        """Choose new endpoints for the next sink: `sink` for its intake, and `feedback` for its reports."""
         generation = self._next_generation()
         self.sink = self._address('sink-%d' % generation)
         self.feedback = self._address('feedback-%d' % generation)

@@ -1,4 +1,4 @@
-"""The folder in which the exports of this user's servers are kept."""
+"""The cache folder for the exports of this user's servers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = 'bert-as-service'
 EXPORTS = 'exports'
-"""In the folder of the option or of the user, so that it can be ours even where that is not."""
+"""The name of our subfolder, which is private even if the folder around it is not."""
 
 
 def export_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the folder for kept exports, and make it; None if none are to be kept.
+    """Make and return the folder for kept exports, or return None if exports are not kept.
 
-    `option` is the value of `-export_cache`. Without it, the folder is in `XDG_CACHE_HOME` or `~/.cache`. Where none
-    can be made there, as in many containers, none are kept.
+    `option` is the value of `-export_cache`. Without it, the folder is in `XDG_CACHE_HOME` or `~/.cache`. If it cannot
+    be made there, as in many containers, exports are not kept.
 
     Raises:
-        UsageError: the folder that the user names cannot be used.
+        UsageError: the folder of the option cannot be used.
     """
     if option == NO_FOLDER:
         return None
@@ -35,7 +35,7 @@ def export_folder(option: str | None, environment: Mapping[str, str] = os.enviro
             _prepare(folder)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise UsageError('-export_cache: exports cannot be kept in %s: %s' % (folder, reason)) from None
+            raise UsageError('-export_cache: cannot keep exports in %s: %s' % (folder, reason)) from None
         return folder
     home = _cache_of_user(environment)
     if home is None:
@@ -51,7 +51,7 @@ def export_folder(option: str | None, environment: Mapping[str, str] = os.enviro
 
 
 def _cache_of_user(environment: Mapping[str, str]) -> str | None:
-    """The folder for caches, as the XDG base directory specification has it; a relative path does not count."""
+    """The user's cache folder, by the XDG base directory specification, which ignores relative paths."""
     named = environment.get('XDG_CACHE_HOME', '')
     if os.path.isabs(named):
         return named
@@ -60,10 +60,10 @@ def _cache_of_user(environment: Mapping[str, str]) -> str | None:
 
 
 def _prepare(folder: str) -> None:
-    """Make the folder if it is not there, and check that this user alone can change what is in it.
+    """Make the folder if necessary, and check that only this user can change its content.
 
     Raises:
-        OSError: it is not so.
+        OSError: the folder cannot be made, or others can change it.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     status = os.lstat(folder)

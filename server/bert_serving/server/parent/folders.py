@@ -1,9 +1,8 @@
-"""The folders of one server: for the sockets of the ring, the exported graph, and links to kept exports.
+"""The temporary folders of a server: for the sockets of the ring, the exported graph, and links to kept exports.
 
-A server holds a lock on a file in each of its temporary folders as long as it lives. If all its processes are killed at
-once, nobody removes the folders; the next server that makes a folder next to them finds that nobody holds their locks,
-and removes them. The kernel releases a lock with the process that holds it, so a folder of a living server is never
-removed.
+While a server runs, it locks a file in each of its temporary folders. If all its processes are killed at once, the
+folders remain. The next server that makes a folder in the same place finds them unlocked and removes them. The kernel
+releases a lock when its process ends, so the folder of a running server is never removed.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from ..graph.files import new_graph_path
 logger = logging.getLogger(__name__)
 
 PREFIX = 'bert-serving-'
-"""The names of our temporary folders begin like this."""
+"""The prefix of the names of our temporary folders."""
 
 LOCK_NAME = 'lock'
-"""The file in a temporary folder that its server holds locked."""
+"""The name of the lock file in a temporary folder."""
 
 LONGEST_SOCKET_PATH = 100
-"""The system's limit on the path of a Unix socket is 107 bytes; less our file names."""
+"""The maximum length of the folder's path: the system's limit of 107 bytes for a Unix socket, minus our file names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +40,29 @@ class ExportCacheFolders:
     folder: str
     """The folder of all kept exports."""
     work: str
-    """A temporary folder of this server in it, for links to what it uses."""
+    """A temporary folder of this server inside it, for links to the entries in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFolders:
-    """The paths that a server uses while it runs."""
+    """The temporary paths of a running server."""
 
     sockets: str
     """The folder of the ring's sockets."""
     graph: str
     """The file for the exported graph."""
     cache: ExportCacheFolders | None
-    """Where exports are kept; None if they are not."""
+    """The folders of the export cache, or None without one."""
     temp_dirs: tuple[str, ...]
     """The folders that are removed at the end."""
 
 
 @contextlib.contextmanager
 def server_folders(graph_tmp_dir: str | None, exports: str | None = None) -> Iterator[ServerFolders]:
-    """Make the folders of a server; at the end, remove them and all that is in them.
+    """Make the folders of a server, and remove them with their content at the end.
 
-    `graph_tmp_dir` is where the folder for the graph is made, None for the system's folder for temporary files.
-    `exports` is the folder for kept exports, None if none are kept. If no folder can be made in it, none are.
+    `graph_tmp_dir` is the place for the graph's folder, None for the system's temporary folder. `exports` is the folder
+    for kept exports, or None. If no folder can be made in it, exports are not kept.
 
     Raises:
         StartError: a folder cannot be made, or its path is too long for a Unix socket.
@@ -78,7 +77,7 @@ def server_folders(graph_tmp_dir: str | None, exports: str | None = None) -> Ite
         if exports is not None:
             try:
                 work = stack.enter_context(_temporary_folder(exports, '-export_cache'))
-            except StartError as error:  # a file system without locks, say
+            except StartError as error:  # for example a file system without locks
                 logger.debug('exports are not kept: %s', error)
             else:
                 temp_dirs.append(work)
@@ -88,9 +87,9 @@ def server_folders(graph_tmp_dir: str | None, exports: str | None = None) -> Ite
 
 @contextlib.contextmanager
 def socket_folder() -> Iterator[str]:
-    """Make a folder for the sockets of the ring that only this user can enter; remove it at the end.
+    """Make a folder for the ring's sockets that only this user can enter, and remove it at the end.
 
-    It lies in `ZEROMQ_SOCK_TMP_DIR`, as 1.10's sockets did, or in the system's folder for temporary files.
+    It is in `ZEROMQ_SOCK_TMP_DIR`, as 1.10's sockets were, or in the system's temporary folder.
 
     Raises:
         StartError: the folder cannot be made, or its path is too long for a Unix socket or not UTF-8.
@@ -102,7 +101,7 @@ def socket_folder() -> Iterator[str]:
                 'the path of the folder for sockets, %s, is too long: set ZEROMQ_SOCK_TMP_DIR to a shorter one' % folder
             )
         try:
-            folder.encode()  # ZeroMQ takes no other paths
+            folder.encode()  # ZeroMQ does not accept other paths
         except UnicodeEncodeError:
             raise StartError(
                 'the path of the folder for sockets, %s, is not UTF-8: set ZEROMQ_SOCK_TMP_DIR to another one' % folder
@@ -112,9 +111,9 @@ def socket_folder() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _temporary_folder(parent: str, variable: str) -> Iterator[str]:
-    """Make a folder in `parent` that only this user can enter, and lock it; remove it at the end.
+    """Make a folder in `parent` that only this user can enter, lock it, and remove it at the end.
 
-    Folders there that a killed server has left are removed first.
+    First it removes the folders of killed servers there.
 
     Raises:
         StartError: the folder cannot be made; the message names the `variable`, or option, that chooses `parent`.
@@ -135,7 +134,7 @@ def _temporary_folder(parent: str, variable: str) -> Iterator[str]:
 
 
 def _make_lock(folder: str) -> int:
-    """Make the lock of `folder`, locked before it has its name; return the descriptor that holds it."""
+    """Make the lock file of `folder`, locked before it gets its name, and return its descriptor."""
     path = os.path.join(folder, LOCK_NAME)
     lock = os.open(path + '.new', os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -144,28 +143,28 @@ def _make_lock(folder: str) -> int:
 
 
 def remove_leftovers(parent: str) -> None:
-    """Remove the temporary folders in `parent` that this user's servers have left and that no living server holds.
+    """Remove this user's temporary folders in `parent` that no running server has locked.
 
-    A folder that cannot be read or removed stays, and so does one without a lock or of another user.
+    Folders without a lock file or of other users stay, and so do folders that cannot be read or removed.
     """
     for folder in glob.glob(os.path.join(glob.escape(parent), PREFIX + '*')):
         with contextlib.suppress(OSError):
             if is_private(folder) and _is_abandoned(os.path.join(folder, LOCK_NAME)):
                 shutil.rmtree(folder, ignore_errors=True)
-                logger.info('removed a folder that a killed server had left: %s', folder)
+                logger.info('removed the folder of a killed server: %s', folder)
 
 
 def is_private(folder: str) -> bool:
-    """Whether the path is a real folder of this user that nobody else can change."""
+    """Whether the path is a real folder, not a link, that only this user can change."""
     status = os.lstat(folder)
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _is_abandoned(lock: str) -> bool:
-    """Whether nobody holds the lock at this path.
+    """Whether the lock file at this path is unlocked.
 
     Raises:
-        OSError: there is none, or it cannot be opened.
+        OSError: the lock file is missing or cannot be opened.
     """
     descriptor = os.open(lock, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

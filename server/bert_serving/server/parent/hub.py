@@ -1,8 +1,8 @@
-"""Fetches a model by its name from the Hugging Face hub, into the cache of the package `huggingface_hub`.
+"""Fetch a model by name from the Hugging Face hub, into the cache of the package `huggingface_hub`.
 
-Endpoint, cache, tokens and offline mode are that package's (`HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`). A
-model that is in the cache is served without a network. The small files come first, so that a model that is not served
-is refused before gigabytes are fetched. The reference of the branch is written last: it names a complete snapshot.
+The variables of that package (`HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`) set endpoint, cache, token and
+offline mode. A model in the cache needs no network. Small files are fetched first, so that an unsupported model is
+refused before gigabytes are fetched. The reference of the branch is written last, so that it names a complete snapshot.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ logger = logging.getLogger(__name__)
 
 LISTING_TIMEOUT_S = 10
 CHECK_S = 0.1
-"""How often the progress is shown, and a wish to stop is heeded."""
+"""Seconds between two updates of the progress and checks for a stop."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-"""Numbers of errors of the cache; those of a network are others."""
+"""The error numbers of an unwritable cache, as opposed to network errors."""
 
 IsStopped = Callable[[], bool]
 
 
 def never() -> bool:
-    """An `IsStopped` of a caller that does not stop."""
+    """An `IsStopped` that is never true."""
     return False
 
 
@@ -54,19 +54,19 @@ def local_folder(
     ckpt_name: str | None = None,
     is_stopped: IsStopped = never,
 ) -> str | None:
-    """Return the folder that `model_dir` means: itself if it exists, else that of the hub's model of this name.
+    """Return the folder for `model_dir`: itself if it exists, otherwise that of the hub's model with this name.
 
-    The names of the configuration and of the weights are those that the user gave, if any.
+    `names` are the file names of the configuration and the weights that the user gave, if any.
 
     Raises:
-        ModelError: the hub has no such model, refuses it or cannot be reached, or the model is not served.
-        StartError: `is_stopped` said so meanwhile.
+        ModelError: the hub has no such model, refuses it or cannot be reached, or the model is not supported.
+        StartError: `is_stopped` returned True meanwhile.
     """
     if model_dir is None or os.path.lexists(model_dir):
         return model_dir
     name = HubName.parse(model_dir)
     if name is None or not _is_installed():
-        return model_dir  # it does not exist: `find_model` says what to do
+        return model_dir  # it does not exist, so `find_model` reports an error
     fetch = _Fetch(name, config_name, ckpt_name)
     with _one_error(name, model_dir):
         return fetch.run(is_stopped)
@@ -81,12 +81,12 @@ def _is_installed() -> bool:
 
 
 class _Unreachable(Exception):
-    """The hub gave no answer; the text says why."""
+    """The hub did not respond. The text says why."""
 
 
 @dataclass
 class _Fetch:
-    """The state of one fetch: the thread that fetches writes it, and the one that shows it reads it."""
+    """The state of one fetch, written by the fetching thread and read by the displaying one."""
 
     name: HubName
     config_name: str | None
@@ -96,7 +96,7 @@ class _Fetch:
     already: int = 0
 
     def run(self, is_stopped: IsStopped) -> str:
-        """Fetch in another thread, as a download cannot be interrupted, and show the progress in this one."""
+        """Fetch in another thread, because a download cannot be interrupted, and show the progress in this one."""
         outcome: list[str | BaseException] = []
 
         def work() -> None:
@@ -114,7 +114,7 @@ class _Fetch:
                     display.show(Progress(self.stage, self._fetched(), self.total))
                     thread.join(CHECK_S)
                     if is_stopped():
-                        raise StartError('stopped while %s was being fetched: start again to go on' % self.name)
+                        raise StartError('stopped while fetching %s: start the server again to continue' % self.name)
             finally:
                 display.end()
         result = outcome[0]
@@ -134,7 +134,7 @@ class _Fetch:
         return self._fetch(commit, repository, sizes)
 
     def _listing(self) -> tuple[str, Repository, Mapping[str, int]]:
-        """The commit of the revision, and the files that it has with their sizes in bytes, where the hub tells them."""
+        """The commit of the revision, and its files with their sizes in bytes, if the hub provides them."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -146,7 +146,7 @@ class _Fetch:
             if _status(error) >= 500 or _status(error) == 429:
                 raise _Unreachable('HTTP status %d' % _status(error)) from error
             raise
-        except ValueError as error:  # it is not JSON, or the name is not allowed
+        except ValueError as error:  # it is not JSON, or the name is not valid
             raise _Unreachable(_first_line(error)) from error
         except Exception as error:
             if _errno(error) in (*_FULL, *_NOT_WRITABLE):
@@ -160,7 +160,7 @@ class _Fetch:
         return info.sha, Repository.of(self.name, (file.rfilename for file in files)), sizes
 
     def _cached(self, why: str) -> str:
-        """The snapshot that is in the cache, though the hub does not say whether it is the latest."""
+        """The snapshot in the cache, which might not be the latest."""
         cache = self._cache()
         commit = _read_reference(os.path.join(cache, 'refs', self.name.revision))
         snapshot = os.path.join(cache, 'snapshots', commit or self.name.revision)
@@ -169,7 +169,8 @@ class _Fetch:
             snapshot = '' if snapshot == cache else snapshot
         if not os.path.isdir(snapshot):
             raise ModelError(
-                '%s, and %s is not in the cache %s: fetch it once with a network' % (why, self.name, _cache_folder())
+                '%s, and %s is not in the cache %s: start once with network access to fetch it'
+                % (why, self.name, _cache_folder())
             )
         logger.info('took %s from the cache, as %s: %s', self.name, why, snapshot)
         return snapshot
@@ -190,14 +191,16 @@ class _Fetch:
                 with _quietly():
                     hf_hub_download(self.name.repository, file, revision=commit)
                 if not os.path.isfile(os.path.join(known, file)):
-                    raise ModelError('%s: the hub sent %s of another commit than %s' % (self.name, file, commit))
+                    raise ModelError(
+                        '%s: the hub sent %s of another commit than %s: start again' % (self.name, file, commit)
+                    )
                 fetched += os.path.getsize(os.path.join(known, file))
 
         encoder, modules = '', []
         if MODULES in repository.files:
             get(MODULES)
             encoder, *modules = read_module_paths(os.path.join(known, MODULES))
-        # Before anything else, what there is: a repository without safetensors is refused at once.
+        # First check the file names, to refuse a repository without safetensors immediately.
         weights = repository.weights(encoder, self.ckpt_name)
         get(*repository.settings(encoder, self.config_name), *repository.module_files(modules))
         self._check_settings(known, encoder)
@@ -213,7 +216,7 @@ class _Fetch:
         return known
 
     def _check_settings(self, folder: str, encoder: str) -> None:
-        """Refuse a model that is not served while only its small files are here."""
+        """Refuse an unsupported model when only its small files are fetched."""
         config = os.path.join(folder, encoder, self.config_name or 'config.json')
         if os.path.isfile(config):
             read_config(config)
@@ -224,7 +227,7 @@ class _Fetch:
         return os.path.join(_cache_folder(), 'models--' + self.name.repository.replace('/', '--'))
 
     def _blobs(self) -> int:
-        """How many bytes the cache holds of this model, finished or not."""
+        """The bytes of this model in the cache, including unfinished files."""
         total = 0
         with contextlib.suppress(OSError), os.scandir(os.path.join(self._cache(), 'blobs')) as entries:
             for entry in entries:
@@ -243,7 +246,7 @@ def _cache_folder() -> str:
 
 
 def _read_reference(path: str) -> str | None:
-    """The commit that a branch was at when it was fetched; None if it never was."""
+    """The commit of a branch when it was last fetched, or None if it never was."""
     try:
         with open(path, encoding='ascii', errors='replace') as file:
             return file.read(64).strip() or None
@@ -252,7 +255,7 @@ def _read_reference(path: str) -> str | None:
 
 
 def _write_reference(path: str, commit: str) -> None:
-    """Write which commit a branch was at, unless it is a commit itself; a reader sees the old one or the new one."""
+    """Write the commit of a branch atomically, unless the revision is a commit itself."""
     if os.path.basename(path) == commit:
         return
     folder = os.path.dirname(path)
@@ -266,7 +269,7 @@ def _write_reference(path: str, commit: str) -> None:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the bars that the package draws: the log has a line of its own."""
+    """Disable the package's progress bars, because the log has its own line."""
     from huggingface_hub import utils
 
     shown = not utils.are_progress_bars_disabled()  # type: ignore[attr-defined]
@@ -280,7 +283,7 @@ def _quietly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_error(name: HubName, given: str) -> Iterator[None]:
-    """One ModelError for what the package raises, with what to do."""
+    """Convert the package's exceptions to a ModelError that says what to do."""
     try:
         yield
     except ServingError:
@@ -299,22 +302,25 @@ def _explain(name: HubName, given: str, error: Exception) -> str:
         return '%s has no branch, tag or commit %s on the hub' % (name.repository, name.revision)
     if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
         hint = hints.of_no_folder(given)
-        return 'there is no folder %s, and no such model on the hub that may be read: %s' % (
+        return 'there is no folder %s, and no accessible model with this name on the hub: %s' % (
             given,
             hint.removeprefix(': ') if 'did you mean' in hint else 'check the name, or set HF_TOKEN if it is private',
         )
     if status in (401, 403):
-        return 'the hub refuses to give %s (HTTP status %d): set HF_TOKEN to a token that may read it' % (name, status)
+        return 'the hub refuses access to %s (HTTP status %d): set HF_TOKEN to a token that can read it' % (
+            name,
+            status,
+        )
     number = _errno(error)
     if number in _FULL:
         return 'the disk is full: make room in %s, or set HF_HOME to a folder on another disk' % _cache_folder()
     if number in _NOT_WRITABLE:
-        return 'the cache %s cannot be written (%s): set HF_HOME to a folder that can' % (
+        return 'cannot write to the cache %s (%s): set HF_HOME to a writable folder' % (
             _cache_folder(),
             os.strerror(number),
         )
     reason = _first_line(error)
-    return '%s was not fetched from %s (%s: %s): start again to go on' % (
+    return 'could not fetch %s from %s (%s: %s): start again to continue' % (
         name,
         constants.ENDPOINT,
         type(error).__name__,
@@ -323,14 +329,14 @@ def _explain(name: HubName, given: str, error: Exception) -> str:
 
 
 def _status(error: BaseException) -> int:
-    """The HTTP status of an error; 0 if it has none."""
+    """The HTTP status of an error, or 0."""
     response: Any = getattr(error, 'response', None)
     status = getattr(response, 'status_code', None)
     return status if isinstance(status, int) else 0
 
 
 def _errno(error: BaseException | None) -> int:
-    """The number of the system's error that caused this one; 0 if there is none."""
+    """The number of the system error that caused this one, or 0."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno

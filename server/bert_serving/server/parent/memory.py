@@ -1,6 +1,6 @@
-"""The memory that a server can have, and how its processes share it.
+"""Find the memory limit of a server, and share the memory out.
 
-In a container the limit is that of a cgroup, of version 1 or 2, or of one around it; the machine has more.
+In a container, the limit belongs to a cgroup, of version 1 or 2, or to a parent of it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from ..options.settings import Settings
 MIB, GIB = 1 << 20, 1 << 30
 
 LEAST_BYTES = 64 * MIB
-"""No less is planned with: a server with less cannot even start."""
+"""The minimum memory to plan with. A server with less cannot even start."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryShares:
-    """Bytes for all that grows with what clients send, and with what they do not read.
+    """The shares of memory, in bytes, for data that grows with requests and unread replies.
 
-    The rest is for the weights, the batches and the programs themselves.
+    The rest is for the weights, the batches and the programs.
 
     Attributes:
-        queue: requests that are accepted and not finished.
-        open_parts: parts in the sink that wait for others of their request.
-        reply: one reply. While it is joined, the sink holds it twice.
+        queue: accepted and unfinished requests.
+        open_parts: parts of incomplete requests in the sink.
+        reply: one reply. While joining it, the sink holds it twice.
         unread: replies that clients do not read.
-        unread_by_client: those of one client.
-        http: responses of the HTTP proxy that are made and not yet written.
+        unread_by_client: unread replies of one client.
+        http: unwritten responses of the HTTP proxy.
     """
 
     queue: int
@@ -41,7 +41,7 @@ class MemoryShares:
 
     @classmethod
     def of(cls, total: int, settings: Settings) -> MemoryShares:
-        """Share out `total` bytes; options that set a share go first."""
+        """Share out `total` bytes. Options that set a share take precedence."""
         total = max(total, LEAST_BYTES)
         reply = settings.max_reply_bytes or total // 6
         return cls(
@@ -64,18 +64,18 @@ class MemoryShares:
 
 
 def share_memory(settings: Settings) -> MemoryShares:
-    """Share out the memory that the options allow, or else all that this process can have."""
+    """Share out the memory of the options, or by default all that this process can use."""
     return MemoryShares.of(settings.max_memory_bytes or available_bytes(), settings)
 
 
 def available_bytes(proc: str = '/proc', cgroups: str = '/sys/fs/cgroup') -> int:
-    """Return the memory that this process and its children can have: the least limit around it, or the machine's."""
+    """Return the memory that this process and its children can use: the lowest cgroup limit, or all of it."""
     machine = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     return min([machine, *_limits(proc, cgroups)])
 
 
 def _limits(proc: str, cgroups: str) -> Iterator[int]:
-    """The limits of the cgroups of this process and of all around them."""
+    """The limits of the cgroups of this process and of their parents."""
     for hierarchy, group in _groups(proc):
         folder, name = (
             (cgroups, 'memory.max') if not hierarchy else (os.path.join(cgroups, 'memory'), 'memory.limit_in_bytes')
@@ -90,7 +90,7 @@ def _limits(proc: str, cgroups: str) -> Iterator[int]:
 def _groups(proc: str) -> Iterator[tuple[str, str]]:
     """The cgroups that can limit memory, as `(controllers, path)`; version 2 names no controllers.
 
-    A container may see the path on its host, of which only the root is mounted: folders that are missing do not count.
+    A container can see the path of its host, of which only the root is mounted, so missing folders are skipped.
     """
     try:
         with open(os.path.join(proc, 'self', 'cgroup')) as file:
@@ -105,7 +105,7 @@ def _groups(proc: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_limit(path: str) -> int | None:
-    """The limit in a file; None if there is no such file, or it says `max`."""
+    """The limit in a file, or None if the file is missing or says `max`."""
     try:
         with open(path) as file:
             return int(file.read())

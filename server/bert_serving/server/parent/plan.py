@@ -1,6 +1,6 @@
-"""The plan of a server: the options and the model's files, checked against each other before any process is started.
+"""The plan of a server: check the options and the model's files against each other before starting any process.
 
-`BertServer.start` makes the plan in the thread of its caller, so that the caller gets the errors.
+`BertServer.start` makes the plan in the caller's thread, so that the caller gets the errors.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ STRATEGIES: Mapping[PoolingMode, PoolingStrategy] = {
     'cls': PoolingStrategy.FIRST_TOKEN,
     'lasttoken': PoolingStrategy.LAST_TOKEN,
 }
-"""Which strategies of 1.10 do the same as a pooling of a published folder."""
+"""The strategies of 1.10 that are equivalent to a pooling of a published model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The options, the model and the devices of a server.
 
-    `settings` and `model` agree: what the user left to the folder of the model has the folder's value in both, and what
-    the user chose instead is gone from the model's pipeline and head. `address` is the one that the server listens on
-    for ZeroMQ, as numbers. `security` has its keys, None without them.
+    `settings` and `model` agree: options that the user did not give have the model's values in both, and the parts of
+    the model that the user's options replace are removed from its pipeline and head. `address` is the numeric ZeroMQ
+    address of the server. `security` has its keys, or is None.
     """
 
     settings: Settings
@@ -62,13 +62,13 @@ class Plan:
 
     @property
     def task(self) -> Literal['embed', 'rerank', 'classify']:
-        """The kind of the answers: vectors, scores of one label, or scores of several labels."""
+        """The kind of results: vectors, scores of one label, or scores of several labels."""
         head = self.model.config.head
         return 'embed' if head is None else 'rerank' if len(head.labels) == 1 else 'classify'
 
     @property
     def dimensions(self) -> int:
-        """The width of an answer: of a vector or, for a classifier, the number of its labels."""
+        """The width of a result: of a vector or, for a classifier, the number of labels."""
         settings, config, pipeline = self.settings, self.model.config, self.model.pipeline
         if config.head is not None:
             return len(config.head.labels)
@@ -84,7 +84,7 @@ class Plan:
         return outputs[-1] if outputs else width * len(pipeline.pooling.modes)
 
     def describe(self) -> str:
-        """Return one line for the log: what is served, and what the folder of the model and the options say of it."""
+        """Describe in one line what is served, and the settings from the model's folder and from the options."""
         settings, config, pipeline = self.settings, self.model.config, self.model.pipeline
         folder: list[str] = []
         options: list[str] = []
@@ -111,7 +111,7 @@ class Plan:
 
     @property
     def pooling(self) -> str:
-        """The pooling by its name in 1.10 or, if only the folder describes it, by the names of its modes."""
+        """The pooling, by its name in 1.10 or, if it is not from 1.10, by the names of its modes."""
         pipeline = self.model.pipeline
         if pipeline is None or pipeline.pooling is None or _strategy_of(pipeline.pooling) is not None:
             return str(self.settings.pooling_strategy)
@@ -119,10 +119,10 @@ class Plan:
 
 
 def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
-    """Make the plan for these options; a model of the hub is fetched, until `is_stopped` says otherwise.
+    """Make the plan for these options. It fetches a model of the hub, unless `is_stopped` returns True.
 
     Raises:
-        UsageError, ModelError: they and the model do not go together; the message says which and what to do.
+        UsageError, ModelError: the options and the model do not fit together; the message says what to do.
         StartError: stopped while the model was being fetched.
     """
     _check_installed(settings)
@@ -149,10 +149,10 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
     if model.tokenizer_files is not None:
-        model.tokenizer_files.load(model.config.vocab_size)  # each worker does; what is wrong with it is said here
+        model.tokenizer_files.load(model.config.vocab_size)  # each worker loads it again; this reports errors early
         model.tokenizer_files.gives_types()
     elif model.vocab is not None:
-        load_vocab(model.vocab)  # likewise
+        load_vocab(model.vocab)  # each worker loads it again; this reports errors early
     check_strategy(settings.pooling_strategy, model.config)
     check_position_embeddings(not settings.no_position_embeddings, model.config)
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
@@ -165,11 +165,11 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
 
 
 def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
-    """Return the options and the model with what each says of the other's questions; the user's word counts most.
+    """Make the options and the model agree. The user's options take precedence.
 
-    A published folder names the length, the layer and the pooling. If the user names a layer or a strategy instead, the
-    model is used as in 1.10: the modules after pooling, which were not trained for that, do not apply, and texts are
-    tokenized as by 1.10 where the folder allows it (docs/adr/0014). A strategy makes an encoder of a classifier, too.
+    A published model has its own length, layer and pooling. If the user chooses a layer or a strategy instead, the
+    model is used as in 1.10: without the modules after pooling, which were not trained for it, and with 1.10's
+    tokenization if possible (docs/adr/0014). A strategy also turns a classifier into an encoder.
     """
     pipeline, left = model.pipeline, settings.left_to_model
     if pipeline is None:
@@ -195,7 +195,7 @@ def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:
 
 
 def served_model(plan: Plan) -> ServedModel:
-    """Return what the options of a request may ask of this server."""
+    """Return the rules for the options of requests."""
     strategy, has_head = plan.settings.pooling_strategy, plan.model.config.head is not None
     return ServedModel(
         dimensions=plan.dimensions,
@@ -207,7 +207,7 @@ def served_model(plan: Plan) -> ServedModel:
 
 
 def reply_size(plan: Plan, most: int) -> ReplySize:
-    """Return how large the replies of this server are; `most` is the bytes of the largest."""
+    """Return the estimator for the size of replies. `most` is the maximum size in bytes."""
     settings, model = plan.settings, served_model(plan)
     on_gpu = all(device >= 0 for device in plan.devices.devices)
     length = settings.max_seq_len
@@ -222,7 +222,7 @@ def reply_size(plan: Plan, most: int) -> ReplySize:
 
 
 def with_proxy_key(plan: Plan, folder: str) -> tuple[Plan, str | None]:
-    """Return the plan with a key for the HTTP proxy, and its file in a private folder; None if there are no keys."""
+    """Return the plan with a key for the HTTP proxy, and the key's file in a private folder or None without keys."""
     if plan.security is None:
         return plan, None
     security, path = add_proxy_key(plan.security, folder)
@@ -230,7 +230,7 @@ def with_proxy_key(plan: Plan, folder: str) -> tuple[Plan, str | None]:
 
 
 def make_access(plan: Plan) -> PortAccess | None:
-    """Return the rules of the port for requests; None if there are no keys."""
+    """Return the access rules of the port for requests, or None without keys."""
     if plan.security is None:
         return None
     use = Grant.PREDICT if served_model(plan).has_scores else Grant.ENCODE
@@ -238,21 +238,21 @@ def make_access(plan: Plan) -> PortAccess | None:
 
 
 def _list_prompts(pipeline: Pipeline) -> str:
-    """The names of the prompts that are not empty."""
+    """The names of the non-empty prompts."""
     names = [name for name, prompt in pipeline.prompts.items() if prompt]
     default = pipeline.default_prompt_name
     return ', '.join('%s (default)' % name if name == default else name for name in names) or 'none'
 
 
 def _strategy_of(pooling: Pooling) -> PoolingStrategy | None:
-    """The strategy of 1.10 that does the same; None if there is none."""
+    """The equivalent strategy of 1.10, or None if there is none."""
     if len(pooling.modes) != 1:
         return None
     return STRATEGIES.get(pooling.modes[0])
 
 
 def _own_address(host: str, option: str) -> str:
-    """Return the address on which the server listens, as numbers; raise UsageError if there is none."""
+    """Return the numeric address to listen on, or raise UsageError if there is none."""
     try:
         return own_address(host)
     except ValueError as error:
@@ -260,7 +260,7 @@ def _own_address(host: str, option: str) -> str:
 
 
 def _check_installed(settings: Settings) -> None:
-    """Raise UsageError if there is no TensorFlow, or no other engine, for the children to import."""
+    """Raise UsageError if the engine for the children is not installed."""
     if not is_installed(TENSORFLOW):
         raise UsageError(
             "TensorFlow is not installed in %s: pip install 'bert-serving-server[cpu]', or [gpu] for CUDA" % sys.prefix
@@ -274,4 +274,4 @@ def _check_writable(graph_tmp_dir: str) -> None:
     try:
         tempfile.TemporaryFile(dir=graph_tmp_dir).close()
     except OSError as error:
-        raise UsageError('-graph_tmp_dir: no file can be written in %s: %s' % (graph_tmp_dir, error.strerror)) from None
+        raise UsageError('-graph_tmp_dir: cannot write files in %s: %s' % (graph_tmp_dir, error.strerror)) from None

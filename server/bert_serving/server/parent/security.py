@@ -1,4 +1,4 @@
-"""The keys of a server, as its options say, and the key of its own HTTP proxy."""
+"""The keys of a server from its options, and the key of its own HTTP proxy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..security.watched_file import WatchedFile
 
 
 def plan_security(settings: Settings) -> SecurityConfig | None:
-    """Read the keys, the folder of clients and the file of principals; None without keys.
+    """Read the keys, the folder of clients and the file of principals. Return None without keys.
 
     Raises:
-        UsageError: one of them cannot be read or is wrong, or libzmq has no CURVE.
+        UsageError: one of them cannot be read or is invalid, or libzmq lacks CURVE.
     """
     if settings.curve_key_file is None or settings.curve_clients is None:
         if settings.principals is not None:
@@ -27,7 +27,7 @@ def plan_security(settings: Settings) -> SecurityConfig | None:
         return None
     if not zmq.has('curve'):
         raise UsageError(
-            '-curve_key_file: libzmq %s of this machine has no CURVE: install pyzmq from PyPI, whose wheels have it'
+            '-curve_key_file: libzmq %s on this machine lacks CURVE: install pyzmq from PyPI, whose wheels include it'
             % zmq.zmq_version()
         )
     certificate = read_secret_certificate(settings.curve_key_file, 'curve_key_file')
@@ -37,14 +37,14 @@ def plan_security(settings: Settings) -> SecurityConfig | None:
         clients=settings.curve_clients,
         principals=settings.principals,
     )
-    Gate(config)  # what is wrong with the files is said here
+    Gate(config)  # this reports errors in the files early
     return config
 
 
 def add_proxy_key(config: SecurityConfig, folder: str) -> tuple[SecurityConfig, str]:
-    """Make a key for the HTTP proxy of this server; return the config that knows it, and the file with the secret.
+    """Make a key for the server's HTTP proxy. Return the config with it, and the file with the secret key.
 
-    `folder` can be read by this user alone.
+    Only this user can read `folder`.
     """
     public, secret = (key.decode() for key in zmq.curve_keypair())
     path = os.path.join(folder, PROXY + '.key_secret')

@@ -1,8 +1,8 @@
 """`BertServer`: a server as a thread, and the life of that server.
 
 The server checks the options against the model, binds its port, lets a process export the graph, starts the sink and
-the workers, and serves. Then it drains, stops the workers, stops the sink, and leaves nothing behind. The ventilator
-decides about requests, the supervisor about processes; `children.py` joins the two.
+the workers, and serves. At the end it drains, stops the workers, stops the sink, and removes its temporary files. The
+ventilator decides about requests, and the supervisor about processes. `children.py` connects the two.
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ from .terminate import terminate
 logger = logging.getLogger(__name__)
 
 RESERVE_S = 3
-"""The part of the time for a shutdown that is kept for its last steps."""
+"""Seconds of the shutdown's time limit to reserve for its last steps."""
 
 WORKER_STOP_S = 2
-"""How long the workers may take to exit after every request is answered."""
+"""Seconds that the workers can take to exit after every request is answered."""
 
 DEADLINE_TICK_MS = 20
-"""How often deadlines are checked while there are any."""
+"""Milliseconds between two checks of deadlines, if there are any."""
 
 OPEN_TO_ALL = (
-    'ports %d and %d take requests from everybody who reaches them, in plain text: they can use the model, read the '
-    'status, and fill the queue; set -curve_key_file and -curve_clients, or -host 127.0.0.1'
+    'ports %d and %d accept unencrypted requests from anyone who can reach them, who can use the model, read the '
+    'status, and fill the queue: set -curve_key_file and -curve_clients, or -host 127.0.0.1'
 )
-"""The warning of a server without keys that listens beyond its own machine."""
+"""The warning of a server without keys that other machines can reach."""
 
 DRAIN_TICK_MS = 50
-"""How often the server checks whether it has drained."""
+"""Milliseconds between two checks that the server has drained."""
 
 
 class BertServer(threading.Thread):
-    """A server that runs in a thread, with its workers and its sink in their own processes.
+    """A server in a thread, with its workers and its sink in separate processes.
 
-    As a context manager it is ready on entry and stopped on exit:
+    As a context manager, it is ready on entry and stopped on exit:
 
         with BertServer(get_args_parser().parse_args(['-cpu'])) as server:
             ...
@@ -89,15 +89,15 @@ class BertServer(threading.Thread):
     modules = ChildModules()
     """The modules that the children run."""
     sink_limits: Mapping[str, Any] = {}
-    """The fields of `sink.limits.SinkLimits` that differ from the default."""
+    """The fields of `sink.limits.SinkLimits` that differ from the defaults."""
     restart_policy = DEFAULT_POLICY
-    """When children that have died are restarted, and when they are given up."""
+    """When to restart dead children, and when to give up."""
 
     def __init__(self, args: argparse.Namespace | Settings) -> None:
-        """Keep the options: `args` is what the parser of `helper.get_args_parser` returns. `start` starts the server.
+        """Take the options: `args` is the result of the parser of `helper.get_args_parser`. `start` starts the server.
 
         Raises:
-            UsageError: options that contradict each other.
+            UsageError: options conflict with each other.
         """
         super().__init__(name='ventilator')
         self.settings = args if isinstance(args, Settings) else Settings.from_args(args)
@@ -126,25 +126,25 @@ class BertServer(threading.Thread):
 
     @property
     def port(self) -> int:
-        """The port for requests; while the server starts it is that of the options, where 0 means any free port."""
+        """The port for requests. During startup it is the value of the option, where 0 means any free port."""
         return self._ports.port
 
     @property
     def port_out(self) -> int:
-        """The port for results; while the server starts it is that of the options, where 0 means any free port."""
+        """The port for results. During startup it is the value of the option, where 0 means any free port."""
         return self._ports.port_out
 
     @property
     def http_port(self) -> int | None:
-        """The port for HTTP; while the server starts it is that of the options. None without HTTP."""
+        """The port for HTTP, or None without HTTP. During startup it is the value of the option."""
         return self._ports.http_port
 
     def start(self) -> None:
-        """Check the options against the model, start the server and return immediately.
+        """Check the options against the model, start the server, and return immediately.
 
         Raises:
-            UsageError, ModelError: the server cannot work with these options or this model; no process was started.
-            StartError: it was told to stop while it fetched the model from the hub.
+            UsageError, ModelError: the options or the model are not usable; no process was started.
+            StartError: the server was told to stop while it fetched the model from the hub.
         """
         streams.reserve_descriptors()
         logs.set_up('VENTILATOR', self.settings.verbose, self.settings.log_format)
@@ -168,8 +168,8 @@ class BertServer(threading.Thread):
     def request_drain(self) -> None:
         """Start a graceful shutdown and return immediately.
 
-        Safe in a signal handler; a second call changes nothing. A call before `start` makes the server stop as soon as
-        it has started.
+        It is safe in a signal handler, and a second call has no effect. After a call before `start`, the server stops
+        as soon as it has started.
         """
         self._request(ServerEvent.DRAIN)
 
@@ -212,7 +212,7 @@ class BertServer(threading.Thread):
 
     @staticmethod
     def shutdown(args: argparse.Namespace) -> None:
-        """Stop a running server: `args` is what the parser of `helper.get_shutdown_parser` returns.
+        """Stop a running server: `args` is the result of the parser of `helper.get_shutdown_parser`.
 
         Raises:
             StartError: no server listens there.
@@ -222,7 +222,7 @@ class BertServer(threading.Thread):
     # ---- the life of the server, in its thread
 
     def run(self) -> None:
-        """Start, serve and drain. An error ends the server and is kept in `error`."""
+        """Start, serve and drain. An error ends the server and is stored in `error`."""
         try:
             with server_folders(self.settings.graph_tmp_dir, self._exports) as folders, contextlib.ExitStack() as stack:
                 self._start_and_serve(folders, stack)
@@ -230,7 +230,7 @@ class BertServer(threading.Thread):
             self.error = error
             logger.error('%s', error)
         except Exception as error:
-            self.error = ServingError('a fault in the server: %s: %s' % (type(error).__name__, error))
+            self.error = ServingError('a bug in the server: %s: %s' % (type(error).__name__, error))
             logger.exception('ended by an exception')
         finally:
             self._advance(ServerEvent.STOP)
@@ -275,7 +275,7 @@ class BertServer(threading.Thread):
             context, endpoints.feedback, endpoints.sink, self._plan.address, access
         )
         self._check_ports()
-        if reachable(self._plan.address) == '127.0.0.1':  # another server can have the port at another address
+        if reachable(self._plan.address) == '127.0.0.1':  # another server can have the same port at another address
             control = ControlSocket(folders.sockets, self._ports.port, self._stop_at_wish_of_owner)
             stack.callback(control.close)
             self._reactor.add(control.fileno(), control.on_request)
@@ -287,7 +287,7 @@ class BertServer(threading.Thread):
             self._drain()
 
     def _check_ports(self) -> None:
-        """Raise StartError if a port that a child is to listen on is in use: it would know only after the export."""
+        """Raise StartError if the port of a child is in use, which the child would notice only after the export."""
         check_port(self._ports.port_out, 'port_out', self._plan.address)
         if self.settings.http_port is not None:
             address = own_address(HttpConfig.from_settings(self.settings).host)
@@ -297,7 +297,7 @@ class BertServer(threading.Thread):
         return self._ventilator.terminate('the socket of its user', TerminationSender(is_private=True)) or OBEYED
 
     def _export_graph(self, exporter: Child) -> ExportedGraph | None:
-        """Let `exporter` write the frozen graph, or find it; return None if the server was told to stop meanwhile."""
+        """Let `exporter` write the frozen graph or find it. Return None if the server was told to stop meanwhile."""
         logger.info('freeze, optimize and export graph, could take a while...')
         started = time.monotonic()
         with logs.terminal_for_progress() as terminal:
@@ -335,17 +335,17 @@ class BertServer(threading.Thread):
             self._run_round(max_ms=1000 * CHECK_INTERVAL_S)
 
     def _drain(self) -> None:
-        """Answer the accepted requests, those over HTTP first, until the time limit; then stop workers and sink.
+        """Answer the accepted requests, HTTP first, until the time limit. Then stop the workers and the sink.
 
-        When everything is answered, nobody needs what a worker still computes, so the workers get little time to exit.
-        The sink gets the time that its last replies may need to reach their readers.
+        After all requests are answered, nobody needs the workers' remaining work, so they get little time to exit. The
+        sink gets time for its last replies to reach their readers.
         """
         limit_s = self.settings.shutdown_timeout
         deadline = time.monotonic() + limit_s
         unanswered = self._ventilator.unanswered
         if unanswered:
             logger.info(
-                'shutting down: %d accepted requests are answered first; a second signal stops at once', unanswered
+                'shutting down after answering %d accepted requests; a second signal stops immediately', unanswered
             )
         self._wait_for_exit(self._children.drain_http(), limit_s / 2)
         self._ventilator.start_drain()
@@ -358,12 +358,12 @@ class BertServer(threading.Thread):
         self._wait_for_exit(self._children.stop_sink(), min(SINK_STOP_S, max(1, deadline - time.monotonic())))
 
     def _wait_for_exit(self, children: Iterable[Child], seconds: float) -> None:
-        """Run until `children` have exited, for so many seconds at most; then kill those that have not."""
+        """Run until `children` have exited, for at most `seconds`, and kill the remaining ones."""
         self._run_while(lambda: self._supervisor.are_alive(children), seconds)
         self._supervisor.kill(children)
 
     def _run_while(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Run while `condition` holds and the server drains, for so many seconds at most."""
+        """Run while `condition` is true and the server drains, for at most `seconds`."""
         deadline = time.monotonic() + seconds
         while condition() and self._state is ServerState.DRAINING and time.monotonic() < deadline:
             self._run_round(max_ms=DRAIN_TICK_MS)
@@ -400,7 +400,7 @@ class BertServer(threading.Thread):
             logger.info('terminated! it never became ready (%s)', format_duration(seconds))
 
     def _describe(self) -> dict[str, Any]:
-        """Return the status, except for `client` and `statistic`: the keys of 1.10 and those of this release."""
+        """Return the status without `client` and `statistic`: the keys of 1.10, and those of this release."""
         return {
             **describe_plan(self._plan, self._graph_digest),
             'port': self.port,

@@ -1,7 +1,7 @@
-"""Run a server in a separate process, so that it shares neither interpreter nor log with the clients.
+"""Run a server in a separate process, so that it does not share the interpreter and the log with clients.
 
-The commands that need a server for a while do so. `ServerProcess` is the end of the command, `main` that of the process
-(see `process/child.py`). If the command dies, the server ends too.
+Commands that need a temporary server use it. `ServerProcess` is the command's side, and `main` the process's side (see
+`process/child.py`). If the command dies, the server ends, too.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ MODULE = __name__
 TERMINATE_TIMEOUT_MS = 5000
 
 INTERRUPT_S = 5
-"""Seconds in which an interrupted server can clean up before it is killed."""
+"""Seconds that an interrupted server gets to clean up before it is killed."""
 
 STOP_MARGIN_S = 10
-"""Seconds in addition to its `shutdown_timeout` before a server that is told to stop is killed."""
+"""Seconds after its `shutdown_timeout` before a stopping server is killed."""
 
 
 class ServerProcess:
@@ -49,10 +49,10 @@ class ServerProcess:
         module: str = __name__,
         keys: ClientKeys = NO_KEYS,
     ) -> None:
-        """The server appends its log to the file `log`, and removes the folders `temp_dirs` if this process dies.
+        """The server appends its log to the file `log`, and removes `temp_dirs` if this process dies.
 
-        `module` is the module that the process runs; a test passes another server. `keys` are those of the clients, if
-        the server has keys.
+        `module` is the module that the process runs; a test passes another server. `keys` are the clients' keys, if the
+        server has keys.
         """
         config = {
             'context': 'SERVER',
@@ -69,11 +69,11 @@ class ServerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process, in which the ventilator of the server runs."""
+        """The id of the server's main process, in which the ventilator runs."""
         return self._child.pid
 
     def why_gone(self) -> str | None:
-        """Why the server has ended by itself; None if it has not, as far as its process has reported."""
+        """Why the server has ended by itself, or None if its process has not reported that."""
         match self._wait_for_report(0):
             case Failed(message):
                 return message
@@ -94,7 +94,7 @@ class ServerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Stop the server gracefully, or interrupt it if this process is interrupted; kill it if it takes too long."""
+        """Stop the server gracefully, or interrupt it if this process was interrupted. Kill it if it takes too long."""
         if kind is None or issubclass(kind, Exception):
             self._stop()
         else:
@@ -115,7 +115,7 @@ class ServerProcess:
                 assert_never(report)
 
     def _wait_for_report(self, within_s: float) -> Ready | Failed | Exited | None:
-        """The next report that is no heartbeat or progress; None if none comes in time."""
+        """The next report other than heartbeats and progress, or None if none arrives in time."""
         deadline = time.monotonic() + within_s
         while select.select([self._child], [], [], max(0, deadline - time.monotonic()))[0]:
             for report in self._child.read_reports():
@@ -125,23 +125,23 @@ class ServerProcess:
 
     def _stop(self) -> None:
         self._child.expect_exit()
-        if self._keys:  # whose principal need not have the grant
+        if self._keys:  # because its principal might lack the grant
             self._interrupt()
             return
         try:
             terminate(self.address.host, self.address.port, TERMINATE_TIMEOUT_MS)
-        except ServingError:  # it has exited, or does not listen any more
+        except ServingError:  # the server has exited, or does not listen any more
             self._kill()
         else:
             self._kill(after_s=self._stop_within_s)
 
     def _interrupt(self) -> None:
-        """End the server by SIGTERM, after which it can clean up; if killed, it would leave its temporary folders."""
+        """Send SIGTERM, after which the server can clean up. If killed, it would leave its temporary folders."""
         self._child.terminate()
         self._kill(after_s=INTERRUPT_S)
 
     def _kill(self, after_s: float = 0) -> None:
-        """Wait until the process has exited; kill it if that takes longer than `after_s` seconds."""
+        """Wait until the process has exited. Kill it after `after_s` seconds."""
         deadline = time.monotonic() + after_s
         if not self._read_to_the_end(deadline):
             self._child.kill(expected=True)
@@ -155,7 +155,7 @@ class ServerProcess:
 
 
 def main(config: ChildConfig, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
-    """Be a server with the settings of `config` until it is told to stop, and log to its `log`."""
+    """Run a server with the settings of `config` until it is told to stop, and log to its `log`."""
     server = server_class(Settings.from_dict(config['settings']))
     signal.signal(signal.SIGTERM, lambda *_: server.request_stop())  # see `ServerProcess._interrupt`
     log = os.open(config['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

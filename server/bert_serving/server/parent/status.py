@@ -1,4 +1,4 @@
-"""The part of the status that describes the server itself; the ventilator adds the part about requests."""
+"""The part of the status about the server. The ventilator adds the part about requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .plan import Plan
 
 
 def describe_plan(plan: Plan, digest: str | None) -> dict[str, Any]:
-    """Return the options, the model and the devices; `digest` is that of the graph, None while there is none."""
+    """Return the options, the model and the devices. `digest` is the graph's digest, or None before the export."""
     return {
         **plan.settings.to_status(),
         'model_dir': plan.model.folder,
@@ -32,7 +32,7 @@ def describe_plan(plan: Plan, digest: str | None) -> dict[str, Any]:
 
 
 def describe_model(plan: Plan) -> dict[str, Any]:
-    """Return what a client needs to know of the model to use it."""
+    """Return the properties of the model that clients need."""
     model, settings, head = plan.model, plan.settings, plan.model.config.head
     pipeline = model.pipeline or Pipeline()
     return {
@@ -51,7 +51,7 @@ def describe_model(plan: Plan) -> dict[str, Any]:
 
 
 def describe_release() -> dict[str, Any]:
-    """Return the releases of the server and of what it runs on."""
+    """Return the releases of the server and its dependencies."""
     return {
         'tensorflow_version': _version_of('tensorflow').split('.'),
         'python_version': sys.version,

@@ -1,10 +1,10 @@
-"""The request to stop a running server, as `bert-serving-terminate` and `BertServer.shutdown` send it.
+"""Ask a running server to stop, for `bert-serving-terminate` and `BertServer.shutdown`.
 
-A server of this user on this machine is asked over the socket in its private folder, where it answers (`control.py`).
-Any other gets a message at its port for requests, as in 1.10, and does not answer.
+A server of this user on this machine gets the request over the socket in its private folder, and replies
+(`control.py`). Any other server gets a message at its port for requests, as in 1.10, and does not reply.
 
-1.10 printed "signal sent" whether or not a server was there. Here the ZeroMQ handshake shows whether a server listens,
-before anything is sent.
+1.10 printed "signal sent" even without a server. Here the ZeroMQ handshake shows whether a server is listening, before
+anything is sent.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from .control import OBEYED, ask_to_stop
 
 
 def terminate(ip: str, port: int, timeout_ms: int, keys: ClientKeys = NO_KEYS) -> str:
-    """Ask the server that listens at `ip`:`port` to shut down gracefully; with `keys`, as their principal.
+    """Ask the server at `ip`:`port` to shut down gracefully. With `keys`, this acts as their principal.
 
-    A name can have several addresses, of IPv4 and of IPv6. The first one at which a server answers gets the message,
-    and is returned.
+    A name can have several IPv4 and IPv6 addresses. The first one with a server gets the message, and is returned.
 
     Raises:
-        UsageError: `ip` is no address, and no name of one; or `keys` cannot be read.
-        StartError: no server listens there, it refuses, or it does not let this client in; `timeout_ms` is how long to
-            wait for a connection.
+        UsageError: `ip` is neither an address nor a known name, or `keys` cannot be read.
+        StartError: no server is listening there, it refuses, or it rejects this client. `timeout_ms` is the time limit
+            for a connection.
     """
     addresses = _addresses(ip)
     if not keys and '127.0.0.1' in addresses:
@@ -51,7 +50,9 @@ def terminate(ip: str, port: int, timeout_ms: int, keys: ClientKeys = NO_KEYS) -
             answered = dict(poller.poll(timeout_ms))
             reached = next((caller for caller in callers if caller.monitor in answered), None)
             if reached is None:
-                raise StartError('no server listens at %s:%d (waited %d ms)' % (with_brackets(ip), port, timeout_ms))
+                raise StartError(
+                    'no server is listening at %s:%d (waited %d ms)' % (with_brackets(ip), port, timeout_ms)
+                )
             _check_handshake(recv_monitor_message(reached.monitor)['event'], reached.name, bool(keys))
             reached.socket.setsockopt(zmq.LINGER, timeout_ms)
             reached.socket.send_multipart(message)
@@ -62,7 +63,7 @@ def terminate(ip: str, port: int, timeout_ms: int, keys: ClientKeys = NO_KEYS) -
 
 
 class _Caller:
-    """A connection to one address, and the monitor that shows its handshake."""
+    """A connection to one address, with a monitor of its handshake."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], address: str, port: int, options: Mapping[int, bytes]
@@ -101,13 +102,15 @@ def _check_handshake(event: int, server: str, has_keys: bool) -> None:
         raise StartError('the server at %s does not know this key: add it to its -curve_clients' % server)
     if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
         advice = (
-            'takes no keys: leave them out' if has_keys else 'takes only clients with a key: -server_key, -key_file'
+            'has no keys: leave out -server_key and -key_file'
+            if has_keys
+            else 'accepts only clients with a key: use -server_key and -key_file'
         )
         raise StartError('the server at %s %s' % (server, advice))
 
 
 def _addresses(ip: str) -> list[str]:
-    """Return the addresses of a name, as numbers."""
+    """Return the numeric addresses of a name."""
     try:
         found = socket.getaddrinfo(without_brackets(ip), 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -1,21 +1,20 @@
 """Decide which rows go into the next batch, and when a job is complete.
 
-Pure: tokenized jobs go in, batches come out; the output of a batch goes in, complete jobs come out. There is no socket,
-thread or clock. The intake thread of `worker.py` adds jobs and its compute thread takes batches; the lock is theirs.
+Pure: tokenized jobs go in and batches come out; the output of a batch goes in and complete jobs come out. No socket,
+thread or clock. In `worker.py`, the intake thread adds jobs and the compute thread takes batches, under their lock.
 
-A batch consists of rows, not of jobs: it can join rows of several requests, and one job's rows can be spread over
-several batches. Padding costs as much as text, so rows of similar length belong together: the oldest rows of a lane, up
-to a window, are sorted by length and cut into batches (`batch_limits.py`), and the batch that holds the oldest row is
-next. So no row starves, however much is added meanwhile. If rows of several clients wait, every second batch is that
-with the oldest row of another client, each in its turn. Equal rows are computed once; with a cache, rows that were
-computed before are not computed again.
+A batch consists of rows, not of jobs: it can contain rows of several requests, and the rows of a job can spread over
+several batches. Padding costs as much as text, so rows of similar length belong together. The batcher sorts a window of
+the oldest rows of a lane by length, and cuts it into batches (`batch_limits.py`). The batch with the oldest row is next, so no row starves.
+If rows of several clients wait, every second batch is the one with the oldest row of the next client in turn. Equal
+rows are computed once. With a cache, rows that were computed before are not computed again.
 
-Urgent rows go before bulk rows. After `MAX_OVERTAKES` urgent batches in a row that passed waiting bulk rows, one bulk
-batch is taken. A row that is longer than a whole batch counts as bulk, even if its job is urgent: urgent short rows
-then wait only for the long row that is on the device, however many others wait.
+Urgent rows come before bulk rows, but after `MAX_OVERTAKES` urgent batches in a row, one waiting bulk batch is next. A
+row that is longer than a whole batch counts as bulk, even if its job is urgent. So short urgent rows wait for at most
+one long row, the one on the device.
 
-There is no batching delay: a batch is made of the rows that wait when the device is free. A job on which a worker has
-died gets batches of half the size (`JobHeader.reduced_batch`): half may fit where the whole did not.
+There is no batching delay: when the device is free, the next batch is made of the waiting rows. If a worker has died on
+a job, the next attempt uses batches of half the size (`JobHeader.reduced_batch`), which might fit into memory.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ from .cache import RowCache
 from .rows import Row
 
 MAX_OVERTAKES = 8
-"""Urgent batches after which a waiting bulk batch is taken."""
+"""The maximum number of urgent batches in a row while bulk rows wait."""
 
 WINDOW_BATCHES = 4
-"""The window holds as many rows as this number of the largest batches: enough rows of one length to fill a batch, while
-the rows of a job are still computed close together in time."""
+"""The size of the window in largest batches: enough rows of one length to fill a batch, while the rows of a job are
+still computed close together in time."""
 
 Key = tuple[tuple[int, ...], int, tuple[int, ...], int | None, int]
-"""Rows with the same key are equal, and so are their answers."""
+"""The key of a row. Rows with the same key are equal and have the same result."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyJob:
-    """A tokenized job, with one row for each of its texts. No row is longer than `max_len`, 1.10's L of the job.
+    """A tokenized job, with one row for each text. No row is longer than `max_len`, 1.10's L of the job.
 
-    `options` are those of its request; rows that differ only in what they ask for after the graph are computed
-    together. `truncated` are the rows that were cut, as places in the request.
+    `options` are the options of its request; rows that differ only in options after the graph are computed together.
+    `truncated` are the truncated rows, as positions in the request.
     """
 
     header: JobHeader
@@ -62,7 +61,7 @@ class ReadyJob:
 
 @dataclass(slots=True, eq=False)
 class _PendingJob:
-    """A job that has rows left to compute, and the part of its answer that is there already."""
+    """A job with missing rows, and the part of its result that is already computed."""
 
     job: ReadyJob
     missing: int
@@ -70,9 +69,9 @@ class _PendingJob:
     failed: bool = False
 
     def put(self, index: int, answer: NDArray[np.generic]) -> NDArray[np.generic] | None:
-        """Store the answer to row `index`; return the whole answer if this was the last row.
+        """Store the result of row `index`. Return the whole result if this was the last row.
 
-        `answer` is [D], or [T, D] for a token-level strategy, where T is the width of the batch.
+        `answer` is [D], or [T, D] for a token-level strategy, with T the width of the batch.
         """
         if self.output is None:
             shape = answer.shape
@@ -90,71 +89,71 @@ class _PendingJob:
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A waiting row, and every place in a job that its answer belongs to."""
+    """A waiting row, and its places in one or several jobs."""
 
     key: Key
     row: Row
     length: int
-    """Tokens of the row. The whole window is sorted by it for every batch, so it is kept."""
+    """The number of tokens, stored because every batch sorts the whole window by it."""
     fixed_width: int | None
-    """The only T at which the row can be computed; None if any T from `length` on is right."""
+    """The only possible T for the row, or None if any T from `length` on is possible."""
     places: list[tuple[_PendingJob, int]] = field(default_factory=list)
 
     @property
     def client(self) -> bytes:
-        """The identity of the client that asked for it first."""
+        """The identity of the first client that asked for the row."""
         return self.places[0][0].job.header.request.identity
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows that are computed together, padded to `width` positions."""
+    """Rows to compute together, padded to `width` positions."""
 
     entries: Sequence[_Entry]
     width: int
 
     @property
     def rows(self) -> list[Row]:
-        """The rows, in the order in which `Batcher.finish` expects their answers."""
+        """The rows, in the order in which `Batcher.finish` expects their results."""
         return [entry.row for entry in self.entries]
 
     @property
     def tokens(self) -> int:
-        """Positions that hold a token; the remaining ones of the B*T are padding."""
+        """The number of tokens. The rest of the B*T positions is padding."""
         return sum(entry.length for entry in self.entries)
 
     def halves(self) -> tuple[Batch, Batch]:
-        """Two batches with the same rows; the batch must have at least two."""
+        """Split the batch, of at least two rows, into two."""
         middle = len(self.entries) // 2
         return Batch(self.entries[:middle], self.width), Batch(self.entries[middle:], self.width)
 
     def half_with(self, entry: _Entry) -> Batch:
-        """A batch of half the rows, `entry` among them; the same batch if it has a single row."""
+        """Make a batch of half the rows, including `entry`. A batch of one row stays the same."""
         others = [other for other in self.entries if other is not entry]
         return Batch([entry, *others[: (len(self.entries) + 1) // 2 - 1]], self.width)
 
 
 class Batcher:
-    """The rows of one worker that wait for the device."""
+    """The queue of rows of one worker."""
 
     def __init__(self, limits: BatchLimits, cache: RowCache | None = None) -> None:
         self.limits = limits
         self.cache = cache
         self.num_cached = 0
-        """Rows that the cache has answered."""
+        """The number of rows answered from the cache."""
         self._lanes: dict[Lane, dict[Key, _Entry]] = {lane: {} for lane in Lane}  # oldest first
         self._overtakes = 0
-        # When the oldest row of a client was last the one that a batch is made for, in such batches.
+        # For each client, the number of the last batch that was made for its oldest row.
         self._turns: dict[bytes, int] = {}
         self._turn = 0
         self._is_turn = False
 
     def __len__(self) -> int:
-        """The number of waiting rows; equal rows count once."""
+        """The number of waiting rows. Equal rows count once."""
         return sum(map(len, self._lanes.values()))
 
     def add(self, job: ReadyJob) -> NDArray[np.generic] | None:
-        """Queue the rows of `job`, which has at least one; return its answer if the cache has all of it."""
+        """Queue the rows of `job`, at least one. Return its result if the cache has all rows."""
         pending = _PendingJob(job, missing=len(job.rows))
         for index, row in enumerate(job.rows):
             if self.cache is not None and (cached := self.cache.get(row)) is not None:
@@ -173,7 +172,7 @@ class Batcher:
         return None
 
     def next_batch(self) -> Batch | None:
-        """Take the rows of the next batch; None if no row waits."""
+        """Remove and return the next batch, or None if no row is waiting."""
         lane = self._choose_lane()
         if not lane:
             return None
@@ -197,9 +196,9 @@ class Batcher:
         return bulk
 
     def _choose_first(self, window: list[_Entry]) -> _Entry:
-        """The row that the next batch is made for: by turns the oldest of all, and that of the client waiting longest.
+        """Choose the row that the next batch must contain: by turns the oldest, and that of the client waiting longest.
 
-        So a client whose row is behind a thousand rows of another waits for two batches, not for all of theirs.
+        So a client whose row is behind a thousand rows of another waits for two batches, not for all of those rows.
         """
         self._is_turn = not self._is_turn
         self._turn += 1
@@ -215,7 +214,7 @@ class Batcher:
         return oldest[client]
 
     def _batch_with(self, oldest: _Entry, window: list[_Entry]) -> Batch:
-        """Cut the rows of `window` into batches and return the one that holds `oldest`."""
+        """Cut the rows of `window` into batches, and return the batch with `oldest`."""
         if oldest.fixed_width is not None:
             width = oldest.fixed_width
             same = (entry for entry in window if entry.fixed_width == width)
@@ -232,16 +231,16 @@ class Batcher:
             start += len(chosen)
 
     def remember(self, batch: Batch, output: NDArray[np.generic]) -> None:
-        """Put the rows of a computed batch into the cache; `output` is that of `finish`."""
+        """Put the rows of a computed batch into the cache. `output` is as in `finish`."""
         if self.cache is not None:
             for entry, answer in zip(batch.entries, output, strict=True):
                 self.cache.put(entry.row, answer)
 
     def finish(self, batch: Batch, output: NDArray[np.generic]) -> Iterator[tuple[ReadyJob, NDArray[np.generic]]]:
-        """Yield each job that `batch` completes, with its answer.
+        """Yield each job that `batch` completes, with its result.
 
-        `output` has a row for each of `batch.rows` and is [B, D], or [B, T, D] for a token-level strategy. So is an
-        answer, where B is the number of the job's rows and T its longest row.
+        `output` has a row for each of `batch.rows`. It is [B, D], or [B, T, D] for a token-level strategy. A result has
+        the same form, with B the number of the job's rows and T its longest row.
         """
         for entry, answer in zip(batch.entries, output, strict=True):
             for pending, index in entry.places:
@@ -250,7 +249,7 @@ class Batcher:
                     yield pending.job, whole
 
     def fail(self, batch: Batch) -> Iterator[ReadyJob]:
-        """Yield each job that has a row in `batch`, which could not be computed, and drop its waiting rows."""
+        """Yield each job with a row in the failed `batch`, and drop its waiting rows."""
         for entry in batch.entries:
             for pending, _index in entry.places:
                 if not pending.failed:
@@ -259,7 +258,7 @@ class Batcher:
                     yield pending.job
 
     def drop(self, number: int) -> list[ReadyJob]:
-        """Drop the waiting rows of request `number`; return the jobs that had any."""
+        """Drop the waiting rows of request `number`, and return the jobs that had any."""
         dropped: dict[int, _PendingJob] = {}
         for lane in self._lanes.values():
             for entry in lane.values():
@@ -270,7 +269,7 @@ class Batcher:
         return [pending.job for pending in dropped.values()]
 
     def clear(self) -> None:
-        """Drop every waiting row. A batch taken earlier completes only those jobs that have no dropped row."""
+        """Drop all waiting rows. A batch taken earlier completes only jobs without dropped rows."""
         for lane in self._lanes.values():
             for entry in lane.values():
                 for pending, _ in entry.places:

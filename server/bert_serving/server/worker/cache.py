@@ -1,7 +1,7 @@
-"""Vectors that a worker has computed, kept for rows that come again.
+"""The cache of a worker: computed vectors for repeated rows.
 
-Pure. The cache keeps the output of the graph for a row, before it is scaled, cut or converted. So one entry serves
-requests with different options. A worker has one model, so an entry never serves another.
+Pure. The cache keeps the output of the graph for a row, before it is scaled, shortened or converted. So an entry serves
+requests with different options. A worker has only one model.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from numpy.typing import NDArray
 from .rows import Row
 
 MAX_BYTES = 256 << 20
-"""The most memory that the cache of a worker takes, however many rows it may have."""
+"""The maximum memory of the cache of a worker, for any number of rows."""
 
 ENTRY_BYTES = 400
-"""About what Python needs for an entry in addition to its numbers and its ids."""
+"""The approximate memory of an entry in addition to its numbers and ids."""
 
 CacheKey: TypeAlias = 'tuple[bytes, int, tuple[int, ...], int | None, int]'
 
 
 class RowCache:
-    """The answers to at most `max_rows` rows; the least recently used goes first."""
+    """An LRU cache of the results of at most `max_rows` rows."""
 
     def __init__(self, max_rows: int, max_bytes: int = MAX_BYTES) -> None:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._answers: OrderedDict[CacheKey, NDArray[np.generic]] = OrderedDict()
         self.bytes = 0
-        """About the memory that is used."""
+        """The approximate memory in use."""
 
     def __len__(self) -> int:
         """The number of rows."""
         return len(self._answers)
 
     def get(self, row: Row) -> NDArray[np.generic] | None:
-        """Return the answer to an equal row, [D] or [T, D] with T the length of the row; None if there is none."""
+        """Return the result of an equal row, [D] or [T, D] with T the length of the row, or None."""
         key = _key_of(row)
         answer = self._answers.get(key)
         if answer is not None:
@@ -48,11 +48,11 @@ class RowCache:
         return answer
 
     def put(self, row: Row, answer: NDArray[np.generic]) -> None:
-        """Keep the answer to a row, [D] or [T, D], where T may be larger than the length of the row."""
+        """Store the result of a row, [D] or [T, D], where T can be larger than the length of the row."""
         key = _key_of(row)
         if key in self._answers:
             return
-        answer = (answer[: len(row)] if answer.ndim == 2 else answer).copy()  # not a view, which would keep its batch
+        answer = (answer[: len(row)] if answer.ndim == 2 else answer).copy()  # a view would keep the batch
         size = _bytes_of(key, answer)
         if size > self._max_bytes:
             return

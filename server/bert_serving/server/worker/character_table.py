@@ -1,4 +1,4 @@
-"""Tables for `str.translate` that are computed as they are used."""
+"""Tables for `str.translate` that compute their entries on first use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 class CharacterTable(dict[int, str]):
     """A table for `str.translate` that computes the replacement of a character on first use.
 
-    Only the first two planes, which contain nearly all text, are cached. No sequence of requests can therefore make the
-    table grow beyond about 10 MB.
+    It caches only the first two planes, which contain nearly all text. So no sequence of requests can make the table
+    grow beyond about 10 MB.
     """
 
     def __init__(self, rule: Callable[[str], str]) -> None:

@@ -1,6 +1,6 @@
-"""Recommend an engine and a type, or advise against one, by the flags of the processor.
+"""Recommend an engine and a type by the flags of the processor.
 
-Pure, except that `read_flags` reads a file; imports no engine. A worker on the CPU asks when its graph is loaded.
+Pure, except that `read_flags` reads a file. Imports no engine. A worker on the CPU calls it after loading its graph.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from ..options.engines import ONNX_RUNTIME, TENSORFLOW
 CPUINFO = '/proc/cpuinfo'
 
 _BFLOAT16 = ('amx_bf16', 'avx512_bf16')
-"""The flags of instructions that multiply bfloat16, the fastest first."""
+"""The flags of instructions that multiply bfloat16, fastest first."""
 
 
 def read_flags(path: str = CPUINFO) -> Set[str]:
-    """The flags of the processor of this machine; empty if the file cannot be read or has no line of flags."""
+    """The flags of this machine's processor. Empty if the file cannot be read or has no flags."""
     try:
         with open(path, encoding='utf-8', errors='replace') as file:
             return parse_flags(file.read())
@@ -25,7 +25,7 @@ def read_flags(path: str = CPUINFO) -> Set[str]:
 
 
 def parse_flags(cpuinfo: str) -> Set[str]:
-    """The flags of the first processor in the text of `/proc/cpuinfo`; empty if it has none."""
+    """The flags of the first processor in the text of `/proc/cpuinfo`, or empty."""
     for line in cpuinfo.splitlines():
         name, _, words = line.partition(':')
         if name.strip() == 'flags':
@@ -36,10 +36,9 @@ def parse_flags(cpuinfo: str) -> Set[str]:
 def recommendation(
     flags: Set[str], *, engine: str = TENSORFLOW, bf16: bool = False, int8: bool = False, has_onnx: bool = False
 ) -> str | None:
-    """Advice on the engine and its type for a processor with these flags; None if they are right or nothing is known.
+    """Advice on the engine and type for a processor with these flags, or None if there is nothing to improve.
 
-    `has_onnx` says that ONNX Runtime is installed. It recommends the one that was faster where it was measured
-    (docs/benchmark.md).
+    `has_onnx` says that ONNX Runtime is installed. The advice follows measurements (docs/benchmark.md).
     """
     unit = next((flag for flag in _BFLOAT16 if flag in flags), None)
     if engine == ONNX_RUNTIME:

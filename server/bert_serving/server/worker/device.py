@@ -1,4 +1,4 @@
-"""The device of a worker: its interface, the batch limits, and the meaning of a failure.
+"""The device of a worker: the interface of encoders, the batch limits, and the detection of memory errors.
 
 Pure; imports no engine.
 """
@@ -16,60 +16,61 @@ from .batch_limits import BatchLimits
 
 CPU_TOKENS = 1024
 """The default token budget of a batch on a CPU. It is the best or nearly the best for small and large models
-(docs/adr/0009), and keeps short the time that an urgent request waits for the batch on the device."""
+(docs/adr/0009), and limits the time that an urgent request waits for the batch on the device."""
 
 CPU_PAIRS = 2**22
-"""The most pairs of tokens of a batch on a CPU, such as 16 rows of 512 tokens. The scores of 12 heads are then 200 MB,
-and three such arrays exist at a time. The graph computes the scores of a longer row in parts that are no larger."""
+"""The maximum pairs of tokens in a batch on a CPU, such as 16 rows of 512 tokens. The scores of 12 heads then take 200
+MB, and three such arrays exist at a time. The graph computes the scores of a longer row in parts of at most this size.
+"""
 
 CPU_RUN_COST = 32
 """A run on a CPU costs as much as this number of tokens more in a larger run (docs/adr/0009)."""
 
 LONG = 512
-"""The longest row of most models. The default budget on a GPU has room for `-max_batch_size` rows of this length."""
+"""The maximum row length of most models. The default budget on a GPU has room for `-max_batch_size` rows of it."""
 
 GPU_PAIRS = 256 * LONG**2
-"""The same on a GPU: the pairs of 256 rows of 512 tokens, 1.10's largest batch by default, or of one of 8,192."""
+"""The maximum pairs of tokens on a GPU: 256 rows of 512 tokens, 1.10's default batch, or one row of 8,192 tokens."""
 
 TYPICAL_LENGTH = 64
-"""Assumed tokens of a row when `-max_seq_len` is NONE, to derive a token budget from `-max_batch_size`."""
+"""The assumed row length when `-max_seq_len` is NONE, to derive a token budget from `-max_batch_size`."""
 
 Int32 = NDArray[np.int32]
 
 
 class Encoder(Protocol):
-    """A model on a device; each engine of `graph/` has one."""
+    """The interface of a model on a device, which each engine of `graph/` implements."""
 
     def encode(
         self, input_ids: Int32, input_mask: Int32, input_type_ids: Int32, pooling_mask: Int32 | None = None
     ) -> NDArray[np.generic]:
-        """Compute a batch: from the arrays [B, T] of `rows.pack`, return [B, D] or [B, T, D]. For one thread only."""
+        """Compute a batch from the arrays [B, T] of `rows.pack`. Return [B, D] or [B, T, D]. For one thread only."""
 
     def will_compile(self, rows: int, width: int) -> bool:
-        """Whether a batch of this size is compiled first, which can take minutes; the next of its size is not."""
+        """Whether a batch of this size must first be compiled, which can take minutes, once for each size."""
 
 
 class LoadedEncoder(Encoder, Protocol):
-    """An encoder as an engine loads it: it also tells what the first run needs (`finite.py`)."""
+    """A loaded encoder, with the properties that the first run needs (`finite.py`)."""
 
     @property
     def unusual_ids(self) -> Sequence[int]:
-        """The tokens with the largest embeddings, which overflow first if any do."""
+        """The tokens with the largest embeddings, which overflow first."""
 
     @property
     def most_tokens(self) -> int | None:
-        """The maximum length of a row in tokens; None if it is not bounded."""
+        """The maximum length of a row in tokens, or None if it is unlimited."""
 
     def describe(self) -> str:
-        """The properties of the graph and the device, in one line for the log."""
+        """Describe the graph and the device in one line for the log."""
 
 
 def batch_limits(settings: Settings, device: int) -> BatchLimits:
     """The maximum batch size on `device`, a GPU id or -1 for the CPU.
 
-    The token budget is `-max_batch_tokens`; by default it depends on the device. It does not grow with a `-max_seq_len`
-    of thousands, or short rows would be computed in batches as large as a long row, and each request would wait for
-    them. A row that is longer than the budget is computed alone.
+    The token budget is `-max_batch_tokens`, whose default depends on the device. It does not grow with a `-max_seq_len`
+    of thousands, because then short rows would form batches as large as a long row, and each request would wait for
+    them. A row longer than the budget is computed alone.
     """
     is_gpu = device >= 0
     tokens = settings.max_batch_tokens
@@ -82,7 +83,7 @@ def batch_limits(settings: Settings, device: int) -> BatchLimits:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a batch failed for lack of memory: an error of Python, or of an engine, which its name and text tell."""
+    """Whether a batch failed for lack of memory: a MemoryError, or an engine's error with a certain name or text."""
     name = type(error).__name__
     return (
         isinstance(error, MemoryError)

@@ -1,7 +1,7 @@
-"""Whether the numbers that a model computes are numbers: in each answer, and before it serves.
+"""Detect NaN and infinity in a model's output: in each result, and in a first run before serving.
 
-Pure NumPy. A model of finite weights can still overflow, for a few tokens alone or for some of them together. So an
-answer is looked at before it is sent, and a first run finds most such models before they serve (docs/adr/0021).
+Pure NumPy. A model with finite weights can still overflow, for certain tokens or combinations of tokens. So the worker
+checks each result, and a first run finds most such models before they serve (docs/adr/0021).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .device import Encoder
 Array = NDArray[Any]
 
 BLOCK = 1 << 16
-"""Numbers that are looked at together: as many as stay in the cache of a core."""
+"""Numbers to check at a time: as many as fit into the cache of a core."""
 
 FLOAT16_EXPONENT = 0x7C00
-"""The bits of the exponent, which are all set in an infinity and a NaN, and in no other number."""
+"""The bits of the exponent. All of them are set only in infinity and NaN."""
 
 TOKENS_A_ROW, ROWS_A_BATCH = 16, 8
-"""The batches of a first run. So many tokens make a large batch of a graph that has two sizes."""
+"""The batch size of a first run: large enough for the large size class of a graph."""
 
 
 def find_rows_not_finite(array: Array) -> list[int]:
-    """Return the rows of an answer, [B, D] or [B, T, D], that have a NaN or an infinity."""
+    """Return the indexes of the rows of [B, D] or [B, T, D] that contain NaN or infinity."""
     numbers = array.reshape(-1)
     if all(_is_finite(numbers[start : start + BLOCK]) for start in range(0, numbers.size, BLOCK)):
         return []
@@ -44,7 +44,7 @@ def _is_finite(numbers: Array) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
-    """How many tokens were tried, and the ids of those whose vectors are not finite."""
+    """The result of a first run: the number of tried tokens, and the ids of those without finite vectors."""
 
     tried: int
     failed: Sequence[int]
@@ -57,11 +57,10 @@ def try_tokens(
     most_tokens: int | None,
     is_over: Callable[[], bool],
 ) -> FirstRun:
-    """Compute rows of the ids 0 to `vocab_size` - 1 until one of them is not finite, all are done, or `is_over()`.
+    """Compute rows of the ids 0 to `vocab_size` - 1 until a row is not finite, all ids are done, or `is_over()`.
 
-    `unusual_ids` come first and are in the first batch, which is computed in any case. The others follow in an order
-    whose every beginning is spread over the vocabulary, and which is the same each time. `most_tokens` is the maximum
-    length of a row.
+    The first batch, with `unusual_ids` first, is always computed. The other ids follow in a fixed order that spreads
+    over the vocabulary from the start. `most_tokens` is the maximum length of a row.
     """
     width = min(TOKENS_A_ROW, most_tokens or TOKENS_A_ROW)
     tried = 0
@@ -83,14 +82,14 @@ def _order(unusual_ids: Sequence[int], vocab_size: int) -> Array:
 
 
 def _batches(ids: Array, width: int) -> Iterator[Array]:
-    """Cut the ids into arrays [ROWS_A_BATCH, width]; the last one begins again from the first id."""
+    """Cut the ids into arrays [ROWS_A_BATCH, width]. The last array is filled up from the first id on."""
     size = ROWS_A_BATCH * width
     for start in range(0, ids.size, size):
         yield np.resize(np.concatenate([ids[start : start + size], ids]), (ROWS_A_BATCH, width))
 
 
 def _find_ids(encoder: Encoder, row: Array) -> list[int]:
-    """Return the ids of a row that are not finite alone; all of them, if only some together are not."""
+    """Return the ids of a row that are not finite alone, or all ids if only a combination is not finite."""
     alone = find_rows_not_finite(_encode(encoder, row[:, np.newaxis]))
     return sorted({int(row[index]) for index in alone} or set(row.tolist()))
 

@@ -1,6 +1,6 @@
-"""Where a very long text can be cut, so that no more of it is tokenized than a row can hold. Pure.
+"""Cut very long texts, to tokenize no more than fits into a row. Pure.
 
-A text of sixty megabytes would keep a worker busy for minutes, and take gigabytes, for the few hundred tokens of a row.
+Tokenizing a text of sixty megabytes would take minutes and gigabytes, for the few hundred tokens of a row.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator
 from ..errors import TooLarge
 
 MOST_CHARS = 1 << 22
-"""A text is tokenized so far at most. Four million characters with fewer tokens than a row has are no text."""
+"""The maximum characters to tokenize. Four million characters with fewer tokens than a row are not a real text."""
 
 GROWTH = 8
-"""How many times more of a text is tried next, if a part has too few tokens."""
+"""The factor by which the tokenized part of a text grows if it has too few tokens."""
 
 Ids = list[int]
 Encode = Callable[[str], Ids]
 
-# White space, ASCII punctuation and ideographs; of these, only those that end a word for `str.lower`, too: a final
-# sigma looks past an apostrophe, a colon, a full stop, a caret and a grave accent.
+# White space, ASCII punctuation and ideographs, but only those that also end a word for `str.lower`: its rule for a
+# final sigma looks past an apostrophe, a colon, a full stop, a caret and a grave accent.
 _BEFORE_WORD = re.compile('[\\s!"#$%&()*+,/;<=>?@\\[\\\\\\]{|}~_\u3000-\u3002\u3400-\u4dbf\u4e00-\u9fff-]')
 
 
 def slices(text: str, size: int) -> Iterator[str]:
-    """Yield a text in slices of at least `size` characters but the last, each of which begins where a word ends.
+    """Yield a text in slices of at least `size` characters (except the last), cut at the ends of words.
 
     Raises:
         TooLarge: a slice would have more than MOST_CHARS.
@@ -43,12 +43,12 @@ def slices(text: str, size: int) -> Iterator[str]:
 
 
 def ids_of_beginning(text: str, chars: int, most: int, margin: int, encode: Encode) -> Ids:
-    """Return at least `most` ids from the beginning of a text longer than `chars`, or all if it has fewer.
+    """Return at least `most` ids from the beginning of a text longer than `chars`, or all its ids if it has fewer.
 
-    The last `margin` ids of a part are not relied on, because they can depend on what follows.
+    It discards the last `margin` ids of a part, because they can depend on the text after it.
 
     Raises:
-        TooLarge: MOST_CHARS characters have too few.
+        TooLarge: MOST_CHARS characters have too few ids.
     """
     while chars < min(len(text), MOST_CHARS):
         found = _BEFORE_WORD.search(text, chars, chars + chars // 2)
@@ -60,12 +60,12 @@ def ids_of_beginning(text: str, chars: int, most: int, margin: int, encode: Enco
 
 
 def ids_of_end(text: str, chars: int, most: int, margin: int, encode: Encode) -> Ids:
-    """Return at least `most` ids from the end of a text, or all if it has fewer.
+    """Return at least `most` ids from the end of a text, or all its ids if it has fewer.
 
-    The first `margin` ids of a part are not relied on, because they can depend on what comes before.
+    It discards the first `margin` ids of a part, because they can depend on the text before it.
 
     Raises:
-        TooLarge: MOST_CHARS characters have too few.
+        TooLarge: MOST_CHARS characters have too few ids.
     """
     while chars < min(len(text), MOST_CHARS):
         found = _BEFORE_WORD.search(text, len(text) - chars - chars // 2, len(text) - chars)

@@ -1,7 +1,7 @@
 """Canonical decomposition (NFD) of any text in linear time. Pure.
 
-`unicodedata.normalize` orders the combining marks after a letter by insertion, which takes a time that is quadratic in
-their number: 80 KB of two marks in turns keep it busy for seconds, and a megabyte for an hour.
+`unicodedata.normalize` sorts the combining marks after a letter by insertion, in quadratic time: 80 KB of two
+alternating marks take seconds, and a megabyte takes an hour.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import cache
 from .character_table import CharacterTable
 
 FEW_CHARS = 256
-"""A text of so many characters takes no time in any case."""
+"""The maximum characters of a text that is always fast."""
 
 STRIDE, IN_A_ROW = 16, 4
-"""A run of more than `STRIDE * IN_A_ROW` marks is found by a look at every sixteenth character."""
+"""Checking every sixteenth character finds any run of more than `STRIDE * IN_A_ROW` marks."""
 
 
 def decompose(text: str) -> str:
@@ -28,7 +28,7 @@ def decompose(text: str) -> str:
 
 
 def _decompose_slowly(text: str) -> str:
-    """Decompose each character, then sort each run of marks by class; a sort that keeps the order of equals."""
+    """Decompose each character, then sort each run of marks by class with a stable sort."""
     return _runs().sub(lambda run: ''.join(sorted(run[0], key=unicodedata.combining)), text.translate(_DECOMPOSED))
 
 
@@ -41,7 +41,7 @@ _DECOMPOSED = CharacterTable(_decomposed)
 
 @cache
 def _marks() -> str:
-    """The character class of a regular expression for all that is reordered."""
+    """The regular expression's character class of all marks that can be reordered."""
     marks = [code for code in range(sys.maxunicode + 1) if unicodedata.combining(chr(code))]
     return '[%s]' % ''.join(map(chr, marks))
 

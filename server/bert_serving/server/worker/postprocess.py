@@ -1,6 +1,6 @@
-"""Make the answer to a job of the numbers that the graph has computed: activation, scaling, cutting, types.
+"""Turn the output of the graph into the result of a job: activation, scaling, shortening, types.
 
-Pure NumPy, called once a job.
+Pure NumPy, called once per job.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ..protocol.options import EncodingOptions, VectorType
 Array: TypeAlias = NDArray[Any]
 
 LEAST_LENGTH = 1e-12
-"""A vector is divided by no less, as sentence-transformers does: one of zeros stays as it is."""
+"""The minimum divisor of a vector, as in sentence-transformers, so that a zero vector stays unchanged."""
 
 FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How the model makes its answer of what the graph computes.
+    """The model's own steps from the output of the graph to the result.
 
-    `normalizes` says that vectors get length 1. `activation` is the function from the logits of a head to its scores,
-    one of `ACTIVATIONS`, or None without a head.
+    `normalizes` scales vectors to length 1. `activation` names the function from logits to scores, one of
+    `ACTIVATIONS`, or is None without a head.
     """
 
     normalizes: bool = False
     activation: str | None = None
 
     def apply(self, array: Array, options: EncodingOptions | None) -> Array:
-        """Make the answer to a job, [N, D] or [N, T, D], under the options of its request."""
+        """Make the result of a job, [N, D] or [N, T, D], with the options of its request."""
         if self.activation is not None:
             if options is None or not options.raw:
                 array = ACTIVATIONS[self.activation](array.astype(np.float32, copy=False)).astype(
@@ -47,7 +47,7 @@ class Finish:
         return convert(array, options.dtype)
 
     def _shape_vectors(self, vectors: Array, options: EncodingOptions | None) -> Array:
-        """Scale and cut vectors, in the order of sentence-transformers: the model's own scaling sees the whole."""
+        """Scale and shorten vectors in the order of sentence-transformers: first the model's own scaling."""
         if options is None:
             return normalize(vectors) if self.normalizes else vectors
         if options.dimensions is None or options.dimensions == vectors.shape[1]:
@@ -55,7 +55,7 @@ class Finish:
             return normalize(vectors) if scales else vectors
         if self.normalizes and options.normalize is None:
             vectors = normalize(vectors)
-        vectors = np.ascontiguousarray(vectors[:, : options.dimensions])  # whose bytes are sent as they are
+        vectors = np.ascontiguousarray(vectors[:, : options.dimensions])  # because its bytes are sent as they are
         return normalize(vectors) if options.normalize else vectors
 
 
@@ -63,7 +63,7 @@ AS_COMPUTED = Finish()
 
 
 def normalize(vectors: Array) -> Array:
-    """Scale each of the vectors [N, D] to length 1, in float32; return them in their own type."""
+    """Scale each of the vectors [N, D] to length 1 in float32, and return them in their own type."""
     return _unit(vectors).astype(vectors.dtype, copy=False)
 
 
@@ -75,11 +75,11 @@ def _unit(vectors: Array) -> Array:
 
 
 def convert(array: Array, dtype: VectorType) -> Array:
-    """Convert the numbers of an array, [N, D], to another type.
+    """Convert an array [N, D] to another type of numbers.
 
-    `int8` is 127 times the vector of length 1, rounded and saturated. `ubinary` has a bit for each number, 1 if it is
-    positive, eight in a byte, the first in the highest bit; `binary` is the same less 128, as int8. `float32` and
-    `float16` take arrays of any shape.
+    `int8` is 127 times the normalized vector, rounded and saturated. `ubinary` has a bit for each number, 1 if it is
+    positive, eight in a byte, the first in the highest bit. `binary` is the same minus 128, as int8. `float32` and
+    `float16` accept arrays of any shape.
     """
     match dtype:
         case 'float32':

@@ -1,7 +1,7 @@
-"""The tokenizer of a published model, of any kind that a tokenizer.json describes, for a `RowEncoder`.
+"""The tokenizer of a published model, of any kind in a tokenizer.json, for a `RowEncoder`.
 
-The `tokenizers` package does the work, outside of Python's lock. Which special tokens a row has, and where, is found by
-asking the tokenizer for a row and for a pair.
+The `tokenizers` package does the work and releases the GIL. To find the special tokens of a row, this module tokenizes
+a sample row and a sample pair.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from .long_texts import ids_of_beginning
 from .tokenizer import Template
 
 LONG_TEXT_CHARS = 100_000
-"""A longer text is tokenized only as far as needed."""
+"""Longer texts are tokenized only as far as needed."""
 
 MARGIN = 64
-"""So many tokens at the end of a part of a text may be others than in the whole text, and are not relied on."""
+"""The number of tokens at the end of a part of a text that can differ from those of the whole text."""
 
 _PROBES = ('a', 'the', '1', '.', '的')
 
 
 class PublishedTokenizer:
-    """Converts text to ids as the model was trained with, and ids back to tokens. Thread-safe."""
+    """Converts text to ids with the model's own tokenizer, and ids back to tokens. Thread-safe."""
 
     def __init__(self, backend: Backend, *, gives_types: bool = True) -> None:
-        """Take a tokenizer of `model.tokenizer_file`; unless it `gives_types`, all types of its rows are 0.
+        """Take a tokenizer of `model.tokenizer_file`. Unless it `gives_types`, all type ids are 0.
 
         Raises:
-            ModelError: it puts special tokens where no row of ours can have them.
+            ModelError: it puts special tokens at positions that rows do not support.
         """
         self._backend = backend
         self._unknown_id = _unknown_id(backend)
@@ -49,7 +49,7 @@ class PublishedTokenizer:
         return False
 
     def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Return the ids of each text, without special tokens around them; of a very long text, `most` or more.
+        """Return the ids of each text without special tokens, and of a very long text only the first `most` or more.
 
         Lone surrogates count as U+FFFD.
 
@@ -64,15 +64,15 @@ class PublishedTokenizer:
         return [next(rest) if known is None else known for known in ids]
 
     def tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
-        """Return the ids of tokens as they are; a token that is not in the vocabulary is the unknown one.
+        """Look up the ids of tokens. A token that is not in the vocabulary gets the id of the unknown token.
 
         Raises:
-            RequestError: there is no unknown token either.
+            RequestError: a token is not in the vocabulary, and there is no unknown token.
         """
         ids = [self._backend.token_to_id(token) for token in tokens]
         if self._unknown_id is None and None in ids:
             raise RequestError(
-                'the vocabulary has no token %.100r, and no token for unknown ones' % tokens[ids.index(None)]
+                'the vocabulary has no token %.100r, and no unknown token: send texts instead' % tokens[ids.index(None)]
             )
         return [self._unknown_id if index is None else index for index in ids]  # type: ignore[misc]
 
@@ -90,7 +90,7 @@ class PublishedTokenizer:
         return str(self._backend.decode(list(ids), skip_special_tokens=not keeps_special))
 
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
-        """As `longest_first` does: both give way down to half of the room; if it is odd, the longer text gets more."""
+        """As `longest_first` does: each text keeps up to half of the room. If it is odd, the longer text gets more."""
         shorter, longer = min(first, second), max(first, second)
         longer = shorter if shorter > room else max(shorter, room - shorter) if shorter + longer > room else longer
         if shorter + longer > room:
@@ -113,7 +113,7 @@ class PublishedTokenizer:
             except (UnicodeEncodeError, TypeError):
                 return encode(list(map(_without_surrogates, texts)), add_special_tokens=False)
         except BaseException as error:
-            if type(error).__name__ == 'PanicException':  # of the package's Rust; it is no Exception
+            if type(error).__name__ == 'PanicException':  # a panic of the package's Rust code, not an Exception
                 raise RuntimeError('the tokenizer failed: %s' % error) from None
             raise
 
@@ -123,7 +123,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def _unknown_id(backend: Backend) -> int | None:
-    """The id of the token for what is not in the vocabulary; None if there is none."""
+    """The id of the unknown token, or None if there is none."""
     name = getattr(backend.model, 'unk_token', None)
     if name is None:
         model = json.loads(backend.model.__getstate__()) if hasattr(backend.model, '__getstate__') else {}
@@ -137,7 +137,7 @@ def _unknown_id(backend: Backend) -> int | None:
 
 
 def _probe(backend: Backend) -> Template:
-    """Find the template of a tokenizer by looking at a row and a pair of a text that it has a token for."""
+    """Find the template of a tokenizer from a row and a pair of a text with a known token."""
     for probe in _PROBES:
         plain = backend.encode(probe, add_special_tokens=False).ids
         if plain:
@@ -167,7 +167,7 @@ def _probe(backend: Backend) -> Template:
 
 
 def _split(encoding: Encoding, length: int, texts: int) -> list[list[int]]:
-    """The ids of an encoding of one or two texts of `length` tokens, cut where each text begins and ends."""
+    """Cut the ids of an encoding of one or two texts of `length` tokens at the limits of each text."""
     parts: list[list[int]] = []
     at = 0
     for text in range(texts):

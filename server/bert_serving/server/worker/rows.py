@@ -1,9 +1,9 @@
-"""Encode the texts of a job as rows of ids, and pack rows into the arrays that a graph is fed.
+"""Encode the texts of a job as rows of ids, and pack rows into the input arrays of a graph.
 
-Pure. The intake thread of a worker calls `RowEncoder.encode`, its compute thread `pack`. A job corresponds to a
-sub-batch of 1.10: when `-max_seq_len` is NONE, L, the length that rows are truncated to, is computed for each job.
+Pure. The intake thread of a worker calls `RowEncoder.encode`, and its compute thread calls `pack`. A job corresponds to
+a sub-batch of 1.10: with `-max_seq_len NONE`, each job has its own L, the length to which rows are truncated.
 
-A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair, or as the template of another tokenizer has it.
+A row is `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair, or follows the template of another tokenizer.
 Dimensions: B rows of a batch, T positions of a batch, L positions that 1.10 would have fed for the job of a row.
 """
 
@@ -36,22 +36,22 @@ PAIR_MARKER = '|||'
 PAD_ID = 0
 
 MAX_COUNTED = 1 << 16
-"""Where a text that is too long is an error, its tokens are counted up to here; it has more if the count says so."""
+"""The maximum token count in the error for a text that is too long."""
 
 LONG_TEXT_CHARS = 1 << 16
-"""Of a longer text only the end is tokenized where the end is kept, if that yields enough ids."""
+"""Of a longer text, only the end is tokenized if truncation keeps the end and it has enough ids."""
 
 MARGIN = 64
-"""So many ids at the beginning of a part of a text may be others than in the whole text, and are not relied on."""
+"""The number of ids at the beginning of a part of a text that can differ from those of the whole text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the input of the model, without padding.
+    """One input row of the model, without padding.
 
-    `ids` has the ids of all tokens. The first `first_segment` of them have type id 0; the rest, which are the second
-    text of a pair, have type id 1. The tokens at the positions `masked` have mask 0; all others have mask 1. The first
-    `prompt_length` tokens belong to a prompt that does not take part in pooling. `job_length` is L.
+    `ids` has the ids of all tokens. The first `first_segment` of them have type id 0. The rest, the second text of a
+    pair, has type id 1. The tokens at the positions `masked` have mask 0, all others mask 1. The first `prompt_length`
+    tokens belong to a prompt that is excluded from pooling. `job_length` is L.
     """
 
     ids: list[int]
@@ -66,24 +66,24 @@ class Row:
 
     @property
     def depends_on_padding(self) -> bool:
-        """Whether no token has mask 1, so that padding gets as much attention as the tokens.
+        """Whether no token has mask 1, so that the attention includes padding.
 
-        The vector of such a row depends on T: it equals that of 1.10 only in a batch where T is its `compute_length`.
-        Any other row has the same vector in every batch that it fits in.
+        The vector of such a row depends on T: it equals 1.10's only in a batch where T is its `compute_length`. Any
+        other row has the same vector in every batch.
         """
         return len(self.masked) == len(self.ids)
 
     @property
     def compute_length(self) -> int:
-        """The smallest T of a batch that this row can join."""
+        """The smallest T of a batch with this row."""
         return self.job_length if self.depends_on_padding else len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRows:
-    """The rows of a job, in the order of its texts, and its L, `max_len`.
+    """The rows of a job, in the order of its texts, and its L in `max_len`.
 
-    `truncated` are the rows that had more tokens than that, as places in the request.
+    `truncated` are the rows with more tokens than that, as positions in the request.
     """
 
     rows: list[Row]
@@ -93,18 +93,18 @@ class JobRows:
 
 @dataclass(slots=True)
 class _Source:
-    """The source of one row: the ids of its text, or of both texts of a pair, not yet truncated to a row."""
+    """The source of one row: the ids of its text, or of both texts of a pair, before truncation."""
 
     first: Ids
     second: Ids | None = None
     is_tokenized: bool = False
     prompt_length: int = 0
     is_pair: bool = False
-    """Whether the row is that of a pair even if nothing is left of the second text."""
+    """Whether the row is a pair, even if truncation leaves nothing of the second text."""
 
 
 class RowEncoder:
-    """Encodes the texts of a job as rows, truncated and masked as the options say."""
+    """Encodes the texts of a job as rows, truncated and masked according to the options."""
 
     def __init__(
         self,
@@ -116,9 +116,9 @@ class RowEncoder:
         prompt: str = '',
         pools_prompt: bool = True,
     ) -> None:
-        """Take the options of the same names; `max_seq_len` is None for `NONE`. Both lengths are at least 4.
+        """Take the options of the same names. `max_seq_len` is None for `NONE`. Both lengths are at least 4.
 
-        `prompt` is put before every text. Unless `pools_prompt`, its tokens do not take part in pooling.
+        `prompt` comes before every text. Unless `pools_prompt`, pooling excludes its tokens.
         """
         self._tokenizer = tokenizer
         self._template = tokenizer.template
@@ -128,18 +128,18 @@ class RowEncoder:
         self._no_special_token = no_special_token
         self._prompt = prompt
         self._pools_prompt = pools_prompt
-        self._most = max_seq_len or max_position_embeddings  # no row keeps more ids of a text, however it is truncated
+        self._most = max_seq_len or max_position_embeddings  # any truncation keeps at most this many ids of a text
 
     def encode(self, texts: Sequence[Text], first_row: int = 0, options: EncodingOptions = PLAIN) -> JobRows:
         """Encode the texts of a job, at least one, as one row each; errors count the texts from `first_row`.
 
-        A list of ids is a single text, without special tokens. A text is a pair if it contains `' ||| '` and no
-        newline; the last `' ||| '` divides it, unless `options.pairs` is False. A list of tokens is a pair if it
-        contains `'|||'`; the first one divides it. A pair without a token in its second text is a single text.
+        A list of ids is a single text, without special tokens. Unless `options.pairs` is False, a text with `' ||| '`
+        and without a newline is a pair, divided at the last `' ||| '`. A list of tokens with `'|||'` is a pair, divided
+        at the first one. A pair without tokens in its second text is a single text.
 
         Raises:
-            RequestError: the vocabulary has no such id, a prompt is wanted before tokens, or a text is too long and
-                that is to be an error.
+            RequestError: the vocabulary lacks an id, a prompt is combined with tokens, or a text is too long and must
+                not be truncated.
         """
         whole = iter(self._of_texts([text for text in texts if isinstance(text, str)], options))
         sources = [
@@ -151,10 +151,10 @@ class RowEncoder:
     def encode_pairs(
         self, pairs: Sequence[Sequence[str]], first_row: int = 0, options: EncodingOptions = PLAIN
     ) -> JobRows:
-        """Encode pairs of texts, at least one, as one row each; the texts can hold anything.
+        """Encode pairs of texts, at least one, as one row each. The texts can be anything, including `' ||| '`.
 
         Raises:
-            RequestError: a pair is too long and that is to be an error.
+            RequestError: a pair is too long and must not be truncated.
         """
         prompt = self.prompt_of(options)
         left_out = self._left_out(prompt)
@@ -181,24 +181,24 @@ class RowEncoder:
         return self._tokenizer
 
     def prompt_of(self, options: EncodingOptions) -> str:
-        """The prompt that stands before each text."""
+        """The prompt before each text."""
         return self._prompt if options.prompt is None else options.prompt
 
     def tokens(self, row: Row) -> list[str]:
-        """The tokens of a row, including the special tokens that it has."""
+        """The tokens of a row, including special tokens."""
         return self._tokenizer.tokens_of(row.ids)
 
     def prompt_length(self, prompt: str) -> int:
-        """How many tokens at the beginning of a row belong to `prompt`, the special ones before it included.
+        """The number of tokens at the beginning of a row for `prompt`, including special tokens before it.
 
-        As sentence-transformers counts: the row of the prompt alone, without its last token if that is a special one.
-        If the prompt fills a row, only that token is left of it.
+        As in sentence-transformers, it is the length of the prompt's own row without a final special token. If the
+        prompt fills a row, only that token remains for pooling.
         """
         (ids,) = self._tokenizer.encode_texts([prompt], self._most)
         return min(len(ids) + self._template.single_specials, self._most) - bool(self._template.after)
 
     def _of_texts(self, texts: Sequence[str], options: EncodingOptions) -> list[_Source]:
-        """The sources of texts, all of which are tokenized in one call."""
+        """The sources of texts, tokenized in one call."""
         prompt = self.prompt_of(options)
         halves: list[str] = []
         is_pair: list[bool] = []
@@ -217,20 +217,20 @@ class RowEncoder:
         return text.strip() if self._tokenizer.strips else text
 
     def _left_out(self, prompt: str) -> int:
-        """How many tokens of a row do not take part in pooling because they belong to its prompt."""
+        """The number of prompt tokens to exclude from pooling."""
         return self.prompt_length(prompt) if prompt and not self._pools_prompt else 0
 
     def _encode_texts(self, texts: Sequence[str], truncate: Truncation) -> list[Ids]:
-        """The ids of texts; of a very long one perhaps only as many as a row can hold, from the side that is kept.
+        """The ids of texts. For a very long text, it is possibly only as many as fit into a row, from the kept side.
 
-        They are not yet truncated: `fit_pair` must know which text of a pair is the longer one.
+        They are not yet truncated, because `fit_pair` must know the longer text of a pair.
         """
         if truncate == 'left':
             return self._ends(texts)
         return self._tokenizer.encode_texts(texts, self._most + 1 if truncate == 'right' else MAX_COUNTED)
 
     def _ends(self, texts: Sequence[str]) -> list[Ids]:
-        """The last ids of texts. Of a very long one only the end is tokenized if that yields enough ids."""
+        """The last ids of texts. Of a very long text, only the end is tokenized if it has enough ids."""
         chars = max(LONG_TEXT_CHARS, 16 * self._most)
         rest = iter(self._tokenizer.encode_texts([text for text in texts if len(text) <= chars], sys.maxsize))
         return [
@@ -245,21 +245,19 @@ class RowEncoder:
     def _of_list(self, text: list[str] | list[int], index: int, options: EncodingOptions) -> _Source:
         """The source of a list of tokens or of ids."""
         if options.prompt:
-            raise RequestError(
-                'prompt: expected texts to put it before, got a list of tokens or ids as element %d' % index
-            )
+            raise RequestError('prompt: expected texts, got a list of tokens or ids as element %d' % index)
         if text and isinstance(text[0], int):
             return _Source(self._cut(self._check_ids(text, index), options.truncate), is_tokenized=True)
         tokens = cast('list[str]', text)
         at = tokens.index(PAIR_MARKER) if PAIR_MARKER in tokens else len(tokens)
         halves = tokens[:at], tokens[at + 1 :]
-        one_more = len(halves[0]) > len(halves[1])  # so that it stays the longer one
+        one_more = len(halves[0]) > len(halves[1])  # to keep it the longer one
         first = self._tokenizer.tokens_to_ids(self._cut(halves[0], options.truncate, one_more))
         second = self._tokenizer.tokens_to_ids(self._cut(halves[1], options.truncate))
         return _Source(first, second or None, is_tokenized=True)
 
     def _cut(self, tokens: list[T], truncate: Truncation, one_more: bool = False) -> list[T]:
-        most = self._most + 1 + one_more  # one more than a row takes, so that it shows that there were more
+        most = self._most + 1 + one_more  # one more than fits, to show that there were more
         if truncate == 'right':
             return tokens[:most]
         return tokens[-most:] if truncate == 'left' else tokens
@@ -269,12 +267,12 @@ class RowEncoder:
         length = self._length_of(source)
         if length > most:
             raise TooLong(
-                'element %d has %s%d tokens, the special ones included, and a row takes at most %d: shorten it, or ask for '
+                'element %d has %s%d tokens, including special tokens, but the limit is %d: shorten it, or use '
                 'truncate right or left' % (index, 'at least ' if length >= MAX_COUNTED else '', length, most)
             )
 
     def _length_of(self, source: _Source) -> int:
-        """How many tokens the row would have without a limit; above the limit it can be more than that."""
+        """The number of tokens of the row without truncation. Above the limit it can be an overestimate."""
         return len(source.first) + len(source.second or ()) + self._specials_of(source)
 
     def _specials_of(self, source: _Source) -> int:
@@ -285,11 +283,11 @@ class RowEncoder:
     def _check_ids(self, ids: Ids, index: int) -> Ids:
         for id_ in ids:
             if not self._tokenizer.has_id(id_):
-                raise RequestError('element %d has the id %d, and the vocabulary has no such token' % (index, id_))
+                raise RequestError('element %d has the id %d, which is not in the vocabulary' % (index, id_))
         return ids
 
     def _job_length(self, sources: Iterable[_Source]) -> int:
-        """L if no option sets it: that of the longest row, with the special tokens of a pair if any row is a pair."""
+        """The L of a job without an option: the longest row, with the special tokens of a pair if any row is a pair."""
         sources = list(sources)
         longest = max(len(source.first) + len(source.second or ()) for source in sources)
         is_pair = any(source.second is not None for source in sources)
@@ -326,14 +324,14 @@ class RowEncoder:
 
 
 def _end(ids: Ids, number: int) -> Ids:
-    """The last `number` ids, or all if there are fewer."""
+    """Return the last `number` ids, or all if there are fewer."""
     return ids[max(0, len(ids) - number) :]
 
 
 def pack(rows: Sequence[Row], width: int, *, pooling_mask: bool = False) -> tuple[NDArray[np.int32], ...]:
-    """Make `input_ids`, `input_mask` and `input_type_ids`, each int32 [B, T] with T = `width`, and 0 for padding.
+    """Make `input_ids`, `input_mask` and `input_type_ids`, each int32 [B, T] with T = `width` and 0 for padding.
 
-    With `pooling_mask` there is a fourth, the mask without the tokens of prompts.
+    With `pooling_mask` there is a fourth array, the mask without the tokens of prompts.
 
     Raises:
         ValueError: a row needs more than `width` positions.

@@ -1,7 +1,7 @@
-"""Tokens with their places in a text, and texts from ids: the answers to requests that want no vectors.
+"""Tokens with their positions in a text, and texts from ids, for requests without vectors.
 
-Pure. Unlike rows, these are never cut: a caller who counts the tokens of a text wants all of them. T tokens of the
-longest row.
+Pure. Unlike rows, these are never truncated, because callers that count tokens want all of them. T is the number of
+tokens in the longest row.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ..protocol.wire import Answer
 from .tokenizer import Tokenizer
 
 MAX_PLACES = 1 << 22
-"""The most tokens of an answer, padding included: as JSON they are about a hundred bytes each."""
+"""The maximum tokens of a result, padding included, because each takes about a hundred bytes of JSON."""
 
 NOWHERE = -1
-"""The place of a special token."""
+"""The position of a special token."""
 
 
 def spell(tokenizer: Tokenizer, texts: Sequence[Any], first_row: int, prompt: str = '') -> Answer:
-    """Answer int32 [rows, T, 3]: of each token its id, and its start and end in the text, in characters.
+    """Return int32 [rows, T, 3] with the id, start and end (in characters of the text) of each token.
 
-    `prompt` is put before each text, and counts. A special token around a text has the places `NOWHERE`; padding is 0.
-    Instead of its name in the vocabulary, a token is answered as it stands in the text.
+    `prompt` comes before each text, and positions count from its start. Special tokens around a text have the position
+    `NOWHERE`; padding is 0. The tokens are given as they stand in the text, not as in the vocabulary.
 
     Raises:
         RequestError: a text is a list.
@@ -40,7 +40,10 @@ def spell(tokenizer: Tokenizer, texts: Sequence[Any], first_row: int, prompt: st
             raise RequestError('offsets: expected a text as element %d, got a list' % index)
         whole = prompt + text
         if len(whole) > MAX_PLACES:
-            raise TooLarge('element %d has %d characters, and at most %d are divided' % (index, len(whole), MAX_PLACES))
+            raise TooLarge(
+                'element %d has %d characters, but the limit for offsets is %d: shorten it'
+                % (index, len(whole), MAX_PLACES)
+            )
         places = tokenizer.spell(whole)
         before, after = ([(id_, NOWHERE, NOWHERE) for id_ in ids] for ids in (template.before, template.after))
         rows.append([*before, *places, *after])
@@ -49,7 +52,7 @@ def spell(tokenizer: Tokenizer, texts: Sequence[Any], first_row: int, prompt: st
         longest = max(map(len, rows))
         if longest * len(texts) > MAX_PLACES:
             raise TooLarge(
-                'element %d has %d tokens, which is too much with %d texts: send long texts alone'
+                'element %d has %d tokens, too many for a request of %d texts: send long texts alone'
                 % (index, longest, len(texts))
             )
     counts = [len(row) for row in rows]
@@ -60,16 +63,16 @@ def spell(tokenizer: Tokenizer, texts: Sequence[Any], first_row: int, prompt: st
 
 
 def unspell(tokenizer: Tokenizer, rows: Sequence[Any], first_row: int, keeps_special: bool) -> Answer:
-    """Answer, as the only token of each row, the text that its ids stand for; the array is int32 [rows, 1], of zeros.
+    """Decode each row of ids to a text, returned as the only token of its row. The array is int32 [rows, 1] of zeros.
 
     Raises:
-        RequestError: a row is no list of ids, or the vocabulary has no such id.
+        RequestError: a row is not a list of ids, or an id is not in the vocabulary.
     """
     for index, row in enumerate(rows, first_row):
         if isinstance(row, str) or any(isinstance(id_, str) for id_ in row):
             raise RequestError('decode: expected a list of ids as element %d' % index)
         for id_ in row:
             if not tokenizer.has_id(id_):
-                raise RequestError('element %d has the id %d, and the vocabulary has no such token' % (index, id_))
+                raise RequestError('element %d has the id %d, which is not in the vocabulary' % (index, id_))
     texts = [[tokenizer.decode(row, keeps_special)] for row in rows]
     return Answer('int32', [len(rows), 1], bytes(4 * len(rows)), texts, [len(row) for row in rows], [])

@@ -1,6 +1,6 @@
-"""The seam between rows and tokenizers: what a `RowEncoder` asks of one, and where special tokens stand in a row.
+"""The interface of tokenizers for a `RowEncoder`, and the template of special tokens in a row.
 
-`wordpiece.WordPiece` is that of 1.10, for a plain vocab.txt; `published_tokenizer.PublishedTokenizer` runs a
+`wordpiece.WordPiece` is 1.10's tokenizer, for a plain vocab.txt. `published_tokenizer.PublishedTokenizer` runs a
 tokenizer.json. Pure.
 """
 
@@ -15,8 +15,8 @@ from typing import Protocol
 class Template:
     """The ids of the special tokens around a text, and around and between the two texts of a pair.
 
-    The type ids of a row are 0, and 1 from token `len(before_first) + len(first) + first_of_between` of a pair on,
-    unless `has_types` is False: then all are 0.
+    Type ids are 0, except that in a pair they are 1 from token `len(before_first) + len(first) + first_of_between` on.
+    If `has_types` is False, all are 0.
     """
 
     before: tuple[int, ...]
@@ -29,17 +29,17 @@ class Template:
 
     @property
     def single_specials(self) -> int:
-        """How many special tokens the row of a single text has."""
+        """The number of special tokens in the row of a single text."""
         return len(self.before) + len(self.after)
 
     @property
     def pair_specials(self) -> int:
-        """How many special tokens the row of a pair has."""
+        """The number of special tokens in the row of a pair."""
         return len(self.before_first) + len(self.between) + len(self.after_second)
 
 
 class Tokenizer(Protocol):
-    """Text to ids, and ids to tokens. Thread-safe."""
+    """Converts text to ids, and ids to tokens. Thread-safe."""
 
     @property
     def template(self) -> Template:
@@ -47,13 +47,13 @@ class Tokenizer(Protocol):
 
     @property
     def strips(self) -> bool:
-        """Whether white space around a text is removed before anything else, as 1.10 did."""
+        """Whether the tokenizer first strips white space around a text, as 1.10 did."""
 
     def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Return the ids of each text, without special tokens around them; callers need only the first `most`."""
+        """Return the ids of each text, without special tokens. Callers need only the first `most`."""
 
     def tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
-        """Return the ids of tokens as they are; a token that is not in the vocabulary is the unknown one."""
+        """Look up the ids of tokens. A token that is not in the vocabulary gets the id of the unknown token."""
 
     def has_id(self, index: int) -> bool:
         """Whether the vocabulary has a token with this id."""
@@ -62,10 +62,10 @@ class Tokenizer(Protocol):
         """Return the tokens with these ids."""
 
     def spell(self, text: str) -> list[tuple[int, int, int]]:
-        """Return the id of each token of a text, and where the token starts and ends in it, in characters."""
+        """Return the id, start and end of each token of a text, in characters."""
 
     def decode(self, ids: Sequence[int], keeps_special: bool) -> str:
-        """Return the text that some ids stand for; without `keeps_special`, special tokens are left out."""
+        """Decode ids to a text. Without `keeps_special`, special tokens are left out."""
 
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
-        """Return how many of `first` and of `second` tokens of a pair are kept, from the left, if `room` is for all."""
+        """Return how many of the `first` and `second` tokens of a pair to keep, from the left, in `room` tokens."""

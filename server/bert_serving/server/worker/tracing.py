@@ -1,4 +1,4 @@
-"""The times that a worker notes of traced jobs. Pure: its caller has the clock."""
+"""Record the times of traced jobs in a worker. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from .batcher import Batch, ReadyJob
 
 
 def note_tokenized(job: ReadyJob, now: float) -> None:
-    """Note that the rows of a job wait from now on, and how many tokens they have."""
+    """Record that the rows of a job wait from now on, and their number of tokens."""
     trace = job.header.trace
     if trace is not None:
         trace.tokenized_at, trace.tokens = now, sum(map(len, job.rows))
 
 
 def note_computing(batch: Batch, now: float) -> None:
-    """Note for each traced job with a row in `batch` that it is computed from now on, if no earlier batch had one."""
+    """Record the start of each traced job that has its first computed row in `batch`."""
     for entry in batch.entries:
         for pending, _index in entry.places:
             trace = pending.job.header.trace
@@ -23,12 +23,12 @@ def note_computing(batch: Batch, now: float) -> None:
 
 
 def note_computed(job: ReadyJob, now: float) -> None:
-    """Note that the last row of a job is computed."""
+    """Record that the last row of a job is computed."""
     if job.header.trace is not None:
         job.header.trace.computed_at = now
 
 
 def note_sent(header: JobHeader, worker: int, now: float) -> None:
-    """Note which worker has made the part of a job."""
+    """Record the worker that made the part of a job."""
     if header.trace is not None:
         header.trace.worker, header.trace.sent_at = worker, now

@@ -13,10 +13,10 @@ A text is divided into words, and words into pieces:
 
 Special tokens in a text are ordinary text: '[SEP]' becomes '[', 'sep', ']'.
 
-Steps 1 to 3 run in C over the whole text (`str.translate`, `lower`, `normalize`); step 4 caches the most recent words.
-On one core this is two to five times as fast as the Rust package `tokenizers` for ordinary text. `tokenizers` would
-also need a second code path: it gives other tokens than 1.10 for a final sigma and for about 750 assigned characters,
-keeps unassigned ones, and rejects lone surrogates. The price of pure Python is that it holds the GIL.
+Steps 1 to 3 run in C over the whole text (`str.translate`, `lower`, `normalize`). Step 4 caches recent words. On one
+core and for ordinary text, this is two to five times as fast as the Rust package `tokenizers`. That package would also
+need a second code path: it differs from 1.10 for a final sigma and about 750 assigned characters, keeps unassigned
+ones, and rejects lone surrogates. The price of pure Python is that it holds the GIL.
 
 Character classes come from the running Python's `unicodedata`, as in 1.10: newer characters count as unassigned.
 """
@@ -46,7 +46,7 @@ MAX_WORD_CHARS = 100
 REMEMBERED_WORDS = 1 << 15
 
 LONG_TEXT_CHARS = 1 << 16
-"""A longer text is tokenized in slices, and only as far as needed."""
+"""Longer texts are tokenized in slices, and only as far as needed."""
 
 # The blocks that Google's BERT treats as ideographs. Kana and Hangul are spelled like any other script.
 IDEOGRAPHS = (
@@ -63,7 +63,7 @@ class WordPiece:
     """Converts text to ids of a vocabulary, and ids back to tokens. Thread-safe."""
 
     def __init__(self, vocab: Mapping[str, int], lower_case: bool) -> None:
-        """Take a vocabulary of `load_vocab`; `lower_case` is False for a cased model."""
+        """Take a vocabulary from `load_vocab`. `lower_case` is False for a cased model."""
         self.unknown_id = vocab[UNKNOWN]
         self.classify_id = vocab[CLASSIFY]
         self.separate_id = vocab[SEPARATE]
@@ -91,7 +91,7 @@ class WordPiece:
         return [self.encode(text, most) for text in texts]
 
     def fit_pair(self, first: int, second: int, room: int) -> tuple[int, int]:
-        """As 1.10 did: drop the last token of the longer half, or of the second at equal lengths, until they fit."""
+        """As 1.10 did, drop the last token of the longer text (the second one at equal lengths) until the pair fits."""
         half = room // 2
         return min(first, max(room - half, room - second)), min(second, max(half, room - first))
 
@@ -100,12 +100,13 @@ class WordPiece:
         return index in self._tokens
 
     def encode(self, text: str, most: int = sys.maxsize) -> list[int]:
-        """The first `most` ids of any text, without [CLS] and [SEP]; [] for a blank text.
+        """Return the first `most` ids of any text without [CLS] and [SEP], or [] for a blank text.
 
-        A very long text is tokenized only as far as needed: the rest never reaches the model and could take a minute.
+        It tokenizes a very long text only as far as needed, because the rest never reaches the model and could take a
+        minute.
 
         Raises:
-            TooLarge: MOST_CHARS characters have fewer ids.
+            TooLarge: the first MOST_CHARS characters have fewer ids.
         """
         if len(text) <= LONG_TEXT_CHARS:
             return self._encode(text, most)
@@ -132,19 +133,19 @@ class WordPiece:
         return ids[:most]
 
     def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """Look up the ids of tokens as they are; a token that is not in the vocabulary is [UNK]."""
+        """Look up the ids of tokens. A token that is not in the vocabulary is [UNK]."""
         return [self._ids.get(token, self.unknown_id) for token in tokens]
 
     def tokens_of(self, ids: Iterable[int]) -> list[str]:
-        """The tokens with these ids; KeyError for an id that is not in the vocabulary."""
+        """Return the tokens with these ids. Raise KeyError for an id that is not in the vocabulary."""
         return [self._tokens[index] for index in ids]
 
     def spell(self, text: str) -> list[tuple[int, int, int]]:
-        """The id of each token of a text, and where the token starts and ends in it, in characters."""
+        """Return the id, start and end of each token of a text, in characters."""
         pieces = [self._split_char(char) for char in text]
-        origins = [index for index, piece in enumerate(pieces) for _ in piece]  # of each character after step 3
+        origins = [index for index, piece in enumerate(pieces) for _ in piece]  # for each character after step 3
         places: list[tuple[int, int, int]] = []
-        words = self._words_of(text)  # which are the same as below, but for a final sigma
+        words = self._words_of(text)  # the same words as below, except for a final sigma
         for word, match in zip(words, re.finditer(r'\S+', ''.join(pieces)), strict=True):
             start = match.start()
             ids = self._spell_remembered(word) if len(word) <= MAX_WORD_CHARS else (self.unknown_id,)
@@ -156,13 +157,13 @@ class WordPiece:
         return places
 
     def decode(self, ids: Sequence[int], keeps_special: bool) -> str:
-        """The text that some ids stand for: words with spaces between them, but none before punctuation."""
+        """Decode ids to a text: words separated by spaces, without spaces before punctuation."""
         tokens = [self._tokens[index] for index in ids]
         kept = [token for token in tokens if keeps_special or token not in SPECIAL_TOKENS]
         return str(WordPieceDecoder().decode(kept))
 
     def _spell(self, word: str) -> tuple[int, ...]:
-        """The ids of the pieces of a non-empty word, by greedy longest match; (unknown_id,) if there is no match."""
+        """The ids of the pieces of a non-empty word, by greedy longest match, or (unknown_id,) without a match."""
         ids: list[int] = []
         pieces, start = self._ids, 0
         while start < len(word):
@@ -178,7 +179,7 @@ class WordPiece:
 
 
 def cased_words(text: str) -> list[str]:
-    """The words of a text as they are written: steps 1 and 3."""
+    """The words of a text in their original case: steps 1 and 3."""
     return text.translate(_CLEAN).translate(_SPLIT).split()
 
 

@@ -1,12 +1,12 @@
 """A worker: turn the texts of jobs into vectors, on one device.
 
-A worker is a separate process, started by the supervisor. Two threads share a `batcher.Batcher`: the intake thread
-receives jobs, decodes and tokenizes them; the compute thread takes batches, computes them and sends the parts to the
-sink. Tokenizing, computing and sending thus overlap. A worker never talks to the ventilator: if a job fails, it sends a
+A worker is a separate process, started by the supervisor. Two threads share a `batcher.Batcher`. The intake thread
+receives, decodes and tokenizes jobs. The compute thread takes batches, computes them and sends the parts to the sink.
+So tokenizing, computing and sending overlap. A worker never talks to the ventilator. If a job fails, it sends a
 `FailedPart` to the sink, which passes the error on to the client.
 
-When the sink dies, the worker drops its waiting rows, because the ventilator hands out every unpublished job again.
-Jobs that come after its `SinkMoved` are answered to the new sink.
+When the sink dies, the worker drops its waiting rows, because the ventilator hands out all unpublished jobs again. The
+parts of jobs after the `SinkMoved` go to the new sink.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ from .wordpiece import WordPiece
 logger = logging.getLogger(__name__)
 
 POLL_MS = 500
-"""How long the intake thread waits for a message before it checks whether the compute thread has crashed."""
+"""Milliseconds that the intake thread waits for a message before it checks that the compute thread is alive."""
 
 FIRST_RUN_S = 0.5
-"""How long the first worker computes tokens of the vocabulary before it serves; one batch in any case."""
+"""Seconds for which the first worker computes tokens of the vocabulary before it serves, at least one batch."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""How soon the intake thread, which tokenizes in Python, must yield the GIL to the compute thread. With Python's
-default of 5 ms, the device idles that long after each batch."""
+"""Seconds after which the intake thread, which tokenizes in Python, must yield the GIL to the compute thread. With
+Python's default of 5 ms, the device would idle that long after each batch."""
 
 
 class Stopwatch:
-    """How long a thread has been busy with one piece of work. Needs no lock: one thread writes, another reads."""
+    """Measures how long a thread has been busy with one piece of work. One thread writes and another reads."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -87,7 +87,7 @@ class Stopwatch:
         self._since = None
 
     def seconds(self) -> float:
-        """Seconds since the work began; 0 when idle."""
+        """Seconds since the work began, or 0 when idle."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -108,10 +108,10 @@ class Worker:
         finish: Finish = AS_COMPUTED,
         cache: RowCache | None = None,
     ) -> None:
-        """`intake` is the endpoint on which jobs come in, `sink` the one to which parts go; `limits` are a batch's.
+        """`intake` is the endpoint for jobs, `sink` the endpoint for parts, and `limits` are the limits of a batch.
 
-        `embed_length` is the T to which every token-level answer is padded, None for the L of its job. `finish` makes
-        the answer of what the graph computed. `cache` keeps what was computed; None keeps nothing.
+        `embed_length` is the T to which token-level results are padded, or None for the L of each job. `finish` turns
+        the output of the graph into the result. `cache` is None for no cache.
         """
         self._number = number
         self._intake_endpoint = intake
@@ -124,7 +124,7 @@ class Worker:
         self._batcher = Batcher(limits, cache)
         self._changed = threading.Condition()
         self._stopping = False
-        self._traces = False  # until the first traced job comes
+        self._traces = False  # until the first traced job arrives
         self._tally = WorkerTally()
         self._taking_in, self._computing = Stopwatch(), Stopwatch()
         self._compiling = False
@@ -132,7 +132,7 @@ class Worker:
         self._crash: BaseException | None = None
 
     def run(self, context: Context, report_ready: ReportReady) -> None:
-        """Serve until a `Stop` arrives and every job that came before it is computed and sent.
+        """Serve until a `Stop` arrives and all earlier jobs are computed and sent.
 
         Raises:
             BaseException: the error that ended the compute thread.
@@ -152,10 +152,10 @@ class Worker:
     # ---- the intake thread
 
     def _status(self) -> dict[str, Any]:
-        """The status that each heartbeat carries; called by the thread that reports to the supervisor.
+        """The payload of a heartbeat. The heartbeat thread calls it.
 
-        A row that is longer than a whole batch counts as several pieces of work, one after another: with 8,000 tokens
-        it can take minutes on a CPU, and a worker that computes it does not hang.
+        A row longer than a whole batch counts as several pieces of work, because with 8,000 tokens it can take minutes
+        on a CPU without the worker hanging.
         """
         computing = 0.0 if self._compiling else self._computing.seconds() / self._pieces
         return {'busy_s': max(self._taking_in.seconds(), computing), 'tally': self._tally.to_json()}
@@ -187,7 +187,7 @@ class Worker:
             self._changed.notify()
 
     def _receive(self, intake: Socket) -> WorkerInput | None:
-        """The next message; None if none came within `POLL_MS`, or one that no worker understands."""
+        """Receive the next message, or None if none arrived within `POLL_MS` or it is not for a worker."""
         if not intake.poll(POLL_MS):
             return None
         try:
@@ -207,7 +207,7 @@ class Worker:
             self._send(sink, DroppedPart(self._number, job.header))
 
     def _move_to(self, sink: str) -> None:
-        """Drop all waiting rows; from its next batch on, the compute thread sends to `sink`."""
+        """Drop all waiting rows. From the next batch on, the compute thread sends to `sink`."""
         with self._changed:
             self._batcher.clear()
             self._sink_endpoint = sink
@@ -254,7 +254,8 @@ class Worker:
     def _note_truncated(self, rows: int, max_len: int) -> None:
         if not self._tally.truncated_rows:
             logger.info(
-                'cut texts rows=%d tokens=%d: the model gets no more; num_truncated_row of the status counts later ones',
+                'truncated texts rows=%d tokens=%d: the model takes no more; '
+                'num_truncated_row in the status counts later ones',
                 rows,
                 max_len,
             )
@@ -277,17 +278,17 @@ class Worker:
             sink.close()
 
     def _next_batch(self) -> tuple[Batch, str] | None:
-        """Wait for the next batch; return it and the endpoint of its sink. None when stopping and all is computed."""
+        """Wait for the next batch. Return it with the endpoint of its sink, or None after the last batch."""
         with self._changed:
             while (batch := self._batcher.next_batch()) is None and not self._stopping:
                 self._changed.wait()
             return None if batch is None else (batch, self._sink_endpoint)
 
     def _compute(self, batch: Batch, sink: Socket) -> None:
-        """Compute a batch and send the jobs that it completes.
+        """Compute a batch, and send the parts of the jobs that it completes.
 
-        If it fails, retry its halves: thus a faulty row fails only its own job, and half may fit into memory where the
-        whole did not.
+        If it fails, retry its halves, so that a faulty row fails only its own job. Half of a batch might also fit into
+        memory.
         """
         rows = batch.rows
         if self._traces:
@@ -331,15 +332,15 @@ class Worker:
     # ---- messages to the sink
 
     def _answer(self, job: ReadyJob, array: NDArray[np.generic]) -> Part | FailedPart:
-        """The answer of a job whose rows are all computed; an error if one of them is not finite."""
+        """Make the result of a completely computed job, or an error if a row is not finite."""
         bad = find_rows_not_finite(array)
         if not bad:
             return self._make_part(job, array)
-        with self._changed:  # both threads answer
+        with self._changed:  # both threads send parts
             self._tally.not_finite_rows += len(bad)
         header = job.header
         logger.warning(
-            'computed values that are not finite number=%d part=%d rows=%d',
+            'computed NaN or infinity number=%d part=%d rows=%d',
             header.request.number,
             header.part,
             len(bad),
@@ -351,20 +352,20 @@ class Worker:
         counts = [len(row) for row in job.rows] if job.header.token_counts else None
         width = 0 if array.ndim == 2 else self._embed_length or job.max_len
         array = self._finish.apply(array, job.options)
-        body = array.reshape(-1).view(np.uint8).data  # works for an empty array, too: rows without a token
+        body = array.reshape(-1).view(np.uint8).data  # also for an empty array, of rows without tokens
         truncated = None if counts is None else list(job.truncated)
         answer = Answer(str(array.dtype), list(array.shape), body, tokens, counts, truncated)
         return Part(self._number, job.header, answer, width)
 
     def _spell(self, texts: Sequence[Any], first_row: int, options: EncodingOptions) -> Answer:
-        """The answer to a job that wants tokens with their places, or texts of ids."""
+        """Make the result of a job for tokens with positions, or for texts from ids."""
         tokenizer = self._rows.tokenizer
         if options.decode:
             return unspell(tokenizer, texts, first_row, bool(options.special_tokens))
         return spell(tokenizer, texts, first_row, self._rows.prompt_of(options))
 
     def _make_tokens(self, job: ReadyJob) -> Part:
-        """The answer to a job that wants no vectors: the ids, int32 [rows, T of the longest row], and the tokens."""
+        """Make the result of a job without vectors: ids, int32 [rows, T of the longest row], and tokens."""
         counts = [len(row) for row in job.rows]
         ids = np.zeros((len(counts), max(counts)), np.int32)
         for row, at in zip(job.rows, ids, strict=True):
@@ -374,7 +375,7 @@ class Worker:
         return Part(self._number, job.header, answer, ids.shape[1])
 
     def _connect_to_sink(self, context: Context, endpoint: str) -> Socket:
-        """A socket for the calling thread: threads must not share ZeroMQ sockets."""
+        """Make a socket for the calling thread, because threads must not share ZeroMQ sockets."""
         socket = make_socket(context, zmq.PUSH)
         socket.connect(endpoint)
         return socket
@@ -389,18 +390,15 @@ class Worker:
 
 
 def _not_finite(row: int, rows: int) -> NotFinite:
-    others = '' if rows == 1 else ', nor are those of %d more' % (rows - 1)
-    return NotFinite(
-        'the values of element %d are not finite (NaN or infinity)%s: the model cannot compute this text, leave it out'
-        % (row, others)
-    )
+    others = '' if rows == 1 else ', and for %d more elements' % (rows - 1)
+    return NotFinite('the model computes NaN or infinity for element %d%s: leave it out' % (row, others))
 
 
 def _check_vocabulary(encoder: LoadedEncoder, config: ChildConfig, settings: Settings) -> None:
-    """Compute tokens of the vocabulary, as many as `FIRST_RUN_S` allows; one batch if an earlier start has done it.
+    """Compute tokens of the vocabulary for `FIRST_RUN_S` seconds, or one batch if an earlier start has tried them.
 
     Raises:
-        ModelError: the values of a token are not finite.
+        ModelError: the model computes NaN or infinity for a token.
     """
     vocab_size: int = config['vocab_size']
     deadline = time.monotonic() + (0 if config['graph_tried'] else FIRST_RUN_S)
@@ -412,9 +410,8 @@ def _check_vocabulary(encoder: LoadedEncoder, config: ChildConfig, settings: Set
     if run.failed:
         names = ', '.join(map(repr, load_tokenizer(config).tokens_of(run.failed)))
         raise ModelError(
-            'the model computes values that are not finite (NaN or infinity) for tokens such as %s: its weights are '
-            'damaged or overflow, download or convert it again%s'
-            % (names, ', or leave out -fp16' if settings.fp16 else '')
+            'the model computes NaN or infinity for tokens such as %s: its weights are damaged or overflow; download '
+            'or convert it again%s' % (names, ', or leave out -fp16' if settings.fp16 else '')
         )
     if config['graph_entry'] is not None:
         note_tried(config['graph_entry'])
@@ -443,7 +440,7 @@ def load_encoder(config: ChildConfig, settings: Settings) -> Encoder:
         )
         if advice is not None:
             logger.info('%s', advice)
-    if config['worker'] == 0:  # the others have the same graph
+    if config['worker'] == 0:  # the other workers have the same graph
         _check_vocabulary(encoder, config, settings)
     return encoder
 
@@ -463,9 +460,9 @@ def main(
     report_ready: ReportReady,
     load_encoder: Callable[[ChildConfig, Settings], Encoder] = load_encoder,
 ) -> None:
-    """Be a worker: load the vocabulary and the graph, then serve.
+    """Run a worker: load the tokenizer and the graph, then serve.
 
-    `config` comes from `parent/child_factory.py`; a test passes a double as `load_encoder`.
+    `config` comes from `parent/child_factory.py`. A test passes a double as `load_encoder`.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = Settings.from_dict(config['settings'])
