@@ -150,7 +150,7 @@ def test_ctrl_c_while_an_answer_is_read_does_not_lose_it(server, client, monkeyp
 
 def test_a_request_that_a_server_refuses_because_it_ends_is_kept_for_the_next(server, client):
     answer = server.script
-    server.script = lambda request: [server.error(request, 'ShuttingDown', 'send it again later')]
+    server.script = lambda request: [server.error(request, 'ShuttingDown', 'retry later')]
     client.encode(['a'], blocking=False)
     server.wait_for(1)
     server.wait_until(lambda: server.num_published >= 2)  # the config and the refusal

@@ -58,7 +58,7 @@ def test_drain_answers_what_a_child_had_that_dies_meanwhile(victim: str, tmp_pat
             client.encode(['the'] * 20, blocking=False)
             wait_until(lambda: client.server_status['statistic']['in_flight_rows'] > 0)
             server.process.send_signal(signal.SIGTERM)
-            server.wait_for_log('accepted requests are answered first')
+            server.wait_for_log('shutting down after answering')
             (pid,) = children_of(server, victim)
             send(pid, signal.SIGKILL)
             wait_until(lambda: not is_running(pid))

@@ -200,7 +200,7 @@ def test_an_encoder_has_no_scores_and_a_cross_encoder_no_vectors(client: BertCli
             call()
     asked: list[dict[str, Any]] = [{'normalize': True}, {'dimensions': 1}, {'dtype': 'int8'}]
     for options in asked:
-        with pytest.raises(ServerError, match='expected a server of vectors'):
+        with pytest.raises(ServerError, match='only works for vectors'):
             ranker.encode(['a'], **options)
 
 

@@ -257,14 +257,14 @@ def test_files_that_cannot_be_used_are_named_at_the_start(tmp_path: Path) -> Non
     openssl('pkey', '-in', good.key, '-aes256', '-passout', 'pass:secret', '-out', encrypted)
     openssl('req', '-x509', '-newkey', 'rsa:1024', '-nodes', '-keyout', tmp_path / 'k', '-out', small, '-subj', '/CN=a')
     for cert, key, client_ca, expected in (
-        (good.cert, None, None, '-http_tls_cert, -http_tls_key: .* give both'),
-        (None, None, authority().ca, '-http_tls_cert, -http_tls_key: .* give both'),
+        (good.cert, None, None, '-http_tls_cert and -http_tls_key: .* give both'),
+        (None, None, authority().ca, '-http_tls_cert and -http_tls_key: .* give both'),
         (tmp_path / 'none', good.key, None, '-http_tls_cert: cannot read .*: No such file'),
         (good.cert, tmp_path, None, '-http_tls_key: cannot read .*: Is a directory'),
         (nonsense, good.key, None, '-http_tls_cert: no certificate in .*nonsense'),
         (good.cert, good.cert, None, '-http_tls_key: no private key in .*localhost.pem'),
         (good.cert, encrypted, None, '-http_tls_key: .*encrypted is encrypted: decrypt it'),
-        (good.cert, authority().issue('other').key, None, '-http_tls_key: .*not that of the certificate'),
+        (good.cert, authority().issue('other').key, None, '-http_tls_key: .*does not belong to the certificate'),
         (broken, good.key, None, '-http_tls_cert: cannot use .*broken'),
         (small, tmp_path / 'k', None, '-http_tls_cert: cannot use .* key too small'),
         (good.cert, good.key, nonsense, '-http_tls_client_ca: no certificate in .*nonsense'),

@@ -181,7 +181,7 @@ def test_wrong_upstreams_are_refused_in_one_line(fleet: Fleet) -> None:
         (['-upstream', 'a=host'], 'expected NAME=HOST:PORT,PORT_OUT'),
         (['-upstream', 'a=host:1,2', 'a=host:1,2'], 'host:1,2 is given twice'),
         (['-upstream_file', '/nowhere'], 'cannot read /nowhere'),
-        (['-upstream', 'a=host:1,2', '-http_model_name', 'b'], 'are those of -upstream'),
+        (['-upstream', 'a=host:1,2', '-http_model_name', 'b'], 'cannot be combined with -upstream'),
     ):
         with ProxyProcess(1, 2, *words) as proxy:
             assert proxy.process.wait(60) == 2

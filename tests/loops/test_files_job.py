@@ -249,7 +249,7 @@ def test_one_job_at_a_time_writes_into_a_folder(encode: Encode, tmp_path: Path) 
     (tmp_path / 'in.txt').write_text('one\n')
     with (
         folder_module.OutputFolder(str(tmp_path / 'out'), False),
-        pytest.raises(UsageError, match='another bert-serving-encode writes into'),
+        pytest.raises(UsageError, match='another bert-serving-encode is writing to'),
     ):
         encode(tmp_path / 'in.txt', '-output', tmp_path / 'out', '-output_format', 'jsonl')
 
@@ -269,7 +269,7 @@ def test_the_standard_input_goes_on_where_it_has_the_same_rows(
     with pytest.raises(UsageError, match='differs from the earlier run in part 0'):
         encode(*words)
     give(b'')
-    with pytest.raises(UsageError, match='ended before the rows that are done already'):
+    with pytest.raises(UsageError, match='ended before the rows that are already done'):
         encode(*words)
     give(b'a\nb\nc\nd\ne\n')
     encode(*words)

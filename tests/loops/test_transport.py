@@ -21,7 +21,7 @@ def test_port_0_is_any_free_port_and_a_taken_one_is_named() -> None:
         first, second = make_socket(context, zmq.PULL), make_socket(context, zmq.PULL)
         port = bind_tcp(first, 0, 'port')
         assert port > 0
-        with pytest.raises(StartError, match='-port_out %d: cannot listen on it: it is in use' % port):
+        with pytest.raises(StartError, match='-port_out %d: cannot listen on it: the port is in use' % port):
             bind_tcp(second, port, 'port_out')
         first.close()
         second.close()
@@ -110,7 +110,7 @@ def test_what_is_added_first_is_called_before_all_that_were_there() -> None:
 def test_an_ipv6_socket_takes_ipv4_only_if_it_listens_everywhere(address: str, reached_at: list[str]) -> None:
     with zmq.Context() as context, make_socket(context, zmq.PULL) as listener:
         port = bind_tcp(listener, 0, 'port', address)
-        with make_socket(context, zmq.PULL) as second, pytest.raises(StartError, match='it is in use'):
+        with make_socket(context, zmq.PULL) as second, pytest.raises(StartError, match='the port is in use'):
             bind_tcp(second, port, 'port', address)
         for host in ['127.0.0.1', '[::1]']:
             with make_socket(context, zmq.PUSH) as peer:

@@ -396,7 +396,7 @@ def test_the_rows_that_were_cut_are_told_if_asked_for_counted_and_logged_once(
     assert {part.header.request.number: part.answer.truncated_rows for part in parts} == {1: [1, 3], 2: None}
     tally = WorkerTally.from_json(bench.status()['tally'])
     assert tally.truncated_rows == 3
-    told = [record.getMessage() for record in caplog.records if 'cut texts' in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if 'truncated texts' in record.getMessage()]
     assert told == [
         'truncated texts rows=2 tokens=8: the model takes no more; num_truncated_row in the status counts later ones'
     ]

@@ -161,7 +161,7 @@ def test_shards_and_modules_with_weights(hub: HubServer, planner: Planner) -> No
 
 def test_no_such_model(planner: Planner) -> None:
     refusal = planner.refusal('-model_dir', 'nobody/nothing')
-    assert 'there is no folder nobody/nothing, and no such model on the hub' in refusal
+    assert 'there is no folder nobody/nothing, and no accessible model with this name on the hub' in refusal
 
 
 def test_a_model_that_needs_a_token(hub: HubServer, planner: Planner) -> None:
@@ -268,4 +268,4 @@ def test_the_first_signal_ends_a_fetch(hub: HubServer, planner: Planner) -> None
     finally:
         server.kill()
     assert server.returncode == 1
-    assert 'stopped while %s was being fetched' % NAME in log.splitlines()[-1]
+    assert 'stopped while fetching %s' % NAME in log.splitlines()[-1]

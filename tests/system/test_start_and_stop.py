@@ -102,7 +102,7 @@ def test_accepted_requests_are_answered_before_the_end_and_new_ones_refused(tmp_
             client.encode(['text %d' % i for i in range(20)], blocking=False)
             wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
-            server.wait_for_log('accepted requests are answered first')
+            server.wait_for_log('shutting down after answering')
             late = connect(server, timeout=1000, ignore_all_checks=True)
             with late, pytest.raises(TimeoutError):
                 late.encode(['for the next server'])
@@ -121,7 +121,7 @@ def test_a_request_that_comes_while_the_server_drains_is_answered_by_the_next(tm
             client.encode(['early'], blocking=False)
             wait_until_accepted(client, 1)
             first.process.send_signal(signal.SIGTERM)
-            first.wait_for_log('accepted requests are answered first')
+            first.wait_for_log('shutting down after answering')
             client.encode(['late'], blocking=False)
             gate.touch()
             assert first.wait() == 0
@@ -174,7 +174,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
             client.encode(['never answered'], blocking=False)
             wait_until_accepted(client, 1)
             server.process.send_signal(signal.SIGTERM)
-            server.wait_for_log('accepted requests are answered first')
+            server.wait_for_log('shutting down after answering')
             started = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - started < 10
@@ -208,7 +208,7 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_1(option: str) -> None:
             assert server.wait() == 1
             errors = [line for line in server.log.splitlines() if ' E:' in line]
             assert len(errors) == 1, server.log
-            assert '%s %d: cannot listen on it: it is in use' % (option, port) in errors[0]
+            assert '%s %d: cannot listen on it: the port is in use' % (option, port) in errors[0]
             assert 'Traceback' not in server.log
 
 

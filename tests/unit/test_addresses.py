@@ -72,7 +72,7 @@ def test_a_name_without_an_address_is_refused(host: str) -> None:
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(ValueError, match=r'^cannot listen on it \(Cannot assign.*\): give an address'):
+    with pytest.raises(ValueError, match=r'^cannot listen on it \(Cannot assign.*\): use an address'):
         own_address('203.0.113.7')
 
 

@@ -65,12 +65,12 @@ def test_a_manifest_that_is_torn_anywhere_has_its_complete_lines(size: int) -> N
     ],
 )
 def test_a_manifest_that_is_none_is_refused(content: bytes) -> None:
-    with pytest.raises(UsageError, match='damaged: choose another -output, or give -overwrite'):
+    with pytest.raises(UsageError, match='damaged: choose another -output, or use -overwrite'):
         read_manifest(content)
 
 
 def test_a_manifest_of_another_release_is_refused() -> None:
-    with pytest.raises(UsageError, match='of another release'):
+    with pytest.raises(UsageError, match='another release has written'):
         read_manifest(b'{"format": 2}\n')
 
 

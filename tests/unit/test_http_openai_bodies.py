@@ -101,8 +101,8 @@ def test_an_input_type_is_known(input_type: str) -> None:
     ('fields', 'param', 'words'),
     [
         ({'input_type': 'image'}, 'input_type', '"search_query", "query", "search_document"'),
-        ({'prompt': 'a', 'prompt_name': 'b'}, 'prompt_name', '"prompt" and "prompt_name" exclude each other'),
-        ({'prompt': 'a', 'input_type': 'query'}, 'input_type', '"prompt" and "input_type" exclude each other'),
+        ({'prompt': 'a', 'prompt_name': 'b'}, 'prompt_name', '"prompt" and "prompt_name" are mutually exclusive'),
+        ({'prompt': 'a', 'input_type': 'query'}, 'input_type', '"prompt" and "input_type" are mutually exclusive'),
         ({'dtype': 'float64'}, 'dtype', '"binary" or "ubinary"'),
         ({'truncate': 'middle'}, 'truncate', '"right", "left" or "error"'),
         ({'normalize': 1}, 'normalize', 'must be true or false, but is 1'),

@@ -44,7 +44,7 @@ def test_what_is_in_hand_has_a_bound_and_is_given_back(quotas: Quotas, name: str
     quotas.take(principal, *small)
     error = refuse(quotas, principal, *large)
     assert (error.name, error.status, error.retry_after_s) == ('QuotaExceeded', 429, 1)
-    assert "'alice' has reached its quota %s = 10: 6 are in hand" % name in error.message
+    assert "'alice' has reached its quota %s = 10: 6 pending" % name in error.message
     quotas.take(Principal('bob', quota=principal.quota), *large)
     error = refuse(quotas, principal, *huge)
     assert (error.name, error.status) == ('TooLarge', 413), 'waiting cannot help'

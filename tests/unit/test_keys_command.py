@@ -82,7 +82,7 @@ def test_a_key_for_http_is_shown_once_with_the_lines_for_the_file() -> None:
 
 @pytest.mark.parametrize('words', [('http', 'a.b'), ('client', '.key'), ('revoke', '../x', '-curve_clients', 'd')])
 def test_a_name_that_no_principal_can_have_is_refused(words: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match='is not a name of a principal'):
+    with pytest.raises(UsageError, match='is not a valid principal name'):
         run(*words)
 
 
@@ -92,5 +92,5 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path) -> None:
     with pytest.raises(ServingError, match='no/F: No such file'):
         run('server', tmp_path / 'no' / 'F')
     (tmp_path / 'G').write_bytes(b'\xff')
-    with pytest.raises(UsageError, match='it is not a text'):
+    with pytest.raises(UsageError, match='it is not text'):
         run('show', tmp_path / 'G')

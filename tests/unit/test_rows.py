@@ -363,14 +363,14 @@ def test_a_text_that_is_too_long_can_be_an_error_that_names_it() -> None:
     error = EncodingOptions(truncate='error')
     assert shown_with(rows, 'a b c', ['a', 'b', 'c'], truncate='error') == ['[CLS] a b c [SEP]'] * 2
     for text, length in (('a b c d', 6), (['a', 'b', 'c', 'd', 'e'], 7), ([4] * 5, 7), ('a b ||| c', 6)):
-        with pytest.raises(RequestError, match='element 8 has %d tokens.* at most 5' % length):
+        with pytest.raises(RequestError, match='element 8 has %d tokens.* limit is 5' % length):
             rows.encode(['a', text], 7, error)
     with pytest.raises(RequestError, match='element 3 has 6 tokens'):
         rows.encode_pairs([['a', ''], ['a', 'b c']], 2, EncodingOptions(truncate='error', pairs=True))
     with pytest.raises(RequestError, match='has at least 65538 tokens'):
         rows.encode(['a ' * 100_000], 0, error)
     assert len(encoder(None, 6).encode(['a b c d'], 0, error).rows) == 1
-    with pytest.raises(RequestError, match=r'has 7 tokens.* at most 6'):
+    with pytest.raises(RequestError, match=r'has 7 tokens.* limit is 6'):
         encoder(None, 6).encode(['a b c d e'], 0, error)
 
 

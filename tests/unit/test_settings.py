@@ -235,9 +235,9 @@ def test_a_folder_without_a_name_is_refused(capsys: pytest.CaptureFixture[str]) 
         ({'bf16': True, 'fp16': True}, '-bf16 and -fp16'),
         ({'curve_key_file': 'server.key_secret'}, '-curve_key_file and -curve_clients go together'),
         ({'int8': True}, '-int8 needs ONNX Runtime: add -engine onnxruntime'),
-        ({'bf16': True, 'engine': 'onnxruntime'}, '-bf16 needs the other engine'),
-        ({'xla': True, 'engine': 'onnxruntime'}, '-xla needs the other engine'),
-        ({'device_map': [0, -1], 'engine': 'onnxruntime'}, 'computes on the CPU only: remove it, or -device_map'),
+        ({'bf16': True, 'engine': 'onnxruntime'}, '-bf16 needs TensorFlow'),
+        ({'xla': True, 'engine': 'onnxruntime'}, '-xla needs TensorFlow'),
+        ({'device_map': [0, -1], 'engine': 'onnxruntime'}, 'runs on the CPU only: remove it, or remove -device_map'),
         ({'no_terminate': True, 'allow_remote_terminate': True}, '-no_terminate and -allow_remote_terminate'),
     ],
 )

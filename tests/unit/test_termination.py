@@ -40,8 +40,8 @@ def test_the_server_stops_for_its_user_for_a_key_with_the_grant_and_for_whom_the
     [
         (DEFAULT, FAR, '-allow_remote_terminate'),
         (DEFAULT, TerminationSender(is_local=True, user=1001), 'another user .id 1001. of this machine'),
-        (DEFAULT, TerminationSender(is_local=True, user=1000, is_granted=False), 'no grant'),
-        (REMOTE, TerminationSender(is_granted=False), 'no grant'),
+        (DEFAULT, TerminationSender(is_local=True, user=1000, is_granted=False), 'lacks the grant'),
+        (REMOTE, TerminationSender(is_granted=False), 'lacks the grant'),
         (OFF, PRIVATE, '-no_terminate'),
         (OFF, LOCAL, '-no_terminate'),
         (OFF, TerminationSender(is_granted=True), '-no_terminate'),

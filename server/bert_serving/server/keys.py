@@ -143,7 +143,7 @@ def _revoke(args: argparse.Namespace) -> list[str]:
         if file.endswith(PUBLIC_SUFFIX) and file.partition('.')[0] == args.what
     ]
     if not found:
-        raise UsageError('no key of %s in %s' % (args.curve_clients, args.what))
+        raise UsageError('no key of %s in %s' % (args.what, args.curve_clients))
     for file in found:
         os.remove(os.path.join(args.curve_clients, file))
     return [
