@@ -123,10 +123,10 @@ class ServerBackend:
         keys: ClientKeys = NO_KEYS,
         names_principals: bool = False,
     ) -> None:
-        """The server need not be up yet. There are as many connections as threads that have called it at once.
+        """The server need not be running yet. The number of connections grows to the number of concurrent calls.
 
-        `away_s` is how long a request waits for a connection before it is refused. With `names_principals`, which is
-        for the server's own proxy alone, the identity of a connection says for which principal it is.
+        `away_s` is how long a request waits for a connection before it fails. With `names_principals`, which is for the
+        server's own proxy alone, the identity of a connection says for which principal it is.
 
         Raises:
             ValueError: `ip` is not an address, or `keys` cannot be read.
@@ -208,7 +208,7 @@ class ServerBackend:
         return self._watch.last()
 
     def client_status(self) -> Mapping[str, Any]:
-        """The status of one pooled client, with the request counts of all of them."""
+        """The status of one pooled client, with the request counts of all."""
         parts, past_requests = self._pool.statuses()
         pending = sorted(set().union(*(part['pending_request'] for part in parts)))
         return {
@@ -220,13 +220,13 @@ class ServerBackend:
         }
 
     def close(self) -> None:
-        """End every call that waits and close every connection."""
+        """End every waiting call and close every connection."""
         self._watch.close()
         self._pool.close()
 
     @contextlib.contextmanager
     def _calling(self, deadline: float, is_gone: IsGone) -> Iterator[tuple[BertClient, Callable[[], bool]]]:
-        """A client for one request, with the condition that cancels it. Every failure leaves as an `HTTPError`."""
+        """Yield a client for one request, with the condition that cancels it. Every failure raises an `HTTPError`."""
         with self._pool.borrow(PRINCIPAL.get() if self._names_principals else '') as client:
             condition = _CancelCondition(client, is_gone, self._away_s)
             client.timeout = max(0.0, 1000 * (deadline - time.monotonic()))

@@ -17,7 +17,7 @@ def reply_json(body: bytes | list[bytes]) -> Response:
 
 
 def reply_array(array: Array, make_body: Callable[[], list[bytes]], lengths: Sequence[int] | None = None) -> Response:
-    """The bytes of `array` if the client prefers them to JSON, else the body of `make_body`.
+    """Respond with the bytes of `array` if the client prefers them to JSON, otherwise with the body of `make_body`.
 
     `lengths` has the number of tokens of each row of [B, T, D].
     """

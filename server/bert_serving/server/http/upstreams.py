@@ -18,7 +18,7 @@ _EXPECTED = 'expected NAME=HOST:PORT,PORT_OUT, as in bge=10.0.0.7:5555,5556'
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A server: the name of its model, its address, an IPv6 one without brackets, and the keys to connect with.
+    """A server: the name of its model, its address (IPv6 without brackets), and the keys to connect with.
 
     With `names_principals` these are the keys of its own proxy, which names the principals that it sends for.
     """

@@ -369,7 +369,7 @@ class BertServer(threading.Thread):
             self._run_round(max_ms=DRAIN_TICK_MS)
 
     def _run_round(self, max_ms: float) -> None:
-        """Wait for an event, at most so long, and handle it; then do what is due by the clock."""
+        """Wait for an event, at most `max_ms` milliseconds, and handle it. Then do the timed work."""
         if self._ventilator.is_splitting:
             max_ms = 0
         elif self._ventilator.awaits_deadline:

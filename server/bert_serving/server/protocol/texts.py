@@ -57,9 +57,9 @@ def encode_texts(texts: Sequence[Any]) -> bytes:
 
 
 def parse_texts(value: object, expected_rows: int, first_row: int = 0) -> list[str] | list[list[str]] | list[list[int]]:
-    """Check that the decoded JSON of a request is `expected_rows` texts, or as many lists of tokens or ids; return it.
+    """Check that the decoded JSON of a request is `expected_rows` texts, or lists of tokens or ids, and return it.
 
-    Blank texts and empty lists of tokens are valid rows. `RowEncoder.encode` checks whether the vocabulary has the ids.
+    Blank texts and empty lists of tokens are valid rows. `RowEncoder.encode` checks the ids against the vocabulary.
     Errors count the elements from `first_row`.
 
     Raises:
@@ -89,7 +89,7 @@ def parse_texts(value: object, expected_rows: int, first_row: int = 0) -> list[s
 
 
 def parse_pairs(value: object, expected_rows: int, first_row: int = 0) -> list[list[str]]:
-    """Check that the decoded JSON of a request is `expected_rows` lists of two texts; return it. A text may be empty.
+    """Check that the decoded JSON of a request is `expected_rows` pairs of texts, and return it. Texts can be empty.
 
     Errors count the elements from `first_row`.
 

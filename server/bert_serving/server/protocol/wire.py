@@ -197,8 +197,8 @@ def encode_json(value: Any) -> bytes:
 class Answer:
     """A result on its way to a client: `body` has the array of `shape` and `dtype` in C order.
 
-    `tokens` is a list for each row, as the model is fed it, `token_counts` a number for each; None if not asked for.
-    `truncated_rows` are the rows of the request, counted from 0, that were cut; they come with `token_counts`.
+    `tokens` has a list of the model's input tokens for each row, and `token_counts` their number; None if not
+    requested. `truncated_rows` are the truncated rows of the request, counted from 0; they come with `token_counts`.
     All three can be JSON already.
     """
 

@@ -2,8 +2,8 @@
 
 Pure: typed messages go in, replies come out. No socket, process or clock.
 
-Parts can come in any order, twice, and before the registration of their request. The numbers of finished requests are
-remembered for a while, so that a part that comes too late, or is computed again, opens nothing and answers nothing.
+Parts can arrive in any order, twice, and before the registration of their request. The assembler remembers the numbers
+of finished requests for a while, to ignore parts that arrive too late or are computed again.
 
 Most parts are joined when they come. Where much is left to copy when the last has come, the request is *joining*: it
 stays open, and `join_some` copies a slice at a time, so that no other client waits for a large reply.

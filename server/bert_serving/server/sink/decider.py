@@ -42,7 +42,7 @@ class SinkDecider:
         return bool(self.assembler.joining)
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Take one event in; return what the loop has to do, in order."""
+        """Handle one event, and return the actions for the loop, in order."""
         actions = self._handle(event, now)
         if self._withheld:
             joined = [number for number in self._withheld if number not in self.assembler.joining]

@@ -16,24 +16,25 @@ class SinkLimits:
         unread_s_at_the_end: seconds that a reply waits for a subscriber while the server drains.
         unread_replies: maximum waiting replies; beyond it the sink discards the oldest. Even a small error takes some
             kilobytes of memory.
-        unread_bytes: bytes of all replies that wait; beyond it the oldest are discarded.
-        unread_bytes_of_identity: bytes of the replies of one identity that wait. Beyond it, readers that have not moved
-            for `slow_s` are cut off, and without any the oldest replies are discarded. One reply is never too much.
-        slow_s: seconds in which a reader with so much unread has to take something.
-        identities_without_subscriber: identities that have replies and no subscriber; beyond it the oldest are
-            discarded. Errors to invented identities are small, but can be many.
-        subscribed_identities: identities that have subscribers; one more is refused.
-        topics_of_connection: subscriptions of one connection; one more ends it.
-        topics_of_address: subscriptions of all connections from one address; one more ends its connection. Half of
-            `subscribed_identities`, so that no address locks out another.
-        guessable_identities: identities that were found to be the beginning of others, and are remembered.
-        open_bytes: bytes of parts that wait for others of their request; beyond it the largest request gets an error.
+        unread_bytes: maximum bytes of all waiting replies; beyond it the sink discards the oldest.
+        unread_bytes_of_identity: maximum bytes of waiting replies of one identity. Beyond it, the sink disconnects
+            readers that have read nothing for `slow_s`; without a reader, it discards the oldest replies. A single
+            reply is always allowed.
+        slow_s: seconds without reading after which such a reader is disconnected.
+        identities_without_subscriber: maximum identities with replies but no subscriber; beyond it the sink discards
+            the oldest. Errors to invented identities are small but can be many.
+        subscribed_identities: maximum identities with subscribers; the sink refuses more.
+        topics_of_connection: maximum subscriptions of a connection; one more closes it.
+        topics_of_address: maximum subscriptions of all connections from one address; one more closes its connection. It
+            is half of `subscribed_identities`, so that no address can lock out another.
+        guessable_identities: maximum remembered identities that are the beginning of others.
+        open_bytes: maximum bytes of parts of incomplete requests; beyond it the largest request gets an error.
         slice_bytes: bytes of a large reply that are copied before others are served.
-        reply_bytes: bytes of a reply; a request whose first part shows that its reply would be larger gets an error.
-        gone_s: seconds that an identity can be without a subscriber until the work for it is dropped.
-        departed_identities: identities without a subscriber that are remembered for that; the work for any other is
-            done for nobody.
-        finished_numbers: finished requests that are remembered, so that late duplicates of their parts are known.
+        reply_bytes: maximum bytes of a reply; a request gets an error if its first part shows that the reply would be
+            larger.
+        gone_s: seconds without a subscriber after which the work for an identity is dropped.
+        departed_identities: maximum tracked identities without a subscriber; work for others is not dropped.
+        finished_numbers: remembered finished requests, to recognize late duplicates of their parts.
     """
 
     unread_s: float = 60.0

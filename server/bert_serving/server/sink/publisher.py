@@ -91,9 +91,9 @@ class Publisher:
         self._without_subscriber: OrderedDict[bytes, None] = OrderedDict()
         # The times since when identities have had no subscriber, oldest first, until the ventilator is told.
         self._departed: OrderedDict[bytes, float] = OrderedDict()
-        # Since when the queue of a subscriber of an identity has been full. The first is tried next.
+        # The times since when the queue of a subscriber of an identity has been full. The first is tried next.
         self._blocked: OrderedDict[bytes, float] = OrderedDict()
-        # Identities that are short, and whose subscribers would be sent what begins with them.
+        # Short identities, whose subscribers would receive the replies of longer ones with the same beginning.
         self._short: set[bytes] = set()
         # Short identities that were the beginning of another, in the order of discovery.
         self._guessable: OrderedDict[bytes, None] = OrderedDict()
@@ -359,7 +359,7 @@ class Publisher:
             actions += self._discard_head(identity, self._outboxes[identity], why)
         while self._waiting > limits.unread_replies or self._waiting_bytes > limits.unread_bytes:
             why = 'more than %d replies or %d bytes wait' % (limits.unread_replies, limits.unread_bytes)
-            # The replies of all other outboxes are just being sent.
+            # All other outboxes are just sending their replies.
             candidates = [*islice(self._blocked, RETRIED_AT_ONCE), *islice(self._without_subscriber, 1)]
             if not candidates:
                 break

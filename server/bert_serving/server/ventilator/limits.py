@@ -20,9 +20,8 @@ SPARE_BYTES = 64 << 20
 class AdmissionLimits:
     """The limits of the scheduler, from the options: rows, `prefetch_size` in batches, and bytes.
 
-    A request of more than `split_bytes` is split in slices of as many.
-    `max_queue_rows` and `max_queue_bytes` bound all requests that are accepted and not finished. They do not hold for a
-    request that would be the only one.
+    A request of more than `split_bytes` is split in slices of as many. `max_queue_rows` and `max_queue_bytes` limit all
+    accepted and unfinished requests together. A request that would be the only one is always accepted.
     """
 
     max_batch_size: int

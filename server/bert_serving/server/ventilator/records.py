@@ -33,7 +33,7 @@ class RequestRecord:
     memory_bytes: int
     """The result of the function with this name."""
     jobs: list[Job]
-    """Its jobs by part, each in its last attempt: all that a new worker or a new sink can need.
+    """The jobs by part, each in its last attempt, as a new worker or a new sink might need them.
 
     Of a request that is being split, those of its beginning.
     """

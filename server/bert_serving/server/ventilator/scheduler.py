@@ -102,7 +102,7 @@ class Scheduler:
         self._has_sink = True
 
     def share_by(self, shares: Shares) -> None:
-        """Let principals have shares and quotas, in place of clients; call it before there is a request."""
+        """Give shares and quotas to principals instead of clients. Call it before there is a request."""
         self._admission.shares = shares
         self._requests.share_by(shares.owner_of)
         self._turns.share_by(shares.weight_of, shares.owner_of)
@@ -374,7 +374,7 @@ class Scheduler:
         """Queue the jobs of the next suspect, unless another suspect is on trial."""
         while (number := self._suspects.try_next()) is not None:
             request = self._requests[number]
-            if request.is_collected:  # they came late from before the sink was lost
+            if request.is_collected:  # late arrivals from before the loss of the sink
                 self._suspects.acquit(number)
             for job in self._places.left_of(number):
                 self._turns.add(job)

@@ -1,4 +1,4 @@
-"""How a request becomes jobs: the sub-batches of 1.10.
+"""Split a request into jobs, as 1.10 into sub-batches.
 
 A small request is decoded, checked and split at once. A large one is cut in slices, between which the ventilator does
 other work; its jobs go out while the rest is cut, and the workers check them (docs/adr/0038).
@@ -69,7 +69,7 @@ def split_in_slices(
     """Split a large request in slices; yield the jobs of each, which are as those of `split_request` and `make_jobs`.
 
     Raises:
-        RequestError: the message is not what it claims to be, or could not be processed.
+        RequestError: the message does not match its row count, or could not be processed.
     """
     size, part = limits.max_batch_size, 0
     lists = cut_list(request.payload, request.rows, size, limits.split_bytes)
@@ -100,8 +100,8 @@ def make_jobs(
 ) -> Iterator[Job]:
     """Make a job for each chunk, in its first attempt. Jobs of at most `priority_batch_size` rows are urgent.
 
-    `encoding` are the options of the request as the model understands them; each job gets a copy of `trace`. The first
-    chunk is the part `first_part` of the request, and begins with its row `first_row`.
+    `encoding` has the resolved options of the request. Each job gets a copy of `trace`. The first chunk is the part
+    `first_part` of the request, and begins with its row `first_row`.
     """
     for part, chunk in enumerate(chunks, first_part):
         header = JobHeader(

@@ -5,9 +5,9 @@ thread or clock. In `worker.py`, the intake thread adds jobs and the compute thr
 
 A batch consists of rows, not of jobs: it can contain rows of several requests, and the rows of a job can spread over
 several batches. Padding costs as much as text, so rows of similar length belong together. The batcher sorts a window of
-the oldest rows of a lane by length, and cuts it into batches (`batch_limits.py`). The batch with the oldest row is next, so no row starves.
-If rows of several clients wait, every second batch is the one with the oldest row of the next client in turn. Equal
-rows are computed once. With a cache, rows that were computed before are not computed again.
+the oldest rows of a lane by length, and cuts it into batches (`batch_limits.py`). The batch with the oldest row is
+next, so no row starves. If rows of several clients wait, every second batch is the one with the oldest row of the next
+client in turn. Equal rows are computed once. With a cache, rows that were computed before are not computed again.
 
 Urgent rows come before bulk rows, but after `MAX_OVERTAKES` urgent batches in a row, one waiting bulk batch is next. A
 row that is longer than a whole batch counts as bulk, even if its job is urgent. So short urgent rows wait for at most
