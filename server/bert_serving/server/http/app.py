@@ -57,10 +57,10 @@ def create_app(
     """Create the application. Its routes call `backend`: one server, or a mapping from model names to servers.
 
     `is_draining`, for `/health/ready`, says whether the process is about to end. `working` and `waiting`, for
-    `/metrics`, are the numbers of requests that have a thread and that wait for one. `tracer` takes the spans of
-    requests with a `traceparent`. `authenticator` has the keys; by default it is made of those of `config`. `audit`
-    gets a line for each request of a holder of a key, and for each refusal. `recorder` has the samples of
-    `/status/history`; without it there are none.
+    `/metrics`, return the numbers of requests that have a thread and that wait for one. `tracer` receives the spans of
+    requests with a `traceparent`. `authenticator` has the keys, by default those of `config`. `audit` gets a line for
+    each request of a principal and for each refusal. `recorder` has the samples of `/status/history`; without it there
+    are none.
     """
     config = config or HttpConfig()
     app = Flask(__name__, static_folder=None)
@@ -72,7 +72,7 @@ def create_app(
     if recorder is not None:
         recorder.outcomes = metrics.outcomes
     history = StatusHistory() if recorder is None else recorder.history
-    _record(app, metrics)  # first, so that it sees each response in its final form
+    _record(app, metrics)  # first, to see each response in its final form
     if tracer is not None:
         tracing.install(app, tracer)
     _bound_unwritten(app)

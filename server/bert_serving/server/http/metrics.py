@@ -39,7 +39,7 @@ class HttpMetrics:
         working: Callable[[], int],
         waiting: Callable[[], int],
     ) -> None:
-        """`working` and `waiting` return the numbers of requests that have a thread and that wait for one."""
+        """`working` and `waiting` return the number of requests that have a thread, and that wait for one."""
         self._waiting = waiting
         self._registry = CollectorRegistry()
         self._requests = Counter(

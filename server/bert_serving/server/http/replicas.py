@@ -73,7 +73,7 @@ class ReplicatedBackend:
         return self._ask(lambda replica: replica.decode(rows, deadline, is_gone, options))
 
     def server_status(self, max_age_s: float = STATUS_AGE_S) -> StatusSnapshot:
-        """The status of a replica that is there, else of the first, at most `max_age_s` old if it is fresh."""
+        """The status of an available replica, or else of the first. A fresh one is at most `max_age_s` old."""
         return self._present().server_status(max_age_s)
 
     def last_status(self) -> tuple[StatusSnapshot, float]:

@@ -393,7 +393,7 @@ def _access(security: dict[str, Any] | None, audit_file: str | None) -> PortAcce
 
 
 def main(config: ChildConfig, report_ready: ReportReady) -> None:
-    """Be the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the default."""
+    """Run the sink. `config` has the arguments of `Sink`, and the `limits` that differ from the defaults."""
     return_large_blocks()
     decider = SinkDecider(SinkLimits(**config['limits']))
     tracer = open_tracer(os.environ)
