@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
 
 from bert_serving.server.protocol.elements import SLICE_BYTES
-from bert_serving.server.protocol.ring import Collected, Drop, Refuse, Register
+from bert_serving.server.protocol.ring import Collected, Drop, Published, Refuse, Register
 from bert_serving.server.protocol.texts import decode_texts
 from bert_serving.server.protocol.wire import CancelRequest, EncodeRequest
 from bert_serving.server.ventilator.events import Action, SendJob, SendToSink, SinkLost, SinkReady, Tick, WorkerReady
@@ -99,6 +101,20 @@ def test_one_that_turns_out_to_be_wrong_is_answered_with_the_error_and_its_jobs_
     assert 'announces 40 rows, but its list has 39 elements' in refusal.error.message
     assert scheduler.outcomes.refused == 1
     assert scheduler.gauge()['queue_rows'] == 0
+
+
+def test_what_is_refused_is_forgotten_with_its_message_without_the_help_of_the_garbage_collector() -> None:
+    """It may not run for minutes in a server that is idle, and the message can have 128 MB."""
+    scheduler = a_scheduler()
+    scheduler.handle(a_request(40, payload=payload_of(39)), 0)
+    record = weakref.ref(scheduler._requests[1])
+    gc.disable()
+    try:
+        tick_until_split(scheduler)
+        scheduler.handle(Published(1, False), 0)
+        assert record() is None
+    finally:
+        gc.enable()
 
 
 def test_one_that_breaks_our_own_code_is_its_senders_trouble_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ Two requests with the same key are the same request, sent again.
 """
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class RequestRecord:
     """An accepted, unfinished request."""
 

@@ -256,7 +256,8 @@ class Scheduler:
             jobs = next(slices, None)
         except RequestError as fault:
             self.outcomes.refused += 1
-            yield from self._refuse(request, fault, now)
+            reason = type(fault)(fault.message)  # without a traceback, by which the request would hold its own message
+            yield from self._refuse(request, reason, now)
             return
         if jobs is None:
             self._splits.discard(number)
