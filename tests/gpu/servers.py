@@ -1,0 +1,42 @@
+"""Servers for the scripts, and the card as `nvidia-smi` sees it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = [str(ROOT / name) for name in ('tests', 'server', 'client')]
+
+
+def prepare_paths() -> None:
+    """Let this process and its children find the tests, the server and the client of this checkout."""
+    sys.path[:0] = [path for path in PATHS if path not in sys.path]
+    inherited = os.environ.get('PYTHONPATH', '').split(os.pathsep)
+    os.environ['PYTHONPATH'] = os.pathsep.join([*PATHS, *(path for path in inherited if path)])
+
+
+def ask_card(*names: str) -> list[str] | None:
+    """The values of these names of `nvidia-smi --query-gpu` for the first card; None if there is none."""
+    if shutil.which('nvidia-smi') is None:
+        return None
+    command = ['nvidia-smi', '--query-gpu=' + ','.join(names), '--format=csv,noheader,nounits', '--id=0']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return None if done.returncode else [value.strip() for value in done.stdout.strip().split(',')]
+
+
+def describe_card() -> dict[str, Any]:
+    """The name, the memory in MiB and the driver of the card; {} if there is none."""
+    names = ('name', 'memory.total', 'driver_version')
+    values = ask_card(*names)
+    return {} if values is None else dict(zip(names, values))
+
+
+def used_memory_mib() -> int | None:
+    """The memory that all processes use of the card; None if there is none."""
+    values = ask_card('memory.used')
+    return None if values is None else int(values[0])
