@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from bert_serving.server.errors import ServingError  # noqa: E402
 from bert_serving.server.options.settings import Settings  # noqa: E402
 from bert_serving.server.parent.server_process import ServerProcess  # noqa: E402
 from gpu.answers import TINY  # noqa: E402
+from gpu.batching import RUN_COST, WINDOW  # noqa: E402
 from gpu.report import Facts, Report, Skip, say  # noqa: E402
 from scaling.scaling_worker import FLOATS, SECONDS  # noqa: E402
 from support.serving import SMALL_MODEL  # noqa: E402
@@ -73,6 +74,8 @@ class Sizes:
         self.sentences = 4 if rehearse else 64
         self.precisions = ['fp16'] if few else list(PRECISIONS)
         self.budgets = [] if rehearse else [4096, 8192, 16384, 32768, 65536]
+        self.batchings = [] if few else [(10, 2048)] if rehearse else [(4, 0), (4, 2048), (10, 0), (10, 2048)]
+        """Windows in batches, and costs of a run in tokens; 0 never cuts a batch."""
         self.batch_sizes = [8] if rehearse else [32, 64, 128, 256, 512, 1024]
         self.wave = 1 if rehearse else 6
         """Servers that start at the same time."""
@@ -88,6 +91,15 @@ class Sizes:
             precision_flags=[],
             rows=self.table_rows,
         )
+
+
+@dataclass
+class Group:
+    """Cells that can share a server. With an `environment`, it is one of `batching.py`."""
+
+    settings: Settings
+    environment: dict[str, str]
+    cells: list[Cell]
 
 
 class Measurements:
@@ -129,16 +141,18 @@ class Measurements:
 
     def tables_of(self, model: str, experiments: Sequence[Experiment], common: Facts) -> Facts:
         """Measure all cells of some tables, wave by wave; RuntimeError if one failed."""
-        groups: list[tuple[Settings, list[Cell]]] = []
+        groups: list[Group] = []
         all_cells = [cell for experiment in experiments for cell in experiment.cells]
         for cell in all_cells:
-            settings = self.settings(model, {**common, **cell.options})
-            for known, cells in groups:
-                if known == settings:
-                    cells.append(cell)
+            options = {name: value for name, value in cell.options.items() if not name.isupper()}
+            environment = {name: str(value) for name, value in cell.options.items() if name.isupper()}
+            settings = self.settings(model, {**common, **options})
+            for group in groups:
+                if (group.settings, group.environment) == (settings, environment):
+                    group.cells.append(cell)
                     break
             else:
-                groups.append((settings, [cell]))
+                groups.append(Group(settings, environment, [cell]))
         results: list[Result] = []
         try:
             for first in range(0, len(groups), self.sizes.wave):
@@ -157,25 +171,31 @@ class Measurements:
             for r in results_of(experiment, results)
         }
 
-    def _measure_wave(self, groups: Sequence[tuple[Settings, list[Cell]]], results: list[Result]) -> None:
-        def start(settings: Settings) -> ServerProcess | ServingError:
-            try:
-                return ServerProcess(settings, str(self.folder / 'server.log'), 120, module=self._module).__enter__()
-            except ServingError as error:
-                return error
-
+    def _measure_wave(self, groups: Sequence[Group], results: list[Result]) -> None:
         with ThreadPoolExecutor(len(groups)) as pool:
-            started = list(pool.map(start, [settings for settings, _ in groups]))
+            started = list(pool.map(self._start, groups))
             try:
-                for (_settings, cells), server in zip(groups, started, strict=True):
-                    for cell in cells:
-                        if isinstance(server, ServingError):
-                            results.append(Result(cell, failure=server.message))
+                for group, server in zip(groups, started, strict=True):
+                    for cell in group.cells:
+                        if isinstance(server, str):
+                            results.append(Result(cell, failure=server))
                         else:
                             results.append(self._measure(server, cell))
             finally:
                 running = [server for server in started if isinstance(server, ServerProcess)]
                 list(pool.map(lambda server: server.__exit__(None, None, None), running))
+
+    def _start(self, group: Group) -> ServerProcess | str:
+        """Start the server of a group; if it cannot, return why, with the end of its log."""
+        module = self._module if not group.environment else 'gpu.batching'
+        with tempfile.NamedTemporaryFile(prefix='server-', suffix='.log', dir=self.folder, delete=False) as file:
+            log = Path(file.name)
+        server = ServerProcess(group.settings, str(log), 120, module=module)
+        server._child.environment.update(group.environment)
+        try:
+            return server.__enter__()
+        except ServingError as error:
+            return '%s: %s' % (error.message, log.read_text('utf-8', 'replace')[-400:])
 
     def _measure(self, server: ServerProcess, cell: Cell) -> Result:
         sentences = make_sentences(cell.load.rows, cell.load.words)
@@ -195,6 +215,17 @@ class Measurements:
         )
         cells = [Cell(row, name, PRECISIONS[name], load, metric) for row, load, metric in loads for name in precisions]
         return self.tables_of(model, [Experiment('precision', '', '', cells)], {})
+
+    def batching(self, model: str) -> Facts:
+        """Bulk of texts of natural length, by the window of the batcher and the cost of a run that it assumes."""
+        load = Load(1, self.sizes.table_rows, 1)
+        cells = [
+            Cell('window of %d batches' % window, 'a run costs %d' % cost, {WINDOW: window, RUN_COST: cost}, load)
+            for window, cost in self.sizes.batchings
+        ]
+        if not cells:
+            raise Skip('a rehearsal with few cells has no batcher for a GPU')
+        return self.tables_of(model, [Experiment('batching', '', '', cells)], {'fp16': True})
 
     def peer(self, model: str) -> Facts:
         """The same texts by sentence-transformers, in the packages that this machine has, without ours."""
@@ -272,6 +303,7 @@ def run(report: Report, measurements: Measurements) -> None:
         measure = _bind(measurements.tables_of, 'base', experiments, {'fp16': True}) if experiments else _skip
         report.step('table ' + ' and '.join(names), measure, needs_s)
     report.step('table max_batch_tokens', lambda: measurements.budgets('base'), needs_s)
+    report.step('table batching', lambda: measurements.batching('base'), needs_s)
     for model in ('mini', 'large'):
         if measurements.rehearse:
             report.step(model, _skip)

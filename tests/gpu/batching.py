@@ -1,0 +1,39 @@
+"""A server whose workers batch in another way, to find out on a GPU which way is best; `measure.py` starts it.
+
+The environment says how: `WINDOW` is the number of batches whose rows are sorted at a time, and `RUN_COST` the tokens
+that a run of the graph costs (`worker/batch_limits.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from bert_serving.server import BertServer
+from bert_serving.server.options.settings import Settings
+from bert_serving.server.parent import server_process
+from bert_serving.server.process.reports import ChildConfig, ReportReady
+from bert_serving.server.worker import batcher, worker
+from bert_serving.server.worker.batch_limits import BatchLimits
+from bert_serving.server.worker.device import batch_limits
+
+WINDOW, RUN_COST = 'GPU_WINDOW_BATCHES', 'GPU_RUN_COST'
+
+
+class BatchingServer(BertServer):
+    modules = replace(BertServer.modules, worker='gpu.batching_worker')
+
+
+def change_batching() -> None:
+    """Change this process's batcher as the environment says."""
+    batcher.WINDOW_BATCHES = int(os.environ.get(WINDOW, batcher.WINDOW_BATCHES))
+    run_cost = int(os.environ.get(RUN_COST, '0')) or None
+
+    def changed(settings: Settings, device: int) -> BatchLimits:
+        return replace(batch_limits(settings, device), run_cost=run_cost)
+
+    worker.batch_limits = changed  # type: ignore[attr-defined]
+
+
+def main(config: ChildConfig, report_ready: ReportReady) -> None:
+    server_process.main(config, report_ready, BatchingServer)
