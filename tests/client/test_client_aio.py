@@ -468,7 +468,7 @@ def test_a_task_with_keys_is_served_and_one_without_is_told_so(tmpdir, make_serv
 
     assert run(guarded, use, server_key=server_file, key_file=own_file) == (1, 5)
     assert guarded.requests[0].identity.startswith(b'alice.')
-    with pytest.raises(AuthenticationError, match='takes only clients with a key'):
+    with pytest.raises(AuthenticationError, match='accepts only clients with a key'):
         run(guarded, use)
     _, unknown_file = zmq.auth.create_certificates(str(tmpdir), 'eve')
     with pytest.raises(AuthenticationError, match='does not know the key'):

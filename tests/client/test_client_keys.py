@@ -62,7 +62,7 @@ def test_the_keys_come_from_the_environment_unless_they_are_empty(folder, guarde
     for name, value in of(folder).items():
         monkeypatch.setenv('BERT_SERVING_' + name.upper(), str(value))
     assert connect(guarded).encode(['a']).shape == (1, 5)
-    with pytest.raises(AuthenticationError, match='takes only clients with a key'):
+    with pytest.raises(AuthenticationError, match='accepts only clients with a key'):
         connect(guarded, server_key='', key_file='')
 
 
@@ -76,7 +76,7 @@ def test_a_client_that_the_server_does_not_know_is_told_so(folder, guarded, conn
 
 
 def test_a_client_with_keys_is_told_that_a_server_has_none(folder, server, connect):
-    with pytest.raises(AuthenticationError, match='the server takes no keys'):
+    with pytest.raises(AuthenticationError, match='the server has no keys'):
         connect(server, **of(folder))
 
 
@@ -129,7 +129,9 @@ def test_a_file_without_keys_is_named(folder):
     server_key = folder.public_key(folder.server)
     empty, secret = os.path.join(folder.path, 'empty'), folder.make('bob')
     open(empty, 'w').close()
-    with pytest.raises(ValueError, match='"key_file": .*empty is no certificate: its public-key is not 40 characters'):
+    with pytest.raises(
+        ValueError, match='"key_file": .*empty is not a certificate: its public-key is not 40 characters'
+    ):
         BertClient(server_key=server_key, key_file=empty)
     with pytest.raises(ValueError, match='"key_file": .*bob.key has no secret-key'):
         BertClient(server_key=server_key, key_file=secret.replace('.key_secret', '.key'))
@@ -144,7 +146,7 @@ def test_a_certificate_without_a_name_has_that_of_its_file(folder):
     assert keys.read_keys(folder.public_key(folder.server), secret).name == 'carol'
     strange = os.path.join(folder.path, 'a b')
     os.rename(secret, strange)
-    with pytest.raises(ValueError, match='has no name'):
+    with pytest.raises(ValueError, match="has no principal's name"):
         keys.read_keys(folder.public_key(folder.server), strange)
 
 

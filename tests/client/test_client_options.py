@@ -168,7 +168,7 @@ def test_who_says_how_to_truncate_is_not_warned_of_it(make_server, connect, trun
     [
         ({'prompt': 1}, TypeError, '"prompt" must be a string'),
         ({'prompt_name': 1}, TypeError, '"prompt_name" must be a string'),
-        ({'prompt': 'a', 'prompt_name': 'b'}, TypeError, 'exclude each other'),
+        ({'prompt': 'a', 'prompt_name': 'b'}, TypeError, 'mutually exclusive'),
         ({'normalize': 1}, TypeError, '"normalize" must be True, False or None'),
         ({'dimensions': 1.0}, TypeError, '"dimensions" must be an int'),
         ({'dimensions': True}, TypeError, '"dimensions" must be an int'),
@@ -199,7 +199,7 @@ def test_a_prompt_goes_with_texts_only(server, client, prompt):
         lambda: client.encode_async([[['a']]], is_tokenized=True, **prompt),
     ]
     for call in calls:
-        with pytest.raises(TypeError, match='is put before texts'):
+        with pytest.raises(TypeError, match='needs texts'):
             call()
     assert not server.requests
 

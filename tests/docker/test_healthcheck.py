@@ -118,7 +118,7 @@ def test_a_server_with_keys_and_without_http_is_asked_with_its_own_key(
         server.wait_until_ready()
         words = ('-port', str(server.port), '-port_out', str(server.port_out), *keys.words)
         assert ask(check, *words) == ''
-        assert 'takes only clients with a key' in ask(check, *words[:4])
+        assert 'accepts only clients with a key' in ask(check, *words[:4])
         with (
             check.own_keys(keys.file('server')) as own,
             connect(server, **own) as client,

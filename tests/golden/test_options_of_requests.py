@@ -74,9 +74,9 @@ def test_an_unknown_prompt_name_is_an_error_that_lists_the_known_ones(client: Be
 
 
 def test_a_prompt_before_tokens_or_ids_is_an_error(client: BertClient) -> None:
-    with pytest.raises(TypeError, match='is put before texts'):
+    with pytest.raises(TypeError, match='needs texts'):
         client.encode([['first', 'do']], is_tokenized=True, prompt_name='query')
-    with pytest.raises(TypeError, match='is put before texts'):
+    with pytest.raises(TypeError, match='needs texts'):
         client.encode_with_details([[5, 6]], token_ids=True, prompt='a')
 
 

@@ -47,7 +47,7 @@ def test_a_peer_without_a_key_has_all_identities_but_those_of_principals() -> No
 
 
 def test_the_error_of_an_identity_says_what_to_do() -> None:
-    assert "let it begin with 'alice.'" in identity_error('alice', b'bob.1').message
+    assert "begin it with 'alice.'" in identity_error('alice', b'bob.1').message
     assert 'has no key' in identity_error('', b'alice.1').message
 
 

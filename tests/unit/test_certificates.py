@@ -66,7 +66,10 @@ def test_what_is_no_key_is_not_decoded(key: str) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('nothing', 'F: not a certificate of CURVE: it has no line public-key = "...": bert-serving-keys makes one'),
+        (
+            'nothing',
+            'F: not a CURVE certificate, because it has no line public-key = "...": bert-serving-keys makes one',
+        ),
         ('public-key = "x"', 'F: its public-key is no key: expected 40 characters of Z85'),
         (
             'public-key = "' + PUBLIC + '"\nsecret-key = "x"',
@@ -117,10 +120,10 @@ def test_a_wrong_file_lets_nobody_in_and_the_others_hold(tmp_path: Path) -> None
     names, problems = read_clients(str(tmp_path))
     assert names == {decode_z85(PUBLIC): 'alice'}
     assert [problem.rpartition('/')[2] for problem in problems] == [
-        '_http.key: not a name of a principal: expected NAME.key, where NAME is a letter or a digit, then letters, '
+        '_http.key: not a valid principal name: expected NAME.key, where NAME is a letter or a digit, then letters, '
         'digits, - and _',
-        'bob.key: its key is that of alice, too: make another',
-        'eve.key: it has the secret key, which belongs to the client alone: make another',
+        'bob.key: it has the same key as alice: make another',
+        'eve.key: it has the secret key, which only the client must have: make another',
         'no.key: cannot read it: it is not a text',
     ]
 

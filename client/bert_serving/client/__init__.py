@@ -10,12 +10,12 @@ The life of a request::
                   ▲                    │
                   └── connection lost ─┘   every pending request is sent again, with the same id
 
-* A request is *pending* until its reply arrives. ZeroMQ gets it once per connection: after a reconnect all pending
-  requests go out again (the server drops those that it already has).
-* Each waiting call has an *inbox*: each blocking call, each ``encode_async``, and ``fetch``. So a reply that arrives
-  during another call is kept for its owner, and a reply without an owner is dropped.
-* The calling thread uses the sockets, under a lock that nobody waits for: a second thread gets an error. The only
-  thread of the client itself pulls the batches of ``encode_async``, and does not touch the sockets to the server.
+* A request is *pending* until its reply arrives. The client passes it to ZeroMQ once per connection: after a reconnect
+  it sends all pending requests again (the server drops those that it already has).
+* Each blocking call, each ``encode_async``, and ``fetch`` has an *inbox*. So a reply that arrives during another call
+  is kept for its owner. A reply without an owner is dropped.
+* The calling thread uses the sockets, under a lock without waiting: a second thread gets an error. The client's only
+  own thread pulls the batches of ``encode_async``, and does not touch the sockets.
 """
 
 from __future__ import division, print_function
@@ -56,7 +56,7 @@ __all__ = [
 
 __version__ = '2.0.0'
 
-# The version of the protocol, not a release: 1.10.0 clients and servers refuse any other.
+# The version of the protocol, not the release. 1.10.0 clients and servers reject any other.
 PROTOCOL_VERSION = '1.10.0'
 
 _PY2 = sys.version_info[0] == 2
@@ -79,7 +79,7 @@ _CHUNK_ROWS = 4096
 _CHUNK_BYTES = 8 << 20
 _CHUNK_ANSWER_BYTES = 32 << 20
 _CHUNKS_IN_FLIGHT = 8
-_BATCHES_IN_FLIGHT = 16  # of `encode_async`: waiting to be sent, to be answered, or to be taken
+_BATCHES_IN_FLIGHT = 16  # batches of `encode_async` that wait to be sent, answered, or taken
 
 _MOST_DEADLINE_MS = 24 * 60 * 60 * 1000  # the server's limit
 _MESSAGES_A_ROUND = 256  # read before the deadline is checked again: a clone can be busier than this client
@@ -115,15 +115,15 @@ _WATCHED_EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVEN
 
 
 def _connection_options(heartbeat_timeout_s):
-    """Return the options of both sockets, by name, because an old pyzmq or libzmq can lack some.
+    """Return the options of both sockets, by name, because an old pyzmq or libzmq can lack some of them.
 
-    The client finds a restarted server within a second, but does not ask ten times a second while it is down all night.
+    The client finds a restarted server within a second, but does not try ten times a second while it is down for long.
 
-    Heartbeats detect a dead connection: ZeroMQ sends a ping every 8 s, in a thread that needs no calls, and gives up
-    the connection if nothing arrives within the timeout. HEARTBEAT_TTL makes the server do the same. The timeout must
-    exceed the time of the slowest frame, because a ping waits for the frame in front of it.
+    Heartbeats detect a dead connection: ZeroMQ sends a ping every 8 s, in its own thread, and gives up the connection
+    if nothing arrives within the timeout. HEARTBEAT_TTL makes the server do the same. The timeout must exceed the time
+    of the slowest frame, because a ping waits behind it.
 
-    Keepalive is for servers that answer no pings, and keeps a firewall from forgetting the connection.
+    Keepalive is for servers that do not answer pings. It also keeps firewalls from forgetting the connection.
     """
     return [
         ('RECONNECT_IVL', 100),
@@ -141,7 +141,7 @@ def _connection_options(heartbeat_timeout_s):
 
 
 def _native(text):
-    """Convert text to ``str``, which on 2.7 is bytes: its exceptions cannot be printed otherwise."""
+    """Convert text to ``str``, which is bytes on 2.7, because 2.7 cannot print exceptions with unicode text."""
     return text.encode('utf-8') if _PY2 and not isinstance(text, str) else text
 
 
@@ -151,7 +151,7 @@ def _buffer(frame):
 
 
 def _can_write(stream):
-    """Whether a standard stream is there: a daemon can lack it."""
+    """Whether a standard stream exists, because daemons can lack it."""
     return stream is not None and not getattr(stream, 'closed', False)
 
 
@@ -172,7 +172,7 @@ class ServerError(RuntimeError):
         self.message = message
         self.request_id = request_id
 
-    def __reduce__(self):  # or a pool of processes could not pass it on, and would wait forever
+    def __reduce__(self):  # otherwise a pool of processes could not pass it on, and would wait forever
         return ServerError, (self.type, self.message, self.request_id)
 
 
@@ -181,11 +181,11 @@ class ProtocolError(RuntimeError):
 
 
 class AuthenticationError(RuntimeError):
-    """The server does not let this client in: a key is missing, unknown or wrong, or an identity is not its own."""
+    """The server rejects this client: a key is missing, unknown or wrong, or the identity is another principal's."""
 
 
 class SharedClientError(RuntimeError):
-    """Two threads use one client at once, or a process uses it that was forked from the one that made it."""
+    """Two threads use a client at the same time, or a forked process uses its parent's client."""
 
 
 class UnsupportedError(RuntimeError):
@@ -199,7 +199,7 @@ class CancelledError(RuntimeError):
 class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])):
     """Result of one request, from ``fetch``, ``encode_async`` and ``listen``.
 
-    :ivar id: the id of the request, an int; ids grow in the order of sending
+    :ivar id: the id of the request, an int; ids increase in the order of sending
     :ivar embedding: an array [rows, ...], or nested lists with ``output_fmt="list"``
     :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
     """
@@ -220,10 +220,10 @@ class Response(collections.namedtuple('Response', ['id', 'embedding', 'tokens'])
 class Encoded(collections.namedtuple('Encoded', ['array', 'tokens', 'token_counts', 'truncated_rows'])):
     """Result of ``encode_with_details`` and ``tokenize``.
 
-    :ivar array: the embedding; of ``tokenize`` the token ids, int32 [rows, tokens], zero after the last of a row
+    :ivar array: the embedding; for ``tokenize`` the token ids, int32 [rows, tokens], padded with zeros
     :ivar tokens: a list of tokens per row, or ``''`` if the server does not show them
-    :ivar token_counts: a list of ints, the number of tokens of each row for the model, [CLS] and [SEP] included
-    :ivar truncated_rows: a list of the rows, counted from 0, that were cut because they were too long
+    :ivar token_counts: a list of ints, the number of tokens of each row, [CLS] and [SEP] included
+    :ivar truncated_rows: a list of the truncated rows, counted from 0
     """
 
     __slots__ = ()
@@ -234,7 +234,7 @@ Encoded.__new__.__defaults__ = ((),)
 
 # --- arguments --------------------------------------------------------------------------------------------------------
 
-# They can come from the environment or a file, and so be text.
+# They can come from the environment or a file, so they can be text.
 
 _TRUE_WORDS, _FALSE_WORDS = ('1', 'true', 'yes', 'on'), ('', '0', 'false', 'no', 'off')
 _MOST_IDENTITY_BYTES = 256  # the server ignores a request with a longer one
@@ -270,7 +270,7 @@ def _read_host(value):
 
 
 def _read_number(value, name, least, most=None):
-    """Return a whole number, which can be text."""
+    """Return a whole number from a number or text."""
     wanted = 'a whole number ' + ('of at least %d' % least if most is None else 'from %d to %d' % (least, most))
     if isinstance(value, _STRING_TYPES):
         digits = value.strip()
@@ -285,7 +285,7 @@ def _read_number(value, name, least, most=None):
 
 
 def _read_timeout(value):
-    """Return milliseconds, negative for a wait without a limit."""
+    """Return milliseconds, negative for no limit."""
     if value is None:
         return -1
     if isinstance(value, bool) or not isinstance(value, _STRING_TYPES + _INTEGER_TYPES + (float, np.floating)):
@@ -300,7 +300,7 @@ def _read_timeout(value):
 
 
 def _read_flag(value, name):
-    """Return a boolean, which can be a number or a word."""
+    """Return a boolean from a boolean, number or word."""
     if value is None or isinstance(value, _INTEGER_TYPES + (np.bool_,)):
         return bool(value)
     if not isinstance(value, _STRING_TYPES):
@@ -312,7 +312,7 @@ def _read_flag(value, name):
 
 
 def _read_keys(server_key, key_file):
-    """Return the keys of the arguments or, where they are None, of the environment; None without."""
+    """Return the keys from the arguments or, where they are None, from the environment; None without keys."""
     values = [
         os.environ.get(name, '') if value is None else value
         for value, name in ((server_key, 'BERT_SERVING_SERVER_KEY'), (key_file, 'BERT_SERVING_KEY_FILE'))
@@ -325,7 +325,7 @@ def _read_keys(server_key, key_file):
 
 
 def _read_identity(value, keys=None):
-    """Return an identity as bytes, a random one if none is given; with keys, after the name of their principal."""
+    """Return an identity as bytes, random by default. With keys, it begins with the name of their principal."""
     if keys is not None:
         return _read_identity(keys.own_identity(_read_identity(value)))
     if value is None or isinstance(value, _STRING_TYPES + (bytes,)) and not value:
@@ -335,7 +335,7 @@ def _read_identity(value, keys=None):
     try:
         identity = value if isinstance(value, bytes) else value.encode('utf-8')
     except UnicodeEncodeError:
-        raise ValueError('"identity" must be bytes or text that has UTF-8, but is %r' % value)
+        raise ValueError('"identity" must be bytes or text that UTF-8 can encode, but is %r' % value)
     if len(identity) > _MOST_IDENTITY_BYTES:
         raise ValueError('"identity" must have at most %d bytes, but has %d' % (_MOST_IDENTITY_BYTES, len(identity)))
     return identity
@@ -345,7 +345,7 @@ def _read_identity(value, keys=None):
 
 
 class _Channel(object):
-    """A socket to one port of the server, and the state of its connection, by the socket's monitor."""
+    """A socket to one port of the server, and the state of its connection from the socket's monitor."""
 
     def __init__(self, context, kind, options, address, is_ipv6, heartbeat_timeout_s, times_up=0):
         self.refusal = None  # why the server does not let this client in
@@ -376,7 +376,7 @@ class _Channel(object):
         try:
             self.socket.connect(self.address)
         except zmq.ZMQError as reason:
-            self.close(0)  # or the context would wait for these sockets forever
+            self.close(0)  # otherwise the context would wait for these sockets forever
             raise ValueError('invalid address %s: %s' % (self.address, reason))
         except BaseException:
             self.close(0)
@@ -404,14 +404,15 @@ class _Channel(object):
         self.fails_since = self.fails_since or _now()
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.refusal = (
-                'the server does not know the key of this client, or has removed it: ask its operator to add the '
-                'public certificate to -curve_clients'
+                'the server does not know the key of this client: ask its operator to add the public certificate to '
+                '-curve_clients'
             )
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and value == _OTHER_MECHANISM:
             self.refusal = (
-                'the server takes no keys: leave out "server_key" and "key_file", or start it with -curve_key_file'
+                'the server has no keys: leave out "server_key" and "key_file", or start the server with '
+                '-curve_key_file'
                 if has_keys
-                else 'the server takes only clients with a key: pass "server_key" and "key_file", or set '
+                else 'the server accepts only clients with a key: pass "server_key" and "key_file", or set '
                 'BERT_SERVING_SERVER_KEY and BERT_SERVING_KEY_FILE'
             )
         elif has_keys and not self.times_up and _now() - self.fails_since >= _WRONG_KEY_S:
@@ -428,17 +429,17 @@ class _Channel(object):
 
 
 class _Doorbell(object):
-    """A way to wake the thread that polls ``socket``. Any thread can ring, even after the doorbell is closed."""
+    """Wakes the thread that polls ``socket``. Any thread can ring, even after the doorbell is closed."""
 
     def __init__(self, context):
-        self._lock = threading.RLock()  # a signal handler can ring while its own thread does
+        self._lock = threading.RLock()  # a signal handler can ring while its own thread is ringing
         self.socket = context.socket(zmq.PAIR)
         self.socket.bind('inproc://doorbell')
         self._button = context.socket(zmq.PAIR)
         self._button.connect('inproc://doorbell')
 
     def ring(self):
-        with self._lock:  # the lock makes it legal to use the socket from several threads
+        with self._lock:  # the lock makes the socket usable from several threads
             if not self._button.closed:
                 try:
                     self._button.send(b'', zmq.NOBLOCK)
@@ -456,7 +457,7 @@ class _Doorbell(object):
 
 
 class _Link(object):
-    """Both connections to one server. It moves frames and blocks only in ``wait``."""
+    """The two connections to a server. It moves frames and blocks only in ``wait``."""
 
     def __init__(self, ip, port, port_out, identity, keys=None):
         self.heartbeat_timeout_s = _HEARTBEAT_TIMEOUT_S
@@ -491,7 +492,7 @@ class _Link(object):
         return channel
 
     def _reopen(self, old, is_ipv6):
-        """Replace a channel. The connection of the new one is a new session."""
+        """Replace a channel. The new connection is a new session."""
         for poller in (self._idle_poller, self._full_poller):
             poller.unregister(old.monitor)
             if old.kind == zmq.SUB:
@@ -511,12 +512,12 @@ class _Link(object):
 
     @property
     def session(self):
-        """An id that changes with each new connection of either socket: earlier messages can be lost."""
+        """An id that changes with each new connection of either socket, because earlier messages can be lost."""
         return self._sender.times_up, self._receiver.times_up
 
     @property
     def is_first(self):
-        """Whether neither connection has been lost yet."""
+        """Whether no connection has been lost yet."""
         return self.session == (1, 1)
 
     @property
@@ -541,14 +542,14 @@ class _Link(object):
 
     @property
     def refusal(self):
-        """Why the server does not let this client in, None if it does or is not there."""
+        """Why the server rejects this client, or None if it does not or is not there."""
         for channel in (self._sender, self._receiver):
             if channel.refusal:
                 return '%s: %s' % (channel.address, channel.refusal)
         return None
 
     def try_again(self):
-        """Connect anew: libzmq does not, after a refusal."""
+        """Connect again, which libzmq does not do after a refusal."""
         self._sender = self._reopen(self._sender, self._sender.is_ipv6)
         self._receiver = self._reopen(self._receiver, self._receiver.is_ipv6)
         self._sender.fails_since = self._receiver.fails_since = None
@@ -561,9 +562,9 @@ class _Link(object):
             self._try_other_family()
 
     def _try_other_family(self):
-        """Reopen channels that reach nobody, for the IPv6 addresses of the name instead of the IPv4 ones, or back.
+        """Reopen unconnected channels for the IPv6 addresses of the name instead of the IPv4 addresses, or the reverse.
 
-        libzmq tries the addresses of one family. That of the first connection is kept.
+        libzmq tries only the addresses of one family. The family of the first connection is kept.
         """
         due = _now() - self._other_family_s
         sender, receiver = self._sender, self._receiver
@@ -579,13 +580,13 @@ class _Link(object):
         return bool(self._sender.times_up and self._receiver.times_up)
 
     def expect_slow_frames(self):
-        """Double the heartbeat timeout, and reconnect with it."""
+        """Double the heartbeat timeout, and reconnect."""
         self.heartbeat_timeout_s = min(2 * self.heartbeat_timeout_s, _MOST_HEARTBEAT_TIMEOUT_S)
         self._sender = self._reopen(self._sender, self._sender.is_ipv6)
         self._receiver = self._reopen(self._receiver, self._receiver.is_ipv6)
 
     def send(self, frames):
-        """Send a message; return False if that has to wait."""
+        """Send a message. Return False if it would block."""
         is_begun = False
         try:
             for frame in frames[:-1]:
@@ -609,7 +610,7 @@ class _Link(object):
             return None
 
     def wait(self, seconds, to_send):
-        """Wait until something may have changed; ``to_send``: also for space to send."""
+        """Wait until something might have changed. With ``to_send``, also wait for space to send."""
         poller = self._full_poller if to_send and self.is_up else self._idle_poller
         longest = _TICK_S if not self._is_name or self._has_been_up else min(_TICK_S, self._other_family_s)
         poller.poll(int(math.ceil(1000 * max(0, min(seconds, longest)))))
@@ -629,7 +630,7 @@ class _Link(object):
 
 
 def _is_address(ip):
-    """Whether it is an address, and not a name."""
+    """Whether a host is an address, not a name."""
     return ':' in ip or ip.replace('.', '').isdigit()
 
 
@@ -637,7 +638,7 @@ def _is_address(ip):
 
 
 class _Request(object):
-    """A request, kept until its reply arrives so that it can be sent again."""
+    """A request, kept until its reply arrives, so that it can be sent again."""
 
     __slots__ = ('id', 'payload', 'rows', 'inbox', 'since', 'options', 'is_patient')
 
@@ -656,7 +657,7 @@ class _Request(object):
 
 
 class _Reply(object):
-    """A reply: ``header`` is its JSON object, ``data`` the frame of its array, ``error`` an exception to raise."""
+    """A reply. ``header`` is its JSON object, ``data`` the frame of its array, ``error`` an exception to raise."""
 
     __slots__ = ('id', 'header', 'data', 'error')
 
@@ -681,7 +682,7 @@ class _Reply(object):
 
 
 class _Inbox(object):
-    """Requests ``waiting`` for a reply, by id in the order of sending, and replies that ``arrived``, of one call."""
+    """The inbox of a call: requests ``waiting`` for a reply, by id in the order of sending, and ``arrived`` replies."""
 
     def __init__(self):
         self.waiting = collections.OrderedDict()
@@ -698,10 +699,10 @@ class _Inbox(object):
             self.failed = True
         else:
             self.arrived.append(reply)
-        self.waiting.pop(reply.id, None)  # last, so that no interrupt loses the reply; it may have been given up
+        self.waiting.pop(reply.id, None)  # last, so that no interrupt loses the reply
 
     def take(self):
-        """Return the next reply, or raise its error."""
+        """Return the next reply or raise its error."""
         reply = self.arrived.popleft()
         self.failed = bool(self.arrived) and self.arrived[0].error is not None
         if reply.error:
@@ -728,7 +729,7 @@ def _read_reply(frames, request_id, rows):
                 if values and len(values) != came:
                     raise ValueError('%s of %d rows for %d' % (name, len(values), came))
         return reply
-    except Exception as reason:  # any fault of the frames: the waiting call must get it
+    except Exception as reason:  # any error in the frames: the waiting call must get it
         return _Reply(
             request_id,
             None,
@@ -740,7 +741,7 @@ def _read_reply(frames, request_id, rows):
 
 
 def _is_shutting_down(reply):
-    """Whether the server refused a request because it is shutting down: the next server will take it."""
+    """Whether the server refused a request because it is shutting down, so that the next server will take it."""
     return isinstance(reply.error, ServerError) and reply.error.type == 'ShuttingDown'
 
 
@@ -750,7 +751,7 @@ def _dump(rows):
         try:
             return json.dumps(rows, ensure_ascii=False, separators=(',', ':')).encode('utf-8')
         except UnicodeEncodeError:
-            pass  # half a surrogate pair has no UTF-8, but an escape
+            pass  # UTF-8 cannot encode half a surrogate pair, but an escape can
     return json.dumps(rows, separators=(',', ':')).encode('ascii')
 
 
@@ -758,7 +759,7 @@ def _dump(rows):
 
 
 class _Texts(object):
-    """The rows of one ``encode``, checked, and converted to native lists only chunk by chunk.
+    """The checked rows of one ``encode``, converted to native lists chunk by chunk.
 
     :raises TypeError: not a list, tuple, array or Series of strings (of lists of strings if tokenized)
     :raises ValueError: it is empty, or one of its elements is empty or blank
@@ -778,10 +779,10 @@ class _Texts(object):
         return len(self._rows)
 
     def has_longer_than(self, words):
-        """Whether an element has more than ``words`` tokens, or words between white space."""
+        """Whether an element has more than ``words`` tokens or words."""
         if self._is_tokenized:
             return any(len(row) > words for row in self._rows)
-        # a text of n words has at least 2n - 1 characters, so most need not be split
+        # a text of n words has at least 2n - 1 characters, so most texts need no split
         return any(len(text) > 2 * words and len(text.split()) > words for text in self._rows)
 
     def dump(self, start, stop):
@@ -794,7 +795,7 @@ class _Texts(object):
 
 
 class _Pairs(object):
-    """Rows of two texts each, checked; with the interface of ``_Texts``. A text may be empty."""
+    """Checked rows of two texts each, with the interface of ``_Texts``. Texts can be empty."""
 
     def __init__(self, rows):
         self._rows = rows
@@ -818,7 +819,7 @@ class _Pairs(object):
 
 
 class _TokenIds(object):
-    """Rows of token ids, checked; with the interface of ``_Texts``."""
+    """Checked rows of token ids, with the interface of ``_Texts``."""
 
     def __init__(self, rows):
         self._rows = _sequence(rows, '"texts"')
@@ -883,15 +884,15 @@ _TRUNCATIONS = ('right', 'left', 'error')
 
 
 def _wishes(prompt_name=None, prompt=None, normalize=None, dimensions=None, dtype=None, truncate=None, is_text=True):
-    """Return the options of a request that are not None, checked, as a dict for the server; None if there are none."""
+    """Check the options of a request. Return those that are not None as a dict for the server, or None."""
     for name, value in (('prompt_name', prompt_name), ('prompt', prompt)):
         if value is None:
             continue
         if not is_text:
-            raise TypeError('"%s" is put before texts: it cannot be used with tokens or token ids' % name)
+            raise TypeError('"%s" needs texts: it cannot be combined with tokens or token ids' % name)
         _check_string(value, '"%s"', (name,))
     if prompt_name is not None and prompt is not None:
-        raise TypeError('"prompt_name" and "prompt" exclude each other: use one of them')
+        raise TypeError('"prompt_name" and "prompt" are mutually exclusive: use one of them')
     if normalize is not None and not isinstance(normalize, (bool, np.bool_)):
         raise TypeError('"normalize" must be True, False or None, but is a %s' % type(normalize).__name__)
     if dimensions is not None:
@@ -924,7 +925,7 @@ def _needs_of(options):
 
 
 class _Answer(object):
-    """The rows of one ``encode``, assembled from the replies to its chunks, in any order."""
+    """The result of one ``encode``, assembled from the replies to its chunks in any order."""
 
     def __init__(self, rows, is_ragged=False):
         self._rows = rows
@@ -947,7 +948,7 @@ class _Answer(object):
         return Encoded(self.array, self.tokens, self.token_counts, sorted(self.truncated_rows))
 
     def put(self, start, reply):
-        """Store the rows of a reply from ``start`` on; return their number."""
+        """Store the rows of a reply from ``start`` on, and return their number."""
         count = self.put_array(start, reply.array)
         if reply.tokens:
             self._tokens[start : start + count] = reply.tokens
@@ -958,7 +959,7 @@ class _Answer(object):
         return count
 
     def put_array(self, start, part):
-        """Store the rows ``part`` from ``start`` on; return their number."""
+        """Store the rows ``part`` from ``start`` on, and return their number."""
         count = len(part)
         if count == self._rows:
             self.array = part.copy()  # which the caller can write to
@@ -990,7 +991,7 @@ class _Answer(object):
 
 
 def _concatenated(embeddings):
-    """Join the rows of all, in one array or list; zeros pad token-level arrays to the longest, as in ``encode``."""
+    """Join all rows in one array or list. As in ``encode``, zeros pad token-level arrays to the longest."""
     if isinstance(embeddings[0], list):
         return [row for embedding in embeddings for row in embedding]
     answer = _Answer(sum(len(embedding) for embedding in embeddings))
@@ -1004,9 +1005,9 @@ def _concatenated(embeddings):
 
 
 class _Producer(object):
-    """Pulls the batches of ``encode_async`` in its own thread, because the user's iterator can be slow.
+    """Pulls the batches of ``encode_async`` in a separate thread, because the user's iterator can be slow.
 
-    At most ``_BATCHES_IN_FLIGHT`` are in flight: each ``taken`` makes room for one more.
+    At most ``_BATCHES_IN_FLIGHT`` are in flight. Each ``taken`` makes room for one more.
     """
 
     def __init__(self, iterable, limit, ring):
@@ -1021,7 +1022,7 @@ class _Producer(object):
 
     def start(self):
         thread = threading.Thread(target=self._run, name='bert-client-producer')
-        thread.daemon = True  # an iterator that never returns must not block the end of the program
+        thread.daemon = True  # a blocked iterator must not block the end of the program
         thread.start()
 
     def taken(self):
@@ -1036,14 +1037,14 @@ class _Producer(object):
 
     @property
     def has_ended(self):
-        return self._is_done and not self.batches  # in this order: the last batch comes before the end
+        return self._is_done and not self.batches  # in this order, because the last batch comes before the end
 
     def _run(self):
         try:
             for batch in itertools.islice(self._as_there_is_room(iter(self._iterable)), self._limit):
                 self.batches.append(batch)
                 self._ring()
-        except BaseException as error:  # raised again where the results are read
+        except BaseException as error:  # the consumer raises it again
             self.error = error
         self._is_done = True
         self._ring()
@@ -1085,7 +1086,7 @@ def _progress_bar(total, stacklevel):
 
 
 class _Deadline(object):
-    """End of a wait for the server, ``timeout_ms`` after its start; never, if that is negative."""
+    """The end of a wait for the server, ``timeout_ms`` after its start, or never if that is negative."""
 
     def __init__(self, timeout_ms, since=None):
         self.timeout_ms = timeout_ms
@@ -1098,7 +1099,7 @@ class _Deadline(object):
 
 
 class _Courier(object):
-    """Carries requests to the server, again after each new connection, and replies to the inboxes of their calls."""
+    """Carries requests to the server, again on each new connection, and replies to the inboxes of their calls."""
 
     def __init__(self, link, identity, has_clones):
         self._link = link
@@ -1128,12 +1129,12 @@ class _Courier(object):
 
     @property
     def refusal(self):
-        """The error of a client that the server does not let in; None if it does, or is not there."""
+        """The error if the server rejects this client, or None if it does not or is not there."""
         reason = self._refusal or self._link.refusal
         return AuthenticationError(_native('refused by %s' % reason)) if reason else None
 
     def forgive(self):
-        """Try again after a refusal: the server may have got the key meanwhile."""
+        """Try again after a refusal, because the server might have got the key meanwhile."""
         if self._refusal or self._link.refusal:
             self._refusal = None
             self._link.try_again()
@@ -1144,7 +1145,7 @@ class _Courier(object):
 
     @property
     def session(self):
-        """The id of the current connection, None before the first."""
+        """The id of the current session, or None before the first connection."""
         return self._session
 
     @property
@@ -1152,7 +1153,7 @@ class _Courier(object):
         return self._link.is_up
 
     def post(self, payload, rows, inbox, options=None, is_patient=True):
-        """Queue a request, which the next ``exchange`` sends; return its id."""
+        """Queue a request for the next ``exchange``, and return its id."""
         request = _Request(self._new_id(), payload, rows, inbox, options, is_patient)
         self.num_request += 1
         for place in (self._pending, self._unsent, inbox.waiting):
@@ -1160,9 +1161,9 @@ class _Courier(object):
         return request.id
 
     def _new_id(self):
-        """Return an id that nobody can guess, not even a clone or one who knows the last, and that is larger than that.
+        """Return an id larger than the last one that nobody can guess, not even a clone that knows the last one.
 
-        The first and the distance to each further one are random. Results are sorted by their ids.
+        The first id and the distances between ids are random. Results are sorted by ids.
         """
         if not self._last_id or (self._last_id > _MAX_ID and not self._pending):
             self._last_id = _RANDOM.getrandbits(63)
@@ -1170,10 +1171,10 @@ class _Courier(object):
         return self._last_id
 
     def abandon(self, inbox, with_options=False):
-        """Give up the requests of an inbox: their replies will be dropped, and a server that can cancel is told.
+        """Give up the requests of an inbox: drop their replies, and cancel them at the server if it supports that.
 
-        The next ``exchange`` tells it, because the thread that calls this must perhaps not touch the sockets: the
-        garbage collector calls it when a generator is forgotten. ``with_options``: only those that have options.
+        The next ``exchange`` sends the cancellation, because this can run in a thread that must not use the sockets,
+        such as in the garbage collector. ``with_options``: only requests with options.
         """
         for request in list(inbox.waiting.values()):
             if with_options and request.options is None:
@@ -1184,10 +1185,10 @@ class _Courier(object):
             inbox.waiting.pop(request.id, None)
 
     def pump(self, done, deadline, cancelled=None):
-        """Exchange messages until ``done()``; raise TimeoutError if the ``deadline`` comes first.
+        """Exchange messages until ``done()``, or raise TimeoutError at the ``deadline``.
 
-        Without a deadline the call waits for something other than the server: no limit, and no log message.
-        ``cancelled`` is called in each round, about once a second.
+        Without a deadline, the call waits for something other than the server, without a limit or log messages. It
+        calls ``cancelled`` in each round, about once a second.
         """
         reporter = self.reporter()
         self.forgive()
@@ -1210,23 +1211,23 @@ class _Courier(object):
             self.wait(seconds)
 
     def wait(self, seconds):
-        """Wait until ``exchange`` may have something to do."""
+        """Wait until ``exchange`` might have something to do."""
         self._link.wait(seconds, to_send=bool(self._unsent))
 
     def timeout_error(self, deadline):
-        """Make the error of a call that the server did not answer in time."""
+        """Make the error for a call that the server did not answer in time."""
         return TimeoutError(
-            'no response from the server within "timeout"=%d ms (%s): is it running? are '
-            '"ip", "port" and "port_out" right? is the timeout too short for this much data?'
+            'no response from the server within "timeout"=%d ms (%s): check that it is running, that "ip", "port" and '
+            '"port_out" are right, and that the timeout is long enough for this much data'
             % (deadline.timeout_ms, self._link.describe())
         )
 
     def reporter(self):
-        """Make what reports a long wait, which begins now."""
+        """Make a reporter for a wait that begins now."""
         return _WaitReporter(self._link)
 
     def hand_over(self):
-        """Send unsent requests if possible now; wait a moment for a new connection."""
+        """Send unsent requests if possible now, or after a short wait for a new connection."""
         self.forgive()
         self.exchange()
         while self._unsent and not self._is_heard:
@@ -1239,7 +1240,7 @@ class _Courier(object):
                 raise self.refusal
 
     def exchange(self):
-        """Send requests and process replies, as far as that is possible without waiting."""
+        """Send requests and process replies as far as possible without waiting."""
         self._link.watch()
         for frames in itertools.islice(iter(self._link.receive, None), _MESSAGES_A_ROUND):
             self._sort_in(frames)
@@ -1255,7 +1256,7 @@ class _Courier(object):
             self._unsent.pop(request.id, None)
 
     def _begin_session(self):
-        """Queue the pending requests again, for the new connection."""
+        """Queue the pending requests again for the new connection."""
         if self._session and self._pending:
             if self._ends_in_slow_frames():
                 self._link.expect_slow_frames()
@@ -1270,10 +1271,10 @@ class _Courier(object):
         self._unsent = self._pending.copy()
 
     def _probe(self):
-        """Ask for the config, to hear whether the server knows the subscription of this connection already.
+        """Ask for the config, to check that the server already has the subscription of this connection.
 
-        It may publish the reply to a request that comes sooner to a clone alone, or to the connection before this one,
-        in which it can still believe.
+        Otherwise it might publish a reply only to a clone, or to the previous connection, which it might not yet have
+        given up.
         """
         if _now() < self._probe_at:
             return
@@ -1284,10 +1285,10 @@ class _Courier(object):
             self._probe_pause_s *= 2
 
     def _ends_in_slow_frames(self):
-        """Whether heartbeats seem to end connections in the middle of large frames, on a slow network.
+        """Whether heartbeats probably end connections in the middle of large frames, on a slow network.
 
-        A session without an answer, longer than the heartbeat timeout, may have been on a dead connection. After
-        another one in a row, sending the requests again would be in vain.
+        A session without a reply that was longer than the heartbeat timeout can mean a dead connection. After two of
+        them in a row, sending the requests again would fail again.
         """
         lived_s, self._session_since = _now() - self._session_since, _now()
         if self._has_progressed or not any(request.rows for request in self._pending.values()):
@@ -1300,7 +1301,7 @@ class _Courier(object):
         return True
 
     def _is_readable(self, request):
-        """Whether the server of this connection can read the request: after a restart it can be another release."""
+        """Whether the connected server can read the request, because a restarted server can be another release."""
         return request.options is None or self.extended_session == self._session
 
     def _send_cancels(self):
@@ -1309,13 +1310,13 @@ class _Courier(object):
             if session == self._session == self.cancelling_session and self._link.is_up:
                 if not self._link.send([self._identity, b'CANCEL', b'%d' % request_id, b'0']):
                     return
-            self._to_cancel.popleft()  # of another session: that server dropped its requests with the connection
+            self._to_cancel.popleft()  # of another session, whose server dropped its requests with the connection
 
     def _sort_in(self, frames):
         """Put a reply into the inbox of its call."""
         if len(frames) not in (3, 4) or frames[0].bytes not in self._topics:
             self._look_for_refusal(frames)
-            return  # a subscription matches all topics with that prefix: this is for another identity
+            return  # a subscription matches all topics with that prefix, so this is for another identity
         try:
             request_id = int(frames[-1].bytes)
         except ValueError:
@@ -1325,11 +1326,11 @@ class _Courier(object):
         if request:
             try:
                 reply = _read_reply(frames, request_id, request.rows)
-            except BaseException:  # Ctrl-C: the reply is lost, so the request is sent again
+            except BaseException:  # Ctrl-C: the reply is lost, so send the request again
                 self._unsent[request_id] = request
                 raise
             if _is_shutting_down(reply) and request.is_patient:
-                _log.info('kept a request for the next server, since this one is shutting down id=%d', request_id)
+                _log.info('kept a request for the next server, because this one is shutting down id=%d', request_id)
                 return
             self._has_progressed |= request.rows > 0
             request.inbox.put(reply)
@@ -1341,7 +1342,7 @@ class _Courier(object):
                 self.overheard.append(reply)
 
     def _look_for_refusal(self, frames):
-        """Take the error for a subscription to what is another's: its topic continues the identity at random."""
+        """Handle the error for a subscription to another's identity, whose topic is our identity and random bytes."""
         topic, length = frames[0].bytes, len(self._identity)
         if len(frames) == 4 and len(topic) == length + 17 and topic[: length + 1] == self._identity + b'\0':
             error = _read_reply(frames, 0, 0).error
@@ -1357,7 +1358,7 @@ class _Courier(object):
 
 
 class _WaitReporter(object):
-    """Logs the state of a long wait: after a few seconds, then at growing intervals."""
+    """Logs the state of a long wait, first after a few seconds, then at growing intervals."""
 
     def __init__(self, link):
         self._link = link
@@ -1369,7 +1370,7 @@ class _WaitReporter(object):
         waited_s = now - self._since
         if self._link.is_up:
             is_due = number and waited_s >= max(self._quiet_s, _QUIET_THERE_S)
-        else:  # a reconnect is in progress, which usually takes less than that
+        else:  # a reconnect is in progress, which is usually faster
             is_due = waited_s >= self._quiet_s and now - self._link.changed_at >= _QUIET_AWAY_S
         if is_due:
             self._quiet_s = 2 * waited_s
@@ -1403,7 +1404,7 @@ def _closed_error():
 
 
 class _ServerLimits(object):
-    """Limits on the size of a request, from the config of the server; None where it states none."""
+    """The limits on the size of a request from the server's config, or None."""
 
     def __init__(self, config):
         self.batch_rows = max(1, int(config.get('max_batch_size') or 256))
@@ -1415,39 +1416,39 @@ class _ServerLimits(object):
 
 
 class _Chunker(object):
-    """Sizes of the requests that a large input is split into. Holds no rows and sends nothing.
+    """Chooses the sizes of the requests for a large input. It holds no rows and sends nothing.
 
-    The server computes a request in sub-batches of its ``max_batch_size``, and without a ``max_seq_len`` the length of
-    a reply depends on them. So a chunk is a multiple of that size, unless its message is too large for the server.
+    The server computes a request in sub-batches of its ``max_batch_size``. Without a ``max_seq_len``, the length of a
+    reply depends on them. So a chunk is a multiple of that size, unless its message is too large for the server.
     """
 
     def __init__(self, limits, is_fine=False):
-        """``is_fine``: chunks of one sub-batch each, so that a progress bar moves often."""
+        """With ``is_fine``, chunks have one sub-batch each, so that a progress bar moves often."""
         self._limits = limits
         self._most_rows = limits.batch_rows if is_fine else _CHUNK_ROWS
 
     def next(self, remaining_rows, bytes_per_row=None):
-        """The number of rows of the next chunk, at most ``remaining_rows``.
+        """Return the number of rows in the next chunk, at most ``remaining_rows``.
 
-        ``bytes_per_row`` is the size of a row in the replies, None until the first one has come.
+        ``bytes_per_row`` is the size of a row in the replies, or None before the first reply.
         """
         rows = self._most_rows
         if bytes_per_row is not None:
             rows = min(rows, _CHUNK_ANSWER_BYTES // bytes_per_row)
         elif self._limits.is_token_level:
-            rows = self._limits.batch_rows  # the reply is large, but how large is not known yet
+            rows = self._limits.batch_rows  # the reply is large, but its size is not known yet
         return min(self._in_batches(rows), remaining_rows, self._limits.request_rows or remaining_rows)
 
     def is_too_large(self, rows, num_bytes):
-        """Whether a chunk of ``rows`` rows with ``num_bytes`` bytes of JSON has to be halved."""
+        """Whether to halve a chunk of ``rows`` rows with ``num_bytes`` bytes of JSON."""
         if self._limits.message_bytes and num_bytes > self._limits.message_bytes:
             return True
         return num_bytes > _CHUNK_BYTES and rows > self._limits.batch_rows
 
     def halve(self, rows):
-        """The number of rows to try after ``rows`` were too large: whole sub-batches as long as there are several.
+        """The number of rows to try after ``rows`` were too large: whole sub-batches if there are several.
 
-        Later chunks are no larger than that, since their texts are probably as long.
+        Later chunks are not larger either, because their texts are probably as long.
         """
         if rows <= self._limits.batch_rows:
             return rows // 2
@@ -1459,9 +1460,9 @@ class _Chunker(object):
 
 
 def _requests(rows, answer, is_fine, known, ask):
-    """Yield (first row, number of rows, JSON) for each request: one if the input is small, else several.
+    """Yield (first row, number of rows, JSON) for each request: one for a small input, or several.
 
-    ``known`` are the limits of the server as far as they are known, or None; ``ask`` returns those that hold now.
+    ``known`` are the known limits of the server, or None. ``ask`` returns the current ones.
     """
     total = len(rows)
     if total <= min(_CHUNK_ROWS, known and known.request_rows or _CHUNK_ROWS) and not is_fine:
@@ -1478,7 +1479,7 @@ def _requests(rows, answer, is_fine, known, ask):
         while chunker.is_too_large(count, len(payload)):
             if count == 1:
                 raise ValueError(
-                    'element %d of "texts" makes a request of %d bytes, but the server takes at most %d'
+                    'element %d of "texts" makes a request of %d bytes, but the server accepts at most %d: shorten it'
                     % (start, len(payload), limits.message_bytes)
                 )
             count = chunker.halve(count)
@@ -1493,8 +1494,8 @@ def _dump_whole(rows, limits):
     limit = limits and limits.message_bytes
     if limit and len(payload) > limit:
         raise ValueError(
-            'these %d texts are %d bytes, but the server takes at most %d in one request: send fewer '
-            'at a time, or let a blocking "encode" split them' % (len(rows), len(payload), limit)
+            'these %d texts have %d bytes, but the server accepts at most %d in one request: send fewer at a time, or '
+            'let a blocking "encode" split them' % (len(rows), len(payload), limit)
         )
     return payload
 
@@ -1509,7 +1510,7 @@ def _check_protocol(config):
 
 
 def _length_limit(config):
-    """The ``max_seq_len`` of a server; None if it has none."""
+    """The ``max_seq_len`` of a server, or None."""
     limit = config.get('max_seq_len')
     return None if limit in (None, 'NONE', 'none') else int(limit)
 
@@ -1521,19 +1522,19 @@ def _print_config(config):
 
 
 def _checked(texts, is_tokenized, truncate, length_limit):
-    """Check texts, or lists of tokens, and warn of long ones; a limit of 0 or None warns of none."""
+    """Check texts or lists of tokens, and warn about long ones unless the limit is 0 or None."""
     rows = _Texts(texts, is_tokenized)
     if length_limit and truncate is None and rows.has_longer_than(length_limit):
         warnings.warn(
-            'some texts have more words than "max_seq_len=%d" of the server, which cuts them: start it '
-            'with a larger one, or silence this with "BertClient(check_length=False)"' % length_limit,
+            'some texts have more words than "max_seq_len=%d" of the server, which truncates them: start the server '
+            'with a larger one, or silence this warning with "BertClient(check_length=False)"' % length_limit,
             stacklevel=4,
         )
     return rows
 
 
 def _presented(answer, output_fmt, show_tokens):
-    """The result of an ``encode``."""
+    """Make the result of an ``encode``."""
     embedding = answer.array.tolist() if output_fmt == 'list' else answer.array
     if not show_tokens:
         return embedding
@@ -1556,7 +1557,7 @@ _PROMPT_NEEDS = frozenset(['options', 'prompt_name', 'prompt'])  # extensions
 
 
 def _prompt_options(kind, prompts):
-    """The prompt of queries, or of documents, as options of ``encode``, for a model with these prompts."""
+    """Return the options of ``encode`` for the model's prompt of queries or documents."""
     for name in ('query',) if kind == 'query' else ('document', 'passage', 'corpus'):
         if name in prompts:
             return {'prompt_name': name}
@@ -1585,7 +1586,7 @@ def _decode_options(special_tokens):
 
 
 def _decoded(answer):
-    """The texts of a ``decode``."""
+    """Make the result of a ``decode``."""
     return [row[0] for row in answer.tokens]
 
 
@@ -1598,12 +1599,12 @@ def _pairs_or_texts(values, raw, truncate):
 
 
 def _scores(array):
-    """The scores of a ``predict``: without the second dimension where there is one label."""
+    """Make the result of a ``predict``: without the second dimension if there is only one label."""
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def _candidates(query, documents, top_n):
-    """Check the arguments of a ``rerank``; return its pairs."""
+    """Check the arguments of a ``rerank``, and return its pairs."""
     _check_string(query, '"%s"', ('query',))
     if top_n is not None and (not isinstance(top_n, _INTEGER_TYPES) or isinstance(top_n, bool) or top_n < 1):
         raise ValueError('"top_n" must be an int of at least 1 or None, but is %r' % (top_n,))
@@ -1614,10 +1615,10 @@ def _candidates(query, documents, top_n):
 
 
 def _ranking(scores, top_n):
-    """Return (index, score) of the best, in the order of the documents where scores are equal."""
+    """Return (index, score) of the best. Equal scores keep the order of the documents."""
     if scores.ndim != 1:
         raise ValueError(
-            'the model gives %d scores to a pair, and only one can order documents: use "predict"' % scores.shape[-1]
+            'the model computes %d scores for a pair, but ranking needs a single one: use "predict"' % scores.shape[-1]
         )
     order = np.argsort(-scores, kind='mergesort')[:top_n]
     return [(int(index), float(scores[index])) for index in order]
@@ -1626,14 +1627,16 @@ def _ranking(scores, top_n):
 def _described_model(config):
     model = config.get('model')
     if not isinstance(model, dict):
-        raise UnsupportedError('the server does not describe its model: it is older than this client')
+        raise UnsupportedError(
+            'the server does not describe its model, because it is older than this client: update it'
+        )
     return model
 
 
 def _unsupported_error(missing):
     return UnsupportedError(
-        'the server does not advertise %s among the "extensions" of its configuration: it is '
-        'older than this client, so use "encode"' % ', '.join(sorted(missing))
+        'the server does not support %s, because it is older than this client: update it, or use "encode"'
+        % ', '.join(sorted(missing))
     )
 
 
@@ -1641,7 +1644,7 @@ def _unsupported_error(missing):
 
 
 class _Configured(object):
-    """The arguments that both kinds of client have, and what the server's configuration says of them."""
+    """The common arguments of both kinds of client, with the server's configuration."""
 
     def _configure(
         self,
@@ -1681,7 +1684,7 @@ class _Configured(object):
 
     @property
     def timeout(self):
-        """Milliseconds that a call waits for the server; -1: forever. You can change it at any time."""
+        """Milliseconds that a call waits for the server, -1 for no limit. You can change it at any time."""
         return self._timeout
 
     @timeout.setter
@@ -1699,7 +1702,7 @@ class _Configured(object):
             _print_config(config)
 
     def _describe(self, num_request, pending):
-        """Return the ``status``; ``pending`` are the ids of the requests whose results are still to come."""
+        """Return the ``status``. ``pending`` has the ids of pending requests."""
         return {
             'identity': self.identity,
             'num_request': num_request,
@@ -1716,30 +1719,31 @@ class _Configured(object):
 
 
 class BertClient(_Configured):
-    """A client of one BertServer.
+    """A client of a BertServer.
 
     ::
 
         with BertClient() as bc:
             bc.encode(['First do it', 'then do it right', 'then do it better'])
 
-    A client belongs to one thread at a time and to the process that made it: use one per thread, or a
-    ``ConcurrentBertClient``. Only ``close`` can be called from another thread; it ends a waiting call.
+    A client belongs to one thread at a time, and to the process that made it: use one per thread, or a
+    ``ConcurrentBertClient``. Other threads can call only ``close``, which ends a waiting call.
 
-    If the server is down, or restarts, a call waits for it as long as ``timeout`` allows. After a few seconds it says
-    so on the log ``bert_serving.client``. When the server is back, the client sends pending requests again; you do not
-    need a new client.
+    If the server is down or restarts, a call waits for it up to ``timeout``. After a few seconds it logs that to
+    ``bert_serving.client``. When the server is back, the client sends pending requests again; you do not need a new
+    client.
 
     :param ip: host name or address of the server
     :param port: port that takes requests, the server's ``-port``
     :param port_out: port that publishes results, the server's ``-port_out``
     :param output_fmt: ``'ndarray'`` or ``'list'``: whether embeddings are arrays or nested lists of floats
     :param show_server_config: print the server's configuration
-    :param identity: bytes or text; clients of one identity are clones and hear each other's results, see ``listen``
+    :param identity: bytes or text; clients with the same identity are clones and receive each other's results, see
+        ``listen``
     :param check_version: raise AttributeError if the server speaks another protocol
     :param check_length: warn when a text has more words than the server's ``max_seq_len``
     :param check_token_info: ask the server whether it shows its tokens, for ``token_info_available``
-    :param ignore_all_checks: skip the checks above, so that the server need not be up yet
+    :param ignore_all_checks: skip the checks above, so that the server need not be running yet
     :param timeout: milliseconds that a call waits for the server; -1: forever
     :param server_key: public key of a server with ``-curve_key_file``, or the file of its certificate; ``''`` for none;
         None: ``BERT_SERVING_SERVER_KEY`` of the environment
@@ -1815,7 +1819,7 @@ class BertClient(_Configured):
 
     @property
     def server_config(self):
-        """Options and versions of the server, a dict; asks the server each time.
+        """Options and versions of the server, a dict. It asks the server each time.
 
         :raises TimeoutError: no response within ``timeout``
         """
@@ -1855,8 +1859,9 @@ class BertClient(_Configured):
             bc.encode([['hello', 'world']], is_tokenized=True)           # float32 [1, 768]
             bc.encode(['hello world'], normalize=True, dtype='int8')     # int8 [1, 768]
 
-        The number of texts is not limited. The client sends more than 4,096, or more than 8 MiB, as several requests, a
-        few at a time, and joins the results. So a million rows need little memory in addition to the input and output.
+        The number of texts is not limited. The client sends more than 4,096 texts, or more than 8 MiB, as several
+        requests, a few at a time, and joins the results. So a million rows need little memory in addition to the input
+        and output.
 
         :param texts: a list, tuple, array or pandas Series of strings; of lists of strings with ``is_tokenized``
         :param blocking: False: return None at once, and leave the result to ``fetch``, ``fetch_all`` or ``listen``. All
@@ -1865,12 +1870,12 @@ class BertClient(_Configured):
         :param is_tokenized: the texts are lists of tokens
         :param show_tokens: return ``(embedding, tokens)``, if the server shows its tokens
         :param show_progress: show a progress bar; needs tqdm: ``pip install "bert-serving-client[progress]"``
-        :param prompt_name: put the prompt of that name before each text; ``model['prompts']`` has the known ones. This
-            and all parameters below need a server of release 2 or later.
-        :param prompt: put this before each text; ``''`` is no prompt where the model has a default one
-        :param normalize: True: vectors of length 1; False: as they are pooled; None: as the model says
-        :param dimensions: return only so many of the first numbers of each vector; they are scaled to length 1 again
-            only with ``normalize=True``
+        :param prompt_name: put the model's prompt with that name before each text; ``model['prompts']`` has all
+            prompts. This and all parameters below need a server of release 2 or later.
+        :param prompt: put this before each text; ``''`` disables the model's default prompt
+        :param normalize: True: scale vectors to length 1; False: leave them as pooled; None: as the model says
+        :param dimensions: return only the first numbers of each vector; they are scaled to length 1 again only with
+            ``normalize=True``
         :param dtype: type of the numbers: ``'float32'``; ``'float16'``; ``'int8'``, 127 times the vector of length 1,
             rounded; ``'binary'`` and ``'ubinary'``, the signs as bits, eight in a byte of int8 or uint8, as
             ``quantize_embeddings`` of sentence-transformers makes them. None: as the server computes, which is float32
@@ -1882,7 +1887,7 @@ class BertClient(_Configured):
             model received it.
         :raises TypeError: not a list of strings; the message names the element
         :raises ValueError: an empty list, a blank element, or one larger than the server takes
-        :raises ServerError: the server answered with an error
+        :raises ServerError: the server replied with an error
         :raises TimeoutError: no reply within ``timeout``, which applies to the whole call; a late reply is dropped
         :raises SharedClientError: another thread is using this client, or this is a forked process
         :raises UnsupportedError: the server does not advertise what a parameter needs
@@ -1900,7 +1905,7 @@ class BertClient(_Configured):
     def encode_query(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
     ):
-        """Encode search queries: with the prompt named ``query`` if the model has one, else without a prompt.
+        """Encode search queries, with the prompt named ``query`` if the model has one.
 
         ::
 
@@ -1914,7 +1919,7 @@ class BertClient(_Configured):
     def encode_document(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
     ):
-        """Encode documents for search: as ``encode_query``, with the prompt ``document``, ``passage`` or ``corpus``."""
+        """Encode documents for search, as ``encode_query`` with the prompt ``document``, ``passage`` or ``corpus``."""
         return self._encode_as('document', texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
 
     def _encode_as(self, kind, texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress):
@@ -1931,13 +1936,12 @@ class BertClient(_Configured):
 
             bc.predict([['who wrote it?', 'A wrote it.'], ['who wrote it?', 'B read it.']])  # float32 [2]
 
-        :param pairs_or_texts: a list of lists or tuples of two strings, which can hold anything and be empty; or a list
-            of strings
+        :param pairs_or_texts: a list of lists or tuples of two strings, possibly empty; or a list of strings
         :param raw: return logits, without the activation of the model
         :param truncate: as in ``encode``
         :return: an array [rows] if the model has one label, else [rows, labels]; ``model['labels']`` has their names.
-            It is numpy's with any ``output_fmt``.
-        :raises ServerError: the server answered with an error: its model makes no scores, for example
+            It is a numpy array with any ``output_fmt``.
+        :raises ServerError: the server replied with an error, for example because its model computes no scores
         :raises UnsupportedError: the server does not advertise what this needs
         """
         rows, options = _pairs_or_texts(pairs_or_texts, raw, truncate)
@@ -1947,7 +1951,7 @@ class BertClient(_Configured):
     def predict_with_details(self, pairs_or_texts, raw=False, truncate=None, cancelled=None, traceparent=None):
         """Return the scores of ``predict``, and also the number of tokens of each row.
 
-        It is for programs that serve others, as ``encode_with_details`` is, and ends like that.
+        It is for programs that serve others, and ends early in the same way as ``encode_with_details``.
 
         :param pairs_or_texts: as in ``predict``, like ``raw``
         :param truncate: as in ``encode``
@@ -1961,7 +1965,7 @@ class BertClient(_Configured):
             return self._ask_for_details(rows, _details_options(options, traceparent=traceparent), set(), cancelled)
 
     def rerank(self, query, documents, top_n=None, raw=False, truncate=None):
-        """Order documents by the scores that a cross-encoder of one label gives them for a query.
+        """Rank documents by the scores of a single-label cross-encoder for a query.
 
         ::
 
@@ -1969,10 +1973,10 @@ class BertClient(_Configured):
 
         :param query: a string
         :param documents: a list of strings
-        :param top_n: return only so many; None: all
+        :param top_n: the number of documents to return; None: all
         :param raw: as in ``predict``
         :param truncate: as in ``encode``
-        :return: a list of ``(index, score)``, best first, in the order of ``documents`` where scores are equal
+        :return: a list of ``(index, score)``, best first; equal scores keep the order of ``documents``
         :raises ValueError: the model has several labels
         :raises ServerError: as in ``predict``
         :raises UnsupportedError: as in ``predict``
@@ -1982,7 +1986,7 @@ class BertClient(_Configured):
 
     @property
     def model(self):
-        """Description of the server's model, a dict; asks the server each time.
+        """Description of the server's model, a dict. It asks the server each time.
 
         Its keys are name, model_type, task (``'embed'``, ``'rerank'`` or ``'classify'``), dimensions, max_seq_len,
         pooling, normalize, prompts (a dict of texts by name), default_prompt_name, labels and similarity.
@@ -2007,18 +2011,18 @@ class BertClient(_Configured):
         joined_pairs=True,
         traceparent=None,
     ):
-        """Encode, and also return the number of tokens of each text; needs a server of release 2 or later.
+        """Encode, and also return the number of tokens of each text. It needs a server of release 2 or later.
 
-        It is for programs that serve others, such as the HTTP proxy. ``timeout`` goes to the server as well, which
-        drops work that it has not begun by then. If the call ends early, by an error or an interrupt, the server
-        cancels it. The call does not wait for a server that is shutting down.
+        It is for programs that serve others, such as the HTTP proxy. The server also gets ``timeout``, and drops work
+        that it has not begun by then. If the call ends early, by an error or an interrupt, the client cancels it at the
+        server. The call does not wait for a server that is shutting down.
 
         :param texts: as in ``encode``
         :param is_tokenized: the texts are lists of tokens
         :param token_ids: the texts are lists of token ids of the server's vocabulary, without [CLS] and [SEP]
         :param cancelled: a function, called about once a second; if it returns True, the call raises CancelledError
         :param prompt_name: as in ``encode``, like the other parameters of ``encode`` below
-        :param joined_pairs: False: a text with ``' ||| '`` is a single text, and not a pair
+        :param joined_pairs: False: a text with ``' ||| '`` is a single text, not a pair
         :param traceparent: the parent, as W3C's Trace Context writes it, of the spans that a server with traces makes
         :return: ``Encoded(array, tokens, token_counts)``; the array is numpy's with any ``output_fmt``
         :raises UnsupportedError: the server does not advertise what this needs
@@ -2033,7 +2037,7 @@ class BertClient(_Configured):
             return self._ask_for_details(rows, options, needs, cancelled)
 
     def tokenize(self, texts, is_tokenized=False, cancelled=None, offsets=False, prompt_name=None, prompt=None):
-        """Return the tokens of texts, as the model would receive them; needs a server of release 2 or later.
+        """Return the tokens of texts as the model would receive them. It needs a server of release 2 or later.
 
         ::
 
@@ -2042,7 +2046,7 @@ class BertClient(_Configured):
         :param texts: as in ``encode``
         :param is_tokenized: as in ``encode``
         :param cancelled: as in ``encode_with_details``
-        :param offsets: also return where each token starts and ends in its text, and cut no text; the tokens are then
+        :param offsets: also return the start and end of each token in its text, and truncate nothing; tokens are then
             as they stand in the text
         :param prompt_name: as in ``encode``, like ``prompt``; offsets count from its start
         :return: ``Encoded(array, tokens, token_counts)``; the array has the ids, int32 [rows, T]. With ``offsets``
@@ -2051,18 +2055,18 @@ class BertClient(_Configured):
         """
         options = _tokenize_options(is_tokenized, offsets, prompt_name, prompt)
         with self._claimed():
-            rows = _Texts(texts, is_tokenized)  # no warning about long texts: the result shows where they are cut
+            rows = _Texts(texts, is_tokenized)  # no warning about long texts: the result shows the truncation
             return self._ask_for_details(rows, options, set(), cancelled)
 
     def decode(self, token_ids, special_tokens=False, cancelled=None):
-        """Return the texts that lists of token ids stand for; needs a server of release 2 or later.
+        """Decode lists of token ids to texts. It needs a server of release 2 or later.
 
         ::
 
             bc.decode([[7592, 2088]])  # ['hello world']
 
         :param token_ids: a list of lists of ids of the server's vocabulary
-        :param special_tokens: do not leave out special tokens
+        :param special_tokens: keep special tokens
         :param cancelled: as in ``encode_with_details``
         :return: a list of strings
         :raises UnsupportedError: the server does not advertise what this needs
@@ -2098,18 +2102,18 @@ class BertClient(_Configured):
             for response in bc.encode_async(batches()):
                 print(response.id, response.embedding.shape)
 
-        A separate thread pulls the batches, at most 16 ahead of the results that you have taken. So the producer can be
-        endless, and a slow one delays only itself. It runs in that thread, and must not use this client. It starts when
-        you ask for the first result.
+        A separate thread pulls the batches, at most 16 ahead of your loop. So the producer can be endless, and a slow
+        one delays only itself. It runs in that thread and must not use this client. It starts when you request the
+        first result.
 
-        :param batch_generator: yields what ``encode`` takes as ``texts``
+        :param batch_generator: an iterable of values for ``texts`` of ``encode``
         :param max_num_batch: stop after that many batches
         :param delay: ignored; 1.10 used it
         :param is_tokenized: as in ``encode``
         :param show_tokens: as in ``encode``; the tokens are in the responses anyway
         :param show_progress: show a progress bar that counts batches; needs tqdm
         :param prompt_name: as in ``encode``, like the other parameters below
-        :return: an iterator over ``Response``; if you leave it early, the rest is canceled
+        :return: an iterator over ``Response``; if you leave it early, the client cancels the rest
         :raises Exception: an exception of the producer, or of ``encode`` for a batch, after the results of the earlier
             batches; ServerError and TimeoutError at once
         """
@@ -2119,8 +2123,8 @@ class BertClient(_Configured):
     def fetch(self, delay=0):
         """Yield the results of ``encode(blocking=False)`` in the order of arrival, until none is pending.
 
-        You can make other calls in between. ``timeout`` applies to each result; after a TimeoutError the requests are
-        still pending, and another ``fetch`` waits for them again.
+        You can make other calls in between. ``timeout`` applies to each result. After a TimeoutError the requests are
+        still pending, and another ``fetch`` waits for them.
 
         :param delay: ignored; 1.10 used it
         :return: an iterator over ``Response``
@@ -2138,7 +2142,7 @@ class BertClient(_Configured):
         """Return all results of ``encode(blocking=False)``, in the order of sending.
 
         :param sort: False: in the order of arrival
-        :param concat: make one array (or one list) of the rows of all
+        :param concat: join all rows in one array (or list)
         :return: a list of embeddings, or their rows in one array or list, or None if no request is pending
         :raises ServerError: a request failed; the results of the others are kept for the next call
         :raises TimeoutError: some are missing after ``timeout``; the others are kept for the next call
@@ -2149,7 +2153,7 @@ class BertClient(_Configured):
         with self._claimed():
             self._pump(inbox, lambda: inbox.failed or not inbox.waiting, self._deadline())
             if inbox.failed:
-                inbox.take()  # raises, before the rest is taken out
+                inbox.take()  # raises before the rest is taken out
             responses = [self._response(reply) for reply in inbox.arrived]
             if sort:
                 responses.sort(key=lambda response: response.id)
@@ -2160,7 +2164,7 @@ class BertClient(_Configured):
         return embeddings
 
     def listen(self):
-        """Yield every result that arrives for this identity, requested with ``blocking=False`` or by a clone.
+        """Yield every result for this identity that was requested with ``blocking=False`` or by a clone.
 
         ::
 
@@ -2168,8 +2172,8 @@ class BertClient(_Configured):
                 train_on(response.embedding)
 
         It continues until you leave the loop, close the client, or nothing arrives within ``timeout``. If a clone
-        encodes a large input in several requests (see ``encode``), as many results arrive. While the iterator exists,
-        other calls keep the results that they overhear for it.
+        splits a large input into several requests (see ``encode``), each has its own result. While the iterator exists,
+        other calls keep such results for it.
 
         :return: an iterator over ``Response``
         :raises ServerError: for a request of this client that failed; errors of clones are not raised
@@ -2178,7 +2182,7 @@ class BertClient(_Configured):
         return _Listening(self._courier, self._next_heard)
 
     def _next_heard(self):
-        """Return the next result of this identity, of this client or a clone; None if the client is closed."""
+        """Return the next result of this client or a clone, or None if the client is closed."""
         courier, inbox = self._courier, self._fetchable
         if courier.is_closed:
             return None
@@ -2189,7 +2193,7 @@ class BertClient(_Configured):
                     return None
                 return self._response(inbox.take() if inbox.arrived else courier.overheard.popleft())
         except RuntimeError:
-            if courier.is_closed:  # between the look and the wait
+            if courier.is_closed:  # between the check and the wait
                 return None
             raise
 
@@ -2210,7 +2214,7 @@ class BertClient(_Configured):
         self.close()
 
     def __reduce_ex__(self, protocol):
-        """Refuse to be pickled or copied, by multiprocessing, joblib and copy."""
+        """Raise an error instead of being pickled or copied, by multiprocessing, joblib or copy."""
         raise TypeError(
             'a %s cannot be pickled or copied, because its connections belong to this process: make one in each process, '
             'such as in the initializer of a pool' % type(self).__name__
@@ -2227,7 +2231,7 @@ class BertClient(_Configured):
 
     @contextlib.contextmanager
     def _claimed(self):
-        """Reserve this client for one call; a concurrent call raises SharedClientError."""
+        """Reserve this client for one call. A concurrent call raises SharedClientError."""
         if os.getpid() != self._pid:
             raise SharedClientError(
                 'this BertClient was made in process %d and is used in process %d: sockets do not '
@@ -2247,7 +2251,7 @@ class BertClient(_Configured):
                 self._shut()
 
     def _shut(self):
-        """Close the sockets, or leave that to the end of the call that is using them."""
+        """Close the sockets, or let the call that is using them do it at its end."""
         if self._busy.acquire(False):
             try:
                 self._courier.close()
@@ -2286,19 +2290,19 @@ class BertClient(_Configured):
         return self._server_limits is None or self._limits_session != self._courier.session
 
     def _limits(self, deadline, cancelled=None):
-        """Return the limits of the server that is connected now: after a restart it can have others."""
+        """Return the limits of the currently connected server, which can change with a restart."""
         if self._are_limits_old:
             self._remember_limits(self._ask(b'SHOW_CONFIG', deadline, cancelled))
         return self._server_limits
 
     def _pump(self, inbox, done, deadline):
-        """Exchange messages until ``done()``, and ask each new server whether it knows what the requests require."""
+        """Exchange messages until ``done()``, and check that each new server supports the requests."""
         while True:
             if inbox.needs and inbox.waiting:
                 try:
                     self._require(inbox.needs, deadline)
                 except UnsupportedError:
-                    self._courier.abandon(inbox, with_options=True)  # or each later call would raise it again
+                    self._courier.abandon(inbox, with_options=True)  # otherwise each later call would raise it again
                     inbox.needs = frozenset()
                     raise
             self._courier.pump(lambda: done() or inbox.needs and inbox.waiting and self._are_limits_old, deadline)
@@ -2314,12 +2318,12 @@ class BertClient(_Configured):
         self._courier.post(_dump_whole(rows, self._server_limits), len(rows), inbox, options)
 
     def _ask_for_details(self, rows, options, needs, cancelled):
-        """Encode by requests with ``options``; ``needs`` are the extensions that they require."""
+        """Encode with requests that have ``options``. ``needs`` are the extensions that they require."""
         answer = self._encode_in_chunks(rows, False, options, needs, cancelled, is_patient=False)
         return answer.details()
 
     def _require(self, needs, deadline, cancelled=None):
-        """Raise UnsupportedError unless the server of this connection has these extensions."""
+        """Raise UnsupportedError unless the connected server has these extensions."""
         missing = needs - self._limits(deadline, cancelled).extensions
         if missing:
             raise _unsupported_error(missing)
@@ -2350,7 +2354,7 @@ class BertClient(_Configured):
             if inbox.waiting:
                 self._courier.abandon(inbox)
                 if not self._courier.is_closed:
-                    self._courier.exchange()  # cancel it at the server at once
+                    self._courier.exchange()  # cancel it at the server immediately
             progress.close()
 
     def _stream(self, batches, limit, is_tokenized, show_progress, options=None):
@@ -2396,14 +2400,14 @@ class BertClient(_Configured):
 
 
 def _until(options, deadline):
-    """Add the milliseconds until the deadline, if there is one, to the options of a request."""
+    """Add the milliseconds until the deadline, if any, to the options of a request."""
     if options is None or deadline.seconds_left == float('inf'):
         return options
     return dict(options, deadline_ms=int(min(max(1000 * deadline.seconds_left, 1), _MOST_DEADLINE_MS)))
 
 
 class _Listening(object):
-    """The iterator of ``listen``. From its creation until it is closed, overheard results are kept for it."""
+    """The iterator of ``listen``. From its creation until its end, results for clones are kept for it."""
 
     def __init__(self, courier, next_heard):
         self._courier = courier
@@ -2440,7 +2444,7 @@ _OF_A_CONNECTION = ('ip', 'port', 'port_out', 'identity', 'output_fmt', 'length_
 
 
 def _forwarded(name):
-    """Return a method that calls the one of that name of an idle connection."""
+    """Return a method that calls the method of that name on an idle connection."""
 
     def method(self, *args, **kwargs):
         with self._connection() as client:
@@ -2451,13 +2455,13 @@ def _forwarded(name):
 
 
 class ConcurrentBertClient(BertClient):
-    """A client that any number of threads can use at once: a pool of ``BertClient``, which connects on demand.
+    """A thread-safe client: a pool of ``BertClient`` that connects on demand.
 
-    If no connection is free, a caller waits for one, at most ``timeout`` milliseconds. ``encode``, ``encode_query``,
+    If no connection is free, a caller waits for one, up to ``timeout`` milliseconds. ``encode``, ``encode_query``,
     ``encode_document``, ``predict``, ``rerank``, ``encode_with_details``, ``predict_with_details``, ``tokenize``,
     ``decode``, ``model``, ``server_config``, ``server_status``, ``status`` and ``close`` are those of ``BertClient``.
-    The methods that collect results later raise NotImplementedError, since a thread could not distinguish its results
-    from those of others.
+    The methods that collect results later raise NotImplementedError, because a thread could not distinguish its results
+    from those of other threads.
 
     :param max_concurrency: maximum number of connections
     :param kwargs: the arguments of ``BertClient``
@@ -2470,15 +2474,15 @@ class ConcurrentBertClient(BertClient):
         self._arguments = kwargs
         self._changed = threading.Condition()  # guards the attributes below
         self._is_closed = False
-        self._num_made = 0  # connections, including those that are being made
+        self._num_made = 0  # connections, including those being made
         self._clients = []
         self._idle = []
         with self._connection():
-            pass  # connect now, so that the caller learns at once of a server that does not fit
+            pass  # connect now, to report an incompatible server immediately
 
     @property
     def status(self):
-        """The ``status`` of one connection, with the request counts of all."""
+        """The ``status`` of one connection, with the request counts of all connections."""
         with self._changed:
             parts = [client.status for client in self._clients]
         status = parts[0]
@@ -2535,7 +2539,7 @@ class ConcurrentBertClient(BertClient):
         raise _not_concurrent('listen')
 
     def close(self):
-        """Close all connections; waiting calls in other threads end with an error."""
+        """Close all connections. Waiting calls in other threads end with an error."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -2546,21 +2550,21 @@ class ConcurrentBertClient(BertClient):
         pass  # each connection closes itself
 
     def __getattr__(self, name):
-        """Attributes of a connection: those of the first, since all are made alike."""
+        """Return an attribute of the first connection, because all have the same arguments."""
         if name in _OF_A_CONNECTION and self.__dict__.get('_clients'):
             return getattr(self._clients[0], name)
         raise AttributeError('%r has no attribute %r' % (type(self).__name__, name))
 
     @contextlib.contextmanager
     def _connection(self):
-        """Lend an idle connection, or a new one, or the next that becomes idle."""
+        """Lend an idle connection, a new one, or the next one that becomes idle."""
         if os.getpid() != self._pid:
             raise SharedClientError(
                 'this ConcurrentBertClient was made in process %d and is used in process %d: make '
                 'one in each process' % (self._pid, os.getpid())
             )
         client = self._idle_one() or self._new_one()
-        client.timeout = self.timeout  # which the user may have set since
+        client.timeout = self.timeout  # which the user might have set meanwhile
         try:
             yield client
         finally:
@@ -2569,14 +2573,14 @@ class ConcurrentBertClient(BertClient):
                 self._changed.notify()
 
     def _idle_one(self):
-        """Wait for an idle connection; return None if the caller has to make another one."""
+        """Wait for an idle connection, or return None if the caller has to make one."""
         deadline = _Deadline(self.timeout)
         with self._changed:
             while True:
                 if self._is_closed:
                     raise _closed_error()
                 if self._idle:
-                    return self._idle.pop(0)  # in turn, so that none stays unread while its clones are busy
+                    return self._idle.pop(0)  # in turn, so that every connection is read even if its clones are busy
                 if self._num_made < self.max_concurrency:
                     self._num_made += 1
                     return None

@@ -5,8 +5,8 @@
     tasks ──▶ orders ──▶ driver ──▶ PUSH ──▶ server ──▶ SUB ──▶ driver ──▶ the future of each task
 
 The *driver* is a thread, and the only one that uses the sockets. It runs the same courier as ``BertClient``, so
-requests survive a lost connection in the same way. Because the event loop owns no socket, any kind of loop will do, on
-every system, and one that runs already, as in Jupyter.
+requests survive a lost connection in the same way. The event loop owns no socket, so any kind of loop works on every
+system, including one that is already running, as in Jupyter.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _BATCHES_IN_FLIGHT = 16  # of `encode_async`
 
 
 class _Order:
-    """A request of a task. The courier uses it as an inbox, and its reply is the result of ``future``."""
+    """A request of a task. For the courier it is an inbox, and its reply becomes the result of ``future``."""
 
     __slots__ = ('future', 'needs', 'waiting', '_settled')
 
     def __init__(self, future, needs, settled):
         self.future = future
-        self.needs = needs  # the extensions that it requires of the server
+        self.needs = needs  # the extensions that it requires
         self.waiting = {}
         self._settled = settled
 
@@ -49,9 +49,9 @@ class _Order:
 
 
 class _Driver:
-    """The thread that carries orders to the server and replies to the event loops that wait for them.
+    """The thread that carries orders to the server, and replies to the waiting event loops.
 
-    Other threads call ``do``, ``stop`` and the properties. The rest is its own.
+    Other threads call only ``do``, ``stop`` and the properties.
     """
 
     def __init__(self, courier):
@@ -73,9 +73,9 @@ class _Driver:
         threading.Thread(target=self._run, name='bert-client-driver', daemon=True).start()
 
     def do(self, function, *arguments):
-        """Let the thread call one of the methods below."""
+        """Make the thread call one of the methods below."""
         self._to_do.append((function, arguments))
-        if len(self._to_do) == 1:  # else it has not begun with the earlier ones, and will get to this one with them
+        if len(self._to_do) == 1:  # else it has not begun with the earlier ones, and will handle this one with them
             self._courier.interrupt()
         if self._has_ended:
             self._finish()
@@ -118,7 +118,7 @@ class _Driver:
         self._refuse_if_unsupported(order)
 
     def give_up(self, order):
-        """Drop a request that nobody waits for; the server is told to cancel it."""
+        """Drop a request that nobody waits for, and cancel it at the server."""
         self._orders.discard(order)
         self._courier.abandon(order)
 
@@ -162,7 +162,7 @@ class _Driver:
             function(*arguments)
 
     def _learn(self):
-        """Ask the server of each new connection for its configuration: after a restart it can be another release."""
+        """Ask for the configuration on each new connection, because a restarted server can be another release."""
         session = self._courier.session
         if session is None or session == self._limits_session or self._question is not None:
             return
@@ -189,7 +189,7 @@ class _Driver:
             self._settle(order.future, None, _client._unsupported_error(order.needs - self.limits.extensions))
 
     def settle_order(self, order, reply, error):
-        """Take a reply from the courier."""
+        """Handle a reply from the courier."""
         if order is self._question:
             if error is None:
                 self._remember(reply.header)
@@ -201,7 +201,7 @@ class _Driver:
         self._settle(order.future, reply, error)
 
     def _fail(self, error):
-        """End all calls that wait, since the server does not let this client in."""
+        """End all waiting calls, because the server rejects this client."""
         for order in list(self._orders):
             self.give_up(order)
             self._settle(order.future, None, error)
@@ -219,7 +219,7 @@ class _Driver:
         self._outcomes.append((future, result, error))
 
     def _deliver(self):
-        """Hand the outcomes over, in one call for each loop."""
+        """Pass on the outcomes, in one call for each loop."""
         outcomes, self._outcomes = self._outcomes, []
         by_loop = collections.OrderedDict()
         for outcome in outcomes:
@@ -228,7 +228,7 @@ class _Driver:
             try:
                 loop.call_soon_threadsafe(_resolve, its_outcomes)
             except RuntimeError:
-                pass  # that loop is closed, and nobody waits there any more
+                pass  # that loop is closed, so nobody waits there any more
 
     def _end(self, error):
         for order in self._orders:
@@ -241,7 +241,7 @@ class _Driver:
             self._finish()
 
     def _finish(self):
-        """Answer those who come too late; any thread may do it, since the driver's has ended."""
+        """Answer late callers. Any thread can call it, because the driver's thread has ended."""
         while True:
             try:
                 function, arguments = self._to_do.popleft()
@@ -259,7 +259,7 @@ def _resolve(outcomes):
     """Set the results of futures, in their loop."""
     for future, result, error in outcomes:
         if future.done():
-            pass  # its task was cancelled meanwhile
+            pass  # its task was canceled meanwhile
         elif error is not None:
             future.set_exception(error)
         else:
@@ -270,7 +270,7 @@ def _resolve(outcomes):
 
 
 class _Room:
-    """The bound on pending rows. Requests that find no room wait for it in turn; the largest gets in alone."""
+    """The limit on pending rows. Requests without room wait in turn. A request beyond the limit is sent alone."""
 
     def __init__(self, most):
         self._most = most
@@ -278,7 +278,7 @@ class _Room:
         self._queue = collections.deque()
 
     async def take(self, rows, wait):
-        """Wait, by ``wait(futures)``, until there is room for so many rows."""
+        """Wait with ``wait(futures)`` until there is room for ``rows`` rows."""
         if not self._queue and self._fits(rows):
             self._used += rows
             return
@@ -288,7 +288,7 @@ class _Room:
             await wait([turn])
         except BaseException:
             if turn.done():
-                self.give_back(rows)  # it came at the same moment
+                self.give_back(rows)  # it became free at the same moment
             else:
                 turn.cancel()
                 self._admit()
@@ -318,36 +318,36 @@ class _Room:
 
 
 class AsyncBertClient(_client._Configured):
-    """A client of one BertServer for any number of tasks of an event loop, over one pair of connections.
+    """A client of a BertServer for any number of tasks of an event loop, over one pair of connections.
 
     ::
 
         async with AsyncBertClient() as bc:
             await asyncio.gather(*(bc.encode([text]) for text in texts))
 
-    Its methods are those of ``BertClient``, as coroutines; ``server_config``, ``server_status`` and ``model`` are
-    awaited too: ``await bc.model``. To send now and collect later, make tasks: ``encode(blocking=False)``, ``fetch``,
+    It has the methods of ``BertClient`` as coroutines. ``server_config``, ``server_status`` and ``model`` are awaited
+    too: ``await bc.model``. To send now and collect later, make tasks: ``encode(blocking=False)``, ``fetch``,
     ``fetch_all`` and ``listen`` raise NotImplementedError.
 
-    Canceling a task cancels its requests at the server. While ``max_pending_rows`` rows wait for their answers, further
-    requests wait their turn in the client. If the server is down, or restarts, calls wait for it as long as ``timeout``
-    allows, and pending requests are sent again.
+    Canceling a task cancels its requests at the server. While ``max_pending_rows`` rows are pending, further requests
+    wait in the client. If the server is down or restarts, calls wait for it up to ``timeout``, and the client sends
+    pending requests again.
 
-    The first call connects, or ``async with`` does. A client belongs to one event loop at a time and to the process of
-    its first call.
+    The first call or ``async with`` connects. A client belongs to one event loop at a time, and to the process of its
+    first call.
 
     :param ip: host name or address of the server
     :param port: port that takes requests, the server's ``-port``
     :param port_out: port that publishes results, the server's ``-port_out``
     :param output_fmt: ``'ndarray'`` or ``'list'``: whether embeddings are arrays or nested lists of floats
     :param show_server_config: print the server's configuration at the first call
-    :param identity: bytes or text; two clients of one identity hear each other's results
+    :param identity: bytes or text; clients with the same identity receive each other's results
     :param check_version: the first call raises AttributeError if the server speaks another protocol
     :param check_length: warn when a text has more words than the server's ``max_seq_len``
     :param check_token_info: ask the server whether it shows its tokens, for ``token_info_available``
     :param ignore_all_checks: skip the checks above
     :param timeout: milliseconds that a call waits for the server; -1: forever
-    :param max_pending_rows: the most rows that are pending at once; a larger request is sent alone
+    :param max_pending_rows: maximum number of pending rows; a larger request is sent alone
     :param server_key: public key of a server with ``-curve_key_file``, or the file of its certificate; ``''`` for none;
         None: ``BERT_SERVING_SERVER_KEY`` of the environment
     :param key_file: file with the secret certificate of this client; None: ``BERT_SERVING_KEY_FILE``
@@ -391,7 +391,7 @@ class AsyncBertClient(_client._Configured):
         self._has_clones = bool(identity)
         self._max_pending_rows = _client._read_number(max_pending_rows, 'max_pending_rows', 1)
 
-        # Made by the first call, so that a client can be made before a fork.
+        # The first call makes it, so that a client can be made before a fork.
         self._pid = self._loop = self._room = self._driver = None
         self._is_checked = self._is_closed = False
 
@@ -449,13 +449,13 @@ class AsyncBertClient(_client._Configured):
     async def encode_query(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
     ):
-        """Encode search queries, with the model's prompt for them, as ``BertClient.encode_query`` does."""
+        """Encode search queries with the model's prompt, as ``BertClient.encode_query`` does."""
         return await self._encode_as('query', texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress)
 
     async def encode_document(
         self, texts, normalize=None, dimensions=None, dtype=None, truncate=None, show_tokens=False, show_progress=False
     ):
-        """Encode documents to be found, with the model's prompt for them, as ``BertClient.encode_document`` does."""
+        """Encode documents for search with the model's prompt, as ``BertClient.encode_document`` does."""
         return await self._encode_as(
             'document', texts, normalize, dimensions, dtype, truncate, show_tokens, show_progress
         )
@@ -534,12 +534,12 @@ class AsyncBertClient(_client._Configured):
             async for response in bc.encode_async(batches()):
                 print(response.id, response.embedding.shape)
 
-        :param batch_generator: an asynchronous or plain iterable of what ``encode`` takes as ``texts``; the next batch
-            of a plain one is pulled in a thread, because it may have to wait
+        :param batch_generator: an asynchronous or plain iterable of values for ``texts`` of ``encode``; a plain one
+            runs in a thread, because it might block
         :param delay: ignored; 1.10 used it
         :param show_tokens: ignored; the tokens are in the responses
 
-        The other parameters are those of ``BertClient.encode_async``. If you leave the loop early, close the generator
+        The other parameters are as in ``BertClient.encode_async``. If you leave the loop early, close the generator
         (``contextlib.aclosing``) to cancel the rest.
         """
         options = _client._wishes(prompt_name, prompt, normalize, dimensions, dtype, truncate, not is_tokenized)
@@ -618,7 +618,7 @@ class AsyncBertClient(_client._Configured):
     # --- private ------------------------------------------------------------------------------------------------------
 
     async def _begin(self):
-        """Connect if need be, and learn the server's configuration; return the deadline of the call that begins."""
+        """Connect if necessary, get the server's configuration, and return the deadline of the new call."""
         deadline = _client._Deadline(self.timeout)
         self._claim()
         if self._driver.config is None:
@@ -656,7 +656,7 @@ class AsyncBertClient(_client._Configured):
             self._room = _Room(self._max_pending_rows)
 
     async def _wait(self, futures, deadline):
-        """Wait for the first of some futures; return those that are done."""
+        """Wait for the first of some futures, and return the finished ones."""
         seconds = deadline.seconds_left
         timeout = None if seconds == float('inf') else max(0, seconds)
         done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -665,7 +665,7 @@ class AsyncBertClient(_client._Configured):
         return done
 
     async def _post(self, payload, rows, deadline, options=None, needs=frozenset(), is_patient=True):
-        """Send a request as soon as there is room; return its order."""
+        """Send a request as soon as there is room, and return its order."""
         room = self._room
         await room.take(rows, lambda futures: self._wait(futures, deadline))
         future = self._loop.create_future()
@@ -680,7 +680,7 @@ class AsyncBertClient(_client._Configured):
             self._driver.do(self._driver.give_up, order)
 
     async def _reply(self, order, deadline):
-        """Wait for the reply to a request; if the wait ends early, the request is given up."""
+        """Wait for the reply to a request. Give up the request if the wait ends early."""
         try:
             await self._wait([order.future], deadline)
         finally:
@@ -695,12 +695,12 @@ class AsyncBertClient(_client._Configured):
         return _client._described_model(await self._ask(b'SHOW_CONFIG'))
 
     async def _next_rows(self, batches, is_tokenized, truncate):
-        """Pull the next batch and check it; None after the last."""
+        """Get and check the next batch, or return None after the last."""
         batch = await batches.next()
         return None if batches.has_ended else _client._checked(batch, is_tokenized, truncate, self.length_limit)
 
     async def _send_whole(self, rows, options):
-        """Encode all rows by one request; return its ``Response``."""
+        """Encode all rows with one request, and return its ``Response``."""
         deadline = await self._begin()
         payload = _client._dump_whole(rows, self._driver.limits)
         needs = _client._needs_of(options) if options else frozenset()
@@ -749,7 +749,7 @@ class AsyncBertClient(_client._Configured):
 
 
 class _Batches:
-    """The batches of an asynchronous or plain iterable, at most so many."""
+    """The batches of an asynchronous or plain iterable, up to a maximum number."""
 
     def __init__(self, iterable, most):
         self._is_async = hasattr(iterable, '__aiter__')
@@ -758,7 +758,7 @@ class _Batches:
         self.has_ended = False
 
     async def next(self):
-        """Return the next batch; None, with ``has_ended`` set, after the last."""
+        """Return the next batch. After the last, return None and set ``has_ended``."""
         if self._left == 0:
             self.has_ended = True
             return None
@@ -774,7 +774,7 @@ class _Batches:
 
 
 class _Exhausted(Exception):
-    """StopIteration, which a future cannot carry."""
+    """Replaces StopIteration, which a future cannot carry."""
 
 
 def _next(iterator):

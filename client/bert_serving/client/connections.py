@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""The client of an object that other processes get by pickle: each of their threads makes its own when it needs one."""
+"""Clients for objects that are pickled to other processes: each thread makes its own client on first use."""
 
 from __future__ import absolute_import
 
@@ -12,7 +12,7 @@ ENCODING = ('prompt_name', 'prompt', 'normalize', 'dimensions', 'dtype', 'trunca
 
 
 class Connection(object):
-    """The arguments of a client, and the client of this thread, which is made on demand."""
+    """The arguments of a client, and the client of the current thread, made on demand."""
 
     def __init__(self, arguments):
         self._arguments = arguments
@@ -20,7 +20,7 @@ class Connection(object):
 
     @property
     def client(self):
-        """The client of this thread of this process."""
+        """The client of the current thread and process."""
         if getattr(self._local, 'pid', None) != os.getpid():
             self._local.client = BertClient(check_length=False, **self._arguments)
             self._local.pid = os.getpid()
@@ -34,6 +34,6 @@ class Connection(object):
 
 
 def split_options(options):
-    """Split keywords into those of ``BertClient`` and those of ``encode``."""
+    """Split keyword arguments into those of ``BertClient`` and those of ``encode``."""
     of_encode = {name: options[name] for name in options if name in ENCODING}
     return {name: options[name] for name in options if name not in ENCODING}, of_encode

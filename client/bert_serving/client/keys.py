@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
-"""Keys of a client: what it needs to connect to a server that was started with ``-curve_key_file``.
+"""The keys of a client, for connecting to a server with ``-curve_key_file``.
 
-``bert-serving-keys`` makes the files, which are certificates of pyzmq's ``zmq.auth``.
+``bert-serving-keys`` makes the files, in the certificate format of pyzmq's ``zmq.auth``.
 """
 
 from __future__ import division, print_function
@@ -24,7 +24,7 @@ _KeysFields = collections.namedtuple('_KeysFields', ['server', 'public', 'secret
 
 
 class Keys(_KeysFields):
-    """The public key of the server, and the keys and the name of the client's principal; keys are Z85, as bytes."""
+    """The public key of the server, and the keys and principal's name of the client. Keys are Z85, as bytes."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class Keys(_KeysFields):
 
     @property
     def options(self):
-        """The options of a socket that connects with them."""
+        """The socket options for connecting with these keys."""
         return [
             (zmq.CURVE_SERVERKEY, self.server),
             (zmq.CURVE_PUBLICKEY, self.public),
@@ -41,13 +41,13 @@ class Keys(_KeysFields):
         ]
 
     def own_identity(self, identity):
-        """Return the identity with the name of the principal before it: the server takes no other."""
+        """Return the identity with the principal's name before it, because the server accepts no other."""
         prefix = self.name.encode('ascii') + b'.'
         return identity if identity.startswith(prefix) else prefix + identity
 
 
 def read_keys(server_key, key_file):
-    """Read the keys that the arguments of a client name; None if both are empty.
+    """Read the keys from the arguments of a client. Return None if both are empty.
 
     :param server_key: the public key of the server, 40 characters, or the file of its certificate
     :param key_file: the file of the client's secret certificate
@@ -61,8 +61,8 @@ def read_keys(server_key, key_file):
         return None
     if not server_key or not key_file:
         raise ValueError(
-            '"server_key" and "key_file" go together, but "%s" is missing: the first is the public key of the server, '
-            'the second the secret certificate of this client' % ('server_key' if key_file else 'key_file')
+            '"server_key" and "key_file" go together, but "%s" is missing: "server_key" is the public key of the '
+            'server, "key_file" the secret certificate of this client' % ('server_key' if key_file else 'key_file')
         )
     if not zmq.has('curve'):
         raise RuntimeError(
@@ -72,14 +72,14 @@ def read_keys(server_key, key_file):
     own = _read_certificate(key_file, 'key_file')
     if 'secret-key' not in own:
         raise ValueError(
-            '"key_file": %s has no secret-key: give the certificate that bert-serving-keys has made for this client, '
-            'whose name ends with .key_secret' % key_file
+            '"key_file": %s has no secret-key: use the file that bert-serving-keys made for this client, with the '
+            'extension .key_secret' % key_file
         )
     name = own.get('name') or os.path.basename(key_file).partition('.')[0]
     if not _NAME.match(name):
         raise ValueError(
-            '"key_file": %s has no name, and its own does not begin with that of a principal: add a line name = "..." '
-            'below metadata' % key_file
+            '"key_file": %s has no principal\'s name, and its file name does not begin with one: add a line name = '
+            '"..." below metadata' % key_file
         )
     server = server_key.strip()
     if not _Z85.match(server):
@@ -91,11 +91,13 @@ def _read_certificate(path, argument):
     try:
         with io.open(path, encoding='utf-8') as file:
             lines = file.read().splitlines()
-    except (IOError, OSError, ValueError) as reason:  # the last: it is no text, or no path
+    except (IOError, OSError, ValueError) as reason:  # the last: it is not text, or not a path
         expected = ' (expected a key of 40 characters, or a file)' if argument == 'server_key' else ''
         raise ValueError('"%s": cannot read %s: %s%s' % (argument, path, reason, expected))
     found = dict(match.groups() for match in map(_LINE.match, lines) if match)
     for kind in ('public-key', 'secret-key'):
         if not _Z85.match(found.get(kind, '' if kind == 'public-key' else '0' * 40)):
-            raise ValueError('"%s": %s is no certificate: its %s is not 40 characters of Z85' % (argument, path, kind))
+            raise ValueError(
+                '"%s": %s is not a certificate: its %s is not 40 characters of Z85' % (argument, path, kind)
+            )
     return found

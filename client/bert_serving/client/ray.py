@@ -10,11 +10,11 @@ __all__ = ['BertEncoder']
 
 
 class BertEncoder(object):
-    """Adds the vectors of a column to each batch. Ray makes one in each of its actors.
+    """Adds the vectors of a column to each batch. Ray makes an instance in each actor.
 
     :param column: the column with the texts
     :param output_column: the new column, an array [rows, dimensions] in each batch
-    :param options: those of ``BertClient``, such as ``ip``, and those of ``encode``, such as ``dtype``
+    :param options: arguments of ``BertClient``, such as ``ip``, and of ``encode``, such as ``dtype``
     """
 
     def __init__(self, column='text', output_column='vector', **options):

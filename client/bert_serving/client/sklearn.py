@@ -12,9 +12,9 @@ __all__ = ['BertVectorizer']
 
 
 class BertVectorizer(TransformerMixin, BaseEstimator):
-    """Turns texts into vectors. It learns nothing, so ``fit`` need not be called.
+    """Turns texts into vectors. It learns nothing, so ``fit`` is optional.
 
-    It can be pickled, cloned, and used by the processes and threads of joblib: each of them connects by itself.
+    It can be pickled and cloned, and used in the processes and threads of joblib, where each makes its own connection.
 
     :param ip: as in ``BertClient``, like the next four parameters
     :param prompt_name: as in ``BertClient.encode``, like the parameters below
@@ -60,14 +60,14 @@ class BertVectorizer(TransformerMixin, BaseEstimator):
         return self._client().encode(_texts_of(X), **{name: getattr(self, name) for name in ENCODING})
 
     def get_feature_names_out(self, input_features=None):
-        """Return a name for each dimension, an array of ``bert0``, ``bert1`` and so on; asks the server."""
+        """Return a name for each dimension, an array of ``bert0``, ``bert1`` and so on. It asks the server."""
         width = self.transform(['a']).shape[1]
         return np.array(['bert%d' % number for number in range(width)], dtype=object)
 
     def _client(self):
         names = ('ip', 'port', 'port_out', 'timeout', 'server_key', 'key_file')
         arguments = {name: getattr(self, name) for name in names}
-        connected = self.__dict__.get('_connected')  # with which arguments, and the connection
+        connected = self.__dict__.get('_connected')  # the arguments, and the connection
         if connected is None or connected[0] != arguments:
             connected = self._connected = (arguments, Connection(arguments))
         return connected[1].client

@@ -18,12 +18,12 @@ __all__ = ['encode_udf', 'BertTransformer']
 
 
 def encode_udf(batch_size=1024, **options):
-    """Return a function of a column of texts, whose result is a column of arrays of floats.
+    """Return a function from a column of texts to a column of arrays of floats.
 
     Each Python process of Spark makes one client.
 
-    :param batch_size: the most rows of a request
-    :param options: those of ``BertClient``, such as ``ip``, and those of ``encode``, such as ``normalize``
+    :param batch_size: maximum rows per request
+    :param options: arguments of ``BertClient``, such as ``ip``, and of ``encode``, such as ``normalize``
     """
     arguments, of_encode = split_options(options)
 
@@ -39,12 +39,12 @@ def encode_udf(batch_size=1024, **options):
 
 
 class BertTransformer(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
-    """Adds the vectors of a column of texts, as vectors of ``pyspark.ml``. It can be saved with its pipeline.
+    """Adds the vectors of a column of texts as vectors of ``pyspark.ml``. It can be saved with its pipeline.
 
     :param inputCol: the column with the texts
     :param outputCol: the new column
     :param ip: as in ``BertClient``, like ``port`` and ``port_out``
-    :param batchSize: the most rows of a request
+    :param batchSize: maximum rows per request
     :param promptName: as ``prompt_name`` in ``BertClient.encode``; empty for none
     """
 

@@ -1,1 +1,1 @@
-"""Access control: principals, their grants and quotas, the keys that prove their identity, and the audit."""
+"""Access control: principals, their grants and quotas, the keys that identify them, and the audit."""

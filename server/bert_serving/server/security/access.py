@@ -1,4 +1,4 @@
-"""The rights of a peer at the ZeroMQ ports: its identities, and the grants that it needs. Pure."""
+"""The rights of a peer at the ZeroMQ ports: allowed identities, and required grants. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..protocol.wire import (
 from .principals import ANONYMOUS, Grant, Principal
 
 Answerable = EncodeRequest | StatusRequest | CancelRequest | BadRequest
-"""A message of a client that gets a reply, or could."""
+"""A message of a client that can get a reply."""
 
 _USES = {Grant.ENCODE, Grant.PREDICT}
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a connection: the name of its principal, its public key in Z85, both empty without a key."""
+    """The peer of a connection: the name of its principal and its public key in Z85. Both are empty without a key."""
 
     name: str
     key: str
@@ -31,9 +31,10 @@ class Peer:
 
 
 def owns(name: str, identity: bytes, names: Collection[str]) -> bool:
-    """Whether a principal may use an identity: it has to begin with its name and a dot.
+    """Whether a principal can use an identity, which must begin with its name and a dot.
 
-    The empty `name` is that of peers without a key, who may use all identities but those of the principals `names`.
+    The empty `name` stands for peers without a key, which can use all identities except those of the principals
+    `names`.
     """
     owner, dot, _ = identity.partition(b'.')
     if name:
@@ -42,20 +43,20 @@ def owns(name: str, identity: bytes, names: Collection[str]) -> bool:
 
 
 def identity_error(name: str, identity: bytes) -> Forbidden:
-    """The error of an identity that is not the principal's own."""
+    """Make the error for an identity that does not belong to the principal."""
     if not name:
         return Forbidden(
-            'the identity %s is that of a principal, and this client has no key: use another'
+            'the identity %s belongs to a principal, but this client has no key: use another identity'
             % format_identity(identity)
         )
     return Forbidden(
-        "the identity %s is not one of principal '%s', whose key this is: let it begin with '%s.', or give the "
-        "certificate of the client the name '%s'" % (format_identity(identity), name, name, name)
+        "the identity %s does not belong to principal '%s', the owner of this key: begin it with '%s.', or set the "
+        "name '%s' in the client's certificate" % (format_identity(identity), name, name, name)
     )
 
 
 def check_grant(principal: Principal, grant: Grant) -> None:
-    """Raise Forbidden, which names both, if a principal lacks a grant."""
+    """Raise Forbidden if a principal lacks a grant."""
     if not principal.may(grant):
         has = ', '.join(sorted(principal.grants)) or 'none'
         raise Forbidden(
@@ -65,9 +66,9 @@ def check_grant(principal: Principal, grant: Grant) -> None:
 
 
 def check_message(principal: Principal, message: Answerable, use: Grant) -> None:
-    """Raise Forbidden if a principal may not send a message. `use` is the grant that the server's model needs.
+    """Raise Forbidden if a principal lacks the grant for a message. `use` is the grant for the server's model.
 
-    The configuration is for everybody who may do anything with it: a client asks for it before its first request.
+    Any grant allows to read the configuration, because a client needs it before its first request.
     """
     if isinstance(message, EncodeRequest):
         check_grant(principal, use)

@@ -19,7 +19,7 @@ class AuditAction(StrEnum):
 
     @property
     def key(self) -> str:
-        """Its key in the status's `statistic`."""
+        """The key of the action in the status's `statistic`."""
         return 'num_security_' + self.value
 
 
@@ -27,5 +27,5 @@ NO_ACTIONS: Mapping[str, int] = {action.key: 0 for action in AuditAction}
 
 
 def add_up(*counts: Mapping[str, int]) -> dict[str, int]:
-    """The sums of counts by key, of all actions."""
+    """Add up counts by key, for all actions."""
     return {key: sum(each.get(key, 0) for each in counts) for key in NO_ACTIONS}

@@ -1,7 +1,7 @@
-"""The audit: who did what, one JSON object a line, and how often. Any thread may write it.
+"""The audit: write one JSON object per line about each action of a principal, and count actions. Thread-safe.
 
-No line has a text, a token or a key. Of each action at most so many lines are written a second; the others are counted,
-and the count is written with the next line of that action.
+No line has a text, a token or a key. The lines per second of each action are limited. The next line of the action has
+the number of lines that were left out.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .actions import AuditAction
 logger = logging.getLogger(__name__)
 
 LINES_A_SECOND = 100
-"""Lines of each action."""
+"""The maximum number of lines per second and action."""
 
 
 class Audit:
-    """Counts what happens, and writes it to a file if there is one."""
+    """Counts actions, and writes them to a file if there is one."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Audit:
         clock: Callable[[], float] = time.time,
         lines_a_second: int = LINES_A_SECOND,
     ) -> None:
-        """Open the file, which several processes append to; it is opened again when it was moved away.
+        """Open the file, to which several processes append. It is opened again after it was moved away.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: the file cannot be written.
         """
         self._path = path
         self._clock = clock
@@ -56,12 +56,12 @@ class Audit:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often each action has happened, by its key in the status."""
+        """The count of each action, by its key in the status."""
         with self._lock:
             return {action.key: self._counts[action] for action in AuditAction}
 
     def record(self, action: AuditAction, principal: str = '', address: str = '', **facts: Any) -> None:
-        """Count an action and write its line; `facts` are values for JSON, of which None is left out."""
+        """Count an action and write its line. `facts` are JSON values; None is left out."""
         with self._lock:
             self._counts[action] += 1
             if self._path is None:
@@ -85,7 +85,7 @@ class Audit:
             self._write(self._path, {name: value for name, value in line.items() if value is not None})
 
     def close(self) -> None:
-        """Close the file; what happens later is counted alone."""
+        """Close the file. Later actions are only counted."""
         with self._lock:
             self._path = None
             if self._file is not None:

@@ -1,7 +1,7 @@
-"""Certificates of keys for CURVE, in the format of pyzmq's `zmq.auth`. Pure, but for the reading of files.
+"""Certificates of CURVE keys, in the format of pyzmq's `zmq.auth`. Pure, except for reading files.
 
-A certificate is a text with a public key and, if it is its owner's, the secret key too. Keys are 40 characters of Z85.
-The name in its metadata is that of the principal: our client puts it before its identity.
+A certificate is a text with a public key and, for its owner, the secret key. Keys are 40 characters of Z85. The name in
+the metadata is the principal's name, which our client puts before its identity.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LINE = re.compile(r'\s*(public-key|secret-key|name)\s*=\s*["\']?(.*?)["\']?\s*'
 
 @dataclass(frozen=True)
 class Certificate:
-    """A public key and, if it is known, its secret key, in Z85. `repr` leaves the secret out."""
+    """A public key and, if known, its secret key, in Z85. The `repr` omits the secret."""
 
     public: str
     secret: str | None = field(default=None, repr=False)
@@ -32,12 +32,12 @@ class Certificate:
 
     @cached_property
     def raw_public(self) -> bytes:
-        """The 32 bytes of the public key, as libzmq passes them on."""
+        """The 32 bytes of the public key, in the form of libzmq."""
         return decode_z85(self.public)
 
 
 def decode_z85(key: str) -> bytes:
-    """The 32 bytes that 40 characters of Z85 stand for; ValueError for anything else."""
+    """Decode 40 characters of Z85 to 32 bytes. Raise ValueError for anything else."""
     if len(key) != 40 or not set(key) <= set(_Z85):
         raise ValueError('not a key: expected 40 characters of Z85')
     decoded = b''
@@ -52,16 +52,16 @@ def decode_z85(key: str) -> bytes:
 
 
 def read_certificate(text: str, file: str) -> Certificate:
-    """Read the text of a certificate; `file` is its name, for errors.
+    """Read the text of a certificate. `file` is its name for errors.
 
     Raises:
-        UsageError: it has no public key, or what it has is no key.
+        UsageError: a key is missing or invalid.
     """
     found = {match[1]: match[2] for line in text.splitlines() if (match := _LINE.fullmatch(line))}
     public, secret = found.get('public-key'), found.get('secret-key')
     if public is None:
         made = 'bert-serving-keys makes one'
-        raise UsageError('%s: not a certificate of CURVE: it has no line public-key = "...": %s' % (file, made))
+        raise UsageError('%s: not a CURVE certificate, because it has no line public-key = "...": %s' % (file, made))
     for kind, key in (('public-key', public), ('secret-key', secret)):
         try:
             if key is not None:
@@ -72,7 +72,7 @@ def read_certificate(text: str, file: str) -> Certificate:
 
 
 def format_certificate(certificate: Certificate) -> str:
-    """The text of a certificate; `zmq.auth.load_certificate` reads it, too."""
+    """Format a certificate. `zmq.auth.load_certificate` reads it, too."""
     if certificate.secret is None:
         lines = ['#   ZeroMQ CURVE public certificate: it may be shown to everybody', '']
     else:
@@ -87,10 +87,10 @@ def format_certificate(certificate: Certificate) -> str:
 
 
 def read_secret_certificate(path: str, option: str) -> Certificate:
-    """Read the file of a certificate with its secret key, which nobody but its owner may read or write.
+    """Read the file of a secret certificate, which only its owner must be able to read or write.
 
     Raises:
-        UsageError: it cannot be read, has no secret key, or others may read it; the message names `option`.
+        UsageError: the file cannot be read, has no secret key, or others can read it; the message names `option`.
     """
     where = '-%s %s' % (option, path)
     try:
@@ -109,7 +109,7 @@ def read_secret_certificate(path: str, option: str) -> Certificate:
 
 
 def read_clients(folder: str) -> tuple[Mapping[bytes, str], list[str]]:
-    """Read the public keys of a folder: the name of each key's principal, and what is wrong with the other files.
+    """Read the public keys of a folder. Return the principal's name of each key, and the problems of other files.
 
     The principal of `alice.key`, and of `alice.laptop.key`, is alice. Only files that end with `.key` are read.
 
@@ -127,7 +127,7 @@ def read_clients(folder: str) -> tuple[Mapping[bytes, str], list[str]]:
             certificate, name = _read_client(os.path.join(folder, file)), file.partition('.')[0]
             other = names.setdefault(certificate.raw_public, name)
             if other != name:
-                raise UsageError('%s: its key is that of %s, too: make another' % (os.path.join(folder, file), other))
+                raise UsageError('%s: it has the same key as %s: make another' % (os.path.join(folder, file), other))
         except UsageError as error:
             problems.append(error.message)
     return names, problems
@@ -137,7 +137,7 @@ def _read_client(path: str) -> Certificate:
     name = os.path.basename(path).partition('.')[0]
     if not is_name(name):
         expected = 'expected NAME.key, where NAME is a letter or a digit, then letters, digits, - and _'
-        raise UsageError('%s: not a name of a principal: %s' % (path, expected))
+        raise UsageError('%s: not a valid principal name: %s' % (path, expected))
     try:
         with open(path, encoding='utf-8') as file:
             certificate = read_certificate(file.read(), path)
@@ -145,12 +145,12 @@ def _read_client(path: str) -> Certificate:
         why = error.strerror if isinstance(error, OSError) else 'it is not a text'
         raise UsageError('%s: cannot read it: %s' % (path, why)) from None
     if certificate.secret is not None:
-        raise UsageError('%s: it has the secret key, which belongs to the client alone: make another' % path)
+        raise UsageError('%s: it has the secret key, which only the client must have: make another' % path)
     return certificate
 
 
 def stamp_clients(folder: str) -> object:
-    """A value that changes with the public keys of a folder: their names, times and sizes. Never raises OSError."""
+    """A value that changes with the public keys of a folder: names, times and sizes. It never raises OSError."""
     found = []
     try:
         with os.scandir(folder) as entries:
@@ -164,7 +164,7 @@ def stamp_clients(folder: str) -> object:
 
 
 def written_at(folder: str) -> int | None:
-    """When a file was last added to a folder or removed from it, in nanoseconds; None if there is no such folder."""
+    """The time in nanoseconds of the last file added to or removed from a folder, or None if there is no folder."""
     try:
         return os.stat(folder).st_mtime_ns
     except OSError:

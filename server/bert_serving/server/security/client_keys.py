@@ -1,4 +1,4 @@
-"""The keys with which our own commands connect to a server. Pure, but for the reading of files."""
+"""The keys of our own commands for connecting to a server. Pure, except for reading files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .certificates import Certificate, decode_z85, read_certificate, read_secret
 
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
-    """The public key of a server, or the file of its certificate, and the file of a client's secret certificate.
+    """The public key of a server (or the file of its certificate), and the file of a client's secret certificate.
 
-    Both are empty without keys, which `BertClient` takes as such, even if the environment names keys.
+    Both are empty without keys. Then `BertClient` uses no keys, even if the environment names some.
     """
 
     server_key: str = ''
@@ -21,12 +21,12 @@ class ClientKeys:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> ClientKeys:
-        """The keys that the options `-server_key` and `-key_file` name.
+        """Make keys from the options `-server_key` and `-key_file`.
 
         Raises:
             UsageError: only one is given.
         """
-        server_key = getattr(args, 'server_key', None) or ''  # a program of 1.10 has its own namespace
+        server_key = getattr(args, 'server_key', None) or ''  # a program for 1.10 passes its own namespace
         key_file = getattr(args, 'key_file', None) or ''
         if bool(server_key) != bool(key_file):
             raise UsageError('-server_key and -key_file go together: give both, or neither')
@@ -36,7 +36,7 @@ class ClientKeys:
         return bool(self.server_key)
 
     def read(self) -> tuple[str, Certificate]:
-        """The public key of the server, in Z85, and the certificate of the client.
+        """Read the public key of the server, in Z85, and the certificate of the client.
 
         Raises:
             UsageError: a file cannot be read or has no key.

@@ -1,7 +1,7 @@
-"""The gate of the ZeroMQ ports: which keys are let in, and who holds each. Any thread may ask it.
+"""The gate of the ZeroMQ ports: the accepted keys and their principals. Thread-safe.
 
 It reads the folder of public keys and the file of principals again when they change. Every process with a port for
-clients has its own.
+clients has its own gate.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .watched_file import WatchedFile
 logger = logging.getLogger(__name__)
 
 PROXY = '_http'
-"""The name of the server's own HTTP proxy. No principal can have it."""
+"""The name of the server's own HTTP proxy, which no principal can have."""
 
 HEALTH = '_health'
 """The name of one who holds the server's own secret key, as a health check on its machine does."""
 
 LOOK_S = 0.25
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 
 
 _decode = lru_cache(maxsize=10_000)(decode_z85)
@@ -39,13 +39,13 @@ _HEALTH_CHECK = Principal(HEALTH, frozenset({Grant.STATUS}))
 
 @dataclass(frozen=True, slots=True)
 class SecurityConfig:
-    """The settings of a process that concern keys; as JSON it goes to the children.
+    """The key settings of a process. The children get it as JSON.
 
     Attributes:
         public_key, secret_key: the keys of the server, in Z85.
         clients: the folder of public keys.
         principals: the file of principals, or None.
-        own_keys: public keys of our own processes, in Z85, and their names.
+        own_keys: the public keys of our own processes, in Z85, with their names.
     """
 
     public_key: str
@@ -56,13 +56,13 @@ class SecurityConfig:
 
 
 class Gate:
-    """The keys and the principals as they are now."""
+    """The current keys and principals."""
 
     def __init__(self, config: SecurityConfig, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Read the files.
 
         Raises:
-            UsageError: one of them cannot be read, or is wrong.
+            UsageError: one of them cannot be read or is invalid.
         """
         self.config = config
         self._clock = clock
@@ -88,15 +88,15 @@ class Gate:
         return NOBODY if self._file is None else self._file.value
 
     def principal(self, name: str) -> Principal:
-        """The principal of a peer with that name; the empty name is that of peers without a key."""
+        """The principal with that name. The empty name stands for peers without a key."""
         if name == HEALTH:
             return _HEALTH_CHECK
         return self.principals.get(name or ANONYMOUS)
 
     def name_of(self, raw_key: bytes) -> str | None:
-        """The holder of a key that a peer has proved to have; None if it is not let in.
+        """The principal of a peer's proven key, or None if the key is not accepted.
 
-        If the key is unknown, it may have been added just now.
+        For an unknown key it reads the files again, because the key might be new.
         """
         name = self._find(raw_key)
         if name is None and written_at(self.config.clients) != self._written_at:
@@ -105,7 +105,7 @@ class Gate:
         return name
 
     def lets_in(self, peer: Peer) -> bool:
-        """Whether the key of a peer that is connected still holds."""
+        """Whether the key of a connected peer is still valid."""
         if not peer.name:
             return True
         try:
@@ -114,7 +114,7 @@ class Gate:
             return False
 
     def refresh(self) -> bool:
-        """Read again what has changed; return whether anything has."""
+        """Read changed files again, and return whether there were any."""
         with self._lock:
             self._written_at = written_at(self.config.clients)
             changed = self._file is not None and self._file.refresh()
@@ -131,13 +131,13 @@ class Gate:
         return None if name is None or self.principal(name).has_ended(self._clock()) else name
 
     def _read_clients(self) -> bool:
-        """A file that is wrong lets nobody in; a folder that cannot be listed changes nothing."""
+        """An invalid file is skipped. A folder that cannot be listed changes nothing."""
         try:
             self._names, problems = read_clients(self.config.clients)
         except UsageError as error:
-            logger.error('kept the keys that were known before: %s', error)
+            logger.error('kept the previous keys: %s', error)
             return False
         for problem in problems:
             logger.error('left out a key: %s', problem)
-        logger.info('read the public keys again: they have changed keys=%d', len(self._names))
+        logger.info('read the changed public keys keys=%d', len(self._names))
         return True

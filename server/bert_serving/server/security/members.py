@@ -10,7 +10,7 @@ from .access import Peer
 
 
 class Members:
-    """Which connection is whose. Used by the thread that reads the port."""
+    """The principal of each connection. For the thread that reads the port."""
 
     def __init__(self) -> None:
         self._peers: dict[Connection, Peer] = {}
@@ -23,17 +23,17 @@ class Members:
         return connection in self._peers
 
     def of_name(self, name: str) -> int:
-        """How many connections a principal has, as far as is known: some can be closed already."""
+        """The number of known connections of a principal. Some might already be closed."""
         return self._of_name[name]
 
     def add(self, connection: Connection, peer: Peer) -> None:
-        """Note a connection that has sent a message."""
+        """Add a connection that has sent a message."""
         if connection not in self._peers:
             self._peers[connection] = peer
             self._of_name[peer.name] += 1
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection, if it is known."""
+        """Remove a connection, if it is known."""
         peer = self._peers.pop(connection, None)
         if peer is not None:
             self._of_name[peer.name] -= 1
@@ -41,12 +41,12 @@ class Members:
                 del self._of_name[peer.name]
 
     def forget_closed(self, is_alive: Callable[[Connection], bool]) -> None:
-        """Forget the connections that are closed."""
+        """Remove closed connections."""
         for connection in [each for each in self._peers if not is_alive(each)]:
             self.remove(connection)
 
     def take_revoked(self, lets_in: Callable[[Peer], bool]) -> list[tuple[Connection, Peer]]:
-        """Remove and return the connections whose keys do not hold any more."""
+        """Remove and return the connections whose keys have become invalid."""
         revoked = [(connection, peer) for connection, peer in self._peers.items() if not lets_in(peer)]
         for connection, _peer in revoked:
             self.remove(connection)

@@ -1,7 +1,7 @@
-"""The rules of one ZeroMQ port with keys: whose connection it is, and what its messages may do.
+"""The access rules of one ZeroMQ port with keys: identify connections, and check their messages.
 
-The loop that reads the port asks about each message, and calls `look` now and then. A connection whose key does not
-hold any more is shut down; so is one beyond the quota of its principal.
+The loop that reads the port checks each message here, and calls `look` occasionally. This class shuts down connections
+whose keys have become invalid, and connections beyond the quota of their principal.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 class PortAccess:
-    """Used by the thread that reads the port, but for `refuse_key`."""
+    """The rules of one port. For the thread that reads the port, except `refuse_key`."""
 
     def __init__(self, gate: Gate, audit: Audit, use: Grant = Grant.ENCODE) -> None:
-        """`use` is the grant that requests to the server's model need."""
+        """`use` is the grant for requests to the server's model."""
         self.gate = gate
         self.audit = audit
         self._use = use
@@ -45,11 +45,11 @@ class PortAccess:
         self._looked_at = 0.0
 
     def refuse_key(self, address: str, reason: str) -> None:
-        """Note a peer that was refused at its handshake."""
+        """Record a peer that was refused at its handshake."""
         self.audit.record(AuditAction.WRONG_KEY, address=address, outcome=reason)
 
     def admit(self, frame: zmq.Frame) -> Peer | None:
-        """Return who has sent a message; None if its connection is gone, or has to go."""
+        """Return the sender of a message, or None if its connection is gone or was shut down here."""
         peer, connection = peer_of(frame), connection_of_message(frame)
         if connection is None:
             return None
@@ -67,7 +67,7 @@ class PortAccess:
         return peer
 
     def may_use(self, peer: Peer, identity: bytes) -> bool:
-        """Whether a peer may send and subscribe under an identity; if not, that is noted."""
+        """Whether a peer can send and subscribe under an identity. A refusal is recorded."""
         if owns(peer.name, identity, self.gate.names):
             return True
         self.audit.record(
@@ -80,10 +80,10 @@ class PortAccess:
         return False
 
     def check(self, frame: zmq.Frame, message: Answerable) -> Answerable | None:
-        """Return the message of that frame, or the refusal to be sent instead; None as of `admit`.
+        """Return the message of a frame, or the refusal to send instead, or None as in `admit`.
 
         Raises:
-            WireError: it may not be sent under its identity.
+            WireError: the sender cannot use the identity.
         """
         peer = self.admit(frame)
         if peer is None:
@@ -101,7 +101,7 @@ class PortAccess:
         return message
 
     def may_terminate(self, frame: zmq.Frame) -> bool:
-        """Whether the sender of a request to stop the server has the grant."""
+        """Whether the sender of a shutdown request has the grant."""
         peer = self.admit(frame)
         if peer is None:
             return False
@@ -123,7 +123,7 @@ class PortAccess:
         )
 
     def look(self) -> Collection[Connection]:
-        """Read the files again if they have changed; shut down and return the connections that are revoked by that."""
+        """Read changed files again. Shut down and return the connections whose keys that revokes."""
         now = time.monotonic()
         if now - self._looked_at < LOOK_S:
             return ()
@@ -142,7 +142,7 @@ class PortAccess:
         return self._members.of_name(peer.name) < most
 
     def _revoke(self, connection: Connection, peer: Peer) -> None:
-        reason = 'its key does not hold any more'
+        reason = 'its key is no longer valid'
         self._members.remove(connection)
         self.audit.record(AuditAction.REFUSED, peer.name, peer.address, outcome=reason)
         self._close(connection, peer, reason)
@@ -179,5 +179,5 @@ class PortAccess:
 
 
 def _is_alive(connection: Connection) -> bool:
-    """Whether the connection is still the one of its file descriptor."""
+    """Whether the file descriptor still belongs to the connection."""
     return connection_of(connection.descriptor) == connection

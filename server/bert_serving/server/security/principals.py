@@ -1,6 +1,6 @@
-"""Principals: who may do what, and how much of it. Pure, but for the reading of a file.
+"""Principals: their grants and quotas. Pure, except for reading a file.
 
-A principal is one who holds a key, by name. The file of `-principals` is TOML, with a table for each principal:
+A principal is a named holder of keys. The file of `-principals` is TOML, with a table for each principal:
 
     [alice]
     grants = ["encode", "predict", "status"]
@@ -10,8 +10,8 @@ A principal is one who holds a key, by name. The file of `-principals` is TOML, 
     [alice.quota]
     rows_queued = 100000
 
-Each key of a table is optional. A principal that the file does not name has the values of `Principal`. The table
-`[anonymous]` is for peers without a key, where those are let in.
+Each key of a table is optional. A principal without a table has the defaults of `Principal`. The table `[anonymous]` is
+for peers without a key, if the server accepts them.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ ANONYMOUS = 'anonymous'
 """The name of peers without a key."""
 
 MAX_NAME = 64
-"""Characters of the longest name; with a dot and a UUID it fits into an identity."""
+"""The maximum length of a name. With a dot and a UUID, it fits into an identity."""
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,%d}' % (MAX_NAME - 1))
 _HTTP_KEY = re.compile(r'sha256:([0-9a-fA-F]{64})')
 
 
 class Grant(StrEnum):
-    """Something that a principal may do."""
+    """A permission of a principal."""
 
     ENCODE = 'encode'
-    """Ask for vectors, tokens or token ids of a model that answers vectors."""
+    """Request vectors, tokens or token ids from a model of vectors."""
     PREDICT = 'predict'
-    """The same of a model that answers scores."""
+    """Request scores, tokens or token ids from a model of scores."""
     STATUS = 'status'
     """Read the configuration and the counters."""
     TERMINATE = 'terminate'
@@ -56,14 +56,14 @@ DEFAULT_GRANTS = frozenset({Grant.ENCODE, Grant.PREDICT, Grant.STATUS})
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most that a principal can have at a time, all its clients together; None for no limit.
+    """The limits of a principal, for all its clients together. None means no limit.
 
     Attributes:
-        rows_queued: rows that are accepted and not answered.
-        bytes_queued: bytes of their messages.
-        bytes_unread: bytes of its replies that wait for it to read.
+        rows_queued: accepted and unanswered rows.
+        bytes_queued: bytes of accepted and unanswered messages.
+        bytes_unread: bytes of unread replies.
         connections: connections to each of the two ZeroMQ ports, and to the HTTP port.
-        rows_per_second: rows that it can send, averaged over a few seconds.
+        rows_per_second: rows per second, averaged over a few seconds.
     """
 
     rows_queued: int | None = None
@@ -75,15 +75,15 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One who holds a key.
+    """A named holder of keys.
 
     Attributes:
-        name: letters, digits, `-` and `_`; its clients' identities begin with it and a dot.
-        grants: what it may do.
-        weight: its share of the workers, where that of others is 1.
-        http_keys: the SHA-256 of each of its keys for HTTP, as lowercase hexadecimal digits.
-        ends: when its keys stop to work, None for never.
-        quota: how much it can have at a time.
+        name: letters, digits, `-` and `_`; the identities of its clients begin with it and a dot.
+        grants: its permissions.
+        weight: its share of the workers, relative to the default of 1.
+        http_keys: the SHA-256 of each of its HTTP keys, in lowercase hexadecimal digits.
+        ends: the expiry time of its keys, or None.
+        quota: its limits.
     """
 
     name: str
@@ -94,16 +94,16 @@ class Principal:
     quota: Quota = Quota()
 
     def may(self, grant: Grant) -> bool:
-        """Whether it has a grant."""
+        """Whether the principal has a grant."""
         return grant in self.grants
 
     def has_ended(self, now: datetime) -> bool:
-        """Whether its keys have stopped to work; `now` has a time zone."""
+        """Whether its keys have expired. `now` has a time zone."""
         return self.ends is not None and now >= self.ends
 
     @property
     def prefix(self) -> bytes:
-        """The beginning of the identities of its clients."""
+        """The prefix of the identities of its clients."""
         return self.name.encode('ascii') + b'.'
 
 
@@ -130,15 +130,15 @@ class Principals:
 
     @property
     def have_http_keys(self) -> bool:
-        """Whether any of them has a key for HTTP."""
+        """Whether any of them has an HTTP key."""
         return bool(self._by_http_key)
 
     def get(self, name: str) -> Principal:
-        """The principal of that name; if the file does not name it, one with the default grants and no quota."""
+        """The principal with that name. By default it has the default grants and no quota."""
         return self._by_name.get(name) or Principal(name)
 
     def of_http_key(self, key: str) -> Principal | None:
-        """The principal that holds a key for HTTP; None if nobody does. It may have ended."""
+        """The principal of an HTTP key, possibly expired, or None."""
         return self._by_http_key.get(hash_of_http_key(key))
 
 
@@ -146,20 +146,20 @@ NOBODY = Principals()
 
 
 def hash_of_http_key(key: str) -> str:
-    """The SHA-256 of a key for HTTP, as lowercase hexadecimal digits."""
+    """The SHA-256 of an HTTP key, in lowercase hexadecimal digits."""
     return sha256(key.encode()).hexdigest()
 
 
 def is_name(text: str) -> bool:
-    """Whether a principal can have that name."""
+    """Whether `name` is a valid name of a principal."""
     return _NAME.fullmatch(text) is not None
 
 
 def read_principals(text: str, file: str = '-principals') -> Principals:
-    """Read the text of a file of principals; `file` is its name, for errors.
+    """Read the text of a file of principals. `file` is its name for errors.
 
     Raises:
-        UsageError: it is no TOML, or a name or a value is wrong: the message says where, and what is right.
+        UsageError: the text is not TOML, or a name or value is invalid; the message says where, and what is expected.
     """
     try:
         document = tomllib.loads(text)
@@ -173,7 +173,7 @@ def read_principals(text: str, file: str = '-principals') -> Principals:
 def _read_principal(name: str, table: Any, where: str) -> Principal:
     if not is_name(name):
         expected = 'expected a letter or a digit, then letters, digits, - and _, %d in all' % MAX_NAME
-        raise UsageError('%s: not a name of a principal: %s' % (where, expected))
+        raise UsageError('%s: not a valid principal name: %s' % (where, expected))
     if not isinstance(table, dict):
         raise UsageError('%s: expected a table, as in\n[%s]\ngrants = ["encode"]' % (where, name))
     _check_names(table, ('grants', 'weight', 'http_keys', 'ends', 'quota'), where)
@@ -195,7 +195,7 @@ def _check_names(table: Mapping[str, Any], known: Iterable[str], where: str) -> 
     for name in table:
         if name not in known:
             hint = did_you_mean(name, known) or ': expected one of %s' % ', '.join(known)
-            raise UsageError('%s: there is no key %r%s' % (where, name, hint))
+            raise UsageError('%s: unknown key %r%s' % (where, name, hint))
 
 
 def _read_words(value: Any, known: Iterable[str], where: str) -> list[str]:
@@ -204,7 +204,7 @@ def _read_words(value: Any, known: Iterable[str], where: str) -> list[str]:
     for word in value:
         if word not in known:
             hint = did_you_mean(word, known) or ': expected one of %s' % ', '.join(known)
-            raise UsageError('%s: there is no grant %r%s' % (where, word, hint))
+            raise UsageError('%s: unknown grant %r%s' % (where, word, hint))
     return value
 
 
@@ -221,14 +221,14 @@ def _read_http_keys(value: Any, where: str) -> frozenset[str]:
     keys = set()
     for number, word in enumerate(value, 1):
         found = _HTTP_KEY.fullmatch(word) if isinstance(word, str) else None
-        if found is None:  # do not print it: it may be the key itself
-            raise UsageError('%s: element %d is no SHA-256: %s' % (where, number, expected))
+        if found is None:  # do not print it, because it might be the key itself
+            raise UsageError('%s: element %d is not a SHA-256: %s' % (where, number, expected))
         keys.add(found[1].lower())
     return frozenset(keys)
 
 
 def _read_end(value: Any, where: str) -> datetime:
-    """A date is the last day, in UTC; so is a time without a zone."""
+    """Read an expiry: a date is the last valid day. Dates, and times without a zone, are in UTC."""
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     if isinstance(value, date) and value != date.max:
@@ -249,13 +249,13 @@ def _read_quota(table: Any, where: str) -> Quota:
 
 
 def _check_http_keys(principals: Iterable[Principal], file: str) -> None:
-    """Raise UsageError if two principals have the same key: nobody could tell which of them it is."""
+    """Raise UsageError if two principals have the same HTTP key, which would be ambiguous."""
     owners: dict[str, str] = {}
     for principal in principals:
         for key in principal.http_keys:
             other = owners.setdefault(key, principal.name)
             if other != principal.name:
                 raise UsageError(
-                    '%s: [%s]: http_keys: the key sha256:%s... is that of [%s], too: give each its own key'
+                    '%s: [%s]: http_keys: the key sha256:%s... also belongs to [%s]: give each principal its own key'
                     % (file, principal.name, key[:8], other)
                 )

@@ -1,6 +1,6 @@
-"""Whose client an identity is, and what its owner may have: its share of the workers, and its quota. Pure.
+"""The owner of each identity, with its share of the workers and its quota. Pure.
 
-Without keys each client is its own owner, with an equal share and no quota.
+Without keys, each client is its own owner, with an equal share and no quota.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from .principals import ANONYMOUS, Principal, Quota
 
 
 class PrincipalsByName(Protocol):
-    """Knows all principals, as `security.gate.Gate` does."""
+    """The interface to all principals, which `security.gate.Gate` implements."""
 
     def principal(self, name: str) -> Principal:
-        """The principal of that name, as it is now."""
+        """The current principal with that name."""
         ...
 
     @property
@@ -29,15 +29,15 @@ class Shares:
     is_by_principal = False
 
     def owner_of(self, identity: bytes) -> bytes:
-        """Whose client has an identity."""
+        """The owner of an identity."""
         return identity
 
     def weight_of(self, owner: bytes) -> float:
-        """How large the share of an owner is."""
+        """The share of an owner."""
         return 1.0
 
     def quota_of(self, owner: bytes) -> Quota:
-        """The most that an owner can have at a time."""
+        """The quota of an owner."""
         return NO_QUOTA
 
 
@@ -45,10 +45,10 @@ NO_QUOTA = Quota()
 
 
 class PrincipalShares(Shares):
-    """The owners with keys: the principals, whose names are the beginnings of identities.
+    """The owners with keys: the principals, whose names begin the identities.
 
-    The HTTP proxy of the server sends for principals: `_http.alice.` and so on begins the identities for alice. Clients
-    without a key have one owner together, since they can invent identities.
+    The server's HTTP proxy sends for principals: identities for alice begin with `_http.alice.`. All clients without a
+    key have a common owner, because they can invent identities.
     """
 
     is_by_principal = True

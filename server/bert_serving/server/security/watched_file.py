@@ -1,4 +1,4 @@
-"""A file that is read again when it changes. The last text that was right holds as long as the new one is wrong."""
+"""A file that is read again when it changes. While its text is invalid, the last valid text counts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ logger = logging.getLogger(__name__)
 Value = TypeVar('Value')
 
 Stamp = tuple[int, int, int] | None
-"""A value that changes with a file: when it was written, its size, its inode."""
+"""A value that changes with a file: its time, size and inode."""
 
 
 class WatchedFile(Generic[Value]):
-    """The value of a file. Used by one thread; `refresh` looks whether the file has changed.
+    """The value of a file. `refresh` checks whether the file has changed. For one thread only.
 
     Attributes:
-        value: what was last read without an error.
+        value: the last valid value.
     """
 
     def __init__(self, path: str, read: Callable[[str, str], Value], option: str) -> None:
-        """Read the file: `read(text, name for errors)` makes the value. `option` is the option that names the file.
+        """Read the file. `read(text, name for errors)` makes the value. `option` is the option with the file's name.
 
         Raises:
-            UsageError: it cannot be read, or `read` refuses its text.
+            UsageError: the file cannot be read, or `read` rejects its text.
         """
         self.path = path
         self._read = read
@@ -37,9 +37,9 @@ class WatchedFile(Generic[Value]):
         self.value = self._load()
 
     def refresh(self) -> bool:
-        """Read the file again if it has changed since the last call; return whether there is a new value.
+        """Read the file again if it has changed since the last call, and return whether there is a new value.
 
-        A file that cannot be read, or is wrong, is logged, once, and the old value stays.
+        If the file cannot be read or is invalid, it logs that once, and the old value stays.
         """
         stamp = self._look()
         if stamp == self._stamp:
@@ -48,9 +48,9 @@ class WatchedFile(Generic[Value]):
         try:
             self.value = self._load()
         except UsageError as error:
-            logger.error('kept what %s said before: %s', self.path, error)
+            logger.error('kept the previous content of %s: %s', self.path, error)
             return False
-        logger.info('read %s again: it has changed', self.path)
+        logger.info('read %s again after a change', self.path)
         return True
 
     def _look(self) -> Stamp:

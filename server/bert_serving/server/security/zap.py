@@ -1,11 +1,11 @@
-"""The peers that may connect to the ports for clients.
+"""Decide which peers can connect to the ports for clients.
 
-libzmq asks about every new connection over ZAP, its protocol for that, once a socket has a domain.
-It then also refuses peers that speak ZMTP 1 or 2. Those have no handshake, so that a web page could make a browser send
-messages, in the body of an HTTP request. Every client of 1.10 speaks ZMTP 3.
+libzmq asks about every new connection of a socket with a domain, over its ZAP protocol. It then also refuses peers that
+speak ZMTP 1 or 2. These have no handshake, so a web page could make a browser send messages in the body of an HTTP
+request. Every client of 1.10 speaks ZMTP 3.
 
-With keys, a peer proves over CURVE that it holds one, and the gate says whose it is. Every message then carries the
-name of its sender's principal (`User-Id`) and the key (`X-Key`), by which `peer_of` knows it.
+With keys, a peer proves over CURVE that it holds one, and the gate finds its principal. Every message then has the name
+of its sender's principal (`User-Id`) and the key (`X-Key`), which `peer_of` reads.
 """
 
 from __future__ import annotations
@@ -25,35 +25,33 @@ from .gate import Gate
 logger = logging.getLogger(__name__)
 
 ENDPOINT = 'inproc://zeromq.zap.01'
-"""Where libzmq asks, within a context."""
+"""The endpoint of libzmq's questions, within a context."""
 
 DOMAIN = b'clients'
 
 NAME_PROPERTY, KEY_PROPERTY = 'User-Id', 'X-Key'
-"""The properties of a message that a peer with a key has sent."""
+"""The properties of messages from a peer with a key."""
 
 
 class Rules(Protocol):
-    """The rules of a port with keys, which another thread asks."""
+    """The rules of a port with keys, called from another thread."""
 
     gate: Gate
 
     def refuse_key(self, address: str, reason: str) -> None:
-        """Note a peer that was refused."""
+        """Record a refused peer."""
 
 
 def admit_known_protocols(context: Context, listener: Socket, rules: Rules | None = None) -> None:
-    """Let only peers of ZMTP 3 connect to a socket that does not listen yet; with `rules`, only those with a key.
+    """Accept only peers of ZMTP 3 on a socket that does not listen yet. With `rules`, accept only peers with a key.
 
     All sockets of a context share the rules of the first.
     """
-    replier: Socket = zmq.Context.shadow(context.underlying).socket(
-        zmq.REP
-    )  # so that it is closed by its own thread alone
+    replier: Socket = zmq.Context.shadow(context.underlying).socket(zmq.REP)  # so that only its own thread closes it
     replier.setsockopt(zmq.LINGER, 0)
     try:
         replier.bind(ENDPOINT)
-    except zmq.ZMQError:  # it stands already
+    except zmq.ZMQError:  # it already exists
         replier.close()
     else:
         threading.Thread(target=_answer, args=(replier, rules), name='zap', daemon=True).start()
@@ -64,7 +62,7 @@ def admit_known_protocols(context: Context, listener: Socket, rules: Rules | Non
 
 
 def _answer(replier: Socket, rules: Rules | None) -> None:
-    """Answer until the context ends."""
+    """Answer questions until the context ends."""
     try:
         while True:
             question = replier.recv_multipart()
@@ -75,13 +73,13 @@ def _answer(replier: Socket, rules: Rules | None) -> None:
     except zmq.ContextTerminated:
         pass
     except zmq.ZMQError:
-        logger.exception('cannot answer for new connections any more: none is accepted')
+        logger.exception('cannot check new connections any more, so none is accepted')
     finally:
         replier.close()
 
 
 def decide(question: list[bytes], gate: Gate | None = None) -> list[bytes]:
-    """Return the answer to a question: `[version, id, status, reason, user, metadata]`.
+    """Answer a question: return `[version, id, status, reason, user, metadata]`.
 
     A question is `[version, id, domain, address, routing id, mechanism, ...]`, with the peer's public key as the last
     frame if the mechanism is CURVE. A peer without an address is refused.
@@ -104,7 +102,7 @@ def _property(name: str, value: bytes) -> bytes:
 
 
 def peer_of(frame: zmq.Frame) -> Peer:
-    """Return who has sent a message, by one of its frames."""
+    """Return the sender of a message, from one of its frames."""
     return Peer(_property_of(frame, NAME_PROPERTY), _property_of(frame, KEY_PROPERTY), str(frame.get('Peer-Address')))
 
 
