@@ -36,7 +36,7 @@ def encode(config, variables, inputs, depth=None, dtype=tf.float32, onednn=False
 
     def build(placeholders):
         encoder = Encoder(config, Constants(variables), dtype, onednn=onednn)
-        return [placeholders.unflatten(x) for x in encoder.encode(placeholders, depth, **options)]
+        return [placeholders.layout.unflatten(x) for x in encoder.encode(placeholders, depth, **options)]
 
     return run(build, inputs)
 
@@ -96,7 +96,7 @@ def test_one_position_of_the_highest_layer(depth):
     def build(placeholders):
         encoder = Encoder(CONFIG, Constants(variables))
         *below, highest = encoder.encode(placeholders, depth, position=tf.constant(position))
-        return [placeholders.unflatten(x) for x in below], highest
+        return [placeholders.layout.unflatten(x) for x in below], highest
 
     below, highest = run(build, inputs)
     np.testing.assert_allclose(highest, expected[depth - 1][np.arange(5), position], **CLOSE)
@@ -142,7 +142,7 @@ def test_pooler_and_head():
 
     def build(placeholders):
         encoder = Encoder(CONFIG, Constants(variables))
-        first = placeholders.unflatten(encoder.encode(placeholders, 4)[-1])[:, 0]  # [B, H]
+        first = placeholders.layout.unflatten(encoder.encode(placeholders, 4)[-1])[:, 0]  # [B, H]
         return pooler(encoder.ops.constants, first), logits(encoder.ops, first)
 
     pooled, scores = run(build, inputs)

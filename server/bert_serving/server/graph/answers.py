@@ -38,7 +38,7 @@ def only_position(spec: GraphSpec, inputs: Inputs) -> Tensor | None:
 
 
 def answer(spec: GraphSpec, encoder: Encoder, layers: list[Tensor], inputs: Inputs, position: Tensor | None) -> Tensor:
-    """The answer, [B, D], or [B, T, D] for NONE. `layers` are flat, [B*T, H], the lowest first.
+    """The answer, [B, D], or [B, T, D] for NONE. `layers` are flat, [R, H], the lowest first.
 
     With `position`, from `only_position`, the highest layer has the state of that position only and is [B, H].
     """
@@ -46,13 +46,13 @@ def answer(spec: GraphSpec, encoder: Encoder, layers: list[Tensor], inputs: Inpu
     if spec.uses_classifier:
         return SCORES[spec.activation](logits(ops, state_of_row(ops, layers[-1], inputs, position)))  # [B, labels]
     if spec.uses_pooler:
-        first = layers[-1] if position is not None else inputs.unflatten(layers[-1])[:, 0]  # [B, H]
+        first = layers[-1] if position is not None else inputs.layout.unflatten(layers[-1])[:, 0]  # [B, H]
         return pooler(ops.constants, first)  # [B, H]
     if position is not None:
-        states = [inputs.at(position, layer) for layer in layers[:-1]] + layers[-1:]  # each [B, H]
+        states = [inputs.layout.at(position, layer) for layer in layers[:-1]] + layers[-1:]  # each [B, H]
         pooled = tf.concat([states[index] for index in spec.layers], -1)  # [B, D]
         return apply_modules(spec.modules, ops.constants, pooled)
-    x = inputs.unflatten(tf.concat([layers[index] for index in spec.layers], -1))  # [B, T, D]
+    x = inputs.layout.unflatten(tf.concat([layers[index] for index in spec.layers], -1))  # [B, T, D]
     if not spec.pooling:
         return POOLING[spec.strategy](x, inputs.mask)
     mask = _pooling_mask(inputs)  # [B, T]

@@ -14,6 +14,7 @@ import numpy as np
 from ..model.config import Rotary
 from .checkpoint import Array, Variables
 from .inputs import Inputs, Tensor
+from .layout import Layout, Padded
 from .ops import Ops
 from .positions import rotary_tables
 from .relative import RelativeScores, relative_bias
@@ -40,6 +41,7 @@ class Attention:
         self._ops = ops
         self._config = config = ops.config
         self._inputs = inputs
+        self._one_each = Padded(inputs.rows, 1)
         # Relative positions are not computed in chunks: `check_max_seq_len` bounds the rows of models that have them.
         is_relative = config.relative_bias or config.disentangled
         is_short = is_small or (is_bounded and config.max_position_embeddings <= LONG)
@@ -54,28 +56,28 @@ class Attention:
             self._biases = {window: self._windowed(bias, window) for window in sorted({0, *config.windows})}
 
     def attend(self, index: int, x: Tensor, position: Tensor | None = None) -> Tensor:
-        """From [B*T, H] to [B*T, H] with the weights of layer `index`, without norm and residual.
+        """From [R, H] to [R, H] with the weights of layer `index`, without norm and residual.
 
         With `position`, [B], only that position of each row is computed: [B, H].
         """
         name = 'encoder/layer_%d/attention' % self._config.group(index)
+        layout = self._inputs.layout
         if position is None:
-            asks = x  # [B*T, H]
+            asks = x  # [R, H]
             query, key, value = self._heads(name + '/self', ('query', 'key', 'value'), x)  # 3 * [B, N, T, D]
         else:
             key, value = self._heads(name + '/self', ('key', 'value'), x)  # 2 * [B, N, T, D]
-            asks = self._inputs.at(position, x)  # [B, H]: from here on, 1 instead of T and Q
-            (query,) = self._heads(name + '/self', ('query',), asks)  # [B, N, 1, D]
+            layout, asks = self._one_each, layout.at(position, x)  # [B, H]: from here on, 1 instead of T and Q
+            (query,) = self._heads(name + '/self', ('query',), asks, self._one_each)  # [B, N, 1, D]
         rotary = self._config.rotary_of(index)
         if rotary:
             query, key = self._rotated(query, rotary, position), self._rotated(key, rotary)
         context = self._weighted_values(index, name, query, key, value, position)  # [B, N, Q, D]
-        # The shape of x, not [-1, H]: otherwise the optimizer does not know that the residual sum adds equal shapes.
-        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.shape(asks))  # [B*T, H]
-        return self._ops.dense(name + '/output/dense', context, self._config.biases.attention_out)  # [B*T, H]
+        context = layout.join_heads(context, asks)  # [R, H]
+        return self._ops.dense(name + '/output/dense', context, self._config.biases.attention_out)  # [R, H]
 
-    def _heads(self, name: str, parts: tuple[str, ...], x: Tensor) -> list[Tensor]:
-        """Projections of [B*T, H], each [B, N, T, D], by one product with all their kernels side by side."""
+    def _heads(self, name: str, parts: tuple[str, ...], x: Tensor, layout: Layout | None = None) -> list[Tensor]:
+        """Projections of [R, H], each [B, N, T, D], by one product with all their kernels side by side."""
         heads, head_size, count = self._config.num_attention_heads, self._config.head_size, len(parts)
 
         def side_by_side(leaf: str) -> Callable[[Variables], Array]:
@@ -86,10 +88,8 @@ class Attention:
         bias = None
         if self._config.biases.attention_in:
             bias = self._ops.constants.get(joined + '/bias', self._ops.dtype, side_by_side('bias'))  # [count*H]
-        product = self._ops.product(x, kernel, bias)  # [B*T, count*H]
-        product = tf.reshape(product, [self._inputs.rows, -1, count, heads, head_size])  # [B, T, count, N, D]
-        projections: list[Tensor] = tf.unstack(tf.transpose(product, [2, 0, 3, 1, 4]))  # count * [B, N, T, D]
-        return projections
+        product = self._ops.product(x, kernel, bias)  # [R, count*H]
+        return (layout or self._inputs.layout).split_heads(product, count, heads, head_size)
 
     def _scaled(self, variables: Variables, name: str, part: str, leaf: str) -> Array:
         """The kernel or bias of a projection. That of a query is divided, so that the scores are."""

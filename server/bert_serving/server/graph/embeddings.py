@@ -9,7 +9,7 @@ from .tf import tf
 
 
 def embed(ops: Ops, inputs: Inputs, position_embeddings: bool) -> Tensor:
-    """The states that enter the first layer, [B*T, H]; the dimensions are those of `inputs.py`."""
+    """The states that enter the first layer, [R, H]; the dimensions are those of `inputs.py`."""
     config, constants = ops.config, ops.constants
     words = inputs.words
     if words is None:
@@ -21,13 +21,13 @@ def embed(ops: Ops, inputs: Inputs, position_embeddings: bool) -> Tensor:
         types = tf.one_hot(inputs.type_ids, config.type_vocab_size)  # [B, T, S]
         types = tf.reshape(types, [-1, config.type_vocab_size])  # [B*T, S]
         segments = tf.matmul(types, constants.get('embeddings/token_type_embeddings'))  # [B*T, E]
-        x += inputs.unflatten(segments)  # [B, T, E]
+        x += tf.reshape(segments, [inputs.rows, inputs.tokens, config.embedding_width])  # [B, T, E]
     if position_embeddings and config.has_position_embeddings:
         positions = constants.get(POSITIONS)  # [P, E]
         x += tf.gather(positions, _counted(ops, inputs)) if config.first_position else positions[: inputs.tokens]
-    x = ops.to_stream(tf.reshape(x, [-1, config.embedding_width]))  # [B*T, E]
-    x = ops.layer_norm('embeddings/LayerNorm', x)  # [B*T, E]
-    return ops.to_stream(ops.dense('embeddings/projection', x)) if config.embedding_size else x  # [B*T, H]
+    x = ops.to_stream(inputs.layout.flatten(x))  # [R, E]
+    x = ops.layer_norm('embeddings/LayerNorm', x)  # [R, E]
+    return ops.to_stream(ops.dense('embeddings/projection', x)) if config.embedding_size else x  # [R, H]
 
 
 def _counted(ops: Ops, inputs: Inputs) -> Tensor:

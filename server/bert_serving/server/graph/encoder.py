@@ -4,7 +4,7 @@ Runs in the exporter. There are no variables, training ops or dropout: every wei
 graph is served exactly as built, and freezing it means serializing it. The encoder can be built several times over the
 same constants, once for each size class of batches.
 
-Between the layers all tensors are flat, [B*T, H]: the graph optimizer fuses MatMul + BiasAdd + GELU, and
+Between the layers all tensors are flat, [R, H]: the graph optimizer fuses MatMul + BiasAdd + GELU, and
 MatMul + BiasAdd + residual Add, only where these ops follow each other on matrices. The constants are prepared in NumPy
 (query, key and value side by side in one kernel), so that the optimizer has nothing to fold. Dimensions are those of
 `inputs.py`.
@@ -42,19 +42,19 @@ class Encoder:
         *,
         is_small: bool = False,
     ) -> list[Tensor]:
-        """The outputs of the `depth` lowest layers, each float32 [B*T, H].
+        """The outputs of the `depth` lowest layers, each float32 [R, H].
 
         With `position`, [B], the highest layer is computed only for that position of each row, and is [B, H].
         `is_small` says that no batch has a long row.
         """
         with tf.name_scope('embeddings'):
-            x = embed(self.ops, inputs, position_embeddings)  # [B*T, H]
+            x = embed(self.ops, inputs, position_embeddings)  # [R, H]
         attention = Attention(self.ops, inputs, is_small=is_small, is_bounded=position_embeddings)
         layer = self._pre_norm_layer if self._config.pre_norm else self._layer
         layers = []
         for index in range(depth):
             with tf.name_scope('encoder/layer_%d' % index):
-                x = layer(attention, index, x, inputs, position if index == depth - 1 else None)  # [B*T, H] or [B, H]
+                x = layer(attention, index, x, inputs, position if index == depth - 1 else None)  # [R, H] or [B, H]
             layers.append(tf.cast(x, tf.float32))
         if self._config.pre_norm and depth == self._config.num_hidden_layers:
             layers[-1] = tf.cast(self.ops.layer_norm('encoder/LayerNorm', x), tf.float32)
@@ -63,7 +63,7 @@ class Encoder:
     def _layer(self, attention: Attention, index: int, x: Tensor, inputs: Inputs, position: Tensor | None) -> Tensor:
         """A layer that norms the sum of input and output of each half."""
         ops, scope = self.ops, 'encoder/layer_%d' % self._config.group(index)
-        context = attention.attend(index, x, position)  # [B*T, H] or, with a position, [B, H]
+        context = attention.attend(index, x, position)  # [R, H] or, with a position, [B, H]
         x = ops.to_stream(context) + self._residual(x, inputs, position)  # the same from here on
         x = ops.layer_norm(scope + '/attention/output/LayerNorm', x)
         x = ops.to_stream(feed_forward(ops, scope, x)) + x
@@ -74,8 +74,8 @@ class Encoder:
     ) -> Tensor:
         """A layer that norms the input of each half."""
         ops, scope = self.ops, 'encoder/layer_%d' % self._config.group(index)
-        normed = ops.layer_norm(scope + '/attention/output/LayerNorm', x) if index else x  # [B*T, H]
-        context = attention.attend(index, normed, position)  # [B*T, H] or, with a position, [B, H]
+        normed = ops.layer_norm(scope + '/attention/output/LayerNorm', x) if index else x  # [R, H]
+        context = attention.attend(index, normed, position)  # [R, H] or, with a position, [B, H]
         x = ops.to_stream(context) + self._residual(x, inputs, position)  # the same from here on
         normed = ops.layer_norm(scope + '/output/LayerNorm', x)
         return ops.to_stream(feed_forward(ops, scope, normed)) + x
@@ -83,4 +83,4 @@ class Encoder:
     @staticmethod
     def _residual(x: Tensor, inputs: Inputs, position: Tensor | None) -> Tensor:
         """The residual: the states to which the output of the attention is added."""
-        return x if position is None else inputs.at(position, x)
+        return x if position is None else inputs.layout.at(position, x)

@@ -153,7 +153,7 @@ def build(spec: GraphSpec, constants: Constants, unusual_ids: Sequence[int] = ()
     graph = tf.Graph()
     with graph.as_default():
         words = (spec.model.config.embedding_width, spec.dtype) if spec.has_words_apart else None
-        inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask, words=words)
+        inputs = Inputs.placeholders(has_pooling_mask=spec.has_pooling_mask, words=words, packs=spec.packs)
         tf.constant(spec.most_tokens, name=MOST_TOKENS_NAME)
         tf.constant(unusual_ids, tf.int32, (len(unusual_ids),), name=UNUSUAL_IDS_NAME)
         if spec.on_cpu and spec.engine == TENSORFLOW:

@@ -37,7 +37,7 @@ def state_of_row(ops: Ops, layer: Tensor, inputs: Inputs, position: Tensor | Non
     """The state of each row that the head takes, [B, H]; with `position`, the layer has no other."""
     if position is not None:
         return layer
-    states = inputs.unflatten(layer)  # [B, T, H]
+    states = inputs.layout.unflatten(layer)  # [B, T, H]
     return reduce_mean(states, inputs.mask) if ops.config.classifier.pooling == 'mean' else states[:, 0]
 
 

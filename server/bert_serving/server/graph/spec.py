@@ -123,6 +123,11 @@ class GraphSpec:
         return self.model.config.max_position_embeddings if self.position_embeddings else 0
 
     @property
+    def packs(self) -> bool:
+        """Whether padding has no states, so that no product computes any."""
+        return self.on_cpu
+
+    @property
     def dtype(self) -> Any:
         """The type of weights and products."""
         from .tf import tf  # takes a second, so only here

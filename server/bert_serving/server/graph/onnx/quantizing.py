@@ -84,7 +84,7 @@ class _Quantizer:
         size = x if is_positive else self._add('Abs', name + '/abs', [x])
         last_axis = self._add('Const', 'quantizing/last_axis', [], value=np.array([-1], np.int32))
         least = self._add('Const', 'quantizing/least', [], value=_LEAST_OF_TOKEN)
-        largest = self._add('Max', name + '/largest', [size, last_axis], keep_dims=True)  # [B*T, 1]
+        largest = self._add('Max', name + '/largest', [size, last_axis], keep_dims=True)  # [R, 1]
         scale = self._add('Maximum', name + '/token_scale', [largest, least])
         inputs = [self._add('RealDiv', name + '/divided', [x, scale]), *weights]
         self._add('Mul', name, [self._add('QuantizedMatMul', name + '/quantized', inputs), scale])

@@ -42,6 +42,8 @@ _SAME = {
     'Exp': 'Exp',
     'Greater': 'Greater',
     'Less': 'Less',
+    'LessEqual': 'LessOrEqual',
+    'Equal': 'Equal',
     'LogicalAnd': 'And',
     'Range': 'Range',
     'Tile': 'Tile',
@@ -233,6 +235,13 @@ def _arg_max(graph: Lowering, node: Node) -> None:
 @rule('Cumsum')
 def _cumsum(graph: Lowering, node: Node) -> None:
     graph.emit(node, 'CumSum', [graph.input(node), graph.constant(graph.fixed(node, 1))])
+
+
+@rule('Where')
+def _where(graph: Lowering, node: Node) -> None:
+    """The places where a condition is true."""
+    places = graph.add('NonZero', graph.inputs(node))  # [axes, places]
+    graph.emit(node, 'Transpose', [places], perm=[1, 0])
 
 
 @rule('OneHot')
