@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bert_serving.server.benchmark.plan import (
@@ -72,7 +74,7 @@ def test_an_experiment_without_values_is_left_out() -> None:
         ('num_client', ['1', '32'], ['1 worker', '2 workers']),
         ('max_batch_size', ['32', '256'], ['1 worker', '2 workers']),
         ('pooling_layer', ['[-1]', '[-2]', '[-3]'], ['1 worker', '2 workers']),
-        ('precision', ['fp32', 'fp16'], ['1 worker', '2 workers']),
+        ('precision', ['fp32', 'fp16'], ['1 worker', '2 workers', 'least cosine to fp32']),
     ],
 )
 def test_a_table_has_a_row_for_each_value_and_a_column_for_each_number_of_workers(name, rows, columns) -> None:
@@ -90,6 +92,24 @@ def test_each_precision_turns_the_other_flags_off() -> None:
         {'num_worker': 1, 'fp16': False, 'xla': False},
         {'num_worker': 1, 'fp16': True, 'xla': False},
     ]
+
+
+def test_int8_needs_the_other_engine_and_float32_comes_first() -> None:
+    grid = replace(GRID, num_worker=[1], precision=['int8', 'fp32'], precision_flags=['bf16', 'int8'])
+    (experiment,) = plan_experiments(['precision'], grid)
+    assert [(cell.row, cell.metric, cell.options) for cell in experiment.cells] == [
+        (name, metric, options)
+        for name, options in (
+            ('fp32', {'num_worker': 1, 'bf16': False, 'int8': False}),
+            ('int8', {'num_worker': 1, 'bf16': False, 'int8': True, 'engine': 'onnxruntime'}),
+        )
+        for metric in (Metric.RATE, Metric.COSINE)
+    ]
+
+
+def test_without_float32_no_vectors_are_compared() -> None:
+    (experiment,) = plan_experiments(['precision'], replace(GRID, precision=['fp16']))
+    assert {cell.metric for cell in experiment.cells} == {Metric.RATE}
 
 
 def test_the_targets() -> None:
@@ -119,7 +139,7 @@ def test_only_cells_that_ask_the_same_work_of_every_server_are_compared() -> Non
         'num_client': {True},
         'max_batch_size': {False},
         'pooling_layer': {False},
-        'precision': {True},
+        'precision': {True, False},  # vectors of another server are not compared with ours
         'targets': {True},
     }
 

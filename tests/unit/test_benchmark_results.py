@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from bert_serving.server.benchmark.plan import Cell, Experiment, Load, Metric
@@ -12,6 +13,8 @@ from bert_serving.server.benchmark.results import (
     Spread,
     Timing,
     format_number,
+    format_values,
+    least_cosine,
     make_json,
     make_report,
     make_table,
@@ -39,6 +42,19 @@ def test_a_spread() -> None:
 )
 def test_numbers_are_shown_with_three_digits(value, text) -> None:
     assert format_number(value) == text
+
+
+def test_the_least_cosine_of_the_vectors_of_rows_or_tokens() -> None:
+    exact = np.array([[1, 0], [0, 2], [3, 3]], np.float32)
+    vectors = np.array([[1, 0], [1, 1], [5, 5]], np.float32)
+    assert least_cosine(vectors, exact) == pytest.approx(np.sqrt(0.5))
+    padded = np.array([[[1, 0], [0, 0]], [[0, 2], [3, 3]]], np.float32)
+    assert least_cosine(padded, padded) == pytest.approx(1)
+
+
+def test_a_cosine_is_shown_with_four_digits() -> None:
+    assert format_values([0.99512, 0.99734], Metric.COSINE) == '0.9951'
+    assert format_values([1, 2, 3], Metric.RATE) == '2.00 (1.00..3.00)'
 
 
 def test_a_ratio_is_taken_repeat_by_repeat() -> None:

@@ -269,8 +269,8 @@ _BENCHMARK_OPTIONS = [
     ),
     _benchmark_option(
         'test_precision',
-        help='precisions to compare; each one turns on the option of its name, %s turns on none' % FP32,
-        default=_PRECISIONS,
+        help='precisions to compare; each one turns on the option of its name, int8 also -engine onnxruntime, and %s turns '
+        'on none (default: all that the engine has, and int8 if ONNX Runtime is installed)' % FP32,
         parse=_one_of(_PRECISIONS),
         metavar='NAME',
         many=True,

@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ..options.engines import ONNX_RUNTIME
+
 Options = Mapping[str, Any]
 
-PRECISION_FLAGS = ('bf16', 'fp16', 'xla')
+PRECISION_FLAGS = ('bf16', 'fp16', 'xla', 'int8')
 """Server options that trade precision or startup time for speed. A release can lack some of them."""
+
+_OPTIONS_OF_PRECISION: Mapping[str, Options] = {'int8': {'engine': ONNX_RUNTIME}}
+"""The options that such a flag needs."""
 
 FP32 = 'fp32'
 """The name of the precision without any of these flags."""
@@ -34,6 +39,8 @@ class Metric(Enum):
 
     RATE = 'rows/s'
     LATENCY = 'ms'
+    COSINE = 'least cosine to fp32'
+    """Of the vectors of all rows, to those that the server computed in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Cell:
     @property
     def is_comparable(self) -> bool:
         """Whether another server, which keeps its own options, does the same work for this load."""
-        return set(self.options) <= {'num_worker', *PRECISION_FLAGS}
+        return self.metric is not Metric.COSINE and set(self.options) <= {'num_worker', 'engine', *PRECISION_FLAGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +112,9 @@ class Grid:
 
     @property
     def precisions(self) -> Iterator[tuple[str, Options]]:
-        """The name and the options of each precision."""
-        for name in self.precision:
-            yield name, {flag: flag == name for flag in self.precision_flags}
+        """The name and the options of each precision; float32, with which others are compared, comes first."""
+        for name in sorted(self.precision, key=lambda name: name != FP32):
+            yield name, {**{flag: flag == name for flag in self.precision_flags}, **_OPTIONS_OF_PRECISION.get(name, {})}
 
 
 def _try_max_seq_len(grid: Grid) -> Iterator[Cell]:
@@ -144,6 +151,9 @@ def _try_precision(grid: Grid) -> Iterator[Cell]:
     for name, flags in grid.precisions:
         for column, options in _workers(grid):
             yield Cell(name, column, {**options, **flags}, grid.load(1, grid.rows))
+        if FP32 in grid.precision:
+            options = {'num_worker': grid.num_worker[0], **flags}
+            yield Cell(name, Metric.COSINE.value, options, grid.load(1, grid.rows), Metric.COSINE)
 
 
 def _try_targets(grid: Grid) -> Iterator[Cell]:
@@ -191,7 +201,8 @@ _EXPERIMENTS: Mapping[str, tuple[str, str, Callable[[Grid], Iterator[Cell]]]] = 
     ),
     'precision': (
         'precision',
-        'Rows per second of one client, in float32 and with each option that changes the precision.',
+        'Rows per second of one client, in float32 and with each option that changes the precision; and how much the '
+        'vectors change: the smallest cosine of a row.',
         _try_precision,
     ),
     'targets': (

@@ -15,7 +15,7 @@ REQUIREMENT = "pip install 'bert-serving-server[benchmark]>=2'"
 
 
 def draw_all(folder: str, experiments: Sequence[Experiment], results: Sequence[Result]) -> list[str]:
-    """Write `<name>.svg` for each experiment that has only rows per second; return the paths.
+    """Write `<name>.svg` for each experiment that has rows per second, and no latencies; return the paths.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -25,7 +25,11 @@ def draw_all(folder: str, experiments: Sequence[Experiment], results: Sequence[R
     matplotlib.use('svg')
     paths = []
     for experiment in experiments:
-        measured = [result for result in results_of(experiment, results) if result.values]
+        measured = [
+            result
+            for result in results_of(experiment, results)
+            if result.values and result.cell.metric is not Metric.COSINE
+        ]
         if measured and all(result.cell.metric is Metric.RATE for result in measured):
             paths.append(os.path.join(folder, experiment.name + '.svg'))
             _draw(paths[-1], experiment, measured)

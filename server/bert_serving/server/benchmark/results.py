@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .plan import Cell, Experiment, Metric
 
 
@@ -60,9 +63,23 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
+def least_cosine(vectors: NDArray[Any], exact: NDArray[Any]) -> float:
+    """The smallest cosine of a vector to the exact one, of arrays [B, D] or [B, T, D], without padding."""
+    pairs = [array.reshape(-1, array.shape[-1]).astype(np.float64) for array in (vectors, exact)]
+    lengths = [np.linalg.norm(array, axis=1) for array in pairs]
+    counts = lengths[1] > 0
+    cosines = (pairs[0] * pairs[1]).sum(axis=1)[counts] / (lengths[0] * lengths[1])[counts]
+    return float(cosines.min())
+
+
 def format_number(value: float) -> str:
     """Format a number with three significant digits or more, without an exponent."""
     return '%.*f' % (0 if value >= 100 else 1 if value >= 10 else 2, value)
+
+
+def format_values(values: Sequence[float], metric: Metric) -> str:
+    """Format the values of a cell: a cosine with four digits, others as a spread."""
+    return '%.4f' % min(values) if metric is Metric.COSINE else str(spread(values))
 
 
 def make_table(experiment: Experiment, results: Sequence[Result], other: str | None = None) -> str:
@@ -92,7 +109,7 @@ def _format_result(result: Result | None) -> list[str]:
         return ['', '', '']
     if result.failure is not None:
         return ['failed', '', '']
-    ours = str(spread(result.values))
+    ours = format_values(result.values, result.cell.metric)
     if result.ratio is None:
         return [ours, '', '']
     ratio = '**%.2f** (%.2f..%.2f)' % (result.ratio.median, result.ratio.least, result.ratio.most)

@@ -22,8 +22,10 @@ from typing import Any
 
 from ..console.streams import say
 from ..errors import ServingError, StartError, UsageError
+from ..graph.engines import is_installed
 from ..model.config import EncoderConfig
 from ..model.folder import find_model
+from ..options.engines import check_engine
 from ..options.settings import OPTIONS, Settings
 from ..parent.address import Address
 from ..parent.devices import CPU, plan_devices
@@ -32,9 +34,9 @@ from ..release import RELEASE
 from ..security.client_keys import ClientKeys
 from . import plots
 from .load import LoadGenerator, connect, parse_address
-from .plan import PRECISION_FLAGS, Cell, Experiment, Grid, Options, group_by_server, plan_experiments
+from .plan import FP32, PRECISION_FLAGS, Cell, Experiment, Grid, Metric, Options, group_by_server, plan_experiments
 from .random_model import SHAPES, write_model
-from .results import Result, format_number, make_json, make_report, spread
+from .results import Result, format_values, least_cosine, make_json, make_report
 from .sentences import WORDS, make_sentences, read_vocabulary
 
 MAX_SEQ_LENS = (20, 40, 80, 160, 320)
@@ -97,17 +99,31 @@ def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str
 def _make_grid(args: argparse.Namespace, settings: Settings, config: EncoderConfig) -> Grid:
     """The values of the `-test_...` options; by default, those that the model and the machine allow."""
     fitting = [length for length in MAX_SEQ_LENS if length <= config.max_position_embeddings]
-    return Grid(
+    flags = [flag for flag in PRECISION_FLAGS if flag in OPTIONS]
+    grid = Grid(
         max_seq_len=args.test_max_seq_len or fitting,
         client_batch_size=args.test_client_batch_size,
         num_client=args.test_num_client,
         max_batch_size=args.test_max_batch_size,
         pooling_layer=args.test_pooling_layer or [-1 - depth for depth in range(config.num_hidden_layers)],
         num_worker=args.test_num_worker or _affordable_workers(settings),
-        precision=args.test_precision,
-        precision_flags=[flag for flag in PRECISION_FLAGS if flag in OPTIONS],
+        precision=args.test_precision or [FP32, *flags],
+        precision_flags=flags,
         rows=args.test_rows,
     )
+    if args.test_precision:
+        return grid
+    return replace(grid, precision=[name for name, options in grid.precisions if _can_serve(settings, options)])
+
+
+def _can_serve(settings: Settings, options: Options) -> bool:
+    """Whether the engine that these options choose is installed, and has them."""
+    settings = replace(settings, **options)
+    try:
+        check_engine(settings)
+    except UsageError:
+        return False
+    return is_installed(settings.engine)
 
 
 def _affordable_workers(settings: Settings) -> list[int]:
@@ -143,6 +159,8 @@ class Measurement:
         self._other = other
         self._vocabulary = vocabulary
         self._num_repeat = num_repeat
+        self._exact: Any = None
+        """The vectors that the server computed in float32."""
 
     def run(self, experiments: Sequence[Experiment]) -> list[Result]:
         """Measure every cell. If a server does not start, only its own cells fail."""
@@ -168,20 +186,43 @@ class Measurement:
 
     def _measure(self, address: Address, cell: Cell) -> Result:
         """Measure a cell. If a request to either server fails, the cell fails."""
+        sentences = make_sentences(cell.load.rows, cell.load.words, self._vocabulary)
+        if cell.metric is Metric.COSINE:
+            return self._compare_vectors(address, cell, sentences)
         addresses = [address]
         if self._other is not None and cell.is_comparable:
             addresses.append(self._other)
-        sentences = make_sentences(cell.load.rows, cell.load.words, self._vocabulary)
         rounds: list[list[float]] = []
         try:
             with contextlib.ExitStack() as stack:
                 loads = [stack.enter_context(LoadGenerator(address, cell.load)) for address in addresses]
                 for _ in range(1 + self._num_repeat):
                     rounds.append([load.run(sentences).value(cell.metric) for load in loads])
-        except (OSError, RuntimeError, ValueError) as error:  # those that the client raises
-            return Result(cell, failure=' '.join(('%s: %s' % (type(error).__name__, error)).split()))
+        except _CLIENT_ERRORS as error:
+            return Result(cell, failure=_describe_error(error))
         counted = rounds[1:]
         return Result(cell, [values[0] for values in counted], [values[1] for values in counted if values[1:]])
+
+    def _compare_vectors(self, address: Address, cell: Cell, sentences: Sequence[str]) -> Result:
+        """Compare the vectors of a server with those in float32, which come first."""
+        try:
+            with connect(address) as client:
+                vectors = client.encode(list(sentences))
+        except _CLIENT_ERRORS as error:
+            return Result(cell, failure=_describe_error(error))
+        if cell.row == FP32:
+            self._exact = vectors
+        if self._exact is None:
+            return Result(cell, failure='there are no vectors in float32 to compare with')
+        return Result(cell, [least_cosine(vectors, self._exact)])
+
+
+_CLIENT_ERRORS = (OSError, RuntimeError, ValueError)
+"""Those that the client raises."""
+
+
+def _describe_error(error: Exception) -> str:
+    return ' '.join(('%s: %s' % (type(error).__name__, error)).split())
 
 
 class _ProgressBar:
@@ -207,9 +248,7 @@ class _ProgressBar:
         """Show the result of one more cell."""
         self._done += 1
         cell = result.cell
-        text = (
-            'failed' if result.failure else '%s %s' % (format_number(spread(result.values).median), cell.metric.value)
-        )
+        text = 'failed' if result.failure else '%s %s' % (format_values(result.values, cell.metric), cell.metric.value)
         words = '%s, %s: %s' % (cell.row, cell.column, text)
         if self._bar is None:
             say('%d/%d %s' % (self._done, self._total, words), sys.stderr)
@@ -241,12 +280,16 @@ def _report(
         say('no pictures: matplotlib is not installed (%s)' % plots.REQUIREMENT, sys.stderr)
 
 
+_UNITS = ('avx2', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_int8', 'amx_bf16')
+"""The flags of a processor that decide how fast it multiplies matrices."""
+
+
 def _describe_machine() -> str:
     """The processor, the number of available cores, and its instructions for matrix products."""
     facts: dict[str, str] = {}
     with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as file:
         facts = dict(line.rstrip().replace('\t', '').split(':', 1) for line in file if ':' in line)
-    flags = [flag for flag in ('avx512f', 'avx512_bf16', 'amx_bf16') if flag in facts.get('flags', '').split()]
+    flags = [flag for flag in _UNITS if flag in facts.get('flags', '').split()]
     name = facts.get('model name', platform.processor()).strip() or platform.machine()
     cores = '%d cores' % len(os.sched_getaffinity(0))
     return ', '.join([name, cores, *flags, 'Python ' + platform.python_version()])
