@@ -32,13 +32,16 @@ def http(backend: FakeBackend) -> FlaskClient:
 
 @pytest.fixture
 def start_frontend(backend: FakeBackend) -> Iterator[StartFrontend]:
-    """Serve the app on a free port of this machine, with the options of `HttpConfig`; closed at the end."""
+    """Serve the app on a free port of this machine, with the options of `HttpConfig`; closed at the end.
+
+    Small requests have no further threads, unless `max_small` says so.
+    """
     started: list[tuple[Frontend, threading.Thread]] = []
 
     def make(**options: object) -> Frontend:
-        config = HttpConfig(host='127.0.0.1', **options)  # type: ignore[arg-type]
+        config = HttpConfig(host='127.0.0.1', **{'max_small': 0, **options})  # type: ignore[arg-type]
         authenticator = config.make_authenticator()
-        dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator)
+        dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator, config.max_small)
         app = create_app(
             backend,
             config,

@@ -53,6 +53,28 @@ def test_a_small_request_does_not_wait_for_large_ones_that_would_take_all_thread
         assert [answer.result(PATIENCE_S).status for answer in answers] == [200] * 3
 
 
+def test_more_requests_are_served_at_a_time_if_they_are_small(
+    start_frontend: StartFrontend, backend: FakeBackend
+) -> None:
+    """The server computes them together. Large ones have the places that they have without `max_small`."""
+    frontend = start_frontend(max_connect=2, max_small=5, max_waiting=1)
+    backend.gate.clear()
+    large = json.dumps({'id': 1, 'texts': ['w%d' % number for number in range(100)]})
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(post, frontend, '/encode', large) for _ in range(2)]
+        assert backend.entered.acquire(timeout=PATIENCE_S)
+        answers += [pool.submit(post, frontend) for _ in range(4)]
+        for _ in range(4):
+            assert backend.entered.acquire(timeout=PATIENCE_S)
+        assert sorted(len(rows.items) for rows in backend.asked) == [*4 * [len(json.loads(BODY)['texts'])], 100]
+        series = get(frontend, '/metrics')[1]
+        assert 'bert_http_requests_working 5.0' in series
+        assert 'bert_http_requests_waiting 1.0' in series
+        assert post(frontend).status == 429
+        backend.gate.set()
+        assert [answer.result(PATIENCE_S).status for answer in answers] == [200] * 6
+
+
 @pytest.mark.parametrize('path', ['//encode', '/%2Fencode', '///v1/embeddings'])
 def test_more_slashes_do_not_lead_around_the_bound(
     start_frontend: StartFrontend, backend: FakeBackend, path: str

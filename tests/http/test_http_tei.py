@@ -268,7 +268,7 @@ def test_a_task_that_the_model_cannot_do_is_400_with_what_would_be_needed(
 def test_info(backend: FakeBackend) -> None:
     http = serving(backend, 'classifier')
     info = http.get('/info').json
-    assert (info['model_id'], info['max_concurrent_requests']) == ('tiny', 138)
+    assert (info['model_id'], info['max_concurrent_requests']) == ('tiny', 32 + 128)
     assert info['model_type']['classifier']['id2label'] == {'0': 'no', '1': 'yes'}
     backend.status = None
     answer = http.get('/info')

@@ -1,12 +1,13 @@
 """How the HTTP face does under load, against ZeroMQ where the two do the same work.
 
-    python tests/scaling/http_load.py [steady] [overload] [bulk] [-seconds 60] [-fake]
+    python tests/scaling/http_load.py [steady] [overload] [single] [bulk] [-seconds 60] [-fake] [-options ...]
 
 Each experiment starts a server of its own on the CPU, with the embedded model; `-fake` has workers without TensorFlow,
 so that the proxy is the slowest part. The load comes from this process, over keep-alive connections.
 
 * steady: 64 connections, one text a request: requests a second, latencies, and what was not 200.
 * overload: more connections than may wait: how many were refused, how fast, and how the admitted ones did.
+* single: 32 connections, one text a request, against 32 `BertClient`s doing the same, in turns.
 * bulk: 512 texts a request, base64, against `BertClient` doing the same, in turns.
 """
 
@@ -35,6 +36,8 @@ from support.serving import SMALL_MODEL, ServerProcess, fake_path
 WORDS = 'the quick brown fox jumps over a lazy dog while seven wizards brew some very strong tea'.split()
 BULK_ROWS = 512
 BULK_IN_FLIGHT = 4
+SINGLE_IN_FLIGHT = 32
+OPTIONS: list[str] = []
 
 
 @dataclass
@@ -130,7 +133,7 @@ def bulk(number: int) -> bytes:
 @contextmanager
 def server(is_fake: bool, *words: str) -> Iterator[tuple[int, int, int]]:
     """A server; its ports for requests, answers and HTTP."""
-    words = ('-http_host', '127.0.0.1', '-http_port', '0', *words)
+    words = ('-http_host', '127.0.0.1', '-http_port', '0', *words, *OPTIONS)
     if is_fake:
         words = ('-model_dir', SMALL_MODEL, *words)
     module = 'support.fake_cli' if is_fake else 'bert_serving.server.cli'
@@ -155,21 +158,29 @@ def overload(is_fake: bool, seconds: float) -> None:
         print(load(http_port, 160, seconds, single))
 
 
+def single_over_both(is_fake: bool, seconds: float) -> None:
+    over_both(is_fake, seconds, SINGLE_IN_FLIGHT, 1, single)
+
+
 def bulk_over_both(is_fake: bool, seconds: float) -> None:
+    over_both(is_fake, seconds, BULK_IN_FLIGHT, BULK_ROWS, bulk)
+
+
+def over_both(is_fake: bool, seconds: float, clients: int, size: int, make: Callable[[int], bytes]) -> None:
     """HTTP and ZeroMQ in turns, three times."""
     rows: dict[str, float] = {'HTTP': 0, 'ZeroMQ': 0}
     spent: dict[str, float] = {'HTTP': 0, 'ZeroMQ': 0}
     with server(is_fake) as (port, port_out, http_port):
         for turn in range(3):
 
-            def bulk_of_turn(number: int, first: int = 1_000_000 * turn) -> bytes:
-                return bulk(first + number)
+            def of_turn(number: int, first: int = 1_000_000 * turn) -> bytes:
+                return make(first + number)
 
-            tally = load(http_port, BULK_IN_FLIGHT, seconds / 6, bulk_of_turn)
-            rows['HTTP'] += BULK_ROWS * len(tally.latencies.get(200, ()))
+            tally = load(http_port, clients, seconds / 6, of_turn)
+            rows['HTTP'] += size * len(tally.latencies.get(200, ()))
             spent['HTTP'] += tally.seconds
             print('HTTP\n%s' % tally)
-            done, took = over_zeromq(port, port_out, seconds / 6, 10_000_000 + 1_000_000 * turn)
+            done, took = over_zeromq(port, port_out, seconds / 6, 100_000_000 * (1 + turn), clients, size)
             rows['ZeroMQ'] += done
             spent['ZeroMQ'] += took
             print('ZeroMQ: %.0f rows/s' % (done / took))
@@ -177,9 +188,9 @@ def bulk_over_both(is_fake: bool, seconds: float) -> None:
     print('rows/s: %s; HTTP / ZeroMQ = %.2f' % (rates, rates['HTTP'] / rates['ZeroMQ']))
 
 
-def over_zeromq(port: int, port_out: int, seconds: float, seed: int) -> tuple[int, float]:
+def over_zeromq(port: int, port_out: int, seconds: float, seed: int, clients: int, size: int) -> tuple[int, float]:
     """The same requests by so many clients; rows, and the seconds that they took."""
-    done = [0] * BULK_IN_FLIGHT
+    done = [0] * clients
     began = time.monotonic()
 
     def run(name: int) -> None:
@@ -187,9 +198,9 @@ def over_zeromq(port: int, port_out: int, seconds: float, seed: int) -> tuple[in
             for number in itertools.count(seed + 100_000 * name):
                 if time.monotonic() - began >= seconds:
                     return
-                done[name] += len(client.encode(sentences(BULK_ROWS, number)))
+                done[name] += len(client.encode(sentences(size, number)))
 
-    threads = [threading.Thread(target=run, args=(name,)) for name in range(BULK_IN_FLIGHT)]
+    threads = [threading.Thread(target=run, args=(name,)) for name in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -197,14 +208,16 @@ def over_zeromq(port: int, port_out: int, seconds: float, seed: int) -> tuple[in
     return sum(done), time.monotonic() - began
 
 
-EXPERIMENTS = {'steady': steady, 'overload': overload, 'bulk': bulk_over_both}
+EXPERIMENTS = {'steady': steady, 'overload': overload, 'single': single_over_both, 'bulk': bulk_over_both}
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('experiments', nargs='*', metavar='EXPERIMENT', default=list(EXPERIMENTS))
     parser.add_argument('-seconds', type=float, default=60)
     parser.add_argument('-fake', action='store_true')
+    parser.add_argument('-options', nargs=argparse.REMAINDER, default=[], help='for bert-serving-start; last')
     arguments = parser.parse_args()
+    OPTIONS.extend(arguments.options)
     for name in arguments.experiments:
         print('== %s' % name, flush=True)
         EXPERIMENTS[name](arguments.fake, arguments.seconds)

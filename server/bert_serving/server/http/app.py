@@ -85,8 +85,7 @@ def create_app(
     app.register_blueprint(legacy.make_blueprint(catalog, config.token_ids, lambda: authenticator.needs_key))
     app.register_blueprint(tokens.make_blueprint(catalog))
     app.register_blueprint(openai.make_blueprint(catalog, config.token_ids))
-    max_requests = config.max_connect + config.max_waiting
-    app.register_blueprint(tei.make_blueprint(catalog, config.token_ids, max_requests))
+    app.register_blueprint(tei.make_blueprint(catalog, config.token_ids, config.max_outstanding))
     app.register_blueprint(rerank.make_blueprint(catalog))
     app.register_blueprint(monitoring.make_blueprint(catalog, metrics, history, is_draining, authenticator.needs_key))
     app.register_blueprint(monitoring.make_docs_blueprint())

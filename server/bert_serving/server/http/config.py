@@ -40,6 +40,7 @@ class HttpConfig:
 
     host: str = '0.0.0.0'
     max_connect: int = 10
+    max_small: int = 32
     max_waiting: int = 128
     timeout_s: float = 60
     max_body: int = 1 << 24
@@ -68,6 +69,7 @@ class HttpConfig:
         return cls(
             host=settings.http_host,
             max_connect=settings.http_max_connect,
+            max_small=settings.http_max_small,
             max_waiting=settings.http_max_waiting,
             timeout_s=settings.http_timeout,
             max_body=settings.http_max_body,
@@ -79,6 +81,11 @@ class HttpConfig:
             principals_file=settings.principals,
             has_keys=bool(keys) or bool(principals and principals.have_http_keys),
         )
+
+    @property
+    def max_outstanding(self) -> int:
+        """The maximum requests that are served or wait."""
+        return max(self.max_connect, self.max_small) + self.max_waiting
 
     def make_authenticator(self) -> Authenticator:
         """Make the authenticator with the keys of the port and their principals.

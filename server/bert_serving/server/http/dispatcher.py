@@ -1,7 +1,7 @@
 """Three request queues, each with its own threads, to refuse overload immediately and always answer probes.
 
-* *encode*: encoding requests. `max_connect` threads serve them, and at most `max_waiting` more wait. Some of the
-  threads serve only small requests (`lanes.py`).
+* *encode*: encoding requests. `max_connect` threads serve them, or `max_small` if that is more, and at most
+  `max_waiting` more wait. Some of the threads serve only small requests (`lanes.py`).
 * *refusal*: malformed requests, and requests that the encode queue rejects. One thread answers each (429, 503 while
   draining, 401, 400, 413 and so on) in about a millisecond, without asking the server.
 * *control*: everything else (health, metrics, status, models, documents). It has two threads, which overload cannot
@@ -150,14 +150,17 @@ class _Task:
 class Dispatcher:
     """Puts each request into its queue. Thread-safe."""
 
-    def __init__(self, max_connect: int, max_waiting: int, authenticator: Authenticator | None = None) -> None:
+    def __init__(
+        self, max_connect: int, max_waiting: int, authenticator: Authenticator | None = None, max_small: int = 0
+    ) -> None:
         """`authenticator` has the keys. Without it, requests need none."""
         self.write_budget: WriteBudget | None = None
         """The budget for unwritten responses. The frontend sets it."""
         self._authenticator = authenticator or Authenticator()
-        self.max_connect = max_connect
-        self._max_outstanding = max_connect + max_waiting
-        self._threads = {Queue.ENCODE: max_connect, Queue.REFUSAL: REFUSAL_THREADS, Queue.CONTROL: CONTROL_THREADS}
+        self.threads = max(max_connect, max_small)
+        """Those that serve requests that encode."""
+        self._max_outstanding = self.threads + max_waiting
+        self._threads = {Queue.ENCODE: self.threads, Queue.REFUSAL: REFUSAL_THREADS, Queue.CONTROL: CONTROL_THREADS}
         self._pools = {queue: ThreadPool() for queue in Queue}
         self._large: LargeLane[_Task] = LargeLane(max_connect)
         self._is_draining = False
@@ -225,7 +228,7 @@ class Dispatcher:
     @property
     def working(self) -> int:
         """The number of encoding requests with a thread."""
-        return min(self._outstanding[Queue.ENCODE] - self._large.waiting, self.max_connect)
+        return min(self._outstanding[Queue.ENCODE] - self._large.waiting, self.threads)
 
     @property
     def waiting(self) -> int:

@@ -75,7 +75,7 @@ class Frontend:
         self.scheme = 'http' if tls is None else 'https'
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
-        connections = max_connections(raise_file_limit(), clients=dispatcher.max_connect + 1)
+        connections = max_connections(raise_file_limit(), clients=dispatcher.threads + 1)
         if tls is not None:
             connections = min(connections, MAX_TLS_CONNECTIONS)
         self._server = Server(release_place_after(application), listener, dispatcher.submit, max_body, connections, tls)

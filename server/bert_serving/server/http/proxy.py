@@ -89,7 +89,7 @@ def serve(
     _share_log_handlers('bert_serving.client')
     _share_log_handlers('waitress')  # to rate-limit its warnings, too
     authenticator = config.make_authenticator()
-    dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator)
+    dispatcher = Dispatcher(config.max_connect, config.max_waiting, authenticator, config.max_small)
     tracer = open_tracer(os.environ)
     backend = _connect(servers)
     recorder = HistoryRecorder((backend[0] if isinstance(backend, list) else backend).last_status)
@@ -114,7 +114,7 @@ def serve(
         frontend = Frontend(app, dispatcher, config.host, http_port, config.max_body, config.tls, refresh)
         if dispatcher.write_budget is not None and unwritten_bytes is not None:
             dispatcher.write_budget.most = unwritten_bytes
-        _handle_signals(frontend)
+        handle_signals(frontend)
         _warn_if_open(config, frontend.port)
         logger.info(
             'serving HTTP at %s://%s:%d, for %s',
@@ -171,7 +171,7 @@ def _describe(servers: Sequence[Upstream]) -> str:
     return ', '.join('%s at %s' % (one.name, one.address) for one in servers)
 
 
-def _handle_signals(frontend: Frontend) -> None:
+def handle_signals(frontend: Frontend) -> None:
     """Drain on the first SIGTERM or SIGINT, stop on the second. A child ignores SIGINT, which its parent handles."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

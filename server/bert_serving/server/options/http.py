@@ -32,6 +32,14 @@ class HttpOptions:
         parse=whole_number(1),
         metavar='N',
     )
+    http_max_small: int = option(
+        default=32,
+        group=HTTP,
+        help='maximum HTTP requests served at the same time if the further ones are small: the server computes the '
+        'texts of all of them together',
+        parse=whole_number(0),
+        metavar='N',
+    )
     http_max_waiting: int = option(
         default=128,
         group=HTTP,
