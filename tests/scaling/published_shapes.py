@@ -3,10 +3,11 @@
 
     python tests/scaling/published_shapes.py xlm-roberta-large              # multilingual-e5-large and bge-m3
     python tests/scaling/published_shapes.py gte-base -tokens 8000          # a long text, and a short one with it
+    python tests/scaling/published_shapes.py bert-large -workers 4 -options -engine onnxruntime
 
 The folder looks as sentence-transformers publishes it: `config.json`, `model.safetensors` in float32, and a
 `tokenizer.json` with a unigram vocabulary of full size. It is removed at the end, unless `-folder` names it. PSS
-divides a page that processes share among them.
+divides a page that processes share among them; of several workers, the mean is printed.
 """
 
 from __future__ import annotations
@@ -51,6 +52,19 @@ SHAPES: dict[str, dict[str, Any]] = {
         'layer_norm_eps': 1e-5,
         'pad_token_id': 1,
     },
+    'bert-large': {
+        'model_type': 'bert',
+        'vocab_size': 30_522,
+        'hidden_size': 1024,
+        'num_hidden_layers': 24,
+        'num_attention_heads': 16,
+        'intermediate_size': 4096,
+        'max_position_embeddings': 512,
+        'type_vocab_size': 2,
+        'hidden_act': 'gelu',
+        'layer_norm_eps': 1e-12,
+        'pad_token_id': 1,
+    },
     'gte-base': {
         'model_type': 'new',
         'vocab_size': 30_528,
@@ -74,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('shape', choices=sorted(SHAPES))
     parser.add_argument('-tokens', type=int, default=12, help='tokens of the text')
+    parser.add_argument('-workers', type=int, default=1)
     parser.add_argument('-folder', help='where the model is written, and left; one that is there is served as it is')
     parser.add_argument('-options', nargs=argparse.REMAINDER, default=[], help='for bert-serving-start; last')
     args = parser.parse_args()
@@ -81,10 +96,10 @@ def main() -> None:
         folder = Path(args.folder or temporary)
         if not (folder / 'model.safetensors').exists():
             write_folder(folder, SHAPES[args.shape])
-        measure(folder, args.tokens, args.options)
+        measure(folder, args.tokens, args.workers, args.options)
 
 
-def measure(folder: Path, tokens: int, options: list[str]) -> None:
+def measure(folder: Path, tokens: int, workers: int, options: list[str]) -> None:
     """Start a server, send a text of so many tokens and then a short one next to it, and print what that takes."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='bert-serving-graph-') as graphs:
@@ -92,7 +107,7 @@ def measure(folder: Path, tokens: int, options: list[str]) -> None:
             '-model_dir',
             str(folder),
             '-num_worker',
-            '1',
+            str(workers),
             '-graph_tmp_dir',
             graphs,
             '-export_cache',
@@ -106,6 +121,8 @@ def measure(folder: Path, tokens: int, options: list[str]) -> None:
                 print('graph: %s %.0f MB' % (path.suffix, path.stat().st_size / 1e6))
             watch.show('ready')
             with BertClient(port=int(match[1]), port_out=int(match[2]), timeout=900_000, check_length=False) as client:
+                for _ in range(3 * (workers - 1)):  # so that each worker gets some
+                    client.encode([text_of(tokens)] * 17)
                 for name, text in (('first', text_of(tokens)), ('again', text_of(tokens)), ('short', 'the of and')):
                     before, cpu = time.monotonic(), watch.cpu_seconds()
                     vectors = client.encode([text])
@@ -132,24 +149,25 @@ def text_of(tokens: int) -> str:
 
 
 class Watch:
-    """Looks at the memory of the exporter and the worker of a server five times a second."""
+    """Looks at the memory of the exporter and the workers of a server five times a second."""
 
     def __init__(self, server: int) -> None:
         self._server = psutil.Process(server)
         self._most: dict[str, dict[str, int]] = {}
         self._now: dict[str, dict[str, int]] = {}
-        self._processes: dict[str, psutil.Process] = {}
+        self._processes: dict[str, list[psutil.Process]] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
     def cpu_seconds(self) -> float:
-        """What the worker has used of the processors."""
-        return float(sum(self._processes['worker'].cpu_times()[:2]))
+        """What the workers have used of the processors."""
+        return float(sum(sum(process.cpu_times()[:2]) for process in self._processes['worker']))
 
     def show(self, when: str) -> None:
         self._look_once()
         for name, values in self._most.items():
-            now = self._now[name] if self._processes[name].is_running() else dict.fromkeys(values, 0)
+            is_running = all(process.is_running() for process in self._processes[name])
+            now = self._now[name] if is_running else dict.fromkeys(values, 0)
             both = ['%s %d (now %d)' % (key, most >> 20, now[key] >> 20) for key, most in values.items()]
             print('%s: memory of the %s in MiB, at most: %s' % (when, name, ', '.join(both)))
 
@@ -158,16 +176,20 @@ class Watch:
             self._look_once()
 
     def _look_once(self) -> None:
+        found: dict[str, list[tuple[psutil.Process, dict[str, int]]]] = {}
         for process in self._server.children():
             try:
                 module = process.cmdline()[-1].rpartition('.')[2]
-                values = memory_of(process.pid) if module in ('exporter', 'worker') else {}
+                if module in ('exporter', 'worker'):
+                    found.setdefault(module, []).append((process, memory_of(process.pid)))
             except (psutil.Error, OSError, IndexError):
                 continue  # it has just begun or ended
-            if values:
-                self._processes[module], self._now[module] = process, values
-                most = self._most.setdefault(module, values)
-                self._most[module] = {key: max(value, most[key]) for key, value in values.items()}
+        for module, processes in found.items():
+            self._processes[module] = [process for process, _ in processes]
+            values = {key: sum(each[key] for _, each in processes) // len(processes) for key in processes[0][1]}
+            self._now[module] = values
+            most = self._most.setdefault(module, values)
+            self._most[module] = {key: max(value, most[key]) for key, value in values.items()}
 
     def __enter__(self) -> Watch:
         self._thread.start()
