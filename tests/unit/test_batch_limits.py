@@ -28,17 +28,26 @@ def test_a_cut_is_made_where_it_saves_more_padding_than_a_run_costs(run_cost: in
     assert BatchLimits(8, 10**6, 10**6, run_cost).cut([40, 40, 39, 10, 10]) == count
 
 
-@given(st.lists(st.integers(1, 512), min_size=1, max_size=64), st.integers(0, 256))
-def test_to_cut_never_costs_more_than_one_run_of_all(lengths: list[int], run_cost: int) -> None:
+@pytest.mark.parametrize(('run_cost', 'count'), [(3000, 5), (2999, 3), (159, 3), (0, 2)])
+def test_a_cut_is_made_where_it_saves_more_pairs_than_a_run_costs(run_cost: int, count: int) -> None:
+    """If only attention computes padding, two runs save 2 * (40 ** 2 - 10 ** 2) pairs, and a third 79 more."""
+    assert BatchLimits(8, 10**6, 10**6, run_cost, costs_pairs=True).cut([40, 40, 39, 10, 10]) == count
+
+
+@pytest.mark.parametrize(('costs_pairs', 'power'), [(False, 1), (True, 2)])
+@given(lengths=st.lists(st.integers(1, 512), min_size=1, max_size=64), run_cost=st.integers(0, 256))
+def test_to_cut_never_costs_more_than_one_run_of_all(
+    lengths: list[int], run_cost: int, costs_pairs: bool, power: int
+) -> None:
     lengths.sort(reverse=True)
-    limits = BatchLimits(64, 10**6, 10**9, run_cost)
+    limits = BatchLimits(64, 10**6, 10**9, run_cost, costs_pairs)
     rest, cost = lengths, 0
     while rest:
         count = limits.cut(rest)
         assert 1 <= count <= len(rest)
-        cost += run_cost + count * rest[0]
+        cost += run_cost + count * rest[0] ** power
         rest = rest[count:]
-    assert cost <= run_cost + len(lengths) * lengths[0]
+    assert cost <= run_cost + len(lengths) * lengths[0] ** power
 
 
 @given(st.lists(st.integers(1, 512), min_size=1, max_size=64))

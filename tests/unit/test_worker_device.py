@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from bert_serving.server.worker.batch_limits import BatchLimits
 from bert_serving.server.worker.device import (
     CPU_PAIRS,
     CPU_RUN_COST,
+    CPU_RUN_PAIRS,
     CPU_TOKENS,
     GPU_PAIRS,
     TYPICAL_LENGTH,
@@ -44,13 +46,23 @@ def test_without_a_budget_a_gpu_takes_as_many_rows_as_allowed_up_to_512_tokens_e
 
 
 def test_without_a_budget_a_cpu_takes_small_batches_so_that_urgent_requests_do_not_wait() -> None:
-    assert batch_limits(SETTINGS, CPU) == BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_COST)
-    assert batch_limits(replace(SETTINGS, max_batch_size=4), CPU) == BatchLimits(4, 4 * 50, CPU_PAIRS, CPU_RUN_COST)
+    limits = BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_PAIRS, costs_pairs=True)
+    assert batch_limits(SETTINGS, CPU) == limits
+    assert batch_limits(replace(SETTINGS, max_batch_size=4), CPU) == replace(limits, rows=4, tokens=4 * 50)
+
+
+@pytest.mark.parametrize('options', [{'xla': True}, {'device_map': (0, -1), 'num_worker': 2}], ids=str)
+def test_a_graph_that_computes_padding_has_rows_cut_by_their_tokens(options: dict[str, Any]) -> None:
+    """That of XLA, and one that GPUs run, too."""
+    limits = BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_COST)
+    assert batch_limits(replace(SETTINGS, **options), CPU) == limits
+    if 'device_map' in options:
+        assert batch_limits(replace(SETTINGS, cpu=True, **options), CPU) != limits
 
 
 def test_the_budget_of_a_cpu_does_not_grow_with_the_longest_row_which_is_computed_alone() -> None:
     limits = batch_limits(replace(SETTINGS, max_seq_len=8192), CPU)
-    assert limits == BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_COST)
+    assert limits == BatchLimits(100, CPU_TOKENS, CPU_PAIRS, CPU_RUN_PAIRS, costs_pairs=True)
     assert limits.rows_of(8192) == 1
     assert limits.rows_of(100) == 10
 

@@ -57,16 +57,11 @@ def spec_of(settings: Settings, model: Model, *, on_gpu: bool) -> GraphSpec:
         engine=settings.engine,
         int8=settings.int8,
         on_gpu=on_gpu,
-        on_cpu=not on_gpu and not settings.xla and not _may_mix_devices(settings),
+        on_cpu=not on_gpu and not settings.xla and not settings.may_mix_devices,
         pipeline=model.pipeline,
         head=model.config.head,
         is_raw=model.config.head is not None,  # the workers apply its activation, unless a request wants logits
     )
-
-
-def _may_mix_devices(settings: Settings) -> bool:
-    """Whether GPUs and CPUs might share the graph. Without a GPU it still runs, though with plain ops only."""
-    return not settings.cpu and any(device >= 0 for device in settings.device_map[: settings.num_worker])
 
 
 def make_export(spec: GraphSpec, path: str, on_progress: OnProgress) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
             raise UsageError('-port and -port_out are both %d: give them different ports' % settings.port)
         return settings
 
+    @property
+    def may_mix_devices(self) -> bool:
+        """Whether GPUs and CPUs might share the graph. Without a GPU it still runs, though with plain ops only."""
+        return not self.cpu and any(device >= 0 for device in self.device_map[: self.num_worker])
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values. As in the status of 1.10, `pooling_strategy` is an integer."""
         values = {name: getattr(self, name) for name in OPTIONS}

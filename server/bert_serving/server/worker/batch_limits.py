@@ -16,13 +16,15 @@ class BatchLimits:
     The scores of attention grow with the pairs, and everything else with the tokens. A single row is always allowed.
 
     A run of the graph costs as much as `run_cost` more tokens in a larger run. Two runs replace one where that saves
-    more padding. None: one run is always cheaper.
+    more padding. None: one run is always cheaper. With `costs_pairs`, only attention computes padding, and the cost of
+    a run is in pairs of tokens.
     """
 
     rows: int
     tokens: int
     pairs: int
     run_cost: int | None = None
+    costs_pairs: bool = False
 
     def rows_of(self, width: int) -> int:
         """How many rows of this width, at least 1, a batch can have."""
@@ -37,9 +39,10 @@ class BatchLimits:
 
         The others are shorter. Together with these, they would be padded to the length of the first.
         """
-        count, width = len(lengths), lengths[0]
+        power = 2 if self.costs_pairs else 1
+        count, width = len(lengths), lengths[0] ** power
         while self.run_cost is not None:
-            saved = [(count - start) * (width - lengths[start]) for start in range(count)]
+            saved = [(count - start) * (width - lengths[start] ** power) for start in range(count)]
             if max(saved) <= self.run_cost:
                 break
             count = saved.index(max(saved))

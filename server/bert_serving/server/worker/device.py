@@ -26,6 +26,9 @@ MB, and three such arrays exist at a time. The graph computes the scores of a lo
 CPU_RUN_COST = 32
 """A run on a CPU costs as much as this number of tokens more in a larger run (docs/adr/0009)."""
 
+CPU_RUN_PAIRS = 2**14
+"""The same in pairs of tokens, for a graph that leaves padding out except in attention (docs/adr/0040)."""
+
 LONG = 512
 """The maximum row length of most models. The default budget on a GPU has room for `-max_batch_size` rows of it."""
 
@@ -79,7 +82,9 @@ def batch_limits(settings: Settings, device: int) -> BatchLimits:
         tokens = tokens if is_gpu else min(tokens, CPU_TOKENS)
     if is_gpu:
         return BatchLimits(settings.max_batch_size, tokens, GPU_PAIRS)
-    return BatchLimits(settings.max_batch_size, tokens, CPU_PAIRS, CPU_RUN_COST)
+    if settings.xla or settings.may_mix_devices:
+        return BatchLimits(settings.max_batch_size, tokens, CPU_PAIRS, CPU_RUN_COST)
+    return BatchLimits(settings.max_batch_size, tokens, CPU_PAIRS, CPU_RUN_PAIRS, costs_pairs=True)
 
 
 def is_out_of_memory(error: Exception) -> bool:
