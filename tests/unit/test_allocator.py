@@ -17,7 +17,7 @@ def resident():
 return_large_blocks()
 before = resident()
 for _ in range(4):
-    blocks = [bytes(bytearray(b'x') * size) for size in (60 << 20, 20 << 20, 15 << 20, 15 << 20, 8 << 20)]
+    blocks = [bytes(bytearray(b'x') * size) for size in (60 << 20, 20 << 20, 15 << 20, 8 << 20, 3 << 20, 2 << 20)]
     small = [bytes(1000) for _ in range(1000)]
     del blocks
 sys.exit(resident() - before > 8 << 20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-LARGE_BYTES = 4 << 20
+LARGE_BYTES = 1 << 20
 """A block of that size is large."""
 
 _M_MMAP_THRESHOLD = -3

@@ -31,9 +31,13 @@ class _Assembly:
     """The parts of one request that have come: their indexes, their rows and, if it is traced, their headers."""
 
     request: RequestRef
-    joiner: PartJoiner
+    joiner: PartJoiner | None = None
     received: set[int] = field(default_factory=set)
     traced: list[JobHeader] = field(default_factory=list)
+
+    @property
+    def held_bytes(self) -> int:
+        return 0 if self.joiner is None else self.joiner.held_bytes
 
 
 class Assembler:
@@ -43,7 +47,7 @@ class Assembler:
         self.limits = limits
         self._open: dict[int, _Assembly] = {}
         self._open_bytes = 0
-        self._joining: dict[int, Iterator[None]] = {}
+        self._joining: dict[int, tuple[PartJoiner, Iterator[None]]] = {}
         self._finished: set[int] = set()
         self._finished_order: deque[int] = deque()
 
@@ -78,6 +82,8 @@ class Assembler:
             self._finish(request.number)
             return [_reply_of_one(part)]
         joiner = assembly.joiner
+        if joiner is None:
+            joiner = assembly.joiner = PartJoiner(request.total_rows, self.limits.slice_bytes)
         self._open_bytes -= joiner.held_bytes
         joiner.add(part)
         self._open_bytes += joiner.held_bytes
@@ -86,8 +92,8 @@ class Assembler:
             assembly.traced.append(part.header)
         if len(assembly.received) == request.parts:
             if joiner.is_joined:
-                return [self._complete(assembly)]
-            self._joining[request.number] = joiner.copy_rest()
+                return [self._complete(assembly, joiner)]
+            self._joining[request.number] = joiner, joiner.copy_rest()
             return []
         if self._open_bytes > self.limits.open_bytes:
             return self._discard_largest()
@@ -95,10 +101,8 @@ class Assembler:
 
     def join_some(self) -> Reply | None:
         """Copy a slice of the request that has been joining for the longest; return its reply if that was the last."""
-        number, steps = next(iter(self._joining.items()))
-        if next(steps, self) is self:
-            return self._complete(self._open[number])
-        return None
+        number, (joiner, steps) = next(iter(self._joining.items()))
+        return self._complete(self._open[number], joiner) if next(steps, self) is self else None
 
     def fail(self, header: JobHeader, error: RequestError) -> Reply | None:
         """Finish the request of a job with an error. Return the reply, or None if the request is already finished."""
@@ -128,9 +132,9 @@ class Assembler:
             check(assembly.request.number == number, 'an assembly has the number of another')
             check(is_complete == (number in self._joining), 'a request with all of its parts is open and not joining')
         check(self._joining.keys() <= self._open.keys(), 'a request is joining and not open')
-        held = sum(assembly.joiner.held_bytes for assembly in self._open.values())
+        held = sum(assembly.held_bytes for assembly in self._open.values())
         check(self._open_bytes == held, 'open bytes are miscounted')
-        joining = sum(self._open[number].joiner.held_bytes for number in self._joining)
+        joining = sum(self._open[number].held_bytes for number in self._joining)
         check(self._open_bytes - joining <= limits.open_bytes, 'too many bytes are open')
         check(not self._open.keys() & finished, 'a request is both open and finished')
         check(set(self._finished_order) == finished, 'the finished numbers differ from their order')
@@ -143,17 +147,16 @@ class Assembler:
             return None
         assembly = self._open.get(request.number)
         if assembly is None:
-            joiner = PartJoiner(request.total_rows, self.limits.slice_bytes)
-            assembly = self._open[request.number] = _Assembly(request, joiner)
+            assembly = self._open[request.number] = _Assembly(request)
         return assembly
 
-    def _complete(self, assembly: _Assembly) -> Reply:
+    def _complete(self, assembly: _Assembly, joiner: PartJoiner) -> Reply:
         self._finish(assembly.request.number)
-        return _reply_of(assembly)
+        return _reply_of(assembly, joiner)
 
     def _discard_largest(self) -> list[Reply | LogWarning]:
         incomplete = [assembly for number, assembly in self._open.items() if number not in self._joining]
-        request = max(incomplete, key=lambda assembly: assembly.joiner.held_bytes).request
+        request = max(incomplete, key=lambda assembly: assembly.held_bytes).request
         error = TooLarge(
             'out of assembly memory (%d bytes); this response, %d rows, is the largest: split the request'
             % (self.limits.open_bytes, request.total_rows)
@@ -170,7 +173,7 @@ class Assembler:
         assembly = self._open.pop(number, None)
         self._joining.pop(number, None)
         if assembly is not None:
-            self._open_bytes -= assembly.joiner.held_bytes
+            self._open_bytes -= assembly.held_bytes
         if number in self._finished:
             return
         self._finished.add(number)
@@ -187,11 +190,11 @@ def _describe_excess(request: RequestRef, expected: int, most: int) -> str:
     )
 
 
-def _reply_of(assembly: _Assembly) -> Reply:
+def _reply_of(assembly: _Assembly, joiner: PartJoiner) -> Reply:
     request = assembly.request
     try:
         trace = ReplyTrace.of(assembly.traced) if assembly.traced else None
-        return Reply.result(request, assembly.joiner.answer(), trace)
+        return Reply.result(request, joiner.answer(), trace)
     except (ValueError, MemoryError) as error:
         return Reply.error(request, InternalError('could not assemble the response: %s' % error))
 
