@@ -301,7 +301,8 @@ class Publisher:
     def _retry(self, now: float) -> list[Action]:
         """Retry blocked replies, with force if they have been blocked for too long."""
         actions: list[Action] = []
-        for identity, since in list(islice(self._blocked.items(), RETRIED_AT_ONCE)):
+        # In order: the reply to an identity before that of another which begins with it, and cuts off its readers.
+        for identity, since in sorted(islice(self._blocked.items(), RETRIED_AT_ONCE)):
             self._blocked.move_to_end(identity)
             outbox, blocked_s = self._outboxes[identity], now - since
             slow = self._shed_unread(identity, outbox, now)
