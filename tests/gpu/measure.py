@@ -32,6 +32,8 @@ from gpu import servers
 
 servers.prepare_paths()
 
+from tokenizers import BertWordPieceTokenizer  # noqa: E402
+
 from bert_serving.server.benchmark.load import LoadGenerator  # noqa: E402
 from bert_serving.server.benchmark.plan import Cell, Experiment, Grid, Load, Metric, plan_experiments  # noqa: E402
 from bert_serving.server.benchmark.random_model import SHAPES, write_model  # noqa: E402
@@ -243,7 +245,7 @@ class Measurements:
             raise Skip('sentence-transformers is not installed')
         texts = self.folder / 'texts.json'
         texts.write_text(json.dumps(make_sentences(self.sizes.rows, words=TOKENS)), 'utf-8')
-        command = [sys.executable, str(Path(__file__).with_name('peer.py')), self.model(model), str(texts)]
+        command = [sys.executable, str(Path(__file__).with_name('peer.py')), self._peer_model(model), str(texts)]
         command += ['-max_seq_len', str(TOKENS), '-batch_sizes', *map(str, self.sizes.batch_sizes)]
         command += ['-cpu'] if self.rehearse else []
         done = subprocess.run(
@@ -265,6 +267,17 @@ class Measurements:
             raise Skip('a rehearsal: a CPU has another budget')
         experiment = Experiment('max_batch_tokens', '`max_batch_tokens`', '', cells)
         return self.tables_of(model, [experiment], {'fp16': True})
+
+    def _peer_model(self, model: str) -> str:
+        """The folder of the same weights with a tokenizer.json, which ours lacks so that it has 1.10's tokenizer."""
+        ours = Path(self.model(model)).resolve()
+        theirs = self.folder / ('peer-' + ours.name)
+        theirs.mkdir(exist_ok=True)
+        for name in ('config.json', 'vocab.txt', 'model.safetensors'):
+            if not (theirs / name).exists():
+                (theirs / name).symlink_to(ours / name)
+        BertWordPieceTokenizer(str(ours / 'vocab.txt')).save(str(theirs / 'tokenizer.json'))
+        return str(theirs)
 
 
 def compare_with_peer(ours: Facts | None, peer: Facts | None) -> Facts:

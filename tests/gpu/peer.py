@@ -21,7 +21,7 @@ REPEATS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model')
+    parser.add_argument('model', help='a folder of transformers, for which mean pooling is the default')
     parser.add_argument('texts', type=Path)
     parser.add_argument('-batch_sizes', type=int, nargs='+', default=[64, 256, 1024])
     parser.add_argument('-max_seq_len', type=int, default=40)
@@ -29,12 +29,9 @@ def main() -> None:
     args = parser.parse_args()
     torch = importlib.import_module('torch')
     library = importlib.import_module('sentence_transformers')
-    parts = importlib.import_module('sentence_transformers.models')
     texts = json.loads(args.texts.read_text('utf-8'))
-    device = 'cpu' if args.cpu else 'cuda'
-    transformer = parts.Transformer(args.model, max_seq_length=args.max_seq_len)
-    pooling = parts.Pooling(transformer.get_word_embedding_dimension(), 'mean')
-    model = library.SentenceTransformer(modules=[transformer, pooling], device=device)
+    model = library.SentenceTransformer(args.model, device='cpu' if args.cpu else 'cuda')
+    model.max_seq_length = args.max_seq_len
     if not args.cpu:
         model.half()
 
@@ -49,22 +46,20 @@ def main() -> None:
         rates[size] = len(texts) / statistics.median(seconds(texts, size) for _ in range(REPEATS))
     seconds(texts[:1], 1)
     one = statistics.median(seconds([text], 1) for text in texts[:32])
-    about = {'sentence_transformers': library.__version__, 'torch': torch.__version__}
-    tokens = len(transformer.tokenizer(texts[0], truncation=True, max_length=args.max_seq_len)['input_ids'])
     best = max(rates, key=lambda size: rates[size])
-    print(
-        json.dumps(
-            {
-                **about,
-                'dtype': str(next(model.parameters()).dtype),
-                'tokens_of_first': tokens,
-                'rows_per_s': {size: round(rate, 1) for size, rate in rates.items()},
-                'best': round(rates[best], 1),
-                'best_batch_size': best,
-                'one_sentence_ms': round(1000 * one, 2),
-            }
-        )
-    )
+    facts = {
+        'sentence_transformers': library.__version__,
+        'torch': torch.__version__,
+        'dtype': str(next(model.parameters()).dtype),
+        'device': str(next(model.parameters()).device),
+        'modules': str(model),
+        'tokens_of_first': len(model.tokenizer(texts[0], truncation=True, max_length=args.max_seq_len)['input_ids']),
+        'rows_per_s': {size: round(rate, 1) for size, rate in rates.items()},
+        'best': round(rates[best], 1),
+        'best_batch_size': best,
+        'one_sentence_ms': round(1000 * one, 2),
+    }
+    print(json.dumps(facts))
 
 
 if __name__ == '__main__':
