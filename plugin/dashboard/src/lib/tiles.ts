@@ -44,7 +44,7 @@ export function tilesOf({ history, reading }: Watch, now: number): Tile[] {
       ...ofRate,
       name: 'Rows',
       value: rate(rateOf(few, isTold ? 'rows' : 'rowsReceived')),
-      detail: isTold ? `${count(counters.num_rows_done)} since the start` : 'received',
+      detail: isTold ? `${count(counters.num_rows_done)} in total` : 'received',
       about: isTold
         ? `Texts answered with vectors, mean of the last ${RATE_S} seconds`
         : 'Texts received: this server does not report the answered ones',
@@ -84,7 +84,7 @@ export function tilesOf({ history, reading }: Watch, now: number): Tile[] {
       value: count(gauges.num_active_client),
       unit: 'active',
       window: 'now',
-      detail: `${count(gauges.num_total_client)} since the start`,
+      detail: `${count(gauges.num_total_client)} in total`,
       about: 'Clients with a request in the last 180 seconds; each connection of the HTTP proxy counts as one',
     }),
   ]
