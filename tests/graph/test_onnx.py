@@ -169,7 +169,7 @@ def test_a_model_that_was_changed_is_not_loaded(tmp_path: Any) -> None:
     spec = spec_of()
     info = export(spec, str(tmp_path / 'graph'))
     (tmp_path / 'graph').write_bytes(b'another')
-    with pytest.raises(StartError, match='somebody has changed the file'):
+    with pytest.raises(StartError, match='has changed since its export'):
         load(info, spec)
     with pytest.raises(StartError, match='ONNX Runtime cannot load'):
         open_graph(spec, info.path).load()

@@ -148,7 +148,7 @@ def test_a_damaged_entry_is_never_served_and_makes_place(
     assert cache.keep(KEY, export(tmp_path / 'tmp'), REPORT)
     damage(folder / KEY / name)
     assert cache.find(KEY) is None
-    assert 'is damaged, so the graph is exported anew' in caplog.text
+    assert 'is damaged, so the graph is exported again' in caplog.text
     assert not (folder / KEY).exists()
     assert list((folder / 'bert-serving-one').iterdir()) == []
     assert cache.keep(KEY, export(tmp_path / 'again'), REPORT)

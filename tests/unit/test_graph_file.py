@@ -43,7 +43,7 @@ def test_no_other_user_can_write_or_read_the_graph_whatever_the_umask_is(tmp_pat
 def test_a_graph_that_was_changed_is_not_loaded(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_bytes(CONTENT[::-1])
-    with pytest.raises(StartError, match='not the one that was exported'):
+    with pytest.raises(StartError, match='has changed since its export'):
         read_graph(str(path), DIGEST)
     assert read_graph(str(path)) == CONTENT[::-1], 'the caller of a script knows what it asks for'
 

@@ -1,4 +1,4 @@
-"""The answer of a graph, from the layers of its encoder: by a strategy of 1.10, a published pipeline, or a head."""
+"""Compute the answer of a graph from its encoder's layers, by a strategy of 1.10, a published pipeline, or a head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def only_position(spec: GraphSpec, inputs: Inputs) -> Tensor | None:
-    """The position of each row, [B], whose state is all that the answer needs; None if it needs more than one."""
+    """The only position of each row, [B], whose state the answer needs, or None if it needs several."""
     config, mask = spec.model.config, inputs.mask
     if config.disentangled:
         return None  # its scores are computed for all pairs of tokens
@@ -61,5 +61,5 @@ def answer(spec: GraphSpec, encoder: Encoder, layers: list[Tensor], inputs: Inpu
 
 
 def _pooling_mask(inputs: Inputs) -> Tensor:
-    """1 for a token that takes part in pooling, [B, T]."""
+    """The mask [B, T], 1 for tokens that take part in pooling."""
     return inputs.mask if inputs.pooling_mask is None else inputs.mask * inputs.pooling_mask

@@ -21,8 +21,8 @@ from .relative import RelativeScores, relative_bias
 from .tf import tf
 
 LONG = 1024
-"""The most tokens of a row whose scores are all computed at once; beyond, `CHUNK` queries are computed at a time. The
-scores of a row of 8,192 tokens would take 3 GB in a model with 12 heads."""
+"""The maximum row length for computing all scores at once. For longer rows, the graph computes `CHUNK` queries at a
+time, because the scores of 8,192 tokens would take 3 GB in a model with 12 heads."""
 
 CHUNK = 256
 
@@ -30,12 +30,12 @@ _MASKED = -10000.0
 
 
 class Attention:
-    """The attention of all layers of one encoder; terms that several layers add to their scores are computed once."""
+    """The attention of all layers of an encoder. Terms of the scores that several layers share are computed once."""
 
     def __init__(self, ops: Ops, inputs: Inputs, *, is_small: bool = False, is_bounded: bool = True) -> None:
         """Prepare what all layers need.
 
-        `is_small` says that no batch has a long row; `is_bounded`, that no row has more tokens than the model has
+        `is_small` means that no batch has a long row, and `is_bounded` that no row has more tokens than the model has
         positions.
         """
         self._ops = ops
@@ -92,7 +92,7 @@ class Attention:
         return (layout or self._inputs.layout).split_heads(product, count, heads, head_size)
 
     def _scaled(self, variables: Variables, name: str, part: str, leaf: str) -> Array:
-        """The kernel or bias of a projection. That of a query is divided, so that the scores are."""
+        """The kernel or bias of a projection. For the query it is scaled, which scales the scores."""
         values = variables['%s/%s/%s' % (name, part, leaf)]
         if part not in ('query', 'position_query'):
             return values
@@ -108,7 +108,7 @@ class Attention:
         if self._relative:
             return self._context(query, key, value, bias + self._relative.of(name + '/self', query, key))
         if position is not None:
-            # One query a row needs little memory, however long the row is.
+            # One query per row needs little memory for any length.
             return self._context(query, key, value, self._at(position, window))
         if not self._may_be_long:
             return self._context(query, key, value, bias)
@@ -126,7 +126,7 @@ class Attention:
         return tf.matmul(tf.cast(weights, ops.dtype), value)
 
     def _in_chunks(self, query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
-        """The same for `CHUNK` queries at a time; with a window, only for the keys in the window of any of them."""
+        """Compute the context for `CHUNK` queries at a time. With a window, use only the keys in any query's window."""
         tokens, (heads, size) = self._inputs.tokens, (self._config.num_attention_heads, self._config.head_size)
         count = -(-tokens // CHUNK)
 
@@ -149,7 +149,7 @@ class Attention:
         return tf.reshape(contexts, [-1, heads, count * CHUNK, size])[:, :, :tokens]  # [B, N, T, D]
 
     def _windowed(self, bias: Tensor, window: int) -> Tensor:
-        """The bias of the layers with this window; for long rows, `_in_chunks` adds the window."""
+        """The bias of the layers with this window. For long rows, `_in_chunks` adds the window."""
         if not window:
             return bias
         positions = tf.range(self._inputs.tokens)
@@ -175,8 +175,8 @@ class Attention:
     def _rotated(self, x: Tensor, rotary: Rotary, position: Tensor | None = None) -> Tensor:
         """Rotate queries or keys, [B, N, T, D], by their positions; with one `position` a row, [B, N, 1, D].
 
-        In float32, also where the products are not: in bfloat16, a cosine has three digits, and near positions are
-        alike.
+        This uses float32 even if the products do not, because in bfloat16 a cosine has three digits, and near positions
+        would be equal.
         """
         size = self._config.head_size
         tables = self._ops.constants.get(
@@ -200,8 +200,8 @@ class Attention:
 def attention_bias(mask: Tensor, dtype: object = tf.float32) -> Tensor:
     """The bias of the attention scores: 0 where the key counts, -10000 where it is masked.
 
-    If all keys of a row are masked, the softmax cancels the bias, but in a bfloat16 the scores would lose their digits:
-    there, the bias of such a row is 0.
+    If all keys of a row are masked, the softmax cancels the bias. But in bfloat16 the scores would lose digits, so the
+    bias of such a row is 0.
     """
     if dtype == tf.bfloat16:
         mask = tf.maximum(mask, 1 - tf.reduce_max(mask, 1, keepdims=True))  # [B, K]

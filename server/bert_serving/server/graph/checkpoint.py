@@ -1,9 +1,9 @@
 """Load the weights of an encoder as NumPy arrays, under the same names for every architecture and file format.
 
-Runs in the exporter. Only weights that the graph needs are read: not the Adam slots of a fine-tuned checkpoint, nor the
+Runs in the exporter. It reads only weights that the graph needs, not the Adam slots of a fine-tuned checkpoint or the
 heads of pre-training. A weight that is missing (1.10 left it random) or not finite stops the startup.
 
-The canonical names are Google's, without `bert/`. A model has those that its config asks for:
+The canonical names are Google's, without `bert/`. The config determines which ones a model has:
 
     embeddings/word_embeddings                      [V, E]
     embeddings/position_embeddings                  [P, E]
@@ -55,13 +55,13 @@ POSITIONS = 'embeddings/position_embeddings'
 
 _MOST_NAMED = 24
 _PART_BYTES = 2**24
-"""Of a table that are looked at together."""
+"""Bytes of a table to check at a time."""
 
 
 def variable_shapes(
     config: EncoderConfig, *, depth: int, position_embeddings: bool = True, pooler: bool = False, num_labels: int = 0
 ) -> dict[str, Shape]:
-    """The weights of the `depth` lowest layers and their shapes, with a head of `num_labels` unless that is 0."""
+    """The weights and shapes of the `depth` lowest layers, with a head of `num_labels` unless that is 0."""
     weights = _Weights(config)
     weights.add_embeddings(position_embeddings)
     weights.add_relative_positions()
@@ -109,7 +109,7 @@ class _Weights:
             self.add_dense('embeddings/projection', config.embedding_size, self._hidden)
 
     def add_relative_positions(self) -> None:
-        """Add what the layers share to compare positions: the biases of MPNet, the embeddings of DeBERTa."""
+        """Add the shared weights for relative positions: the biases of MPNet, or the embeddings of DeBERTa."""
         bias, relative = self._config.relative_bias, self._config.disentangled
         if bias:
             self.shapes['encoder/relative_attention_bias'] = (bias.buckets, self._config.num_attention_heads)
@@ -150,10 +150,10 @@ class _Weights:
 
 
 class Weights:
-    """The weights of a model under their canonical names; each is read, and checked to be finite, on demand."""
+    """The weights of a model by canonical name. Each is read, and checked to be finite, on demand."""
 
     def __init__(self, model: Model, shapes: Mapping[str, Shape]) -> None:
-        """Open the weights and look for all that `shapes` names.
+        """Open the weights, and find all weights in `shapes`.
 
         Raises:
             ModelError: a file is damaged, or weights are missing or have other shapes; the message names them all.
@@ -177,7 +177,7 @@ class Weights:
             )
 
     def read(self, name: str) -> Array:
-        """A weight as float32. If a safetensors file stores it so, it is a view of the file, perhaps transposed.
+        """Read a weight as float32. If a safetensors file stores float32, the result is a view, possibly transposed.
 
         Raises:
             ModelError: a value is not finite, or the file is damaged.
@@ -190,7 +190,7 @@ class Weights:
         return values
 
     def read_rows(self, name: str) -> Iterator[Array]:
-        """The rows of a table, some at a time, as float32; errors are those of `read`."""
+        """Read the rows of a table as float32, a few at a time. Errors are as in `read`."""
         place = self._places[name]
         rows, width = self._source.shapes[place.name]
         for start, end in _row_ranges(np.broadcast_to(np.float32(0), (rows, width))):
@@ -207,7 +207,7 @@ class Weights:
 
 
 def _row_ranges(values: Array) -> Iterator[tuple[int, int]]:
-    """The beginnings and ends of some rows at a time, because a table can have a gigabyte."""
+    """The ranges of rows to read at a time, because a table can have a gigabyte."""
     rows = max(1, _PART_BYTES // max(1, 4 * math.prod(values.shape[1:])))
     for start in range(0, len(values), rows):
         yield start, min(start + rows, len(values))
@@ -218,7 +218,7 @@ def load_variables(
 ) -> dict[str, Array]:
     """Read the variables with these canonical names and shapes as float32.
 
-    `on_read` is called with the size of each variable in bytes, after it is read and checked.
+    `on_read` is called with the size of each variable in bytes, after reading and checking it.
 
     Raises:
         ModelError: as for `Weights`, or a value is not finite.
@@ -227,7 +227,7 @@ def load_variables(
 
 
 def read_variables(weights: Weights, names: Iterable[str], on_read: Callable[[int], None]) -> dict[str, Array]:
-    """The variables of these names; `on_read` is called with the size of each in bytes."""
+    """Read the variables with these names. `on_read` is called with the size of each in bytes."""
     variables = {}
     for name in names:
         variables[name] = weights.read(name)
@@ -237,11 +237,11 @@ def read_variables(weights: Weights, names: Iterable[str], on_read: Callable[[in
 
 @dataclass(frozen=True)
 class _Source:
-    """Open weights: the shapes of all stored tensors, and where each canonical name can be."""
+    """Open weights: the shapes of all stored tensors, and the possible places of canonical names."""
 
     shapes: Mapping[str, Shape]
     read: Callable[[str, int, int | None], npt.NDArray[Any]]
-    """A tensor, from a first to behind a last row."""
+    """Read a tensor, optionally only a range of rows."""
     places: Callable[[str], Sequence[Place]]
 
     def find(self, name: str) -> Place | None:
@@ -272,7 +272,7 @@ def _open(model: Model) -> _Source:
 
 
 def _tensorflow_checkpoint(prefix: str) -> _Source:
-    from .google_checkpoint import open_checkpoint  # the one format that needs TensorFlow to be read
+    from .google_checkpoint import open_checkpoint  # the only format that needs TensorFlow
 
     shapes, read = open_checkpoint(prefix)
     return _Source(shapes, lambda name, start, end: read(name)[start:end], google_places)
@@ -305,7 +305,7 @@ def _checked(path: str, tensor: Tensor) -> Array:
 
 
 def _listing(items: Sequence[str]) -> str:
-    """The items on one line; of a long list, the first ones and the number of others."""
+    """Format items on one line: for a long list, the first ones and the number of others."""
     named = ', '.join(items[:_MOST_NAMED])
     return named if len(items) <= _MOST_NAMED else '%s, and %d more' % (named, len(items) - _MOST_NAMED)
 

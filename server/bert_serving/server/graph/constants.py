@@ -1,4 +1,4 @@
-"""The weights as constants of a graph, each of them once, in the type and layout that the ops need."""
+"""The weights as constants of a graph, each once, in the type and layout that the ops need."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def clip_to(dtype: Any, values: NDArray[Any]) -> NDArray[Any]:
 class Constants:
     """The variables of a model as constants of the current graph; each is created once and cached.
 
-    With `apart`, the graph has placeholders instead and `arrays` the values; `freezing.py` writes both into one
-    message. Thus a gigabyte of weights exists once, not also in the graph, in its message and in the bytes of that.
+    With `apart`, the graph has placeholders, and `arrays` has the values. `freezing.py` writes both into one message.
+    So a gigabyte of weights exists once, instead of also in the graph, in its message and in the serialized bytes.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Constants:
         self._apart = apart
         self._made: dict[tuple[str, Any], Tensor] = {}
         self.arrays: dict[str, NDArray[Any]] = {}
-        """The values by the names of their placeholders."""
+        """The values by placeholder name."""
 
     def get(
         self, name: str, dtype: Any = tf.float32, make: Callable[[Variables], NDArray[Any]] | None = None

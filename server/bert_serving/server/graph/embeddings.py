@@ -31,7 +31,7 @@ def embed(ops: Ops, inputs: Inputs, position_embeddings: bool) -> Tensor:
 
 
 def _counted(ops: Ops, inputs: Inputs) -> Tensor:
-    """The rows of the table of positions, [B, T], for a model whose positions skip padding.
+    """The rows of the position table, [B, T], for a model whose positions skip padding.
 
     A padding token can be in the middle of a text that contains its name.
     """

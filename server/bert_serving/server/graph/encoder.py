@@ -1,8 +1,8 @@
 """Build an encoder from TensorFlow ops over constants: tokens in, the hidden states of its layers out.
 
-Runs in the exporter. There are no variables, training ops or dropout: every weight is a constant of the graph, so the
-graph is served exactly as built, and freezing it means serializing it. The encoder can be built several times over the
-same constants, once for each size class of batches.
+Runs in the exporter. There are no variables, training ops or dropout. Every weight is a constant, so the graph is
+served exactly as built, and freezing means serializing. The encoder can be built several times over the same constants,
+once for each size class of batches.
 
 Between the layers all tensors are flat, [R, H]: the graph optimizer fuses MatMul + BiasAdd + GELU, and
 MatMul + BiasAdd + residual Add, only where these ops follow each other on matrices. The constants are prepared in NumPy
@@ -25,7 +25,7 @@ from .tf import tf
 
 
 class Encoder:
-    """Builds the ops of one encoder in the current graph; `Ops` explains `dtype` and `onednn`."""
+    """Builds the ops of one encoder in the current graph. `Ops` explains `dtype` and `onednn`."""
 
     def __init__(
         self, config: EncoderConfig, constants: Constants, dtype: Any = tf.float32, *, onednn: bool = False
@@ -45,7 +45,7 @@ class Encoder:
         """The outputs of the `depth` lowest layers, each float32 [R, H].
 
         With `position`, [B], the highest layer is computed only for that position of each row, and is [B, H].
-        `is_small` says that no batch has a long row.
+        `is_small` means that no batch has a long row.
         """
         with tf.name_scope('embeddings'):
             x = embed(self.ops, inputs, position_embeddings)  # [R, H]
@@ -61,7 +61,7 @@ class Encoder:
         return layers
 
     def _layer(self, attention: Attention, index: int, x: Tensor, inputs: Inputs, position: Tensor | None) -> Tensor:
-        """A layer that norms the sum of input and output of each half."""
+        """Build a layer that norms the sum of input and output of each half."""
         ops, scope = self.ops, 'encoder/layer_%d' % self._config.group(index)
         context = attention.attend(index, x, position)  # [R, H] or, with a position, [B, H]
         x = ops.to_stream(context) + self._residual(x, inputs, position)  # the same from here on
@@ -72,7 +72,7 @@ class Encoder:
     def _pre_norm_layer(
         self, attention: Attention, index: int, x: Tensor, inputs: Inputs, position: Tensor | None
     ) -> Tensor:
-        """A layer that norms the input of each half."""
+        """Build a layer that norms the input of each half."""
         ops, scope = self.ops, 'encoder/layer_%d' % self._config.group(index)
         normed = ops.layer_norm(scope + '/attention/output/LayerNorm', x) if index else x  # [R, H]
         context = attention.attend(index, normed, position)  # [R, H] or, with a position, [B, H]

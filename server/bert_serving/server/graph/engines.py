@@ -1,4 +1,4 @@
-"""Import an engine, which loads an exported graph and runs it; a worker never imports another one."""
+"""Import the engine that loads and runs an exported graph. A worker imports only one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def is_installed(name: str) -> bool:
 
 
 def import_engine(name: str) -> Callable[..., Any]:
-    """Import the engine, which takes seconds, and return its `load_graph`.
+    """Import the engine, which takes seconds, and return its function `load_graph`.
 
-    That has the parameters `path`, `sha256`, `device`, `threads` and `settings`, and returns a
+    It has the parameters `path`, `sha256`, `device`, `threads` and `settings`, and returns a
     `worker.device.LoadedEncoder`.
     """
     if name == ONNX_RUNTIME:

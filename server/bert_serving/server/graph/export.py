@@ -1,7 +1,7 @@
 """Export the model in a folder as one file with the graph that every worker runs.
 
-The exporter process calls it and then ends, which releases the memory of reading and building. Problems that only the
-weights reveal (a missing head, a wrong shape) are thus found before any worker starts.
+The exporter process calls it and then ends, which releases the memory of reading and building. So problems that only
+the weights reveal (a missing head, a wrong shape) appear before any worker starts.
 
 The graph has the inputs `input_ids`, `input_mask` and `input_type_ids`, int32 [B, T], and the output `final_encodes`.
 For the CPU it has two encoders over the same weights, one for batches of few tokens and one for all others; each batch
@@ -51,7 +51,7 @@ __all__ = ['GraphInfo', 'GraphSpec', 'build', 'export']
 # runtime pads such batches). Up to a few hundred tokens, LayerNorm in plain ops is faster than the fused one.
 SMALL_BATCH = 80
 
-# The tokens that a worker tries before all others, because their embeddings have the largest numbers: a batch of them.
+# The number of tokens, one batch, that a worker tries first, because their embeddings have the largest numbers.
 UNUSUAL_IDS = 128
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def export(spec: GraphSpec, path: str, on_progress: OnProgress = ignore_progress
 
 
 def _write_frozen(graph: Any, arrays: dict[str, Array], path: str, on_progress: OnProgress) -> tuple[int, str]:
-    """Write the graph with `arrays`, which is empty afterwards, for TensorFlow; return its size and digest."""
+    """Write the graph with `arrays` for TensorFlow, and return its size and digest. `arrays` is empty afterwards."""
     with timed(logger, 'freeze') as facts:
         on_progress('freeze the graph', 0, 0)
         frozen = freeze(graph, arrays)
@@ -124,15 +124,15 @@ def _write_frozen(graph: Any, arrays: dict[str, Array], path: str, on_progress: 
 def _write_onnx(
     graph: Any, arrays: dict[str, Array], path: str, on_progress: OnProgress, *, int8: bool
 ) -> tuple[int, str]:
-    """The same for ONNX Runtime, in two files."""
+    """Write the graph with `arrays` for ONNX Runtime in two files, and return their size and the digest."""
     with timed(logger, 'load ONNX Runtime'):
-        from .onnx.saving import save  # not all servers have it
+        from .onnx.saving import save  # an optional package
 
     return save(graph, arrays, path, on_progress, int8=int8)
 
 
 def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Callable[[int, int], None]) -> int:
-    """Write the word embeddings to a separate file; return its size. Workers map the file and take rows from it."""
+    """Write the word embeddings to a separate file, which workers map, and return its size."""
     dtype = spec.dtype.as_numpy_dtype
     size = int(spec.dtype.size) * math.prod(spec.variable_shapes()[WORDS])
     with timed(logger, 'write word embeddings to: %s' % path, bytes=size):
@@ -142,14 +142,14 @@ def _write_words(spec: GraphSpec, weights: Weights, path: str, on_written: Calla
 
 
 def find_unusual_rows(table: Iterable[Array]) -> list[int]:
-    """Return the rows of a table, which comes in parts, that have the largest numbers, the largest first."""
+    """Return the indexes of the rows with the largest numbers in a table that comes in parts, largest first."""
     largest = np.concatenate([np.maximum(part.max(axis=1), -part.min(axis=1)) for part in table])
     rows: list[int] = np.argsort(-largest, kind='stable')[:UNUSUAL_IDS].tolist()
     return rows
 
 
 def build(spec: GraphSpec, constants: Constants, unusual_ids: Sequence[int] = ()) -> tuple[Any, int, str]:
-    """Build the graph; return it, and the width and type of its answer. It stores `unusual_ids` for the first run."""
+    """Build the graph. Return it with the width and type of its answer. It stores `unusual_ids` for the first run."""
     graph = tf.Graph()
     with graph.as_default():
         words = (spec.model.config.embedding_width, spec.dtype) if spec.has_words_apart else None
@@ -166,7 +166,7 @@ def build(spec: GraphSpec, constants: Constants, unusual_ids: Sequence[int] = ()
 
 
 def _answer_by_size(spec: GraphSpec, constants: Constants, inputs: Inputs) -> tuple[Tensor, int]:
-    """The answer of one of two encoders, chosen by the number of tokens, and its width.
+    """The answer of one of two encoders, chosen by the number of tokens, and the answer's width.
 
     Both share the constants and run in one executor, so each weight exists once, except for the layouts that kernels
     make of it. Two sessions or two fetches would each have their own constants.

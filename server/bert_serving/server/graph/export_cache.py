@@ -1,4 +1,4 @@
-"""Exports that are kept in a folder and found again, by any server of this user.
+"""The export cache: keep exports in a folder, and find them again for any server of this user.
 
     FOLDER/KEY/entry.json       the sizes and digests of the files, and what the exporter reported
     FOLDER/KEY/graph...         the files of one export
@@ -6,12 +6,11 @@
     FOLDER/locks/XX             held by the exporter that makes an entry whose key begins with XX
     FOLDER/bert-serving-.../    the folder of one running server (`parent/folders.py`), with links to what it uses
 
-A server uses links to the files of an entry, so an entry can go at any time. An entry appears complete, by a rename.
-Whether its content is right is never taken on trust: each use checks owner, mode, size and SHA-256 of every file, so
-that what a power failure or another program has damaged is made anew. The cache can only help: where it cannot read,
-write or lock, the export goes on without it.
+A server uses links to the files of an entry, so an entry can be removed at any time. An entry appears complete, by a
+rename. Each use checks owner, mode, size and SHA-256 of every file, so that a damaged entry is exported again. If the
+cache cannot read, write or lock, the export continues without it.
 
-Knows nothing of graphs: an export is the files whose paths begin with one path, and a report in JSON.
+It does not know graphs: an export is a set of files with a common path prefix, and a report in JSON.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ from .files import TRIED, new_graph_path
 logger = logging.getLogger(__name__)
 
 LIMIT_BYTES = 8 << 30
-"""All entries together."""
+"""The maximum size of all entries together."""
 
 LEAST_FREE_BYTES = 1 << 30
-"""The bytes that an entry must leave free on the disk."""
+"""The free bytes that an entry must leave on the disk."""
 
 MOST_WAIT_S = 600.0
-"""How long to wait for another server that makes the same entry, before making it anyway."""
+"""Seconds to wait for another server that makes the same entry, before making it anyway."""
 
 WAIT_STEP_S = 0.05
 
@@ -59,9 +58,9 @@ _MOST_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An export that was found: the path of its first file in the folder of this server, and its report.
+    """A kept export: the path of its first file in the folder of this server, and its report.
 
-    `entry` is where it is kept, for `note_tried`; `tried` is whether that was called.
+    `entry` is its folder, for `note_tried`. `tried` says whether that was called.
     """
 
     path: str
@@ -71,11 +70,11 @@ class Kept:
 
 
 class Damaged(Exception):
-    """An entry is not as it was written; the message says how."""
+    """An entry has changed since it was written. The message says how."""
 
 
 class ExportCache:
-    """The exports in `folder`, for a server that has the folder `work` in it for its links."""
+    """The exports in `folder`, for a server with the subfolder `work` for its links."""
 
     def __init__(self, folder: str, work: str, *, limit: int = LIMIT_BYTES, least_free: int = LEAST_FREE_BYTES) -> None:
         self._folder = folder
@@ -85,7 +84,7 @@ class ExportCache:
 
     @contextmanager
     def turn(self, key: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-        """Keep other servers from making the same entry in the block: they wait, and then find it."""
+        """Within the block, keep other servers from making the same entry: they wait, and then find it."""
         lock = self._lock_of(key)
         try:
             if lock is not None:
@@ -115,14 +114,14 @@ class ExportCache:
                     logger.info('wait for another server, which exports the same graph')
                 sleep(WAIT_STEP_S)
                 waited += WAIT_STEP_S
-            except OSError as error:  # a file system without locks: two may make the same entry, and one is kept
+            except OSError as error:  # a file system without locks: two can make the same entry, and one is kept
                 logger.debug('no locks in %s: %s', self._folder, error)
                 return
             else:
                 return
 
     def find(self, key: str) -> Kept | None:
-        """Return the entry with this key, linked into the folder of this server; None if there is no good one.
+        """Return the entry with this key, linked into the folder of this server, or None if there is no valid one.
 
         A damaged entry is removed.
         """
@@ -141,16 +140,16 @@ class ExportCache:
                 with suppress(OSError):
                     os.unlink(link)
             if os.path.lexists(entry):
-                logger.warning('the kept export %s is damaged, so the graph is exported anew: %s', entry, error)
+                logger.warning('the kept export %s is damaged, so the graph is exported again: %s', entry, error)
                 self._remove(entry)
             return None
         logger.info('found the export of an earlier start (key=%s seconds=%.2f)', key, time.monotonic() - started)
         return Kept(path, report, entry, os.path.exists(os.path.join(entry, TRIED)))
 
     def keep(self, key: str, path: str, report: Mapping[str, Any]) -> str | None:
-        """Keep the files whose paths begin with `path`, and the report; return where, or None if they are not kept.
+        """Keep the files with the prefix `path`, and the report. Return the folder, or None if they are not kept.
 
-        Entries that were unused for longest make room.
+        The least recently used entries make room.
         """
         try:
             files = _files_of(path)
@@ -161,7 +160,7 @@ class ExportCache:
             with timed(logger, 'keep the export for the next start', key=key, size=format_bytes(size)):
                 self._keep(key, files, report)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # or another server was first
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # or another server was faster
                 logger.debug('cannot keep the export in %s: %s', self._folder, error)
                 return None
         return os.path.join(self._folder, key)
@@ -201,7 +200,7 @@ class ExportCache:
                 yield Entry(os.path.basename(folder), size, os.stat(manifest).st_mtime)
 
     def _remove(self, entry: str) -> None:
-        """Remove an entry at once, for all who look for it; a server that uses it has its own links."""
+        """Remove an entry atomically. Servers that use it have their own links."""
         with suppress(OSError):
             doomed = os.path.join(tempfile.mkdtemp(dir=self._work), 'entry')
             os.rename(entry, doomed)
@@ -209,12 +208,12 @@ class ExportCache:
 
 
 def _files_of(path: str) -> dict[str, str]:
-    """The files of the export at `path`, by what follows `path` in their names."""
+    """The files of the export at `path`, by the rest of their names after `path`."""
     return {file.removeprefix(path): file for file in sorted(glob(escape(path) + '*')) if not file.endswith('.part')}
 
 
 def _link(file: str, name: str) -> None:
-    """Give `file` another name, or copy it to there if the two are on different disks."""
+    """Link `file` to another name, or copy it if the two are on different disks."""
     try:
         os.link(file, name, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The key of an export, made of all that it depends on; and which kept exports go when there is no room.
+"""The key of an export, which covers all its inputs, and the choice of kept exports to remove.
 
 Pure: the digests of files and the facts about the machine come from `export_sources.py`.
 """
@@ -19,11 +19,10 @@ KEY_DIGITS = 32
 
 
 def export_key(spec: GraphSpec, weights: Iterable[str], maker: Mapping[str, Any]) -> str:
-    """Return the key of the export of `spec`: equal keys, equal graphs.
+    """Return the key of the export of `spec`. Equal keys mean equal graphs.
 
-    `weights` are the digests of the files with the weights, in a fixed order. `maker` describes the programs and the
-    machine. Every field of the spec counts, also one that is new; only the paths of the model do not, because the
-    contents of its files do.
+    `weights` has the digests of the weight files in a fixed order. `maker` describes the programs and the machine.
+    Every field of the spec counts, except the paths of the model, whose contents count instead.
     """
     facts = {
         'spec': {f.name: _plain(getattr(spec, f.name)) for f in fields(spec)},
@@ -35,7 +34,7 @@ def export_key(spec: GraphSpec, weights: Iterable[str], maker: Mapping[str, Any]
 
 
 def _plain(value: Any) -> Any:
-    """A field of the spec as JSON, without paths."""
+    """Convert a field of the spec to JSON without paths."""
     if isinstance(value, Model):
         return {'kind': value.kind, 'config': asdict(value.config)}
     if isinstance(value, Pipeline):
@@ -48,21 +47,21 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An export that is kept."""
+    """A kept export."""
 
     key: str
     bytes: int
     used: float
-    """When it was used last, in seconds since any epoch."""
+    """The time of its last use, in seconds since any epoch."""
 
 
 def entries_to_remove(
     entries: Iterable[Entry], wanted: int, *, limit: int, free: int, least_free: int
 ) -> list[str] | None:
-    """Return the keys of the entries that make room for `wanted` bytes, those first that were unused for longest.
+    """Return the keys of the entries to remove to make room for `wanted` bytes, least recently used first.
 
-    All entries together, with the new one, may have `limit` bytes, and `least_free` of the `free` bytes of the disk
-    must stay free. None: there is no room even without the others, so the new one cannot be kept.
+    All entries with the new one can have `limit` bytes, and `least_free` of the `free` bytes of the disk must stay
+    free. None means that there is not enough room even without other entries.
     """
     by_use = sorted(entries, key=lambda entry: entry.used)
     total, removed = sum(entry.bytes for entry in by_use), []

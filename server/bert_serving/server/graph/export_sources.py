@@ -1,9 +1,9 @@
-"""Everything that an export is made of: the weights, our code, TensorFlow and the processor.
+"""The inputs of an export: the weights, our code, TensorFlow and the processor.
 
-The digest of a large file is remembered with the file's identity. A file that has the same device, inode, size, and
-times of its last change, to the nanosecond, has the same content: no program can set the time of the last change of an
-inode (ctime). A file that was changed in the last seconds before it was read is not remembered, because a second change
-within one tick of the clock would not show.
+This module remembers the digest of a large file with the file's identity. The same device, inode, size and times of the
+last change, to the nanosecond, mean the same content, because no program can set the change time of an inode (ctime).
+It does not remember a file that changed in the last seconds before reading, because a second change within a clock tick
+would be invisible.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ..model.safetensors_file import read_tensors
 from ..release import RELEASE
 
 SETTLED_S = 2.0
-"""How long ago the last change of a file must be for its digest to be remembered."""
+"""Seconds since the last change of a file before its digest is remembered."""
 
 MOST_REMEMBERED = 256
-"""Digests of files. Each takes 4 KB on a disk."""
+"""The maximum number of digests. Each takes 4 KB on the disk."""
 
 READ_BYTES = 1 << 24
 
@@ -55,8 +55,8 @@ def weight_files(model: Model) -> list[str]:
 def maker_facts() -> dict[str, Any]:
     """Return what determines a graph apart from the model and the options.
 
-    An exporter tries whether this processor runs a fused kernel, so the processor counts, and so do the variables of
-    the environment that TensorFlow reads. Our own code counts by its content: a release has one, a checkout many.
+    An exporter tests fused kernels on this processor, so the processor counts, and so do TensorFlow's environment
+    variables. Our own code counts by its content, which varies in a checkout.
     """
     return {
         'release': RELEASE,
@@ -93,7 +93,7 @@ def _version(package: str) -> str | None:
 
 
 def _place(module: str) -> list[Any]:
-    """Where a module is, and when it was written; it is not imported."""
+    """The path and time of a module, without importing it."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return []
@@ -102,7 +102,7 @@ def _place(module: str) -> list[Any]:
 
 
 def _processor() -> list[str]:
-    """The name and the features of the first processor; nothing where the system does not say."""
+    """The name and features of the first processor, or empty if unknown."""
     with suppress(OSError), open('/proc/cpuinfo', encoding='utf-8', errors='replace') as file:
         lines = file.read(1 << 16).partition('\n\n')[0].splitlines()
         return [line for line in lines if line.startswith(('model name', 'flags', 'Features', 'CPU part'))]
@@ -110,15 +110,15 @@ def _processor() -> list[str]:
 
 
 class SourceDigests:
-    """Digests of large files, remembered in a folder of this user's own."""
+    """The digests of large files, remembered in a private folder of this user."""
 
     def __init__(self, folder: str, clock: Callable[[], float] = time.time) -> None:
-        """`folder` is made when it is needed; `clock` tells the time of the file system, in seconds."""
+        """`folder` is made on demand. `clock` returns the time of the file system in seconds."""
         self._folder = folder
         self._clock = clock
 
     def digest(self, path: str, on_read: Callable[[int], None] = lambda count: None) -> str:
-        """Return the SHA-256 of the file, in hexadecimal digits; `on_read` is called with each number of bytes read.
+        """Return the SHA-256 of the file in hexadecimal digits. `on_read` is called with each number of bytes read.
 
         Raises:
             OSError: the file cannot be read, or changed while it was.

@@ -1,8 +1,8 @@
-"""The exporter: build the graph of the model and write it to a file, or find the file of an earlier start.
+"""The exporter process: build the graph of the model and write it to a file, or find the file of an earlier start.
 
-It is a separate process, which the server starts before any other: the parent never imports TensorFlow, and the memory
-of the checkpoint is released before a worker starts. Problems that only the checkpoint reveals (missing variables,
-wrong shapes, a missing head) stop the startup here. If the graph is found, this process does not import TensorFlow.
+The server starts it before any other process. So the parent never imports TensorFlow, and the memory of the checkpoint
+is released before a worker starts. Problems that only the checkpoint reveals (missing variables, wrong shapes, a
+missing head) stop the startup here. If the process finds a kept graph, it does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 
 def main(config: ChildConfig, report_ready: Reporter) -> None:
-    """Export the graph that `settings` and `model` of the config ask for to `path`, or find it in the `cache`.
+    """Export the graph for `settings` and `model` of the config to `path`, or find it in the `cache`.
 
-    Reports the path, the size and the SHA-256 of the graph. If it is kept, also the `entry` of the cache, and whether
-    the graph was `tried` before.
+    It reports the path, size and SHA-256 of the graph, and for a kept graph its `entry` in the cache and whether it was
+    `tried` before.
     """
     settings = Settings.from_dict(config['settings'])
     spec = spec_of(settings, Model.from_json(config['model']), on_gpu=config['on_gpu'])
@@ -44,7 +44,7 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
 
 
 def spec_of(settings: Settings, model: Model, *, on_gpu: bool) -> GraphSpec:
-    """Return the specification of the graph that these options ask for."""
+    """Return the specification of the graph for these options."""
     pooler = settings.pooling_strategy.uses_pooler
     return GraphSpec(
         model=model,
@@ -84,9 +84,9 @@ def find_or_make(
     make: Callable[[], dict[str, Any]],
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Return the report of the kept export of `spec`; if there is none, `make` it and keep it.
+    """Return the report of the kept export of `spec`. If there is none, `make` it and keep it.
 
-    The digests of the weights are remembered in `folder`. Weights that change while they are read are not kept.
+    `folder` remembers the digests of the weights. An export whose weights change meanwhile is not kept.
 
     Raises:
         ModelError, StartError: those of `make`.
@@ -106,7 +106,7 @@ def find_or_make(
 
 
 def _key(folder: str, spec: GraphSpec, on_progress: OnProgress) -> str | None:
-    """The key of the export; None if the weights cannot be read, of which the export says more."""
+    """The key of the export, or None if the weights cannot be read, which the export reports."""
     digests = SourceDigests(os.path.join(folder, 'digests'))
     try:
         files = weight_files(spec.model)

@@ -2,8 +2,8 @@
 
 Does not import TensorFlow: the parent process chooses the path.
 
-Whoever can write the graph decides what every worker computes, and TensorFlow's ops can read and write files. So the
-files are for this user alone, and a worker loads a graph only if it is the very one that the exporter wrote.
+A manipulated graph could control every worker, because TensorFlow's ops can read and write files. So the files are
+private to this user, and a worker loads only the exact graph that the exporter wrote.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Buffer: TypeAlias = Any
 """An object with the buffer protocol, such as bytes or an array."""
 
 TRIED = 'tried'
-"""The name of the file in the folder of a kept graph that says that it was tried."""
+"""The name of the marker file, in the folder of a kept graph, that says that the graph was tried."""
 
 WRITE_BYTES = 1 << 24
 """Bytes that are written between two reports of progress."""
 
 
 def new_graph_path(folder: str) -> str:
-    """Return a path in `folder` for a graph; no other server has chosen the same."""
+    """Return a unique path in `folder` for a graph."""
     return os.path.join(folder, 'graph-%s.pb' % uuid.uuid4().hex[:8])
 
 
@@ -45,14 +45,14 @@ def weights_path(graph: str) -> str:
 
 
 def unfinished_path(path: str) -> str:
-    """Return the path at which this process writes what is to be at `path`."""
+    """Return the temporary path at which this process writes the file for `path`."""
     return '%s.%d.part' % (path, os.getpid())
 
 
 def write_graph(
     path: str, parts: Iterable[Buffer], total: int, on_written: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Write all `parts`, of `total` bytes, to `path` one after another, or nothing; no reader ever sees half a file.
+    """Write all `parts`, of `total` bytes, to `path` atomically.
 
     `on_written` is called with the bytes written so far and all of them. The file has mode 0600 under any umask.
 
@@ -77,7 +77,7 @@ def write_graph(
 
 
 def note_tried(entry: str) -> None:
-    """Note that the graph that is kept in the folder `entry` was tried and is good, so that the next start need not."""
+    """Mark the kept graph in the folder `entry` as successfully tried, so that the next start need not try it."""
     with suppress(OSError), open(os.path.join(entry, TRIED), 'xb', opener=_open_privately):
         pass
 
@@ -95,7 +95,7 @@ def digest_of(parts: Iterable[Buffer]) -> str:
 
 
 def read_graph(path: str, sha256: str | None = None) -> bytes:
-    """Return the content of the graph at `path`; with `sha256`, only of the file with that digest.
+    """Return the content of the graph at `path`. With `sha256`, accept only the file with that digest.
 
     Raises:
         StartError: the file cannot be read, belongs to another user, can be written by other users, or has changed.
@@ -108,15 +108,15 @@ def read_graph(path: str, sha256: str | None = None) -> bytes:
     except OSError as error:
         raise StartError('the graph %s cannot be read: %s' % (path, error.strerror)) from error
     if sha256 is not None and not hmac.compare_digest(digest_of([content]), sha256):
-        raise StartError('the graph %s is not the one that was exported: somebody has changed the file' % path)
+        raise StartError('the graph %s has changed since its export: start the server again' % path)
     return content
 
 
 def check_private(path: str) -> None:
-    """Check that the file at `path`, which is too large for a digest, belongs to this user and to nobody else.
+    """Check that only this user can change the file at `path`, which is too large for a digest.
 
     Raises:
-        StartError: it does not, or it cannot be read.
+        StartError: others can change it, or it cannot be read.
     """
     try:
         _check_private(path, os.stat(path))

@@ -10,10 +10,10 @@ from .tf import tf, tf1
 
 
 def freeze(graph: Any, arrays: dict[str, NDArray[Any]]) -> list[bytes]:
-    """Return a GraphDef in parts to be written one after another: `graph` with constants instead of placeholders.
+    """Return a GraphDef in consecutive parts: `graph` with constants instead of placeholders.
 
-    `arrays` has the constants by the names of the placeholders, and is empty afterwards: bytes take the place of each
-    array. The same graph results in the same bytes.
+    `arrays` has the constants by placeholder name, and is empty afterwards, because bytes replace each array. The same
+    graph results in the same bytes.
     """
     frame = graph.as_graph_def()
     nodes = [node for node in frame.node if node.name not in arrays]

@@ -1,4 +1,4 @@
-"""Read a checkpoint of TensorFlow, the format in which Google publishes models. Only TensorFlow can."""
+"""Read a TensorFlow checkpoint, the format of Google's models, which only TensorFlow can read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_checkpoint(prefix: str) -> tuple[dict[str, tuple[int, ...]], Callable[[
     """Return the shapes of all tensors of the checkpoint with this prefix, and a function that reads one of them.
 
     Raises:
-        ModelError: the checkpoint cannot be read; the function raises it, too, also for a tensor of whole numbers.
+        ModelError: the checkpoint cannot be read. The function also raises it for a tensor of integers.
     """
     with _readable(prefix):
         reader = tf1.train.NewCheckpointReader(os.fsencode(prefix))  # a `str` would have to be UTF-8
@@ -38,7 +38,7 @@ def open_checkpoint(prefix: str) -> tuple[dict[str, tuple[int, ...]], Callable[[
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """Raise a ModelError for the many exceptions that TensorFlow raises for a damaged file."""
+    """Convert the various exceptions of TensorFlow for a damaged file to a ModelError."""
     try:
         yield
     except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:

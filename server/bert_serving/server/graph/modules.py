@@ -1,7 +1,6 @@
 """The modules of a published model that follow its pooling: Dense, LayerNorm and Normalize, in float32.
 
-A Normalize that comes last is not part of the graph: the workers normalize, so that a request can ask for vectors that
-are not.
+A final Normalize is not part of the graph: the workers normalize, so that requests can ask for unnormalized vectors.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .ops import ACTIVATIONS
 from .tf import tf
 
 _SHORTEST = 1e-12
-"""A vector is divided by its length, or by this if it is shorter."""
+"""The minimum divisor when normalizing a vector."""
 
 
 def stored_shapes(module: Module) -> dict[str, Shape]:
@@ -35,7 +34,7 @@ def load_modules(modules: Sequence[Module], width: int) -> dict[str, Array]:
     """Read the weights of `modules`, which follow a pooling to `width`, under the names that `apply_modules` uses.
 
     Raises:
-        ModelError: a file is damaged, or the output of a module is not as wide as the input of the next.
+        ModelError: a file is damaged, or the output width of a module does not match the next input.
     """
     weights = {}
     for index, module in enumerate(modules):

@@ -1,4 +1,4 @@
-"""Pooling as TensorFlow ops: from the states of a row's tokens to one vector, by 1.10's strategies or published modes.
+"""Pooling as TensorFlow ops, from token states to one vector, by 1.10's strategies or published modes.
 
 Runs in the exporter, in float32, also where the rest of the graph uses another type. Dimensions: B rows, T tokens, D
 the width of the chosen layers side by side. x [B, T, D] has their states, m [B, T] is the mask (0 for padding, and with
@@ -39,7 +39,7 @@ def reduce_mean_max(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def first_token(x: Tensor, mask: Tensor) -> Tensor:
-    """The state of position 0, which is [CLS] unless there are no special tokens. The mask is ignored."""
+    """The state of position 0, which is [CLS] unless there are no special tokens. It ignores the mask."""
     del mask
     return x[:, 0]  # [B, D]
 

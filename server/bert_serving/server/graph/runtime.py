@@ -1,7 +1,7 @@
 """Run an exported graph: arrays of token ids in, arrays of vectors out.
 
-Each worker process has one GraphEncoder, which only its compute thread uses. It knows nothing of rows, requests or
-models; all it needs to know about the graph is stored in the graph.
+Each worker process has one GraphEncoder, which only its compute thread uses. It does not know rows, requests or models;
+the graph stores everything that it needs.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Traits:
 
 
 class GraphEncoder:
-    """A graph on a device. `load()` it, `encode()` with it, `close()` it; or use it in a `with` block.
+    """A graph on a device: call `load()`, `encode()` and `close()`, or use it in a `with` block.
 
     `threads` is the number of threads within an op; ops run one after another. `gpu_memory_fraction` limits the GPU
     memory, which is allocated as needed. XLA compiles once for each shape, so with `xla` batches are padded to a few
@@ -177,7 +177,7 @@ class GraphEncoder:
         return answer[:rows, :tokens] if answer.ndim == 3 else answer[:rows]
 
     def will_compile(self, rows: int, width: int) -> bool:
-        """Whether `encode` will compile first for a batch of this B and T: with XLA, once for each padded shape."""
+        """Whether `encode` will first compile for a batch of this B and T: with XLA, once per padded shape."""
         if not self._xla or self._traits is None:
             return False
         return self._padded(self._traits, rows, width) not in self._compiled
@@ -295,7 +295,7 @@ def _parse_graph(content: bytes) -> Any:
 
 
 def _give_memory_back() -> None:
-    """Return the temporary memory of loading, a sixth of a worker, to the system; only the GNU C library can."""
+    """Return the temporary memory of loading, a sixth of a worker, to the system. It needs the GNU C library."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

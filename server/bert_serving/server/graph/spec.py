@@ -1,6 +1,6 @@
 """The specification of a graph: the model, the layers and the pooling, types and devices.
 
-Imports TensorFlow only for a question about types, so that a graph that is kept can be looked up without it.
+It imports TensorFlow only for types, so that looking up a kept graph does not need it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST_APART = 2**24
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """Everything that determines a graph.
+    """The specification of a graph: everything that determines it.
 
     If there is a `head`, the answers are its scores. Otherwise the pooling of the `pipeline` or, without one,
     `strategy` makes vectors of the `layers`.
@@ -54,7 +54,7 @@ class GraphSpec:
     int8: bool = False
     """Whether ONNX Runtime multiplies bytes."""
     pipeline: Pipeline | None = None
-    """The use that the folder of the model describes. The workers apply a Normalize that comes last."""
+    """The pipeline from the folder of the model. The workers apply a final Normalize."""
     head: Head | None = None
     """The head that the config of the model describes."""
     is_raw: bool = False
@@ -138,7 +138,7 @@ class GraphSpec:
 
     @property
     def has_words_apart(self) -> bool:
-        """Whether the word embeddings are in a file next to the graph, from which the workers take rows.
+        """Whether the word embeddings are in a separate file, from which the workers take rows.
 
         All workers share the pages of that file, while a constant is copied several times in each of them. A GPU takes
         the rows faster from its own memory, so the graph has them there unless it would be too large.

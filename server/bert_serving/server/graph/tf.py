@@ -31,7 +31,7 @@ _verbose = os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', _ERRORS_ONLY) == '0'
 
 @contextmanager
 def _native_output_withheld() -> Iterator[None]:
-    """Hold back the output of native code on stderr, and print it if the block fails.
+    """Withhold the output of native code on stderr, and print it only if the block fails.
 
     TensorFlow prints "oneDNN custom operations are on" while it is loaded, at any log level.
     """

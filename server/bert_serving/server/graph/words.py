@@ -1,4 +1,4 @@
-"""The word embeddings of a graph that does not contain them: a mapped file, which all workers share."""
+"""The word embeddings of a graph in a separate, mapped file, which all workers share."""
 
 from __future__ import annotations
 

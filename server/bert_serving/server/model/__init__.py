@@ -1,1 +1,1 @@
-"""The files of a model, read without TensorFlow. Owns no socket, process, thread or clock."""
+"""Read the files of a model without TensorFlow. Owns no socket, process, thread or clock."""

@@ -1,7 +1,7 @@
-"""The configuration of an encoder, for the graph and the tokenizer, and checks of the options against it.
+"""The configuration of an encoder, for the graph and the tokenizer, and checks of options against it.
 
-An `EncoderConfig` is read from the JSON file of a model by `architectures/`. The parent does that before it starts any
-process (`folder.py`) and passes the config to the exporter as JSON. Pure: reads no file, imports no TensorFlow.
+`architectures/` reads an `EncoderConfig` from the JSON file of a model. The parent does that before it starts any
+process (`folder.py`), and passes the config to the exporter as JSON. Pure: reads no file, imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ ACTIVATIONS: Mapping[str, str] = {
     'silu': 'silu',
     'swish': 'silu',
 }
-"""Each name that Google's and Hugging Face's configurations give an activation, and the function that it stands for."""
+"""The names of activations in Google's and Hugging Face's configurations, with their functions."""
 
 
 @dataclass(frozen=True)
 class Biases:
-    """Which products of a layer have a bias, and whether its norms do."""
+    """The products of a layer that have a bias, and whether norms have one."""
 
     attention_in: bool = True
     """The projections to query, key and value."""
@@ -91,13 +91,13 @@ class Disentangled:
 
     @property
     def terms(self) -> int:
-        """The number of products that a score is the sum of."""
+        """The number of products in the sum of a score."""
         return 1 + self.content_to_position + self.position_to_content
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """The layers between the last layer and the logits of an encoder that is fine-tuned for classification.
+    """The layers between the last encoder layer and the logits, for an encoder fine-tuned for classification.
 
     A dense layer with `activation` takes one state of the row, [H]; an output layer to the labels follows. `scope` is
     the canonical scope of the dense layer: the pooler of pre-training, or a layer of the head.
@@ -114,7 +114,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Head:
-    """The scores of a model that is published for classification, one for each of its `labels`.
+    """The head of a model that is published for classification, with a score for each of its `labels`.
 
     `activation` is the function from logits to scores: `sigmoid`, `softmax` over the labels, or `linear`, which leaves
     the logits as they are.
@@ -125,9 +125,9 @@ class Head:
 
 
 def score_activation(name: str, labels: int) -> str | None:
-    """Return the activation of a head by the path that CrossEncoder gives it; None if it is not served.
+    """Return the activation of a head by its path in CrossEncoder, or None if it is not supported.
 
-    Several labels have a softmax where CrossEncoder returns the logits.
+    Several labels get a softmax where CrossEncoder returns logits.
     """
     short = name.rpartition('.')[2].lower()
     if short == 'identity':
@@ -137,7 +137,7 @@ def score_activation(name: str, labels: int) -> str | None:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The shape of every weight, and the formulas between them. The defaults are BERT's.
+    """The shapes of an encoder's weights, and the formulas between them. The defaults are BERT's.
 
     `hidden_act` is one of the values (not the keys) of `ACTIVATIONS`.
     """
@@ -155,22 +155,23 @@ class EncoderConfig:
     layer_norm_eps: float = 1e-12
     model_type: str = 'bert'
     embedding_size: int | None = None
-    """The width of the embeddings if a projection follows them; None if they are as wide as the states."""
+    """The width of the embeddings if a projection follows, or None if they are as wide as the states."""
     pad_id: int = 0
     has_position_embeddings: bool = True
     """Whether there is a table of positions, counted from the start of a row."""
     first_position: int = 0
-    """The row of that table for the first token. If it is not 0, padding has the row before it and is not counted."""
+    """The row of that table for the first token. If it is not 0, padding uses the row before it, and positions skip
+    padding."""
     has_pooler: bool = True
     """Whether the encoder has a pooler: a dense layer with tanh over the first token."""
     pre_norm: bool = False
-    """Whether each half of a layer norms its input, not its output. The very first half has no norm then, because the
+    """Whether each half of a layer norms its input instead of its output. Then the first half has no norm, because the
     embeddings are normed, and another norm follows the last layer."""
     gated: bool = False
     """Whether a second product, without activation, is multiplied with the units of the feed-forward layer."""
     biases: Biases = Biases()
     layer_groups: int | None = None
-    """The number of groups of consecutive layers that share their weights; None if each layer has its own."""
+    """The number of groups of consecutive layers with shared weights, or None if each layer has its own."""
     rotary: Rotary | None = None
     local_rotary: Rotary | None = None
     """The rotary positions of the layers with a window."""
@@ -196,7 +197,7 @@ class EncoderConfig:
         return self.first_position + self.max_position_embeddings
 
     def group(self, layer: int) -> int:
-        """The number of the layer under which the weights of this layer are stored."""
+        """The number under which the weights of this layer are stored."""
         return layer if self.layer_groups is None else layer * self.layer_groups // self.num_hidden_layers
 
     def window(self, layer: int) -> int:
@@ -230,14 +231,14 @@ _PARTS: dict[str, Any] = {
 
 
 LONGEST_RELATIVE = 2048
-"""The most tokens of a row whose scores have terms for relative positions: these are computed for all pairs at once,
-and 12 heads then need 0.8 GB for each of several arrays."""
+"""The maximum tokens of a row in a model with relative positions: their terms are computed for all pairs at once, so
+that 12 heads need 0.8 GB for each of several arrays."""
 
 
 def resolve_layers(pooling_layer: Sequence[int], config: EncoderConfig) -> tuple[int, ...]:
-    """The encoder layers that `-pooling_layer` names, counted from 0 at the one nearest to the input.
+    """Return the encoder layers of `-pooling_layer`, counted from 0 at the one nearest to the input.
 
-    Order and repetitions are kept: the layers are concatenated as they were asked for.
+    Order and repetitions are kept, because the layers are concatenated in the given order.
     """
     count = config.num_hidden_layers
     if not pooling_layer:
@@ -252,11 +253,11 @@ def resolve_layers(pooling_layer: Sequence[int], config: EncoderConfig) -> tuple
 
 
 def check_max_seq_len(max_seq_len: int | None, config: EncoderConfig, position_embeddings: bool = True) -> None:
-    """Refuse a `-max_seq_len` for whose last tokens the model has no position embedding, or attention no memory.
+    """Reject a `-max_seq_len` beyond the position embeddings of the model, or beyond the memory for attention.
 
-    Without position embeddings nothing in a BERT depends on the length, and 1.10's check stood inside their branch
-    of the graph; so with `-no_position_embeddings` there is no bound. None (the longest of each sub-batch) is
-    always right: it is cut to `max_position_embeddings` where the sub-batches are made.
+    Without position embeddings, nothing in a BERT depends on the length, and 1.10's check applied only to a graph with
+    them. So with `-no_position_embeddings` there is no limit. None (the longest row of each sub-batch) is always valid,
+    because sub-batches are limited to `max_position_embeddings`.
     """
     longest = config.max_position_embeddings if max_seq_len is None else max_seq_len
     if (config.relative_bias or config.disentangled) and longest > LONGEST_RELATIVE:
@@ -274,7 +275,7 @@ def check_max_seq_len(max_seq_len: int | None, config: EncoderConfig, position_e
 
 
 def check_strategy(strategy: PoolingStrategy, config: EncoderConfig) -> None:
-    """Reject a `-pooling_strategy` that needs a layer which this model lacks."""
+    """Reject a `-pooling_strategy` that needs a layer that this model lacks."""
     if strategy is PoolingStrategy.CLS_POOLED and not config.has_pooler:
         raise UsageError(
             '-pooling_strategy CLS_POOLED needs the pooler of pre-training, and a %s has none: use CLS_TOKEN instead'
@@ -283,7 +284,7 @@ def check_strategy(strategy: PoolingStrategy, config: EncoderConfig) -> None:
 
 
 def check_position_embeddings(position_embeddings: bool, config: EncoderConfig) -> None:
-    """Reject `-no_position_embeddings` for a model whose positions are not only a table of embeddings."""
+    """Reject `-no_position_embeddings` for a model with other positions than a table of embeddings."""
     if not position_embeddings and (config.relative_bias or not config.has_position_embeddings):
         raise UsageError(
             '-no_position_embeddings: the positions of a %s are part of its attention and cannot be left out; remove '

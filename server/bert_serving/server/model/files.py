@@ -1,7 +1,7 @@
-"""Reads the small files of a model folder within bounds, and says which file is wrong and how to mend it.
+"""Read the small files of a model folder safely, with errors that name the file and the remedy.
 
-A folder can be anything: half a download, a clone without its large files, or made to harm. So a file is measured
-before it is read, and every failure is a `ModelError` of one line that names the file.
+A folder can be anything: a partial download, a clone without its large files, or malicious. So this module checks the
+size of a file before reading it. Every failure is a `ModelError` of one line that names the file.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from ..errors import ModelError
 
 MOST_JSON_BYTES = 4 << 20
-"""Of a configuration. The longest that are published, with the names of thousands of labels, have some hundred kB."""
+"""The maximum size of a configuration. The longest published ones, with thousands of labels, have some hundred kB."""
 
 _BEGINNING_BYTES = 512
-"""How much of a file is looked at to recognize something that was stored in its place."""
+"""Bytes to check for a pointer or a web page in place of the file."""
 
 _LFS_POINTERS = (b'version https://git-lfs.github.com/spec/', b'version https://hawser.github.com/spec/')
 _ANNEX_POINTER = b'/annex/objects/'
@@ -50,10 +50,10 @@ def read_json_list(path: str) -> list[Any]:
 
 
 def read_json(path: str, most_bytes: int = MOST_JSON_BYTES) -> Any:
-    """Return the JSON value in the file `path`, of at most `most_bytes`; a byte order mark is skipped.
+    """Return the JSON value in the file `path`, of at most `most_bytes`. It skips a byte order mark.
 
     Raises:
-        ModelError: it cannot be read, is too large, is not UTF-8 or not JSON, or nested too deeply.
+        ModelError: the file cannot be read, is too large, is not UTF-8 or JSON, or is nested too deeply.
     """
     data = _read(path, most_bytes)
     try:
@@ -67,10 +67,10 @@ def read_json(path: str, most_bytes: int = MOST_JSON_BYTES) -> Any:
 
 
 def check_file(path: str, what: str) -> None:
-    """Check that `path` is a readable file and not empty; the error calls it `what`.
+    """Check that `path` is a readable, non-empty file. `what` describes it in the error.
 
     Raises:
-        ModelError: it is missing, empty, a folder, a broken link, or the pointer that Git LFS left in its place.
+        ModelError: it is missing, empty, a folder, a broken link, or a pointer of Git LFS.
     """
     _open_and_measure(path, what)
 
@@ -87,7 +87,7 @@ def _read(path: str, most_bytes: int) -> bytes:
 
 
 def _open_and_measure(path: str, what: str) -> int:
-    """Return the size in bytes."""
+    """Check that the file is readable, and return its size in bytes."""
     if os.path.islink(path) and not os.path.exists(path):
         raise ModelError('%s is a broken link, to %s: download the model again' % (path, os.readlink(path)))
     if not os.path.exists(path):
@@ -107,7 +107,7 @@ def _open_and_measure(path: str, what: str) -> int:
 
 
 def _check_beginning(path: str, start: bytes) -> None:
-    """Refuse what git and servers leave in the place of a file."""
+    """Reject the pointers of git and web pages in place of a file."""
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     folder = os.path.dirname(path) or '.'
     if text.startswith(_LFS_POINTERS):

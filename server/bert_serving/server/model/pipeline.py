@@ -1,7 +1,7 @@
-"""The modules of a published model after its encoder: how the states of the tokens become the vector that is answered.
+"""The modules of a published model after its encoder, which turn token states into the vector of a text.
 
-sentence-transformers calls them modules and lists them in `modules.json`. A folder without that file, such as Google's,
-has none, and the options of 1.10 say how to pool. Read by `published.py`, built as ops by `graph/`.
+sentence-transformers lists the modules in `modules.json`. A folder without that file, such as Google's, has none, and
+the options of 1.10 determine the pooling. `published.py` reads the modules, and `graph/` builds their ops.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, Literal
 PoolingMode = Literal['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken']
 
 POOLING_MODES: tuple[PoolingMode, ...] = ('cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken')
-"""In the order in which sentence-transformers puts their vectors side by side."""
+"""The pooling modes, in the order in which sentence-transformers concatenates their vectors."""
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """From the states of a row, [T, H], to one vector of H for each mode, side by side in the order of `modes`.
+    """Pools the states of a row, [T, H], to a vector of H for each mode, concatenated in the order of `modes`.
 
-    Without `include_prompt`, the tokens of a prompt do not take part.
+    Without `include_prompt`, it excludes the tokens of a prompt.
     """
 
     modes: tuple[PoolingMode, ...]
@@ -42,7 +42,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """Each vector to mean bias and deviation weight, both [width] in the safetensors file `weights`."""
+    """Normalizes each vector to mean `bias` and deviation `weight`, both [width] in the safetensors file `weights`."""
 
     width: int
     weights: str
@@ -51,26 +51,26 @@ class LayerNorm:
 
 @dataclass(frozen=True)
 class Normalize:
-    """Each vector to length 1; a vector of length 0 stays as it is."""
+    """Scales each vector to length 1. A zero vector stays unchanged."""
 
 
 Module = Dense | LayerNorm | Normalize
-"""A module that may come after pooling."""
+"""A module that can follow pooling."""
 
 _MODULES: dict[str, type[Module]] = {'Dense': Dense, 'LayerNorm': LayerNorm, 'Normalize': Normalize}
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How a published folder is to be used.
+    """The intended use of a published model.
 
-    `max_seq_len` counts the special tokens and the prompt; None where the folder says nothing. `prompts` are put before
-    a text by their names, that of `default_prompt_name` where a request names none. `similarity` is what its authors
-    compare the vectors by.
+    `max_seq_len` includes special tokens and the prompt; it is None if the folder has no limit. `prompts` maps names to
+    texts to put before a text; `default_prompt_name` is for requests without a choice. `similarity` is the authors'
+    measure for comparing vectors.
     """
 
     pooling: Pooling | None = None
-    """None where the options of 1.10 say how to pool; then there are no `modules`."""
+    """None if the options of 1.10 determine the pooling. Then there are no `modules`."""
     modules: tuple[Module, ...] = ()
     max_seq_len: int | None = None
     lower_case: bool = False
@@ -80,7 +80,7 @@ class Pipeline:
 
     @property
     def normalizes(self) -> bool:
-        """Whether the last module scales to length 1; the workers do that, and not the graph."""
+        """Whether the last module scales to length 1, which the workers do instead of the graph."""
         return bool(self.modules) and isinstance(self.modules[-1], Normalize)
 
     def to_json(self) -> dict[str, Any]:

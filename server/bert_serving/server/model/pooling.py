@@ -1,7 +1,6 @@
-"""The pooling strategies: their names, their numbers in the status, and what each needs of the graph.
+"""The pooling strategies: their names, their numbers in the status, and their requirements.
 
-Imported by the option table (parser, status) and by the graph builder. The formulas themselves are TensorFlow code,
-in `graph/pooling_ops.py`.
+The option table (parser, status) and the graph builder import it. The formulas are in `graph/pooling_ops.py`.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ from enum import Enum
 
 
 class PoolingStrategy(Enum):
-    """How the hidden states of a row, [T, H], become the vector that is answered.
+    """The strategy that turns the hidden states of a row, [T, H], into a vector.
 
-    The values are those of bert-as-service 1.10, whose status shows them as integers. `CLS_TOKEN` and
-    `SEP_TOKEN` are other names of `FIRST_TOKEN` and `LAST_TOKEN`.
+    The values are from bert-as-service 1.10, whose status shows them as integers. `CLS_TOKEN` and `SEP_TOKEN` are other
+    names of `FIRST_TOKEN` and `LAST_TOKEN`.
     """
 
     NONE = 0
@@ -33,17 +32,17 @@ class PoolingStrategy(Enum):
 
     @property
     def uses_pooler(self) -> bool:
-        """Whether it reads the pooler (dense + tanh on [CLS] of the last layer) instead of `pooling_layer`."""
+        """Whether the strategy uses the pooler (dense + tanh on [CLS] of the last layer) instead of `pooling_layer`."""
         return self in (PoolingStrategy.CLS_POOLED, PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION)
 
     @property
     def uses_head(self) -> bool:
-        """Whether it needs the fine-tuned `output_weights` and `output_bias`."""
+        """Whether the strategy needs the fine-tuned `output_weights` and `output_bias`."""
         return self in (PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION)
 
     @staticmethod
     def from_string(name: str) -> PoolingStrategy:
-        """The strategy of that name, as `-pooling_strategy` takes it; KeyError names the choices."""
+        """Parse a value of `-pooling_strategy`. Raise KeyError, which names the choices, for an unknown name."""
         try:
             return PoolingStrategy[name]
         except KeyError:

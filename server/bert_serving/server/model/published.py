@@ -1,8 +1,8 @@
-"""Reads how a published folder is to be used: the files that sentence-transformers writes next to the encoder.
+"""Read the intended use of a published folder from the files that sentence-transformers writes next to the encoder.
 
-`modules.json` lists the modules that a text goes through: the encoder, a pooling, and what comes after. Each module has
-its own folder with a `config.json`. Folders of all releases are read; a module that is not served is an error that
-names it, because without it the answers would be others than those of the model's authors.
+`modules.json` lists the modules that a text goes through: the encoder, a pooling, and further ones. Each module has its
+own folder with a `config.json`. This module reads the folders of all releases. An unsupported module is an error that
+names it, because without it the vectors would differ from those of the model's authors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENCODER_CONFIGS = tuple(
     'sentence_%s_config.json' % name
     for name in ('bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet')
 )
-"""Under these names the folder of the encoder says how long its inputs may be."""
+"""The files in the encoder's folder that can have the maximum length of inputs."""
 
 _MODES_OF_OLD_KEYS: Mapping[str, str] = {
     'pooling_mode_cls_token': 'cls',
@@ -39,10 +39,10 @@ _MODES_OF_OLD_KEYS: Mapping[str, str] = {
     'pooling_mode_weightedmean_tokens': 'weightedmean',
     'pooling_mode_lasttoken': 'lasttoken',
 }
-"""In this order the vectors of several modes stand side by side."""
+"""The modes by old keys, in the order in which their vectors are concatenated."""
 
 _POOLING_INPUTS = ('embedding_dimension', 'word_embedding_dimension')
-"""How new and old folders call the width of the states that are pooled."""
+"""The keys of the width of the pooled states in new and old folders."""
 
 ACTIVATIONS: Mapping[str, str] = {
     'torch.nn.modules.linear.Identity': 'linear',
@@ -56,7 +56,7 @@ ACTIVATIONS: Mapping[str, str] = {
     'torch.nn.modules.activation.Hardswish': 'hardswish',
     'torch.nn.modules.activation.Sigmoid': 'sigmoid',
 }
-"""The names that published folders give an activation, and those of `model.config.ACTIVATIONS`."""
+"""The names of activations in published folders, with those in `model.config.ACTIVATIONS`."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ class Published:
     pipeline: Pipeline
     pooling_config: str | None = None
     pooling_inputs: int | None = None
-    """The width of the states that the file `pooling_config` expects, if it names one."""
+    """The width of states that the file `pooling_config` expects, if it has one."""
     use_config: str = ''
     activation: str | None = None
-    """The path of the activation that the file `use_config` gives the scores of a cross-encoder, if it names one."""
+    """The path of the activation of a cross-encoder in the file `use_config`, if it has one."""
 
     def head(self, head: Head | None) -> Head | None:
-        """Return the head of the model as this folder uses the one of its config: a folder that pools has no scores.
+        """Return the head as this folder uses the one of its config. A folder that pools has no scores.
 
         Raises:
-            ModelError: its activation is not served.
+            ModelError: the activation is not supported.
         """
         if head is None or self.pipeline.pooling is not None:
             return None
@@ -91,10 +91,10 @@ class Published:
         return replace(head, activation=activation)
 
     def check_widths(self, hidden_size: int) -> None:
-        """Check that each module takes vectors of the width that it gets, with `hidden_size` units in a state.
+        """Check that the input width of each module matches, with `hidden_size` units in a state.
 
         Raises:
-            ModelError: one does not; the message names its file.
+            ModelError: one does not match; the message names its file.
         """
         if self.pooling_inputs not in (None, hidden_size):
             raise ModelError(
@@ -113,17 +113,17 @@ class Published:
 
 
 def is_published(folder: str) -> bool:
-    """Whether `folder` says how it is to be used."""
+    """Whether `folder` describes its intended use."""
     return os.path.lexists(os.path.join(folder, MODULES))
 
 
 def read_published(folder: str) -> Published:
-    """Read the modules of `folder` and what it says of prompts, length and similarity.
+    """Read the modules of `folder`, and its prompts, length and similarity.
 
     A folder whose only module is the encoder is a cross-encoder or a bare encoder: its pipeline has no pooling.
 
     Raises:
-        ModelError: a file is missing or makes no sense, or a module is not served; the message names it.
+        ModelError: a file is missing or invalid, or a module is not supported; the message names it.
     """
     path = os.path.join(folder, MODULES)
     entries = [_Entry.read(path, value) for value in _short_list(path, read_json_list(path))]
@@ -145,7 +145,7 @@ def read_published(folder: str) -> Published:
     modules = tuple(
         _READERS[entry.kind](where)
         for entry, where in zip(entries[2:], folders[2:], strict=True)
-        if entry.kind != 'Dropout'  # which does nothing but in training
+        if entry.kind != 'Dropout'  # which only has an effect in training
     )
     use = _Settings.read(os.path.join(folder, USE), optional=True)
     pipeline = _read_use(use, folders[0], pooling, modules)
@@ -157,7 +157,7 @@ def read_published(folder: str) -> Published:
 
 
 def read_module_paths(path: str) -> list[str]:
-    """The folders of the modules that a `modules.json` lists, relative to its own, with '' for that itself.
+    """The folders of the modules in a `modules.json`, relative to its own folder ('').
 
     Raises:
         ModelError: as in `read_published`.
@@ -168,9 +168,9 @@ def read_module_paths(path: str) -> list[str]:
 
 
 def read_max_seq_len(encoder: str) -> int | None:
-    """The most tokens of a row that the folder of an encoder allows; None if it names no length, or an absurd one.
+    """The maximum tokens of a row for an encoder's folder, or None if it has no (or an absurd) limit.
 
-    That of sentence-transformers wins over that of the tokenizer.
+    The limit of sentence-transformers takes precedence over the tokenizer's.
 
     Raises:
         ModelError: the length is not a number of at least 4.
@@ -180,7 +180,7 @@ def read_max_seq_len(encoder: str) -> int | None:
     if value is None:
         path = os.path.join(encoder, 'tokenizer_config.json')
         settings = read_json_object(path) if os.path.lexists(path) else {}
-        key = 'model_max_length' if 'model_max_length' in settings else 'max_len'  # as the first releases called it
+        key = 'model_max_length' if 'model_max_length' in settings else 'max_len'  # the key of the first releases
         value, source = settings.get(key), '%s: %s' % (path, key)
     if value is None:
         return None
@@ -198,7 +198,7 @@ class _Entry:
 
     @property
     def kind(self) -> str:
-        """The name of the class. Its package differs between releases, but a class that is not theirs is not known."""
+        """The name of the class. Its package differs between releases. Classes of other packages are unknown."""
         package, _, name = self.type.rpartition('.')
         return name if package.startswith('sentence_transformers') else self.type
 
@@ -219,7 +219,7 @@ def _short_list(path: str, values: list[Any]) -> list[Any]:
 
 
 def _folder_inside(folder: str, source: str, path: str) -> str:
-    """The folder of a module, which must not lie outside of that of the model."""
+    """The folder of a module, which must be inside the model's folder."""
     parts = path.replace('\\', '/').split('/')
     if os.path.isabs(path) or '..' in parts or '\0' in path:
         raise ModelError('%s: the path %r leads out of the folder' % (source, path))
@@ -228,7 +228,7 @@ def _folder_inside(folder: str, source: str, path: str) -> str:
 
 @dataclass(frozen=True)
 class _Settings:
-    """The JSON object of a module, checked key by key."""
+    """The JSON object of a module, with validated access to its keys."""
 
     path: str
     values: Mapping[str, Any]
@@ -238,7 +238,7 @@ class _Settings:
         return cls(path, {} if optional and not os.path.lexists(path) else read_json_object(path))
 
     def value(self, *keys: str) -> Any:
-        """The value of the first of `keys` that is there; None if none is."""
+        """The value of the first present key of `keys`, or None."""
         return next((self.values[key] for key in keys if key in self.values), None)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -326,7 +326,7 @@ def _weights(folder: str) -> str:
 
 
 def convert_module(folder: str) -> str:
-    """A command that writes the safetensors file of a module next to its pickle."""
+    """Make a command that writes the safetensors file of a module next to its pickle."""
     return (
         'python -c "import torch; from safetensors.torch import save_file; '
         "save_file(torch.load('%s/pytorch_model.bin', weights_only=True), '%s/model.safetensors')\"" % (folder, folder)

@@ -1,8 +1,8 @@
-"""Read safetensors files through a mapping, so that float32 weights are not copied.
+"""Read safetensors files through a memory mapping, so that float32 weights are not copied.
 
-The library of that name needs another one for bfloat16 and copies each tensor; here, a table of a gigabyte can be read
-some rows at a time. The header is bounded and checked against the size of the file before anything is read, because a
-file can be damaged or malicious.
+The library of that name needs another one for bfloat16 and copies each tensor. This module can read a table of a
+gigabyte in parts. It limits the header, and checks it against the size of the file before reading, because a file can
+be damaged or malicious.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ..errors import ModelError
 from .files import check_file, read_json_object
 
 MOST_HEADER_BYTES = 16 << 20
-"""A header has about a hundred bytes a tensor; even a model of a thousand layers needs a tenth of this."""
+"""The maximum size of a header. It has about a hundred bytes per tensor; a model of a thousand layers needs a tenth of
+this."""
 
 ITEM_BYTES: Mapping[str, int] = {
     **dict.fromkeys(('F64', 'I64', 'U64'), 8),
@@ -31,14 +32,14 @@ ITEM_BYTES: Mapping[str, int] = {
 }
 
 _FLOATS: Mapping[str, str] = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': '<u2'}
-"""The types that weights can have, and the NumPy type of their bytes; NumPy has no bfloat16."""
+"""The supported types of weights, with the NumPy type of their bytes. NumPy lacks bfloat16."""
 
 _LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """The place of a tensor in a file; `offset` is its first byte."""
+    """The place of a tensor in a file. `offset` is its first byte."""
 
     path: str
     name: str
@@ -47,10 +48,10 @@ class Tensor:
     offset: int
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """The elements `start` to `stop` along the first axis as float32, a view of the file if it stores them so.
+        """Read the elements `start` to `stop` along the first axis as float32, as a view of the file if possible.
 
         Raises:
-            ModelError: the file is gone, or the tensor does not consist of floating-point numbers (it is quantized).
+            ModelError: the file is missing, or the tensor is not floating-point (it is quantized).
         """
         if self.dtype not in _FLOATS:
             raise ModelError(
@@ -68,10 +69,10 @@ class Tensor:
 
 
 def read_tensors(path: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of all files that an index (`.json`) names, by their names.
+    """The tensors by name, of a safetensors file or of all files in an index (`.json`).
 
     Raises:
-        ModelError: a file is missing or damaged, or is not as the index says.
+        ModelError: a file is missing or damaged, or does not match the index.
     """
     return _read_index(path) if path.endswith('.json') else _read_header(path)
 
@@ -123,7 +124,7 @@ def _read_header(path: str) -> dict[str, Tensor]:
 
 
 def _entry(path: str, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """The type and shape of a tensor, and where it begins and ends after the header."""
+    """The type and shape of a tensor, and its begin and end after the header."""
     match entry:
         case {'dtype': str(dtype), 'shape': list(shape), 'data_offsets': [int(begin), int(end)]}:
             if all(type(size) is int and size >= 0 for size in shape) and 0 <= begin <= end:
@@ -136,7 +137,7 @@ def _damaged(path: str, how: str) -> ModelError:
 
 
 def _long_name(dtype: str) -> str:
-    """What NumPy calls a type: `int8` for `I8`; a type that it does not have is called as in the file."""
+    """The NumPy name of a type, such as `int8` for `I8`, or the name in the file if NumPy lacks the type."""
     if dtype not in ITEM_BYTES:
         return dtype
     return dtype.lower() if dtype == 'BOOL' else dtype.replace('U', 'uint').replace('I', 'int')

@@ -1,8 +1,8 @@
-"""Loads the tokenizer of a model of Hugging Face's kind, by the `tokenizers` package.
+"""Load the tokenizer of a Hugging Face model with the `tokenizers` package.
 
-It is that of `tokenizer.json` or, in a folder without that file, a BERT tokenizer over `vocab.txt` with the settings of
-`tokenizer_config.json`. The parent loads it once before it starts any process, so that a file that is wrong is one line
-and exit code 2; each worker loads it again.
+It comes from `tokenizer.json` or, without that file, is a BERT tokenizer over `vocab.txt` with the settings of
+`tokenizer_config.json`. The parent loads it once before it starts any process, so that an invalid file is one line and
+exit code 2. Each worker loads it again.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from ..errors import ModelError
 from .files import check_file, read_json_object
 
 MOST_TOKENIZER_BYTES = 128 << 20
-"""Of a tokenizer.json. The longest that are published, of models of hundreds of languages, have some 35 MB."""
+"""The maximum size of a tokenizer.json. The longest published ones, for hundreds of languages, have about 35 MB."""
 
 BERT_CLASSES = ('BertTokenizer', 'DistilBertTokenizer', 'ElectraTokenizer')
-"""The classes of transformers that are a WordPiece with BERT's normalizer and special tokens."""
+"""The classes of transformers for WordPiece with BERT's normalizer and special tokens."""
 
 _PLAIN_CLASSES = ('TokenizersBackend', 'PreTrainedTokenizer')
-"""Those that take a tokenizer.json as it is."""
+"""The classes that use a tokenizer.json unchanged."""
 
 _NORMALIZING_CLASSES = (*BERT_CLASSES, 'MPNetTokenizer')
-"""Those whose settings in a `tokenizer_config.json` count more than BERT's normalizer in a `tokenizer.json`."""
+"""The classes whose settings in `tokenizer_config.json` override BERT's normalizer in `tokenizer.json`."""
 
 _BYTE_LEVEL_CLASSES = ('RobertaTokenizer', 'LongformerTokenizer', 'BartTokenizer', 'GPT2Tokenizer')
-"""Those whose `add_prefix_space` counts more than that of a `tokenizer.json`."""
+"""The classes whose `add_prefix_space` overrides that of `tokenizer.json`."""
 
 _SPLITTING_CLASSES = ('XLMRobertaTokenizer', 'CamembertTokenizer')
-"""Those that split words at white space, of which nothing is left, in whichever way a `tokenizer.json` does it."""
+"""The classes that split words at white space and drop it, whatever `tokenizer.json` does."""
 
 _CLASSES_WITHOUT_TYPES = (
     *_PLAIN_CLASSES, *_BYTE_LEVEL_CLASSES, *_SPLITTING_CLASSES, 'AlbertTokenizer', 'DistilBertTokenizer', 'MPNetTokenizer',
 )  # fmt: skip
-"""Those that give a model no types of tokens, unless `model_input_names` says that they do."""
+"""The classes without token types, unless `model_input_names` includes them."""
 
 _CLASSES: Mapping[str, str] = {
     'albert': 'AlbertTokenizer',
@@ -52,23 +52,23 @@ _CLASSES: Mapping[str, str] = {
     'roberta': 'RobertaTokenizer',
     'xlm-roberta': 'XLMRobertaTokenizer',
 }
-"""The class for each `model_type` where no file names one; BERT's for the others."""
+"""The class for each `model_type` if no file names one. For others it is BERT's."""
 
 _SETTINGS = {
     'do_lower_case': 'lowercase',
     'strip_accents': 'strip_accents',
     'tokenize_chinese_chars': 'handle_chinese_chars',
 }
-"""How `tokenizer_config.json` and BERT's normalizer each call a setting."""
+"""The names of a setting in `tokenizer_config.json` and in BERT's normalizer."""
 
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """Which files a tokenizer is made of, and how its texts are changed first.
+    """The files of a tokenizer, and the changes to its normalizer.
 
-    `path` is a tokenizer.json; None if `vocab` and `settings`, a tokenizer_config.json, stand for it. `model_type`
-    names the class of the tokenizer where `settings` does not. `lowers` puts texts into lowercase even if the files do
-    not; `cased` keeps case and accents even if they do not.
+    `path` is a tokenizer.json, or None if `vocab` and `settings` (a tokenizer_config.json) replace it. `model_type`
+    determines the class of the tokenizer if `settings` does not. `lowers` lowercases texts even if the files do not.
+    `cased` keeps case and accents even if the files do not.
     """
 
     path: str | None
@@ -82,7 +82,7 @@ class TokenizerFiles:
         """Load the tokenizer, with neither truncation nor padding, of a model with `vocab_size` embeddings.
 
         Raises:
-            ModelError: a file is missing or makes no sense, or has ids that the model has no embedding for.
+            ModelError: a file is missing or invalid, or has ids without an embedding in the model.
         """
         settings = _Settings.read(self.settings)
         tokenizer = (
@@ -108,7 +108,7 @@ class TokenizerFiles:
         return tokenizer
 
     def gives_types(self) -> bool:
-        """Whether the second text of a pair has another type than the first; if not, the model gets zeros for both."""
+        """Whether the second text of a pair has type 1. Otherwise the model gets zeros for both texts."""
         settings = _Settings.read(self.settings)
         names = settings.values.get('model_input_names')
         if names is None:
@@ -123,7 +123,7 @@ class TokenizerFiles:
 
 @dataclass(frozen=True)
 class _Settings:
-    """The values of a tokenizer_config.json, checked one by one."""
+    """The validated values of a tokenizer_config.json."""
 
     path: str
     values: Mapping[str, Any]
@@ -134,14 +134,14 @@ class _Settings:
 
     @property
     def tokenizer_class(self) -> str | None:
-        """The class without the ending that old releases gave those of this package."""
+        """The class without the ending Fast, which old releases used for classes of this package."""
         value = self.values.get('tokenizer_class')
         if value is not None and not isinstance(value, str):
             raise self.refusal('tokenizer_class', 'a name', value)
         return None if value is None else value.removesuffix('Fast')
 
     def switch(self, key: str) -> bool | None:
-        """A setting that is on, off, or left to others."""
+        """A setting: on, off, or None if it is not given."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, bool):
             raise self.refusal(key, 'true or false', value)
@@ -156,7 +156,7 @@ class _Settings:
         return value
 
     def add_tokens(self, tokenizer: Tokenizer) -> None:
-        """Add those of `added_tokens_decoder` that the tokenizer does not have.
+        """Add the tokens of `added_tokens_decoder` that the tokenizer lacks.
 
         Raises:
             ModelError: one would get another id than the file says.
@@ -182,10 +182,10 @@ class _Settings:
                 raise self.refusal('added_tokens_decoder', 'ids that go on from the vocabulary', {name: content})
 
     def add_special_tokens(self, tokenizer: Tokenizer) -> None:
-        """Add the special tokens that have no named use, which a text can spell; one can be in the vocabulary.
+        """Add the additional special tokens, which texts can contain. They can already be in the vocabulary.
 
         Raises:
-            ModelError: a value is no list of tokens.
+            ModelError: a value is not a list of tokens.
         """
         for key in ('additional_special_tokens', 'extra_special_tokens'):
             tokens = self.values.get(key) or []
@@ -204,12 +204,12 @@ class _Settings:
 
 
 def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
-    """The tokenizer of a tokenizer.json, with the settings that its class in transformers, `name`, would give it."""
+    """Load a tokenizer.json, with the settings of its class `name` in transformers."""
     check_file(path, 'the tokenizer')
     if os.path.getsize(path) > MOST_TOKENIZER_BYTES:
         raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_TOKENIZER_BYTES))
     with _readable(path), open(path, 'rb') as file:
-        data = file.read()  # not `from_file`, which takes no path that is not UTF-8
+        data = file.read()  # `from_file` needs a UTF-8 path
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -230,7 +230,7 @@ def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
 
 
 def _set_normalizer(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: bool) -> None:
-    """Give BERT's normalizer, if the tokenizer has it, the settings of the class, which can have defaults."""
+    """Apply the settings of the class, including defaults, to BERT's normalizer if the tokenizer has it."""
     normalizer = tokenizer.normalizer
     if not isinstance(normalizer, normalizers.BertNormalizer):
         return
@@ -243,7 +243,7 @@ def _set_normalizer(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: 
 
 
 def _split_at_white_space(tokenizer: Tokenizer, *, adds_prefix: bool) -> None:
-    """Split words at white space before a Metaspace does, which makes tokens of spaces at the end of a text."""
+    """Split words at white space before a Metaspace, which would make tokens from spaces at the end of a text."""
     scheme: Literal['always', 'never'] = 'always' if adds_prefix else 'never'
     metaspace = pre_tokenizers.Metaspace(prepend_scheme=scheme)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
@@ -251,7 +251,7 @@ def _split_at_white_space(tokenizer: Tokenizer, *, adds_prefix: bool) -> None:
 
 
 def _check_side(tokenizer: Tokenizer, settings: _Settings, path: str) -> None:
-    """Reject a tokenizer that cuts a long text at its beginning."""
+    """Reject a tokenizer that truncates the beginning of long texts."""
     side = settings.values.get('truncation_side')
     if side == 'left':
         raise settings.refusal('truncation_side', "'right'", side)
@@ -260,7 +260,7 @@ def _check_side(tokenizer: Tokenizer, settings: _Settings, path: str) -> None:
 
 
 def _from_vocab(path: str, settings: _Settings) -> Tokenizer:
-    """BERT's tokenizer over the words of a vocab.txt."""
+    """Make BERT's tokenizer over the words of a vocab.txt."""
     name = settings.tokenizer_class
     if name is not None and name not in BERT_CLASSES:
         raise ModelError(
@@ -304,7 +304,7 @@ def _from_vocab(path: str, settings: _Settings) -> Tokenizer:
 
 
 def write_tokenizer(folder: str) -> str:
-    """A command that writes the tokenizer.json of the model in `folder`."""
+    """Make a command that writes the tokenizer.json of the model in `folder`."""
     return (
         'python -c "from transformers import AutoTokenizer; AutoTokenizer.from_pretrained(%r).save_pretrained(%r)"'
         % (folder, folder)
@@ -312,7 +312,7 @@ def write_tokenizer(folder: str) -> str:
 
 
 def _lower(tokenizer: Tokenizer) -> None:
-    """Put texts into lowercase first, unless the tokenizer does so."""
+    """Lowercase texts first, unless the tokenizer does it."""
     spec = _normalizer_of(tokenizer)
     if not any(part.get('type') == 'Lowercase' or part.get('lowercase') is True for part in _parts(spec)):
         before = [normalizers.Lowercase()]
@@ -320,7 +320,7 @@ def _lower(tokenizer: Tokenizer) -> None:
 
 
 def _keep_case(tokenizer: Tokenizer) -> None:
-    """Leave case and accents as they are; the other steps of the normalizer stay."""
+    """Keep case and accents. The other steps of the normalizer stay."""
     _change_normalizer(tokenizer, _without_lowering)
 
 
@@ -331,7 +331,7 @@ def _without_lowering(step: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _change_normalizer(tokenizer: Tokenizer, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
-    """Change each step of the normalizer, or leave it out where `change` returns None."""
+    """Change each step of the normalizer, or remove it if `change` returns None."""
     spec = _normalizer_of(tokenizer)
     if spec is None:
         return
@@ -351,7 +351,7 @@ def _changed(spec: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, 
 
 
 def _normalizer_of(tokenizer: Tokenizer) -> dict[str, Any] | None:
-    """The normalizer as tokenizer.json has it."""
+    """The normalizer in the form of tokenizer.json."""
     if tokenizer.normalizer is None:
         return None
     spec: dict[str, Any] = json.loads(tokenizer.normalizer.__getstate__())
@@ -359,7 +359,7 @@ def _normalizer_of(tokenizer: Tokenizer) -> dict[str, Any] | None:
 
 
 def _parts(spec: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """The normalizers that one consists of, itself included."""
+    """A normalizer and all its parts."""
     if spec is not None:
         yield spec
         for part in spec.get('normalizers', ()):
@@ -368,7 +368,7 @@ def _parts(spec: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """One ModelError for all that the package raises: exceptions, and panics of its Rust, which are no `Exception`."""
+    """Convert the package's exceptions, and the panics of its Rust code, to a ModelError."""
     try:
         yield
     except BaseException as error:

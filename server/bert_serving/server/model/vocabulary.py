@@ -14,7 +14,7 @@ SEPARATE = '[SEP]'
 def load_vocab(path: str | PathLike[str]) -> dict[str, int]:
     """Read a `vocab.txt`, one token per line, and map each token to its id, counted from 0.
 
-    White space around a token is stripped, and so is a byte order mark. If a token occurs twice, the last one counts.
+    It strips white space around tokens and a byte order mark. If a token occurs twice, the last one counts.
 
     Raises:
         ModelError: the file cannot be read, is not UTF-8, or lacks a token that every row needs.

@@ -1,7 +1,7 @@
-"""The place of the weights, which an ONNX model names in every constant, and which is the same for all names of files.
+"""Set the location of the weights, which an ONNX model names in every constant.
 
-The exporter writes a place as long as the longest name; a worker replaces it by the name of the file, made as long by
-steps that lead nowhere. Thus a model can be read where it lies, under any name, without a library for its format.
+The exporter writes a location as long as the longest name. A worker replaces it by the name of the file, padded with
+`./` to the same length. So a worker can read a model under any name without a library for its format.
 """
 
 from __future__ import annotations

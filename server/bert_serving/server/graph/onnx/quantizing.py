@@ -1,4 +1,4 @@
-"""Let the products of the encoder multiply bytes: weights by channel, activations by the range that a batch has.
+"""Quantize the products of the encoder to int8: weights by channel, activations by their range in the batch.
 
 Only the products with weights of the layers, which take nine tenths of the time, are computed in int8. Embeddings,
 LayerNorm, scores, softmax, pooling, heads and answers stay float32.

@@ -1,4 +1,4 @@
-"""The architectures that are served: how each reads its configuration and names its weights, one module for each.
+"""The supported architectures: one module for each, with its configuration keys and the names of its weights.
 
 An architecture is data and builds no ops; `graph/` does that from the `EncoderConfig`. docs/architectures.md shows how
 to add one. Pure, except for reading the configuration.
@@ -28,15 +28,15 @@ _ALL: Sequence[Architecture] = (
 )
 
 ARCHITECTURES: Mapping[str, Architecture] = {name: each for each in _ALL for name in each.model_types}
-"""By the `model_type` of a `config.json`."""
+"""All architectures by the `model_type` in a `config.json`."""
 
 
 def read_config(path: str) -> EncoderConfig:
     """Read the config of an encoder from a `config.json`.
 
     Raises:
-        ModelError: the file cannot be read, its architecture is not served, or a value that would change the answers
-            is not served; the message names file, key and value.
+        ModelError: the file cannot be read, or the architecture or a value is not supported; the message names file,
+            key and value.
     """
     file = ConfigFile.read(path)
     return ARCHITECTURES[file.choice('model_type', sorted(ARCHITECTURES))].read(file)
@@ -45,7 +45,7 @@ def read_config(path: str) -> EncoderConfig:
 def read_google_config(path: str) -> EncoderConfig:
     """Read the config of a BERT from a `bert_config.json`.
 
-    It has no epsilon: Google's code has always used 1e-12.
+    The file has no epsilon, because Google's code has always used 1e-12.
 
     Raises:
         ModelError: as in `read_config`.
@@ -54,10 +54,10 @@ def read_google_config(path: str) -> EncoderConfig:
 
 
 def places(model_type: str, name: str) -> list[Place]:
-    """The places in a safetensors file where the weight of the canonical `name` can be, the usual one first."""
+    """Return the possible places of the weight `name` in a safetensors file, the usual one first."""
     return ARCHITECTURES[model_type].places(name)
 
 
 def google_places(name: str) -> list[Place]:
-    """The same for a checkpoint of Google's code, whose names are the canonical ones; a head is outside `bert`."""
+    """Return the places in a checkpoint of Google's code, which has the canonical names. A head is outside `bert`."""
     return [Place(name)] if name.startswith('output_') else [Place('bert/' + name), Place(name)]

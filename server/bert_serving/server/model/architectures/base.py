@@ -1,8 +1,8 @@
-"""The parts of the description of an architecture: questions to a config, and places of weights.
+"""The parts of an architecture's description: validated config values, and places of weights.
 
-Weights have canonical names, which are those of Google's BERT (`graph/checkpoint.py` lists them). A name is a scope and
-one of `kernel`, `bias`, `gamma`, `beta`, or it is the name of a table. An architecture lists the scopes that it names
-differently from Hugging Face's BERT.
+The canonical names of weights are those of Google's BERT (`graph/checkpoint.py` lists them). A name is a scope with
+`kernel`, `bias`, `gamma` or `beta`, or the name of a table. An architecture lists the scopes with names other than in
+Hugging Face's BERT.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_UNITS = 2**31 - 1
 class Place:
     """The place of a weight: the tensor `name`, or part `index` of its `count` equal parts along the first axis.
 
-    `transposed` says that it is stored [outputs, inputs], as in PyTorch.
+    `transposed` means that it is stored as [outputs, inputs], as in PyTorch.
     """
 
     name: str
@@ -47,7 +47,7 @@ Spelling = str | Packed
 
 
 def packed(scopes: Sequence[str], into: str) -> dict[str, Spelling]:
-    """Scopes whose weights are stored one after another in the scope `into`."""
+    """Make scopes whose weights are stored one after another in the scope `into`."""
     return {scope: Packed(into, index, len(scopes)) for index, scope in enumerate(scopes)}
 
 
@@ -58,11 +58,11 @@ _OUTPUT = {'output_weights': 'weight', 'output_bias': 'bias'}
 
 @dataclass(frozen=True)
 class Architecture:
-    """One kind of encoder, with the `model_types` that configs call it.
+    """One kind of encoder, with its `model_types` in configs.
 
-    `scopes` maps canonical scopes to their stored names, one or several, where these differ from those of BERT; a scope
-    of a layer begins with `layer/`, and `{}` stands for the number of the layer. `prefixes` are the prefixes that the
-    names can have, the usual one first. The scopes in `heads` have no prefix.
+    `scopes` maps canonical scopes to one or several stored names, where these differ from BERT's. The scope of a layer
+    begins with `layer/`, and `{}` stands for the number of the layer. `prefixes` are the possible prefixes of names,
+    the usual one first. The scopes in `heads` have no prefix.
     """
 
     model_types: tuple[str, ...]
@@ -72,7 +72,7 @@ class Architecture:
     heads: Mapping[str, str] = field(default_factory=dict)
 
     def places(self, name: str) -> list[Place]:
-        """The places where the weight of the canonical `name` can be, the usual one first."""
+        """Return the possible places of the weight `name`, the usual one first."""
         layer = _LAYER.match(name)
         general = 'layer/' + name[layer.end() :] if layer else name
         scope, _, last = general.rpartition('/')
@@ -89,7 +89,7 @@ class Architecture:
         ]
 
     def _stored(self, scope: str, layer: str) -> Iterable[tuple[str, int, int]]:
-        """The stored scopes of a canonical scope, and which part of each it is."""
+        """The stored scopes of a canonical scope, and its part in each."""
         if scope in self.heads:
             yield self.heads[scope], 0, 1
             return
@@ -106,10 +106,10 @@ class Architecture:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The JSON object of a config file. Each question about a key raises a ModelError that names file, key and value.
+    """The JSON object of a config file. Its methods validate values, with a ModelError that names file, key and value.
 
-    If a question has several keys, the first one that is present and not null counts. `within` is the prefix of the
-    keys in errors: the name of the object that contains them.
+    If a method gets several keys, the first one that is present and not null counts. `within` is the prefix of keys in
+    errors: the name of the object around them.
     """
 
     path: str
@@ -124,7 +124,7 @@ class ConfigFile:
         return self.values.get(key) is not None
 
     def dimensions(self, **keys: str) -> dict[str, int]:
-        """Several dimensions, each by the name of a field and its key."""
+        """Read several dimensions, given by field names and keys."""
         return {name: self.dimension(key) for name, key in keys.items()}
 
     def dimension(self, *keys: str, default: int | None = None, least: int = 1, most: int = MOST_UNITS) -> int:
@@ -146,7 +146,7 @@ class ConfigFile:
         return ACTIVATIONS[value.lower()]
 
     def number(self, *keys: str, default: float) -> float:
-        """A positive number."""
+        """Read a positive number."""
         key = self._first(keys)
         value = self.values.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -166,13 +166,13 @@ class ConfigFile:
         return str(value)
 
     def only(self, key: str, supported: object, default: object = None) -> None:
-        """Reject every value of `key` except `supported`; a missing key (or null) counts as `default`."""
+        """Reject every value of `key` except `supported`. A missing key (or null) counts as `default`."""
         value = self.values.get(key)
         if (default if value is None else value) != supported:
             raise self.refusal(key, repr(supported), value)
 
     def section(self, key: str) -> ConfigFile | None:
-        """The JSON object under `key`; None if the key is missing."""
+        """The JSON object under `key`, or None if the key is missing."""
         if not self.has(key):
             return None
         value = self.values[key]
@@ -184,7 +184,7 @@ class ConfigFile:
         return ModelError('%s: %r must be %s, not %s' % (self.path, self.within + key, expected, _shown(value)))
 
     def encoder(self, **fields: Any) -> EncoderConfig:
-        """Make an EncoderConfig of these fields and check that its heads divide the hidden units."""
+        """Make an EncoderConfig from these fields, and check that its heads divide the hidden units."""
         config = EncoderConfig(**fields)
         if config.hidden_size % config.num_attention_heads:
             raise ModelError(
@@ -198,7 +198,7 @@ class ConfigFile:
         return config
 
     def head(self) -> Head | None:
-        """The head of the model; None unless its class is a `...ForSequenceClassification`."""
+        """The head of the model, or None unless its class is a `...ForSequenceClassification`."""
         names = self.values.get('architectures') or []
         if not isinstance(names, list):
             raise self.refusal('architectures', 'a list', names)
@@ -216,7 +216,7 @@ class ConfigFile:
         return tuple(str(named[str(index)]) for index in range(len(named)))
 
     def _head_activation(self, labels: int) -> str:
-        """That of CrossEncoder, except that several labels have a softmax where it would return the logits."""
+        """The activation of CrossEncoder, except that several labels get a softmax where it would return logits."""
         file, key = self.section('sentence_transformers'), 'activation_fn'
         if file is None or not file.has(key):
             file, key = self, 'sbert_ce_default_activation_function'

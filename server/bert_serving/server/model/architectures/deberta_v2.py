@@ -54,7 +54,7 @@ def _disentangled(file: ConfigFile, positions: int) -> Disentangled:
 
 
 def _or_if_not_positive(file: ConfigFile, key: str, otherwise: int) -> int:
-    """The number under `key`; `otherwise` if it is missing or below 1. Published configs have -1 for that."""
+    """The number under `key`, or `otherwise` if it is missing or below 1. Published configs use -1 for that."""
     value = file.dimension(key, default=-1, least=-1)
     return value if value > 0 else otherwise
 

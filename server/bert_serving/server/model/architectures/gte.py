@@ -33,7 +33,7 @@ def read(file: ConfigFile) -> EncoderConfig:
 
 
 def _rotary(file: ConfigFile, head_size: int) -> Rotary:
-    """Rotary positions, or those that `ntk` stretches: a greater base, and all angles a little smaller."""
+    """Rotary positions, possibly stretched by `ntk`: with a greater base, and all angles a little smaller."""
     parameters = file.section('rope_parameters')
     if parameters is not None:
         parameters.only('rope_type', 'default', default='default')

@@ -25,7 +25,7 @@ ONLY = {
     'scale_attn_weights': True,
     'scale_attn_by_inverse_layer_idx': False,
 }
-"""Keys of the hub that would change the answers, and the only value of each that is served."""
+"""Keys of configs on the hub that change the result, each with its only supported value."""
 
 
 def read(file: ConfigFile) -> EncoderConfig:
@@ -67,7 +67,7 @@ def _read_hub(file: ConfigFile) -> dict[str, Any]:
     hidden_size = file.dimension('n_embd')
     positions = file.dimension('n_positions', default=2048)
     if file.has('rotary_scaling_factor'):
-        # For longer rows, the angles would depend on the longest row of the batch.
+        # For longer rows, the angles depend on the longest row of the batch.
         positions = min(positions, file.dimension('max_trained_positions', default=positions))
     attention_bias = file.flag('qkv_proj_bias', default=True)
     multiple = file.dimension('pad_vocab_size_multiple', default=1)

@@ -1,4 +1,4 @@
-"""RoBERTa, XLM-RoBERTa and CamemBERT: a BERT whose positions begin after that of the padding token."""
+"""RoBERTa, XLM-RoBERTa and CamemBERT: a BERT whose positions begin after the id of the padding token."""
 
 from __future__ import annotations
 
