@@ -205,6 +205,16 @@ def data(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend='none')
+def ray(session: nox.Session) -> None:
+    """Workers on a cluster of Ray, whose nodes are raylets on this machine: minutes, and some 10 GB of memory."""
+    tools = ('pytest', 'pytest-timeout', 'psutil')
+    python = environment(session, 'ray', '3.11', *tools, str(HERE / 'client'), f'{HERE / "server"}[cpu,ray]')
+    environment(session, 'ray', '3.11', '--force-reinstall', '--no-deps', str(HERE / 'client'), str(HERE / 'server'))
+    command = (python, '-m', 'pytest', '-s', '--timeout=900', 'tests/ray_cluster', *session.posargs)
+    session.run(*command, external=True)
+
+
+@nox.session(venv_backend='none')
 def integrations(session: nox.Session) -> None:
     """The packages of docs/integrations.md against live servers; needs an environment with the server."""
     from support.proxies import ProxyProcess  # here, because other sessions have no server

@@ -15,7 +15,9 @@ LAYERS = [
     ['descriptors', 'socket_owner'],
     ['model', 'protocol', 'stats', 'transport'],
     ['guard', 'options', 'process', 'security', 'telemetry'],
+    ['links'],
     ['graph', 'ventilator', 'sink', 'http'],
+    ['cluster'],
     ['worker', 'parent'],
     ['benchmark', 'files'],
     ['helper', 'keys'],
@@ -28,8 +30,8 @@ PURE_FOLDERS = ['protocol', 'model', 'options', 'ventilator', 'worker', 'sink']
 
 ALSO_PURE = """
     errors release stats console.formatting console.suggestions console.terminal process.reports process.restarts
-    process.states graph.export_key parent.counters parent.devices parent.endpoints benchmark.plan benchmark.results http.errors
-    http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
+    process.states graph.export_key parent.counters parent.devices parent.endpoints parent.placement benchmark.plan benchmark.results http.errors
+    cluster.interface http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
     http.openai_bodies http.tei_bodies http.cohere_bodies http.text_schemas http.legacy_schemas http.openai_schemas
     http.tei_schemas http.cohere_schemas http.lanes http.upstreams http.wrong_keys http.status_history security.principals security.certificates
     security.access security.actions security.members security.shares files.rows files.manifest files.asking

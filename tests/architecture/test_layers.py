@@ -97,6 +97,12 @@ def test_gputil_is_imported_in_one_place() -> None:
     assert {module for module in MODULES if 'GPUtil' in imports_of(module)} == {'parent.devices'}
 
 
+def test_ray_is_imported_in_two_places_that_only_a_server_with_a_cluster_loads() -> None:
+    importers = {module for module in MODULES if any(name.split('.')[0] == 'ray' for name in imports_of(module))}
+    assert importers == {'cluster.ray_cluster', 'cluster.ray_host'}
+    assert [m for m in MODULES if ours(imports_of(m)) & importers] == ['cluster.ray_cluster', 'parent.remote_workers']
+
+
 def test_the_server_imports_the_client_in_three_places_and_the_client_nothing_of_the_server() -> None:
     importers = {m for m in MODULES if any(name.startswith('bert_serving.client') for name in imports_of(m))}
     assert {folder_of(importer) for importer in importers} <= {'benchmark', 'files', 'http'}

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_serving.client import ServerError as RequestFailed
+from bert_serving.server import BertServer
 from support.processes import PROXY, SINK, WORKER, children_of, is_running, send
 from support.serving import ServerProcess, connect, time_of_day
 from support.waiting import wait_until
@@ -28,6 +29,8 @@ PATIENCE_MS = 120_000
 SHARE_OF_STOPS = 0.25
 
 Array = NDArray[np.float32]
+
+Server = BertServer | ServerProcess
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -49,7 +52,7 @@ class Question:
 class Material:
     """Texts with their vectors, no two of which are the same, taken from a server that is left in peace."""
 
-    def __init__(self, server: ServerProcess, words: Sequence[str], size: int = 2000) -> None:
+    def __init__(self, server: Server, words: Sequence[str], size: int = 2000) -> None:
         dice = random.Random(1)
         texts = sorted({' '.join(dice.choices(words, k=dice.randint(1, 20))) for _ in range(size)})
         with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
@@ -103,10 +106,10 @@ class Outcome:
         return Outcome(self.counts + other.counts, self.errors + other.errors)
 
 
-Ask = Callable[[ServerProcess, Sequence[Question], Outcome], None]
+Ask = Callable[[Server, Sequence[Question], Outcome], None]
 
 
-def ask_one_by_one(server: ServerProcess, questions: Sequence[Question], outcome: Outcome) -> None:
+def ask_one_by_one(server: Server, questions: Sequence[Question], outcome: Outcome) -> None:
     """A client that waits for each answer."""
     with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         for question in questions:
@@ -117,7 +120,7 @@ def ask_one_by_one(server: ServerProcess, questions: Sequence[Question], outcome
                 outcome.fail(error)
 
 
-def ask_in_a_stream(server: ServerProcess, questions: Sequence[Question], outcome: Outcome) -> None:
+def ask_in_a_stream(server: Server, questions: Sequence[Question], outcome: Outcome) -> None:
     """A client with up to sixteen requests on their way; answers come in any order, by growing ids."""
     answers: dict[int, object] = {}
     outcome.ask()
@@ -134,7 +137,7 @@ def ask_in_a_stream(server: ServerProcess, questions: Sequence[Question], outcom
     outcome.counts['doubled'] += max(0, len(answers) - len(questions))
 
 
-def ask_and_fetch(server: ServerProcess, questions: Sequence[Question], outcome: Outcome, at_once: int = 8) -> None:
+def ask_and_fetch(server: Server, questions: Sequence[Question], outcome: Outcome, at_once: int = 8) -> None:
     """A client that sends some without waiting, and then takes all that came of them."""
     with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         for start in range(0, len(questions), at_once):
@@ -153,7 +156,7 @@ def ask_and_fetch(server: ServerProcess, questions: Sequence[Question], outcome:
                 outcome.judge(question, answer)
 
 
-def ask_by_http(server: ServerProcess, questions: Sequence[Question], outcome: Outcome) -> None:
+def ask_by_http(server: Server, questions: Sequence[Question], outcome: Outcome) -> None:
     """A caller of the proxy, who calls again when the proxy has died under the call, or says that it is too early."""
     url = 'http://127.0.0.1:%d/encode' % server.http_port
     for question in questions:
@@ -180,7 +183,7 @@ def _post_until_answered(url: str, body: str) -> object:
     raise TimeoutError('no answer to an HTTP request')
 
 
-def ask_what_kills(server: ServerProcess, how_often: int, outcome: Outcome) -> None:
+def ask_what_kills(server: Server, how_often: int, outcome: Outcome) -> None:
     """A client whose every request kills the worker that computes it."""
     with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
         for _ in range(how_often):
@@ -196,7 +199,7 @@ def ask_what_kills(server: ServerProcess, how_often: int, outcome: Outcome) -> N
 
 
 def ask_all(
-    server: ServerProcess, material: Material, requests: int, clients: Sequence[Ask], most_rows: int, poison: int = 0
+    server: Server, material: Material, requests: int, clients: Sequence[Ask], most_rows: int, poison: int = 0
 ) -> Outcome:
     """Have all `clients` ask at once, `requests` in all, and one ask what kills; the sum of what became of them."""
     outcomes = [Outcome(name='client %d (%s)' % (n, ask.__name__)) for n, ask in enumerate(clients)]

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bert_serving.server.options.settings import Settings
-from bert_serving.server.process.child import Child
+from bert_serving.server.process.child_process import ChildProcess
 from bert_serving.server.process.reports import ChildReport, Exited, Heartbeat, Ready
 from support.processes import is_listening
 from support.proxies import ProxyProcess, curl
@@ -157,7 +157,7 @@ def test_what_can_not_work_is_one_line_and_an_exit_code(
 
 def test_as_a_child_it_reports_its_port_and_ends_when_it_is_terminated(server: ScriptedServer) -> None:
     settings = Settings(http_port=0, http_host='127.0.0.1')
-    child = Child(
+    child = ChildProcess(
         'bert_serving.server.http.proxy',
         'PROXY',
         {
@@ -188,7 +188,7 @@ def test_as_a_child_it_reports_its_port_and_ends_when_it_is_terminated(server: S
         child.kill_and_reap(10)
 
 
-def next_report(child: Child, kind: type[ChildReport]) -> ChildReport:
+def next_report(child: ChildProcess, kind: type[ChildReport]) -> ChildReport:
     while True:
         assert select.select([child], [], [], PATIENCE_S)[0]
         for report in child.read_reports():

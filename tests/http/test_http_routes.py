@@ -609,6 +609,7 @@ def test_metrics_count(http: FlaskClient) -> None:
     assert count('bert_serving_queue_seconds_count') == 3
     assert count('bert_serving_queue_seconds_sum') == 0.5
     assert count('bert_serving_queue_seconds_bucket', le='0.1') == 2
+    assert count('bert_serving_workers_waiting') == 0
     assert (count('bert_serving_up'), count('bert_serving_workers'), count('bert_serving_workers_ready')) == (1, 2, 1)
 
 

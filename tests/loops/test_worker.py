@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zmq
 
+from bert_serving.server.links.worker_links import LocalLinks
 from bert_serving.server.process.reports import StatusCallback
 from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.ring import (
@@ -67,7 +68,15 @@ class Bench:
         self.parts.bind('inproc://sink')
         rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
         self.worker = Worker(
-            5, 'inproc://jobs', 'inproc://sink', rows, encoder, limits, show_tokens, embed_length, cache=cache
+            5,
+            LocalLinks('inproc://jobs'),
+            'inproc://sink',
+            rows,
+            encoder,
+            limits,
+            show_tokens,
+            embed_length,
+            cache=cache,
         )
         self.crash: BaseException | None = None
         self.thread = threading.Thread(target=self._run)

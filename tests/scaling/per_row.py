@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bert_serving.server.benchmark.random_model import make_vocabulary
 from bert_serving.server.benchmark.sentences import make_sentences
+from bert_serving.server.links.worker_links import LocalLinks
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.vocabulary import load_vocab
 from bert_serving.server.protocol.ring import Job, JobHeader, Lane, RequestRef
@@ -98,7 +99,7 @@ def measure(args: argparse.Namespace, rows: RowEncoder, texts: list[str]) -> dic
         jobs.append(Job(header, orjson.dumps(some)))
     limits = BatchLimits(BATCH_ROWS, BATCH_ROWS * 64, 2**26)
     sink: Any = NoSink()
-    worker = Worker(0, '', '', rows, NoDevice(args.floats), limits, False, None)
+    worker = Worker(0, LocalLinks(''), '', rows, NoDevice(args.floats), limits, False, None)
     costs: dict[tuple[str, str], float] = {}
 
     def note(name: str, thread: str, started: float) -> None:

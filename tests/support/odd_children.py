@@ -7,7 +7,7 @@ import signal
 import time
 
 from bert_serving.server.errors import ModelError
-from bert_serving.server.process.child import Child
+from bert_serving.server.process.child_process import ChildProcess
 from bert_serving.server.process.reports import ChildConfig, Reporter
 
 
@@ -53,7 +53,7 @@ def main(config: ChildConfig, report_ready: Reporter) -> None:
 def be_a_parent(leftover: str) -> None:
     """Start a child that sleeps, print its pid and wait to be killed."""
     about = {'context': 'ODD', 'verbose': False, 'temp_dirs': [leftover], 'what': 'sleep'}
-    child = Child('support.odd_children', 'ODD', about)
+    child = ChildProcess('support.odd_children', 'ODD', about)
     child.start()
     child.read_reports()
     print(child.pid, flush=True)

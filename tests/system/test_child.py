@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 
 from bert_serving.server.console.progress import Progress
-from bert_serving.server.process.child import Child, describe_exit
+from bert_serving.server.process.child import describe_exit
 from bert_serving.server.process.child_main import EXIT_CRASHED, EXIT_ORPHANED
+from bert_serving.server.process.child_process import ChildProcess
 from bert_serving.server.process.reports import ChildReport, Exited, Failed, Heartbeat, Ready
 from bert_serving.server.process.states import ChildState
 from support.waiting import wait_until
 
 
-def make_child(what: str, **config: object) -> Child:
+def make_child(what: str, **config: object) -> ChildProcess:
     about = {'context': 'ODD', 'verbose': False, 'temp_dirs': [], 'what': what, **config}
-    return Child('support.odd_children', 'ODD', about)
+    return ChildProcess('support.odd_children', 'ODD', about)
 
 
-def run_to_end(child: Child) -> list[ChildReport]:
+def run_to_end(child: ChildProcess) -> list[ChildReport]:
     child.start()
     reports: list[ChildReport] = []
     while not reports or not isinstance(reports[-1], Exited):
@@ -55,7 +56,7 @@ def test_any_other_exception_is_reported_in_a_line_and_logged_in_full(capfd: pyt
 
 
 def test_a_module_that_is_not_there_is_an_exit_and_no_hang() -> None:
-    child = Child('no_such_module', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': []})
+    child = ChildProcess('no_such_module', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': []})
     (exited,) = run_to_end(child)
     assert isinstance(exited, Exited)
     assert exited.code == 1

@@ -16,7 +16,7 @@ from bert_serving.server.console.progress import ProgressDisplay
 from bert_serving.server.errors import StartError
 from bert_serving.server.process import supervisor as supervisor_module
 from bert_serving.server.process import watch
-from bert_serving.server.process.child import Child
+from bert_serving.server.process.child_process import ChildProcess
 from bert_serving.server.process.restarts import RestartPolicy, Restarts
 from bert_serving.server.process.supervisor import ChildSlot, Supervisor
 from bert_serving.server.process.watch import ChildFailed
@@ -43,9 +43,11 @@ class Bench:
             restarts=Restarts(RestartPolicy(first_pause_s=0.01, max_failed_starts=3)),
         )
 
-    def spawn(self) -> Child:
+    def spawn(self) -> ChildProcess:
         what = self.whats.pop(0) if len(self.whats) > 1 else self.whats[0]
-        return Child('support.odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': [], **what})
+        return ChildProcess(
+            'support.odd_children', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': [], **what}
+        )
 
     def supervise(self, *whats: dict[str, Any]) -> None:
         self.whats = list(whats)
@@ -184,10 +186,10 @@ def test_a_child_that_never_becomes_ready_is_given_up_after_so_many_starts_with_
 def test_a_process_that_the_system_does_not_grant_is_a_failed_start(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_child: Child) -> None:
+    def refuse(_child: ChildProcess) -> None:
         raise OSError(errno.EAGAIN, 'Resource temporarily unavailable')
 
-    monkeypatch.setattr(Child, 'start', refuse)
+    monkeypatch.setattr(ChildProcess, 'start', refuse)
     bench.supervise(SLEEP)
     bench.run_until(lambda: bool(bench.given_up))
     assert 'ODD could not be started' in bench.lost[0][0]
@@ -197,16 +199,16 @@ def test_a_child_for_which_no_file_is_left_is_tried_again_and_not_given_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor_module, 'POSTPONED_S', 0.01)
-    start, refused = Child.start, 0
+    start, refused = ChildProcess.start, 0
 
-    def refuse(child: Child) -> None:
+    def refuse(child: ChildProcess) -> None:
         nonlocal refused
         if len(bench.ready) == 1 and refused < 10:
             refused += 1
             raise OSError(errno.EMFILE, 'Too many open files')
         start(child)
 
-    monkeypatch.setattr(Child, 'start', refuse)
+    monkeypatch.setattr(ChildProcess, 'start', refuse)
     bench.supervise({'what': 'die when told', 'path': '/'}, SLEEP)
     bench.run_until(lambda: len(bench.ready) == 2)
     assert refused == 10, 'more often than starts may fail'

@@ -18,6 +18,17 @@ def test_no_endpoint_is_ever_used_twice() -> None:
     assert all(endpoint.startswith('ipc:///sockets/') for endpoint in seen)
 
 
+def test_a_worker_on_another_machine_has_a_name_which_no_other_has_had() -> None:
+    endpoints = Endpoints('/sockets', remote=range(1, 2))
+    for worker in (0, 1):
+        endpoints.move_worker(worker)
+    first = endpoints.workers[1]
+    endpoints.move_worker(1)
+    assert endpoints.workers[0].startswith('ipc:///sockets/worker-0-')
+    assert first.startswith('tcp:worker-1-')
+    assert endpoints.workers[1] not in (first, endpoints.workers[0])
+
+
 def test_a_worker_moves_alone() -> None:
     endpoints = Endpoints('/sockets')
     endpoints.move_worker(0)

@@ -19,6 +19,8 @@ def test_health_tells_the_truth() -> None:
     assert health(server_state='draining') == (True, False, 'the server is draining')
     assert health(workers=[{'state': 'starting'}]) == (True, False, 'no worker is ready')
     assert health(workers=None) == (True, True, ''), 'a server of 1.10'
+    waiting = judge(StatusSnapshot({**STATUS, 'workers': [{'state': 'ready'}, {'state': 'waiting'}]}, True))
+    assert (waiting.is_ready, waiting.workers_waiting) == (True, 1)
     assert health(is_draining=True) == (True, False, 'the HTTP proxy is shutting down')
     nothing = judge(StatusSnapshot(None, False))
     assert (nothing.is_live, nothing.workers, nothing.release) == (False, None, None)

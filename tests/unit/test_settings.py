@@ -79,6 +79,11 @@ def test_the_defaults_are_those_of_1_10() -> None:
         'max_unread_bytes',
         'no_terminate',
         'principals',
+        'ray',
+        'ray_address_of_server',
+        'ray_cpus',
+        'ray_gpus',
+        'ray_num_worker',
         'shutdown_timeout',
         'worker_timeout',
     }, 'options of our own'

@@ -67,6 +67,26 @@ def test_a_slot_gets_another_child_until_it_is_given_up() -> None:
         assert state is expected
 
 
+def test_a_child_for_which_a_cluster_has_no_room_waits_in_its_slot() -> None:
+    state = SlotState.STARTING
+    for event, expected in [
+        (SlotEvent.CHILD_WAITS, SlotState.WAITING),
+        (SlotEvent.CHILD_PLACED, SlotState.STARTING),
+        (SlotEvent.CHILD_LOST, SlotState.RESTARTING),
+        (SlotEvent.RESTART_DUE, SlotState.STARTING),
+        (SlotEvent.CHILD_WAITS, SlotState.WAITING),
+        (SlotEvent.CHILD_LOST, SlotState.RESTARTING),
+    ]:
+        state = advance_slot(state, event)
+        assert state is expected
+
+
+def test_a_child_that_was_told_to_stop_stops_whatever_the_cluster_says_of_it() -> None:
+    assert advance_child(ChildState.WAITING, ChildEvent.TOLD_TO_STOP) is ChildState.STOPPING
+    for event in (ChildEvent.BEGAN_TO_WAIT, ChildEvent.PLACED, ChildEvent.REPORTED_READY):
+        assert advance_child(ChildState.STOPPING, event) is ChildState.STOPPING
+
+
 @pytest.mark.parametrize('event', SlotEvent)
 def test_nothing_happens_in_a_slot_that_was_given_up(event: SlotEvent) -> None:
     with pytest.raises(IllegalTransition, match='a slot that is gone cannot handle: %s' % event.value):
@@ -74,4 +94,4 @@ def test_nothing_happens_in_a_slot_that_was_given_up(event: SlotEvent) -> None:
 
 
 def test_the_states_of_a_slot_are_those_of_the_status() -> None:
-    assert [state.value for state in SlotState] == ['starting', 'ready', 'restarting', 'gone']
+    assert [state.value for state in SlotState] == ['waiting', 'starting', 'ready', 'restarting', 'gone']

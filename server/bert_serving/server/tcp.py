@@ -56,6 +56,11 @@ def connection_of(descriptor: int) -> Connection | None:
     return None
 
 
+def is_open(connection: Connection) -> bool:
+    """Return whether the connection is still the one of its file descriptor."""
+    return connection_of(connection.descriptor) == connection
+
+
 def peer_of(connection: socket.socket) -> tuple[str, int]:
     """Return the address and port of the peer.
 

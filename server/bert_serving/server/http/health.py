@@ -29,6 +29,8 @@ class Health:
     workers_ready: int | None
     workers: int | None
     release: str | None
+    workers_waiting: int = 0
+    """Workers that wait for room on a cluster."""
 
     def to_json(self, is_good: bool) -> dict[str, Any]:
         """The body of a health route. `is_good` is the outcome of its check."""
@@ -63,7 +65,8 @@ def judge(snapshot: StatusSnapshot, is_draining: bool = False) -> Health:
     elif ready == 0:
         reason = 'no worker is ready'
     workers = None if listed is None else len(listed)
-    return Health(snapshot.is_fresh, not reason, reason, state, ready, workers, status.get('server_release'))
+    waiting = sum(worker.get('state') == 'waiting' for worker in listed or ())
+    return Health(snapshot.is_fresh, not reason, reason, state, ready, workers, status.get('server_release'), waiting)
 
 
 def judge_upstreams(

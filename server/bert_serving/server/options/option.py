@@ -15,6 +15,7 @@ SECURITY = 'Security'
 HTTP = 'HTTP'
 SECURITY = 'Security'
 DEVICES = 'Devices'
+CLUSTER = 'Cluster'
 OTHER = 'Other'
 
 GROUPS = {
@@ -24,6 +25,7 @@ GROUPS = {
     SECURITY: 'encryption and client keys of the two ZeroMQ ports, and the rights of each client',
     HTTP: 'the HTTP API, for clients in any language; needs the extra [http]',
     DEVICES: 'where the model runs',
+    CLUSTER: 'workers on the nodes of a Ray cluster; needs the extra [ray]',
     OTHER: '',
 }
 

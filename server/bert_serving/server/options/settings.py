@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..model.pooling import PoolingStrategy
+from .cluster import ClusterOptions, check_cluster
 from .devices import DeviceOptions
 from .engines import check_engine
 from .http import HttpOptions
@@ -27,7 +28,7 @@ MODEL_SAYS = ('max_seq_len', 'pooling_layer', 'pooling_strategy')
 
 # Fields of the last base class come first, in the order of the help.
 @dataclass(frozen=True)
-class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, ModelOptions):
+class Settings(ClusterOptions, DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, ModelOptions):
     """The values of all options of `bert-serving-start`. The field names are the keys of the server's status."""
 
     left_to_model: frozenset[str] = field(default=frozenset(), compare=False)
@@ -62,6 +63,7 @@ class Settings(DeviceOptions, HttpOptions, SecurityOptions, ServingOptions, Mode
             raise UsageError('-pooling_layer: expected at least one layer')
         settings = cls(**values)
         check_engine(settings)
+        check_cluster(settings)
         if settings.bf16 and settings.fp16:
             raise UsageError('-bf16 and -fp16 are mutually exclusive')
         if settings.no_terminate and settings.allow_remote_terminate:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..addresses import reachable
+from ..graph.files import weights_path, words_path
 from ..model.pipeline import Pipeline
 from ..options.settings import OPTIONS
 from ..process.child import Child
+from ..process.launcher import ChildSpec, ProcessLauncher
 from .endpoints import Endpoints, Ports
 from .folders import ExportCacheFolders
 from .plan import Plan
+from .remote_workers import RemoteWorkers
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,16 @@ class ChildFactory:
         sink_limits: Mapping[str, Any],
         proxy_key_file: str | None = None,
         unwritten_bytes: int | None = None,
+        remote: RemoteWorkers | None = None,
     ) -> None:
         """Take everything that the children need.
 
         `temp_dirs` are the folders that a child removes if its parent dies, and `sink_limits` the limits of the sink.
         `proxy_key_file` has the key of the HTTP proxy, if there are keys. `unwritten_bytes` is the proxy's limit on
-        unwritten responses, or None for the default.
+        unwritten responses, or None for the default. `remote` are the workers on a cluster, or None.
         """
+        self._launcher = ProcessLauncher()
+        self._remote = remote
         self._plan = plan
         self._endpoints = endpoints
         self._ports = ports
@@ -105,6 +111,7 @@ class ChildFactory:
             'linger_ms': linger_ms,
             'security': None if self._plan.security is None else asdict(self._plan.security),
             'audit_file': self._plan.settings.audit_file,
+            'remote': None if self._remote is None else self._remote.ring.sink_config(),
             'limits': {**self._sink_limits},
         }
         return self._make(self._modules.sink, 'SINK', config, secrets=TELEMETRY_SECRETS)
@@ -112,23 +119,38 @@ class ChildFactory:
     def worker(self, worker: int, graph: ExportedGraph) -> Child:
         """Make worker `number`, which runs `graph` on its planned device, at its current endpoint."""
         plan, device = self._plan, self._plan.devices.devices[worker]
-        on_cpu = sum(other < 0 for other in plan.devices.devices)
+        remote = self._remote if self._remote is not None and worker in self._remote.plan.workers else None
         config = {
             'settings': plan.settings.without_secrets().to_dict(),
             'worker': worker,
             'device': device,
-            'threads': max(1, len(os.sched_getaffinity(0)) // on_cpu) if device < 0 else 2,
+            'threads': self._threads_of(device) if remote is None else remote.plan.threads,
             'graph': graph.path,
             'graph_sha256': graph.sha256,
-            'graph_entry': graph.entry,
+            'graph_entry': graph.entry if remote is None else None,
             'graph_tried': graph.tried,
             **_tokenization(plan),
             'max_position_embeddings': plan.model.config.max_position_embeddings,
-            'intake': self._endpoints.workers[worker],
-            'sink': self._endpoints.sink,
         }
+        name, endpoint = 'WORKER-%d' % worker, self._endpoints.workers[worker]
+        if remote is not None:
+            config |= {'remote': remote.ring.worker_config(endpoint), 'sink': '', 'temp_dirs': []}
+            environment = {'CUDA_VISIBLE_DEVICES': str(device)} if device < 0 else {}
+            files = [graph.path, words_path(graph.path), weights_path(graph.path), *_tokenizer_files(plan)]
+            spec = self._describe(self._modules.worker, name, config, environment)
+            return remote.launcher.make(replace(spec, files=tuple(filter(os.path.exists, files))))
+        config |= {'intake': endpoint, 'sink': self._endpoints.sink}
         environment = {'CUDA_VISIBLE_DEVICES': str(device), 'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'}  # GPUtil's order
-        return self._make(self._modules.worker, 'WORKER-%d' % worker, config, environment)
+        return self._make(self._modules.worker, name, config, environment)
+
+    def _threads_of(self, device: int) -> int:
+        """How many threads a worker of this machine computes with."""
+        on_cpu = [other for other in self._plan.devices.devices[: self._num_local] if other < 0]
+        return max(1, len(os.sched_getaffinity(0)) // len(on_cpu)) if device < 0 else 2
+
+    @property
+    def _num_local(self) -> int | None:
+        return None if self._remote is None else self._remote.plan.workers.start
 
     def http(self) -> Child:
         """Make the HTTP proxy of the server at the current ports."""
@@ -152,13 +174,30 @@ class ChildFactory:
         environment: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
     ) -> Child:
-        """Make a child. Of the environment variables with secrets, it gets only `secrets`."""
+        """Make a child of this machine; of the environment variables with secrets, it gets only `secrets`."""
+        return self._launcher.make(self._describe(module, name, config, environment, secrets))
+
+    def _describe(
+        self,
+        module: str,
+        name: str,
+        config: dict[str, Any],
+        environment: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
+    ) -> ChildSpec:
         settings = self._plan.settings
         verbose, log_format = settings.verbose, settings.log_format
         common = {'context': name, 'verbose': verbose, 'log_format': log_format, 'temp_dirs': self._temp_dirs}
         tensorflow_log = {'TF_CPP_MIN_LOG_LEVEL': '0'} if verbose else {}
         hidden = dict.fromkeys(secret_variables() - set(secrets))
-        return Child(module, name, {**common, **config}, {**hidden, **tensorflow_log, **(environment or {})})
+        return ChildSpec(module, name, {**common, **config}, {**hidden, **tensorflow_log, **(environment or {})})
+
+
+def _tokenizer_files(plan: Plan) -> list[str]:
+    """Return the paths of the files that a worker reads its tokenizer from."""
+    files = plan.model.tokenizer_files
+    paths = [plan.model.vocab] if files is None else [files.path, files.vocab, files.settings]
+    return [path for path in paths if path is not None]
 
 
 def _tokenization(plan: Plan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ endpoints change, what to tell the ventilator, and whether the server can contin
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,18 +17,22 @@ from ..errors import ChildDied
 from ..process.child import Child
 from ..process.reports import Payload
 from ..process.restarts import RestartPolicy, Restarts
-from ..process.states import SlotState
+from ..process.states import ChildState, SlotState
 from ..process.supervisor import ChildSlot, Supervisor
 from ..process.watch import ChildFailed
 from ..ventilator.ventilator import Ventilator
 from .child_factory import ChildFactory, ExportedGraph
 from .counters import ChildCounters
 from .endpoints import Endpoints, Ports
+from .remote_workers import RemoteWorkers
 
 logger = logging.getLogger(__name__)
 
 SINK_STOP_S = 5
 """Seconds that the sink can take at the end to deliver published replies."""
+
+CLUSTER_POLICY = RestartPolicy(max_failed_starts=10, min_trying_s=math.inf)
+"""For the workers on a cluster, whose nodes come and go: one that has been ready is never given up."""
 
 
 class Children:
@@ -44,8 +49,13 @@ class Children:
         restart_policy: RestartPolicy,
         is_starting: Callable[[], bool],
         on_ready: Callable[[], None],
+        remote: RemoteWorkers | None = None,
     ) -> None:
-        """`is_starting` returns whether the server is starting. `on_ready` is called when a child becomes ready."""
+        """`is_starting` returns whether the server is starting. `on_ready` is called when a child becomes ready.
+
+        `remote` are the workers on a cluster, or None.
+        """
+        self._remote = remote
         self._factory = factory
         self._endpoints = endpoints
         self._ports = ports
@@ -66,7 +76,8 @@ class Children:
 
         A device is a GPU id, or negative for the CPU.
         """
-        logger.info('device map: %s', ', '.join(map(_describe_device, range(len(devices)), devices)))
+        places = [self._describe_device(worker, device) for worker, device in enumerate(devices)]
+        logger.info('device map: %s', ', '.join(places))
         self._sink = ChildSlot(
             spawn=partial(self._factory.sink, linger_ms=1000 * SINK_STOP_S),
             on_ready=self._on_sink_ready,
@@ -81,14 +92,20 @@ class Children:
             self._supervisor.supervise(slot)
 
     def _make_worker_slot(self, worker: int, graph: ExportedGraph) -> ChildSlot:
+        is_remote = self._is_remote(worker)
         return ChildSlot(
             spawn=partial(self._spawn_worker, worker, graph),
             on_ready=partial(self._on_worker_ready, worker),
             on_heartbeat=partial(self._counters.update_worker, worker),
             on_lost=partial(self._on_worker_lost, worker),
-            on_given_up=self._on_worker_given_up,
-            restarts=Restarts(self._restart_policy),
+            on_given_up=self._on_remote_worker_given_up if is_remote else self._on_worker_given_up,
+            on_leaving=partial(self._on_worker_leaving, worker),
+            on_moved=partial(self._on_worker_moved, worker),
+            restarts=Restarts(CLUSTER_POLICY if is_remote else self._restart_policy),
         )
+
+    def _is_remote(self, worker: int) -> bool:
+        return self._remote is not None and worker in self._remote.plan.workers
 
     def _start_http(self) -> None:
         logger.info('start the HTTP server...')
@@ -103,8 +120,15 @@ class Children:
 
     @property
     def all_ready(self) -> bool:
-        """Whether every child is ready, including the HTTP proxy if there is one."""
-        slots = [self._sink, *self._workers.values()]
+        """Whether every child is ready, including the HTTP proxy if there is one.
+
+        Of the workers of a server with some on a cluster, one is enough: others come as the cluster finds room.
+        """
+        slots: list[ChildSlot | None] = [self._sink]
+        if self._remote is None:
+            slots += self._workers.values()
+        elif not any(slot.state is SlotState.READY for slot in self._workers.values()):
+            return False
         if self._ports.http_port is not None:
             slots.append(self._http)
         return all(slot is not None and slot.state is SlotState.READY for slot in slots)
@@ -114,7 +138,8 @@ class Children:
     def _on_sink_ready(self, payload: Payload) -> None:
         self._ports.port_out = payload['port_out']
         logger.info('requests come in on port %d, answers go out on port %d', self._ports.port, self._ports.port_out)
-        self._ventilator.sink_ready()
+        remote = self._remote
+        self._ventilator.sink_ready(None if remote is None else remote.ring.sink_endpoint(payload['ring_port']))
         if self._ports.http_port is not None and self._http is None:
             self._start_http()
         self._on_ready()
@@ -142,14 +167,35 @@ class Children:
         self._on_ready()
 
     def _on_worker_lost(self, worker: int, how: str, error: ChildFailed | None) -> None:
-        self._raise_while_starting(error)
+        if not self._is_remote(worker):  # another node may do better
+            self._raise_while_starting(error)
         logger.error('%s; its jobs go to other workers', how)
+        self._counters.worker_lost(worker)
+        self._ventilator.remove_worker(worker)
+
+    def _on_worker_leaving(self, worker: int) -> None:
+        """Let a worker whose node is to be given up finish what it holds, and another one be placed."""
+        slot = self._workers[worker]
+        child = slot.child
+        if child is None:
+            return
+        if child.state is not ChildState.READY:
+            child.kill(expected=True)
+            return
+        logger.info('%s leaves its node, which is drained: it finishes its jobs', child.name)
+        self._ventilator.retire_worker(worker, child.expect_exit)
+
+    def _on_worker_moved(self, worker: int) -> None:
+        logger.info('worker %d has left its node: another is placed', worker)
         self._counters.worker_lost(worker)
         self._ventilator.remove_worker(worker)
 
     def _on_worker_given_up(self, how: str) -> None:
         if self._is_starting():
             raise ChildDied(how)
+        self._on_remote_worker_given_up(how)
+
+    def _on_remote_worker_given_up(self, how: str) -> None:
         if all(slot.state is SlotState.GONE for slot in self._workers.values()):
             raise ChildDied('%s, and no worker is left' % how)
         logger.error('%s: the server continues without it', how)
@@ -218,6 +264,8 @@ class Children:
         """Return the keys of the status's `statistic` about the children's work and restarts."""
         return {**self._counters.to_dict(), **self.count_restarts()}
 
-
-def _describe_device(worker: int, device: int) -> str:
-    return 'worker %d -> %s' % (worker, 'cpu' if device < 0 else 'gpu %d' % device)
+    def _describe_device(self, worker: int, device: int) -> str:
+        name = 'cpu' if device < 0 else 'gpu %d' % device
+        if self._is_remote(worker):
+            name = 'a %s of the cluster' % ('cpu' if device < 0 else 'gpu')
+        return 'worker %d -> %s' % (worker, name)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from dataclasses import dataclass
+
+from ..links.outlets import REMOTE
 
 
 @dataclass(slots=True)
@@ -17,15 +20,16 @@ class Ports:
 
 
 class Endpoints:
-    """The endpoints of the ring: Unix sockets in the folder of one server.
+    """The endpoints of the ring: Unix sockets in the folder of one server, and names of workers on other machines.
 
     Each child has its own endpoints, and its successor gets others. So no message to or from a child reaches its
     successor.
     """
 
-    def __init__(self, folder: str) -> None:
-        """Choose the endpoints of the first sink in `folder`."""
+    def __init__(self, folder: str, remote: Container[int] = ()) -> None:
+        """Choose the endpoints of the first sink in `folder`; `remote` are the workers on other machines."""
         self._folder = folder
+        self._remote = remote
         self._generations = 0
         self.workers: dict[int, str] = {}
         self.move_sink()
@@ -38,7 +42,8 @@ class Endpoints:
 
     def move_worker(self, worker: int) -> None:
         """Choose a new endpoint for the next worker with this number."""
-        self.workers[worker] = self._address('worker-%d-%d' % (worker, self._next_generation()))
+        name = 'worker-%d-%d' % (worker, self._next_generation())
+        self.workers[worker] = REMOTE + name if worker in self._remote else self._address(name)
 
     def _next_generation(self) -> int:
         self._generations += 1

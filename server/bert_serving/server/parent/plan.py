@@ -31,6 +31,7 @@ from ..ventilator.reply_size import ReplySize
 from ..ventilator.served_model import ServedModel
 from .devices import DevicePlan, plan_devices
 from .hub import IsStopped, local_folder, never
+from .placement import ClusterPlan, num_local_workers, plan_cluster
 from .security import add_proxy_key, plan_security
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class Plan:
 
     `settings` and `model` agree: options that the user did not give have the model's values in both, and the parts of
     the model that the user's options replace are removed from its pipeline and head. `address` is the numeric ZeroMQ
-    address of the server. `security` has its keys, or is None.
+    address of the server. `security` has its keys, or is None. `cluster` describes the
+    workers on a cluster, or is None; `devices` includes theirs.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Plan:
     devices: DevicePlan
     address: str = ANY_IPV4
     security: SecurityConfig | None = None
+    cluster: ClusterPlan | None = None
 
     @property
     def task(self) -> Literal['embed', 'rerank', 'classify']:
@@ -158,10 +161,14 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     check_max_seq_len(settings.max_seq_len, model.config, position_embeddings=not settings.no_position_embeddings)
     if settings.graph_tmp_dir is not None:
         _check_writable(settings.graph_tmp_dir)
-    devices = plan_devices(settings.num_worker, settings.cpu or settings.engine == ONNX_RUNTIME, settings.device_map)
+    cluster, num_local = plan_cluster(settings), num_local_workers(settings)
+    on_cpu = settings.cpu or settings.engine == ONNX_RUNTIME or not num_local
+    devices = plan_devices(num_local, on_cpu, settings.device_map)
     for warning in devices.warnings:
         logger.warning('%s', warning)
-    return Plan(settings, model, devices, address, security)
+    if cluster is not None:
+        devices = DevicePlan((*devices.devices, *cluster.devices))
+    return Plan(settings, model, devices, address, security, cluster)
 
 
 def agree(settings: Settings, model: Model) -> tuple[Settings, Model]:

@@ -23,7 +23,7 @@ from typing import Any
 import zmq
 
 from .. import telemetry
-from ..addresses import is_loopback, own_address, reachable, url_of
+from ..addresses import is_loopback, reachable, url_of
 from ..console import logs, streams
 from ..console.formatting import format_bytes, format_duration
 from ..console.progress import ProgressDisplay
@@ -38,7 +38,7 @@ from ..process.supervisor import Supervisor
 from ..process.watch import CHECK_INTERVAL_S
 from ..security.client_keys import ClientKeys
 from ..stats import summarize
-from ..transport import CommandQueue, Context, Reactor, check_port
+from ..transport import CommandQueue, Context, Reactor
 from ..ventilator.termination import TerminationSender
 from ..ventilator.ventilator import Ventilator
 from .child_factory import ChildFactory, ChildModules, ExportedGraph
@@ -47,8 +47,10 @@ from .control import OBEYED, ControlSocket
 from .endpoints import Endpoints, Ports
 from .export_folder import export_folder
 from .folders import ServerFolders, server_folders
+from .free_ports import check_ports
 from .memory import share_memory
 from .plan import make_access, make_plan, reply_size, served_model, with_proxy_key
+from .remote_workers import Connect, connect_to_ray, remote_workers
 from .status import describe_plan, describe_release, describe_ring, describe_times, describe_workers
 from .terminate import terminate
 
@@ -90,6 +92,8 @@ class BertServer(threading.Thread):
     """The modules that the children run."""
     sink_limits: Mapping[str, Any] = {}
     """The fields of `sink.limits.SinkLimits` that differ from the defaults."""
+    connect_to_cluster: Connect = staticmethod(connect_to_ray)
+    """Connects to the cluster of `-ray`."""
     restart_policy = DEFAULT_POLICY
     """When to restart dead children, and when to give up."""
 
@@ -242,7 +246,8 @@ class BertServer(threading.Thread):
             self._log_end(was_ready)
 
     def _start_and_serve(self, folders: ServerFolders, stack: contextlib.ExitStack) -> None:
-        endpoints = Endpoints(folders.sockets)
+        remote = stack.enter_context(remote_workers(self._plan, self.connect_to_cluster))
+        endpoints = Endpoints(folders.sockets, () if remote is None else remote.plan.workers)
         memory = share_memory(self.settings)
         self._ventilator.bound_memory(memory.queue, reply_size(self._plan, memory.reply))
         self._plan, proxy_key_file = with_proxy_key(self._plan, folders.sockets)
@@ -256,6 +261,7 @@ class BertServer(threading.Thread):
             sink_limits={**memory.for_sink(), **self.sink_limits},
             unwritten_bytes=memory.http,
             proxy_key_file=proxy_key_file,
+            remote=remote,
         )
         self._endpoints = endpoints
         self._children = Children(
@@ -267,6 +273,7 @@ class BertServer(threading.Thread):
             restart_policy=self.restart_policy,
             is_starting=lambda: self._state is ServerState.STARTING,
             on_ready=self._on_child_ready,
+            remote=remote,
         )
         context: Context = zmq.Context()
         stack.callback(context.destroy, linger=0)
@@ -274,24 +281,17 @@ class BertServer(threading.Thread):
         self._ports.port = self._ventilator.bind(
             context, endpoints.feedback, endpoints.sink, self._plan.address, access
         )
-        self._check_ports()
+        check_ports(self._plan, self._ports.port_out)
         if reachable(self._plan.address) == '127.0.0.1':  # another server can have the same port at another address
             control = ControlSocket(folders.sockets, self._ports.port, self._stop_at_wish_of_owner)
             stack.callback(control.close)
             self._reactor.add(control.fileno(), control.on_request)
         graph = self._export_graph(factory.exporter(folders.graph, folders.cache))
         if graph is not None:
-            self._ventilator.listen(self._reactor)
+            self._ventilator.listen(self._reactor, None if remote is None else remote.ring.jobs)
             self._children.start(graph, self._plan.devices.devices)
             self._serve()
             self._drain()
-
-    def _check_ports(self) -> None:
-        """Raise StartError if the port of a child is in use, which the child would notice only after the export."""
-        check_port(self._ports.port_out, 'port_out', self._plan.address)
-        if self.settings.http_port is not None:
-            address = own_address(HttpConfig.from_settings(self.settings).host)
-            check_port(self.settings.http_port, 'http_port', address)
 
     def _stop_at_wish_of_owner(self) -> str:
         return self._ventilator.terminate('the socket of its user', TerminationSender(is_private=True)) or OBEYED

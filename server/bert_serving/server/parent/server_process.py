@@ -1,7 +1,7 @@
 """Run a server in a separate process, so that it does not share the interpreter and the log with clients.
 
 Commands that need a temporary server use it. `ServerProcess` is the command's side, and `main` the process's side (see
-`process/child.py`). If the command dies, the server ends, too.
+`process/child_process.py`). If the command dies, the server ends, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import assert_never
 from ..addresses import own_address, reachable
 from ..errors import ServingError, StartError
 from ..options.settings import Settings
-from ..process.child import Child
+from ..process.child_process import ChildProcess
 from ..process.reports import ChildConfig, Exited, Failed, Ready, ReportReady
 from ..process.states import ChildState
 from ..security.client_keys import NO_KEYS, ClientKeys
@@ -63,7 +63,7 @@ class ServerProcess:
         }
         self._host = settings.host
         self._keys = keys if settings.curve_key_file is not None else NO_KEYS
-        self._child = Child(module, 'SERVER', config)
+        self._child = ChildProcess(module, 'SERVER', config)
         self._ready_within_s = ready_within_s
         self._stop_within_s = settings.shutdown_timeout + STOP_MARGIN_S
 

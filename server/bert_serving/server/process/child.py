@@ -1,123 +1,59 @@
-"""The parent's side of a child process: start it, read its reports, tell it to stop, kill it.
+"""The parent's side of a child, whether it is a process of this machine or runs elsewhere.
 
-Two pipes connect the parent and the child. The parent writes the config, one line of JSON, to the child's standard
-input. Then it keeps that pipe open as a lifeline: when it closes, the parent has died, even by SIGKILL, and the child
-exits. The child writes a line of JSON for each report (`reports.py`) to the report pipe. When that pipe closes, the
-child has exited. `child_main.py` is the child's side.
-
-The parent starts children with `sys.executable -m`, not with `multiprocessing`, which would run the user's script again
-and break every script without a `__main__` guard. Each child has its own session and ignores SIGINT and SIGTERM. So
-after Ctrl-C, or a signal of a service manager to the whole group, only the parent reacts, and drains.
+A child writes a line of JSON for each report (`reports.py`), and the parent reads the lines from a pipe. When that pipe
+closes, the child has ended. The supervisor knows no more of it: a `Launcher` (`launcher.py`) decides where it runs.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
-import sysconfig
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 
-from .. import descriptors
-from ..console import streams
-from .reports import ChildConfig, ChildReport, Exited, Ready, decode_report
+from .reports import ChildReport, Exited, Placed, Ready, Waiting, decode_report
 from .states import ChildEvent, ChildState, advance_child
-
-CHILD_MAIN = 'bert_serving.server.process.child_main'
-PACKAGE_ROOT = Path(__file__).resolve().parents[3]
-
-EXIT_TIMEOUT_S = 2.0
-"""Seconds that a child can take to exit after its pipes are closed."""
 
 READ_BYTES = 1 << 16
 
+EXIT_DISCONNECTED = 72
+"""The exit code of a child on another machine that has lost its connection to the server."""
 
-class Child:
-    """The parent's side of one child process. Not thread-safe."""
+EVENTS: Mapping[type[ChildReport], ChildEvent] = {
+    Waiting: ChildEvent.BEGAN_TO_WAIT,
+    Placed: ChildEvent.PLACED,
+    Ready: ChildEvent.REPORTED_READY,
+}
+"""What a report means for the state of the child that sends it."""
 
-    def __init__(
-        self, module: str, name: str, config: ChildConfig, environment: Mapping[str, str | None] | None = None
-    ) -> None:
-        """Describe a process that will run `main(config, reporter)` of `module`. `start` starts it.
 
-        In addition to the keys of its `main`, `config` has `context` and `verbose`, for the log, and `temp_dirs`, the
-        folders that the child removes if its parent dies. `environment` overrides the parent's environment; the value
-        None removes a variable.
-        """
-        self.module = module
+class Child(ABC):
+    """The parent's side of one child. Not thread-safe."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is that of the log. `start` starts the child."""
         self.name = name
-        self.config = config
-        self.environment = dict(environment or {})
         self.state = ChildState.STARTING
-        self._process: subprocess.Popen[bytes] | None = None
         self._reports = -1
         self._unread = b''
 
     @property
+    @abstractmethod
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        """The id of its process, on the machine where that runs; None while there is none."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal (SIGSTOP) or a debugger has stopped the process, according to /proc."""
-        try:
-            stat = Path('/proc/%s/stat' % self.pid).read_text('ascii', 'replace')
-        except OSError:
-            return False
-        return stat.rpartition(')')[2].split()[0] in 'Tt'
+        """Whether a signal (SIGSTOP) or a debugger has stopped the process, as far as anybody can tell."""
+        return False
 
+    @abstractmethod
     def start(self) -> None:
-        """Start the process and send it its config.
+        """Start the child.
 
         Raises:
             OSError: the operating system cannot start a process.
         """
-        with descriptors.reserve():
-            self._start()
-
-    def _start(self) -> None:
-        streams.reserve_descriptors()  # otherwise a pipe could get the number of a standard stream of the child
-        output = streams.output_of_children()
-        self._reports, writer = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, '-P', '-m', CHILD_MAIN, self.module],
-                stdin=subprocess.PIPE,
-                stdout=output,  # standard output is for the parent's own output
-                stderr=output,
-                pass_fds=(writer,),
-                start_new_session=True,
-                env=self._make_environment(),
-            )
-        except OSError:
-            os.close(self._reports)
-            raise
-        finally:
-            os.close(writer)
-        line = json.dumps({**self.config, 'report_to': writer}).encode() + b'\n'
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # the child has already died, which its report pipe shows
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-
-    @property
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise RuntimeError('%s has not been started' % self.name)
-        return self._process
-
-    def _make_environment(self) -> dict[str, str]:
-        merged: dict[str, str | None] = {**os.environ, **self.environment}
-        environment = {name: value for name, value in merged.items() if value is not None}
-        installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ('purelib', 'platlib')}
-        if PACKAGE_ROOT not in installed:  # run from a checkout
-            path = environment.get('PYTHONPATH')
-            environment['PYTHONPATH'] = str(PACKAGE_ROOT) + (os.pathsep + path if path else '')
-        return environment
 
     # ---- reports
 
@@ -136,64 +72,61 @@ class Child:
         *lines, self._unread = (self._unread + data).split(b'\n')
         reports: list[ChildReport] = [decode_report(line) for line in lines]
         for report in reports:
-            if isinstance(report, Ready):
-                self.state = advance_child(self.state, ChildEvent.REPORTED_READY)
+            event = EVENTS.get(type(report))
+            if event is not None:
+                self.state = advance_child(self.state, event)
         return reports
 
     def _reap(self) -> Exited:
-        """Reap the process and close its pipes."""
-        process = self._started
+        """Release what the child held, note that it is gone, and return how it ended."""
         os.close(self._reports)
-        try:
-            code = process.wait(EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:  # its pipes are closed, but the system has not yet ended it
-            code = -signal.SIGKILL
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+        code, how = self._end()
         expected = self.state is ChildState.STOPPING
         self.state = advance_child(self.state, ChildEvent.EXITED)
-        return Exited(code, describe_exit(self.name, code), expected)
+        return Exited(code, how, expected)
+
+    @abstractmethod
+    def _end(self) -> tuple[int, str]:
+        """Release what the child held; return its exit code, as that of `subprocess`, and how it ended, in words."""
 
     # ---- the end
 
     @property
+    @abstractmethod
     def _is_running(self) -> bool:
-        return self._process is not None and self.state is not ChildState.GONE
+        """Whether it has been started and not yet reaped."""
 
     def expect_exit(self) -> None:
         """Expect the child to exit from now on. The caller sends it a message to do so."""
         self.state = advance_child(self.state, ChildEvent.TOLD_TO_STOP)
 
+    @abstractmethod
     def terminate(self) -> None:
-        """Send SIGTERM and expect the child to exit. A child ignores SIGTERM unless its `main` handles it."""
-        if self._is_running:
-            self.expect_exit()
-            self._started.terminate()
+        """Ask the child to exit, by SIGTERM, and expect it to. A child ignores that unless its `main` handles it."""
 
     def kill(self, *, expected: bool) -> None:
-        """SIGKILL the child if it has not exited. Its `Exited` report still follows.
+        """Kill the child if it has not exited. Its `Exited` report still follows.
 
         With `expected`, the child was stopping anyway. Without it, the child hangs, and its exit counts as a crash.
         """
         if self._is_running:
             if expected:
                 self.expect_exit()
-            self._started.kill()
+            self._kill()
 
+    @abstractmethod
+    def _kill(self) -> None:
+        """Kill the child, which is running, and do not wait until it has ended."""
+
+    @abstractmethod
     def kill_and_reap(self, timeout_s: float) -> None:
-        """SIGKILL the child and wait until it has exited, without reading its last reports."""
-        self.kill(expected=True)
-        if self._is_running:
-            try:
-                self._started.wait(timeout_s)
-            except subprocess.TimeoutExpired:  # in an uninterruptible wait; it will exit when that ends
-                return
-            self._reap()
+        """Kill the child and wait until it has exited, without reading its last reports."""
 
 
 def describe_exit(name: str, code: int) -> str:
     """Return in words how a process ended. `code` is the returncode of `subprocess`, negative for a signal."""
+    if code == EXIT_DISCONNECTED:
+        return '%s lost its connection to the server' % name
     if code >= 0:
         return '%s ended with exit code %d' % (name, code)
     try:

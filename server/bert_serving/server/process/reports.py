@@ -66,6 +66,25 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The child has no machine yet: it waits for `resources`, in words. Only who places it on one says so."""
+
+    resources: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The child has a machine and starts there. `place` has the `node`, its `address` and the `pid` of the child."""
+
+    place: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The machine of the child is to be given up: the child is to finish what it has, and another one to be started."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """The child has exited and was reaped. No other report follows.
 
@@ -81,11 +100,14 @@ class Exited:
 SentReport = Ready | Heartbeat | Progress | Failed
 """A report that the child itself writes to the pipe."""
 
-ChildReport = SentReport | Exited
+PlacedReport = Waiting | Placed | Leaving
+"""A report of who places a child on a machine."""
+
+ChildReport = SentReport | PlacedReport | Exited
 """A report that the parent reads."""
 
 
-def encode_report(report: SentReport) -> bytes:
+def encode_report(report: SentReport | PlacedReport) -> bytes:
     """Return `report` as a line of JSON."""
     message: dict[str, Any]
     match report:
@@ -97,12 +119,18 @@ def encode_report(report: SentReport) -> bytes:
             message = {'progress': [stage, done, total]}
         case Failed(text, exit_code):
             message = {'failed': text, 'exit_code': exit_code}
+        case Waiting(resources):
+            message = {'waiting': resources}
+        case Placed(place):
+            message = {'placed': place}
+        case Leaving():
+            message = {'leaving': True}
         case _:
             assert_never(report)
     return json.dumps(message).encode() + b'\n'
 
 
-def decode_report(line: bytes) -> SentReport:
+def decode_report(line: bytes) -> SentReport | PlacedReport:
     """Decode a line of `encode_report`, with or without its line break."""
     message = json.loads(line)
     if 'ready' in message:
@@ -111,4 +139,10 @@ def decode_report(line: bytes) -> SentReport:
         return Heartbeat(message['heartbeat'])
     if 'progress' in message:
         return Progress(*message['progress'])
+    if 'waiting' in message:
+        return Waiting(message['waiting'])
+    if 'placed' in message:
+        return Placed(message['placed'])
+    if 'leaving' in message:
+        return Leaving()
     return Failed(message['failed'], message['exit_code'])

@@ -32,6 +32,7 @@ class ServerEvent(Enum):
 class ChildState(Enum):
     """The life of one process."""
 
+    WAITING = 'waiting'
     STARTING = 'starting'
     READY = 'ready'
     STOPPING = 'stopping'
@@ -41,6 +42,8 @@ class ChildState(Enum):
 class ChildEvent(Enum):
     """An event that can change a `ChildState`."""
 
+    BEGAN_TO_WAIT = 'began to wait'
+    PLACED = 'placed'
     REPORTED_READY = 'reported ready'
     TOLD_TO_STOP = 'told to stop'
     EXITED = 'exited'
@@ -49,6 +52,7 @@ class ChildEvent(Enum):
 class SlotState(Enum):
     """The life of a slot, which outlives its children. The values appear in the status."""
 
+    WAITING = 'waiting'
     STARTING = 'starting'
     READY = 'ready'
     RESTARTING = 'restarting'
@@ -58,6 +62,8 @@ class SlotState(Enum):
 class SlotEvent(Enum):
     """An event that can change a `SlotState`."""
 
+    CHILD_WAITS = 'child waits'
+    CHILD_PLACED = 'child placed'
     CHILD_READY = 'child ready'
     CHILD_LOST = 'child lost'
     RESTART_DUE = 'restart due'
@@ -77,20 +83,30 @@ SERVER_TRANSITIONS: Mapping[tuple[ServerState, ServerEvent], ServerState] = {
 }
 
 CHILD_TRANSITIONS: Mapping[tuple[ChildState, ChildEvent], ChildState] = {
+    (ChildState.STARTING, ChildEvent.BEGAN_TO_WAIT): ChildState.WAITING,
     (ChildState.STARTING, ChildEvent.REPORTED_READY): ChildState.READY,
     (ChildState.STARTING, ChildEvent.TOLD_TO_STOP): ChildState.STOPPING,
     (ChildState.STARTING, ChildEvent.EXITED): ChildState.GONE,
+    (ChildState.WAITING, ChildEvent.PLACED): ChildState.STARTING,
+    (ChildState.WAITING, ChildEvent.TOLD_TO_STOP): ChildState.STOPPING,
+    (ChildState.WAITING, ChildEvent.EXITED): ChildState.GONE,
     (ChildState.READY, ChildEvent.TOLD_TO_STOP): ChildState.STOPPING,
     (ChildState.READY, ChildEvent.EXITED): ChildState.GONE,
+    (ChildState.STOPPING, ChildEvent.BEGAN_TO_WAIT): ChildState.STOPPING,
+    (ChildState.STOPPING, ChildEvent.PLACED): ChildState.STOPPING,
     (ChildState.STOPPING, ChildEvent.REPORTED_READY): ChildState.STOPPING,
     (ChildState.STOPPING, ChildEvent.TOLD_TO_STOP): ChildState.STOPPING,
     (ChildState.STOPPING, ChildEvent.EXITED): ChildState.GONE,
 }
 
 SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotEvent], SlotState] = {
+    (SlotState.STARTING, SlotEvent.CHILD_WAITS): SlotState.WAITING,
     (SlotState.STARTING, SlotEvent.CHILD_READY): SlotState.READY,
     (SlotState.STARTING, SlotEvent.CHILD_LOST): SlotState.RESTARTING,
     (SlotState.STARTING, SlotEvent.GIVEN_UP): SlotState.GONE,
+    (SlotState.WAITING, SlotEvent.CHILD_PLACED): SlotState.STARTING,
+    (SlotState.WAITING, SlotEvent.CHILD_LOST): SlotState.RESTARTING,
+    (SlotState.WAITING, SlotEvent.GIVEN_UP): SlotState.GONE,
     (SlotState.READY, SlotEvent.CHILD_LOST): SlotState.RESTARTING,
     (SlotState.RESTARTING, SlotEvent.RESTART_DUE): SlotState.STARTING,
 }

@@ -40,7 +40,8 @@ class ChildSlot:
 
     `spawn` makes a child without starting it. The reactor's rounds call `on_ready(payload)`, `on_heartbeat(payload)`
     and `on_lost(how, error)`; `error` is set if the child reported that it could not start. `on_given_up(how)` follows
-    the last `on_lost` if too many starts in a row have failed and the slot stays empty.
+    the last `on_lost` if too many starts in a row have failed and the slot stays empty. `on_leaving()`
+    is called when the child has to leave its machine, and `on_moved()` when it has left, before the next start.
     """
 
     spawn: Callable[[], Child]
@@ -48,6 +49,8 @@ class ChildSlot:
     on_lost: OnExit
     on_given_up: Callable[[str], None]
     on_heartbeat: Callable[[Payload], None] = ignore
+    on_leaving: Callable[[], None] = ignore
+    on_moved: Callable[[], None] = ignore
     restarts: Restarts = field(default_factory=Restarts)
     child: Child | None = None
     state: SlotState = SlotState.STARTING
@@ -55,6 +58,8 @@ class ChildSlot:
     """The time of the current start, by `time.monotonic`."""
     start_at: float | None = None
     """The time of the next start, or None while a child is running or none is wanted."""
+    place: Payload = field(default_factory=dict)
+    """Where the child is, or what it waits for, if a cluster places it on another machine."""
 
     def describe(self) -> dict[str, Any]:
         """Return the slot's entries in the status."""
@@ -62,6 +67,7 @@ class ChildSlot:
             'state': self.state.value,
             'pid': None if self.child is None else self.child.pid,
             'restarts': self.restarts.count,
+            **self.place,
         }
 
 
@@ -138,11 +144,31 @@ class Supervisor:
         def on_exit(how: str, error: ChildFailed | None) -> None:
             self._on_loss(slot, how, error)
 
+        def on_waiting(resources: str) -> None:
+            logger.info('%s waits for room: %s', child.name, resources)
+            slot.state, slot.place = advance_slot(slot.state, SlotEvent.CHILD_WAITS), {'waits_for': resources}
+
+        def on_placed(place: Payload) -> None:
+            logger.info('%s is placed node=%s address=%s', child.name, place['node'], place['address'])
+            slot.since = time.monotonic()
+            slot.state, slot.place = advance_slot(slot.state, SlotEvent.CHILD_PLACED), place
+
         slot.since, slot.start_at = time.monotonic(), None
         child = slot.child = slot.spawn()
         try:
-            self._watch.launch(child, ChildCallbacks(on_ready, on_exit, slot.on_heartbeat))
-        except OSError as error:  # for example, no process or file descriptor is left
+            self._watch.launch(
+                child,
+                ChildCallbacks(
+                    on_ready,
+                    on_exit,
+                    slot.on_heartbeat,
+                    on_stopped=lambda: self._on_stopped(slot),
+                    on_waiting=on_waiting,
+                    on_placed=on_placed,
+                    on_leaving=slot.on_leaving,
+                ),
+            )
+        except OSError as error:  # no process or file descriptor is left in the system, say
             how = '%s could not be started: %s' % (child.name, error)
             if error.errno in NONE_LEFT and slot.restarts.was_ready:
                 self._postpone(slot, how)
@@ -159,7 +185,7 @@ class Supervisor:
     def _on_loss(self, slot: ChildSlot, how: str, error: ChildFailed | None) -> None:
         now = time.monotonic()
         pause_s = slot.restarts.died(now)
-        slot.child = None
+        slot.child, slot.place = None, {}
         if pause_s is None:
             slot.state = advance_slot(slot.state, SlotEvent.GIVEN_UP)
         else:
@@ -170,6 +196,15 @@ class Supervisor:
             slot.on_given_up('%s; %d starts have failed' % (how, slot.restarts.failed_starts))
         else:
             logger.error('%s; it is started again in %.1f s', how, pause_s)
+
+    def _on_stopped(self, slot: ChildSlot) -> None:
+        """Start another child in `slot`, whose child has left its machine, unless nobody supervises it any more."""
+        if slot not in self._slots:
+            return
+        slot.child, slot.place = None, {}
+        slot.state = advance_slot(slot.state, SlotEvent.CHILD_LOST)
+        slot.start_at = time.monotonic()
+        slot.on_moved()
 
     @property
     def next_start(self) -> float | None:
@@ -194,7 +229,7 @@ class Supervisor:
             if slot.child is not None:
                 children.append(slot.child)
         for child in children:
-            if child.state is ChildState.STARTING:
+            if child.state in (ChildState.WAITING, ChildState.STARTING):
                 child.kill(expected=True)
             elif child.state is ChildState.READY:
                 child.expect_exit()

@@ -17,7 +17,7 @@ from ..console.progress import Progress
 from ..errors import StartError
 from ..transport import Reactor
 from .child import Child
-from .reports import Exited, Failed, Heartbeat, Payload, Ready
+from .reports import Exited, Failed, Heartbeat, Leaving, Payload, Placed, Ready, Waiting
 from .states import ChildState
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class KillReason:
 OnExit = Callable[[str, ChildFailed | None], None]
 
 
-def ignore(_report: object) -> None:
+def ignore(*_report: object) -> None:
     """Do nothing."""
 
 
@@ -78,13 +78,18 @@ class ChildCallbacks:
     """The functions to call, in the reactor's rounds, when a child reports.
 
     `on_exit(how, error)` is only for a child that exits without being told to. `error` is set if the child reported
-    that it could not start.
+    that it could not start. `on_stopped()` is for one that was told to exit. The last three are for a
+    child on another machine.
     """
 
     on_ready: Callable[[Payload], None]
     on_exit: OnExit
     on_heartbeat: Callable[[Payload], None] = ignore
     on_progress: Callable[[Progress], None] = ignore
+    on_stopped: Callable[[], None] = ignore
+    on_waiting: Callable[[str], None] = ignore
+    on_placed: Callable[[Payload], None] = ignore
+    on_leaving: Callable[[], None] = ignore
 
 
 @dataclass(slots=True, eq=False)
@@ -145,9 +150,17 @@ class ChildWatch:
                     callbacks.on_progress(report)
                 case Failed():
                     watched.error = report
+                case Waiting(resources):
+                    callbacks.on_waiting(resources)
+                case Placed(place):
+                    callbacks.on_placed(place)
+                case Leaving():
+                    callbacks.on_leaving()
                 case Exited():
                     self._forget(watched, report_fd)
-                    if not report.expected:
+                    if report.expected:
+                        callbacks.on_stopped()
+                    else:
                         callbacks.on_exit(*_explain_exit(watched, report))
                 case _:
                     assert_never(report)
@@ -170,7 +183,7 @@ class ChildWatch:
 
     def _check_silence(self, watched: _Watched, now: float) -> None:
         silent_s = now - watched.last_heartbeat
-        if silent_s <= self._hang_s:
+        if silent_s <= self._hang_s or watched.child.state is ChildState.WAITING:
             return
         is_loading = watched.child.state is ChildState.STARTING and not watched.child.is_stopped
         if not is_loading or silent_s > LOADING_TIMEOUT_S:

@@ -20,7 +20,7 @@ from ..protocol.wire import (
     StatusRequest,
     format_identity,
 )
-from ..tcp import Connection, connection_of, shut_down
+from ..tcp import Connection, is_open, shut_down
 from ..transport import connection_of_message
 from .access import Answerable, Peer, check_grant, check_message, identity_error, owns
 from .actions import AuditAction
@@ -43,6 +43,11 @@ class PortAccess:
         self._use = use
         self._members = Members()
         self._looked_at = 0.0
+
+    @property
+    def secret_key(self) -> str:
+        """The secret key of the port, in Z85."""
+        return self.gate.config.secret_key
 
     def refuse_key(self, address: str, reason: str) -> None:
         """Record a peer that was refused at its handshake."""
@@ -138,7 +143,7 @@ class PortAccess:
         most = self.gate.principal(peer.name).quota.connections
         if most is None or self._members.of_name(peer.name) < most:
             return True
-        self._members.forget_closed(_is_alive)
+        self._members.forget_closed(is_open)
         return self._members.of_name(peer.name) < most
 
     def _revoke(self, connection: Connection, peer: Peer) -> None:
@@ -176,8 +181,3 @@ class PortAccess:
                 self.audit.record(AuditAction.CANCELLED, peer.name, peer.address, request_id=request_id.decode())
             case StatusRequest() | BadRequest():
                 pass
-
-
-def _is_alive(connection: Connection) -> bool:
-    """Whether the file descriptor still belongs to the connection."""
-    return connection_of(connection.descriptor) == connection

@@ -20,7 +20,6 @@ from zmq.utils import z85
 
 from ..transport import Context, Socket
 from .access import Peer
-from .gate import Gate
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +32,23 @@ NAME_PROPERTY, KEY_PROPERTY = 'User-Id', 'X-Key'
 """The properties of messages from a peer with a key."""
 
 
+class KnownKeys(Protocol):
+    """The keys that are let in. Any thread may ask."""
+
+    def name_of(self, raw_key: bytes) -> str | None:
+        """Return the holder of a key that a peer has proved to have; None if it is not let in."""
+
+
 class Rules(Protocol):
     """The rules of a port with keys, called from another thread."""
 
-    gate: Gate
+    @property
+    def gate(self) -> KnownKeys:
+        """The keys that are let in."""
+
+    @property
+    def secret_key(self) -> str:
+        """The secret key of the port, in Z85."""
 
     def refuse_key(self, address: str, reason: str) -> None:
         """Record a refused peer."""
@@ -58,7 +70,7 @@ def admit_known_protocols(context: Context, listener: Socket, rules: Rules | Non
     listener.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
     if rules is not None:
         listener.setsockopt(zmq.CURVE_SERVER, 1)
-        listener.setsockopt(zmq.CURVE_SECRETKEY, rules.gate.config.secret_key.encode())
+        listener.setsockopt(zmq.CURVE_SECRETKEY, rules.secret_key.encode())
 
 
 def _answer(replier: Socket, rules: Rules | None) -> None:
@@ -78,7 +90,7 @@ def _answer(replier: Socket, rules: Rules | None) -> None:
         replier.close()
 
 
-def decide(question: list[bytes], gate: Gate | None = None) -> list[bytes]:
+def decide(question: list[bytes], gate: KnownKeys | None = None) -> list[bytes]:
     """Answer a question: return `[version, id, status, reason, user, metadata]`.
 
     A question is `[version, id, domain, address, routing id, mechanism, ...]`, with the peer's public key as the last

@@ -19,6 +19,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, assert_never
 
 import zmq
@@ -26,6 +27,8 @@ import zmq
 from ..addresses import ANY_IPV4
 from ..errors import WireError
 from ..guard import ALLOWANCE_BYTES, MessageCounter, Watch, guard_port
+from ..links.keys import KeyPair
+from ..links.ports import RingPort
 from ..process.allocator import return_large_blocks
 from ..process.reports import ChildConfig, ReportReady
 from ..protocol.ring import (
@@ -53,9 +56,9 @@ from ..security.gate import PROXY, Gate, SecurityConfig
 from ..security.port import PortAccess
 from ..security.shares import PrincipalShares
 from ..security.zap import admit_known_protocols
-from ..tcp import Connection, acknowledged_bytes, connection_of, shut_down
+from ..tcp import Connection, acknowledged_bytes, is_open, shut_down
 from ..telemetry import Tracer, open_tracer
-from ..transport import Context, Reactor, bind_tcp, connection_of_message, make_socket
+from ..transport import Context, Reactor, Socket, bind_tcp, connection_of_message, make_socket
 from .connections import SubscriptionBook
 from .decider import SinkDecider
 from .events import (
@@ -122,6 +125,7 @@ class Sink:
         address: str = ANY_IPV4,
         tracer: Tracer | None = None,
         access: PortAccess | None = None,
+        remote: RingPort | None = None,
     ) -> None:
         """Prepare the sink. `run` opens the sockets.
 
@@ -135,6 +139,7 @@ class Sink:
             address: where to listen for clients.
             tracer: takes the spans of traced requests.
             access: the rules for clients with keys; None without keys.
+            remote: where parts of workers on other machines come in; None without any.
         """
         self._intake_endpoint = intake
         self._feedback_endpoint = feedback
@@ -142,6 +147,7 @@ class Sink:
         self._address = address
         self._tracer = tracer
         self._access = access
+        self._remote = remote
         self._refused_topics: Counter[Connection] = Counter()
         if access is not None:
             decider.publisher.quotas = UnreadQuotas(PrincipalShares(access.gate, PROXY))
@@ -163,10 +169,12 @@ class Sink:
             StartError: `port_out` cannot be listened on.
         """
         self._bind(context)
-        report_ready({'port_out': self._port_out}, self._status)
+        ports = {'port_out': self._port_out}
+        report_ready(ports if self._remote is None else {**ports, 'ring_port': self._remote.number}, self._status)
         reactor = Reactor()
         reactor.add(self._clients, self._on_subscriptions)
-        reactor.add(self._intake, self._on_messages)
+        for intake in (self._intake, *(() if self._remote is None else (self._remote.socket,))):
+            reactor.add(intake, partial(self._on_messages, intake))
         next_tick = self._clock()
         while not self._stopped:
             pause_s = RETRY_S if self._decider.publisher.is_blocked else TICK_S
@@ -178,7 +186,7 @@ class Sink:
                 self._handle(SpareTime())
             if self._clock() >= next_tick:
                 next_tick = self._clock() + pause_s
-                for topic in self._book.settle(_is_alive, self._clock()):
+                for topic in self._book.settle(is_open, self._clock()):
                     self._handle(Unsubscribed(topic))
                 self._look_at_keys()
                 self._handle(Tick())
@@ -216,6 +224,8 @@ class Sink:
         self._stop_guard()
         for socket in (self._clients, self._intake, self._feedback):
             socket.close()
+        if self._remote is not None:
+            self._remote.close()
 
     def _on_subscriptions(self) -> None:
         for _ in range(MAX_SUBSCRIPTIONS_A_ROUND):
@@ -264,7 +274,7 @@ class Sink:
                 'closed a connection from %s: it subscribes to identities of other principals', connection.address
             )
             self._cut_off(connection)
-            self._refused_topics = Counter({each: n for each, n in self._refused_topics.items() if _is_alive(each)})
+            self._refused_topics = Counter({each: n for each, n in self._refused_topics.items() if is_open(each)})
 
     def _look_at_keys(self) -> None:
         """Disconnect clients whose keys have become invalid."""
@@ -274,7 +284,7 @@ class Sink:
     def _unsubscribe(self, connection: Connection | None, topic: bytes) -> None:
         """End a subscription, because its `connection` unsubscribed or, if that is None, was lost."""
         if connection is None:
-            has_ended = self._book.ended(topic, _is_alive, self._clock())
+            has_ended = self._book.ended(topic, is_open, self._clock())
         else:
             has_ended = self._book.remove(connection, topic)
             self._clients.setsockopt(zmq.UNSUBSCRIBE, topic)
@@ -290,11 +300,14 @@ class Sink:
             self._book.remove(connection, topic)
             self._handle(Unsubscribed(topic))
 
-    def _on_messages(self) -> None:
+    def _on_messages(self, intake: Socket) -> None:
         for _ in range(MAX_MESSAGES_A_ROUND):
-            if self._stopped or not self._intake.poll(0):
+            if self._stopped:
                 return
-            frames = [frame.buffer for frame in self._intake.recv_multipart(copy=False)]
+            try:
+                frames = [frame.buffer for frame in intake.recv_multipart(zmq.DONTWAIT, copy=False)]
+            except zmq.Again:  # also of a readable socket: see `FrameReader.read`
+                return
             try:
                 message = decode_ring_message(frames)
             except WireError as error:
@@ -383,9 +396,10 @@ class Sink:
         return Sent(reply)
 
 
-def _is_alive(connection: Connection) -> bool:
-    """Whether the connection is still the one of its file descriptor."""
-    return connection_of(connection.descriptor) == connection
+def _open_remote(remote: dict[str, Any] | None) -> RingPort | None:
+    return (
+        None if remote is None else RingPort(zmq.PULL, remote['address'], KeyPair(**remote['keys']), remote['workers'])
+    )
 
 
 def _access(security: dict[str, Any] | None, audit_file: str | None) -> PortAccess | None:
@@ -406,6 +420,7 @@ def main(config: ChildConfig, report_ready: ReportReady) -> None:
         address=config['address'],
         tracer=tracer,
         access=_access(config['security'], config['audit_file']),
+        remote=_open_remote(config.get('remote')),
     )
     context = zmq.Context()
     sink.run(context, report_ready)

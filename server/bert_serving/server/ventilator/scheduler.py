@@ -61,14 +61,9 @@ from .served_model import Resolve, as_it_is
 from .split_queue import SplitQueue
 from .splitting import Chunk, is_large, make_jobs, split_in_slices, split_request
 from .stories import MAX_FINISHED, Story
-from .suspects import Suspects
+from .suspects import CRASHED_SINKS, MAX_STRIKES, Suspects
 from .turns import LANES, TurnQueue
 from .workers import WorkerPool
-
-MAX_STRIKES = 2
-"""The number of workers or sinks that a request can crash while it runs alone, before it gets an error."""
-
-CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: split it'
 
 
 class Scheduler:
@@ -130,6 +125,10 @@ class Scheduler:
     def memory_bytes(self) -> int:
         """The estimated memory of all unfinished requests."""
         return self._requests.memory_bytes
+
+    def holds_jobs(self, worker: int) -> bool:
+        """Whether a worker that was ready, and is not lost, holds jobs."""
+        return bool(self._workers[worker].held)
 
     def gauge(self) -> dict[str, int]:
         """The current amounts, by the keys of the status."""

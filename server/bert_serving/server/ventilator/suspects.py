@@ -11,6 +11,11 @@ from collections.abc import Collection, Iterator, Set
 
 from .records import RequestRecord
 
+MAX_STRIKES = 2
+"""The number of workers or sinks that a request can crash while it runs alone, before it gets an error."""
+
+CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: split it'
+
 
 class Suspects:
     """The suspects, by number: the waiting ones, and the one on trial.

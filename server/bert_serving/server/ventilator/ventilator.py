@@ -3,9 +3,8 @@
 It runs in the thread of `BertServer`, in the parent process. Its two callbacks are the loop: receive, decode, let
 `scheduler.Scheduler` decide, send.
 
-It reads the reports of the sink before new requests, and no send ever blocks (rule 2 of the ring,
-docs/architecture.md). This side connects the sockets to the children, so each has a queue immediately. The credit
-limits the queue.
+The reports of the sink are read before new requests, and no send ever blocks (rule 2 of the ring,
+docs/architecture.md): the ways to the workers are in `links.outlets`, and the credit bounds what is in their queues.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ import zmq
 
 from ..addresses import ANY_IPV4, is_local
 from ..errors import PoisonedRequest, QuotaExceeded, WireError
-from ..guard import ALLOWANCE_BYTES, MessageCounter, Watch, guard_port
+from ..guard import ALLOWANCE_BYTES, Watch, guard_port
+from ..links.frames import FrameReader
+from ..links.outlets import Outlets
+from ..links.ports import JobPort
 from ..options.settings import Settings
 from ..protocol.ring import (
     ClientGone,
@@ -32,7 +34,6 @@ from ..protocol.ring import (
     Published,
     Refuse,
     RingMessage,
-    SinkMoved,
     Status,
     Stop,
     decode_ring_message,
@@ -48,7 +49,6 @@ from ..protocol.wire import (
     decode_client_message,
     encode_json,
     format_identity,
-    wrong_number_of_frames,
 )
 from ..security.actions import NO_ACTIONS, add_up
 from ..security.gate import PROXY
@@ -57,7 +57,6 @@ from ..security.shares import PrincipalShares
 from ..security.zap import admit_known_protocols
 from ..socket_owner import owner_of_peer
 from ..stats import Outcomes, RequestStatistic
-from ..tcp import shut_down
 from ..transport import Context, Reactor, Socket, bind_tcp, connection_of_message, make_socket
 from .events import (
     Action,
@@ -89,15 +88,6 @@ INTAKE_HWM = 64
 
 MAX_REPORTS_A_ROUND = 500
 """Reports of the sink that are read before a request: it can have very many at once, of clients that have gone."""
-
-MAX_FRAMES = 5
-"""Frames of the longest valid message."""
-
-SKIPPED_A_ROUND = 2000
-"""Frames of a longer message to skip in one round, before serving others."""
-
-MAX_SKIPPED = 1000
-"""The maximum frames to skip. A message with more frames ends its connection."""
 
 LAST_REFUSALS_S = 0.5
 """Seconds for which a stopping server refuses the requests that have already arrived."""
@@ -150,11 +140,9 @@ class Ventilator:
             resolve,
             traces,
         )
-        self._workers: dict[int, Socket] = {}
-        self._counter = MessageCounter()
+        self._workers = Outlets()
+        self._retiring: dict[int, Callable[[], None]] = {}
         self._garbage = 0
-        self._skipped = 0
-        self._skipped_from: zmq.Frame | None = None
         self._access: PortAccess | None = None
         self._terminating = False
         self._draining = False
@@ -195,6 +183,7 @@ class Ventilator:
         if access is not None:
             self._scheduler.share_by(PrincipalShares(access.gate, PROXY))
         self._requests = make_socket(context, zmq.PULL)
+        self._reader = FrameReader(self._requests)
         self._requests.setsockopt(zmq.RCVHWM, INTAKE_HWM)
         self._requests.setsockopt(zmq.MAXMSGSIZE, HARD_LIMIT * self._settings.max_message_bytes)
         self._bind_to_sink(feedback, sink)
@@ -202,7 +191,7 @@ class Ventilator:
         port = bind_tcp(self._requests, self._settings.port, 'port', address)
         most_unfinished = min(ALLOWANCE_BYTES, self._scheduler.limits.max_queue_bytes // 2)
         watch = Watch(largest=HARD_LIMIT * self._settings.max_message_bytes, allowance=most_unfinished)
-        self._stop_guard = guard_port(port, watch, self._counter, lambda: self._scheduler.memory_bytes)
+        self._stop_guard = guard_port(port, watch, self._reader.counter, lambda: self._scheduler.memory_bytes)
         return port
 
     def _bind_to_sink(self, feedback: str, sink: str) -> None:
@@ -212,9 +201,14 @@ class Ventilator:
         self._sink.connect(sink)
         self._sink_endpoint = sink
 
-    def listen(self, reactor: Reactor) -> None:
-        """Add the sockets to `reactor`: first the sink's reports, then requests."""
+    def listen(self, reactor: Reactor, jobs: JobPort | None = None) -> None:
+        """Take part in the rounds of `reactor`: reports of the sink first, then requests.
+
+        `jobs` is the port for workers of other machines; None without any.
+        """
         self._reactor = reactor
+        if jobs is not None:
+            self._workers.listen(jobs, reactor)
         reactor.add(self._feedback, self._on_feedback)
         reactor.add(self._requests, self._on_request)
 
@@ -234,17 +228,30 @@ class Ventilator:
 
     def add_worker(self, worker: int, endpoint: str) -> None:
         """Hand jobs to a worker at `endpoint` from now on."""
-        socket = self._workers[worker] = make_socket(self._context, zmq.PUSH)
-        socket.connect(endpoint)
-        self._send(socket, SinkMoved(self._sink_endpoint))  # the sink that the worker was started with might have died
+        self._workers.open(self._context, worker, endpoint, self._sink_endpoint)
         self._handle(WorkerReady(worker))
 
+    def retire_worker(self, worker: int, on_stop: Callable[[], None]) -> None:
+        """Hand no more jobs to a worker, and tell it to end when it has done those that it holds.
+
+        `on_stop` is called just before it is told.
+        """
+        self._retiring[worker] = on_stop
+        self._handle(WorkerDying(worker))
+        self._stop_retired()
+
+    def _stop_retired(self) -> None:
+        for worker in [each for each in self._retiring if not self._scheduler.holds_jobs(each)]:
+            self._retiring.pop(worker)()
+            self._workers.send(worker, Stop())
+
     def remove_worker(self, worker: int) -> None:
-        """Hand the jobs of a dead worker to others, except those that the sink has collected."""
+        """Hand the jobs of a dead worker to others, except those whose parts the sink has."""
+        self._retiring.pop(worker, None)
         if worker in self._workers:
             self._handle(WorkerDying(worker))
             self._read_last_reports()
-            self._workers.pop(worker).close()
+            self._workers.close(worker)
             self._handle(WorkerLost(worker))
 
     def _read_last_reports(self) -> None:
@@ -265,14 +272,15 @@ class Ventilator:
         self._sink.close()
         self._bind_to_sink(feedback, sink)
         self._reactor.add(self._feedback, self._on_feedback, first=True)
-        for socket in self._workers.values():
-            self._send(socket, SinkMoved(sink))
+        self._workers.move_sink(sink)
         if self._draining:
             self._send(self._sink, Drain())
         self._handle(SinkLost())
 
-    def sink_ready(self) -> None:
-        """Record that the first or a new sink is ready."""
+    def sink_ready(self, endpoint: str | None = None) -> None:
+        """Note that the sink, the first or the next, is ready; `endpoint` is where other machines send their parts."""
+        if endpoint is not None:
+            self._workers.find_sink(endpoint)
         self._handle(SinkReady())
 
     def look_at_keys(self) -> None:
@@ -301,9 +309,8 @@ class Ventilator:
         self._send(self._sink, Drain())
 
     def stop_workers(self) -> None:
-        """Tell the workers to exit after their current jobs."""
-        for socket in self._workers.values():
-            self._send(socket, Stop())
+        """Tell the workers to end after the jobs that they hold."""
+        self._workers.send_to_all(Stop())
 
     def stop_sink(self) -> None:
         """Tell the sink to exit after its last reply. Call it after the workers have exited."""
@@ -334,9 +341,11 @@ class Ventilator:
                 self._handle(report)
             if isinstance(report, Published):
                 self._log_finished(report.number)
+        if self._retiring:
+            self._stop_retired()
 
     def _on_request(self) -> None:
-        frames = self._read_frames()
+        frames = self._reader.read()
         if not frames:
             return
         try:
@@ -355,39 +364,6 @@ class Ventilator:
         except Exception:  # such as out of memory for a message, which must not end the server
             self._garbage += 1
             logger.exception('could not read a message')
-
-    def _read_frames(self) -> list[zmq.Frame]:
-        """Read a message frame by frame. Return no frames if it has too many.
-
-        ZeroMQ delivers the frames of a message only after the last has arrived, and the next message only after the
-        last frame was read. So this method skips the excess, a few thousand frames per round.
-        """
-        if self._skipped_from is None:
-            frame = self._requests.recv(copy=False)
-            self._counter.add(frame)
-            frames = [frame]
-            while frame.more and len(frames) < MAX_FRAMES:
-                frame = self._requests.recv(copy=False)
-                frames.append(frame)
-            if not frame.more:
-                return frames
-            self._skipped, self._skipped_from = MAX_FRAMES, frames[0]
-        self._skip_frames(self._skipped_from)
-        return []
-
-    def _skip_frames(self, first: zmq.Frame) -> None:
-        for _ in range(SKIPPED_A_ROUND):
-            more = self._requests.recv(copy=False).more  # twice as fast as a copy and a question to the socket
-            self._skipped += 1
-            if not more:
-                self._garbage += 1
-                logger.warning('%s', wrong_number_of_frames(self._skipped))
-                self._skipped_from = None
-                return
-        has_too_many = MAX_SKIPPED < self._skipped <= MAX_SKIPPED + SKIPPED_A_ROUND
-        if has_too_many and (connection := connection_of_message(first)):
-            logger.warning('closed a connection from %s that sent a message with too many frames', connection.address)
-            shut_down(connection)
 
     def _handle_message(self, message: EncodeRequest | BadRequest | CancelRequest) -> None:
         match message:
@@ -444,7 +420,7 @@ class Ventilator:
             **scheduler.gauge(),
             **children,
             **add_up(own, children),
-            'num_garbage_message': self._garbage,
+            'num_garbage_message': self._garbage + self._reader.num_skipped,
             'queue_time': scheduler.queue_time.to_dict(),
             'total_time': scheduler.total_time.to_dict(),
         }
@@ -456,9 +432,9 @@ class Ventilator:
     def _perform(self, action: Action) -> None:
         match action:
             case SendJob(worker, job):
-                self._send(self._workers[worker], job)
+                self._workers.send(worker, job)
             case SendToWorker(worker, message):
-                self._send(self._workers[worker], message)
+                self._workers.send(worker, message)
             case SendToSink(message):
                 if isinstance(message, Refuse):
                     self._log_refusal(message)

@@ -26,6 +26,7 @@ from ..console.logs import timed
 from ..errors import InternalError, ModelError, NotFinite, RequestError, WireError
 from ..graph.engines import import_engine, is_installed
 from ..graph.files import note_tried
+from ..links.worker_links import WorkerLinks, make_links
 from ..model.tokenizer_file import TokenizerFiles
 from ..model.vocabulary import load_vocab
 from ..options.engines import ONNX_RUNTIME, TITLES
@@ -46,7 +47,7 @@ from ..protocol.ring import (
 )
 from ..protocol.wire import Answer
 from ..stats import WorkerTally
-from ..transport import Context, Socket, make_socket
+from ..transport import Context, Socket
 from .batch_limits import BatchLimits
 from .batcher import Batch, Batcher, ReadyJob
 from .cache import RowCache
@@ -98,7 +99,7 @@ class Worker:
     def __init__(
         self,
         number: int,
-        intake: str,
+        links: WorkerLinks,
         sink: str,
         rows: RowEncoder,
         encoder: Encoder,
@@ -108,13 +109,13 @@ class Worker:
         finish: Finish = AS_COMPUTED,
         cache: RowCache | None = None,
     ) -> None:
-        """`intake` is the endpoint for jobs, `sink` the endpoint for parts, and `limits` are the limits of a batch.
+        """`links` are its ends in the ring, `sink` the endpoint to which parts go; `limits` are a batch's.
 
         `embed_length` is the T to which token-level results are padded, or None for the L of each job. `finish` turns
         the output of the graph into the result. `cache` is None for no cache.
         """
         self._number = number
-        self._intake_endpoint = intake
+        self._links = links
         self._sink_endpoint = sink
         self._rows = rows
         self._encoder = encoder
@@ -137,8 +138,7 @@ class Worker:
         Raises:
             BaseException: the error that ended the compute thread.
         """
-        intake = make_socket(context, zmq.PULL)
-        intake.bind(self._intake_endpoint)
+        intake = self._links.open_intake(context)
         logger.info('ready and listening!')
         report_ready({}, self._status)
         compute = threading.Thread(target=self._compute_until_stopped, args=(context,), name='compute')
@@ -161,7 +161,7 @@ class Worker:
         return {'busy_s': max(self._taking_in.seconds(), computing), 'tally': self._tally.to_json()}
 
     def _take_in_until_stopped(self, context: Context, intake: Socket) -> None:
-        sink = self._connect_to_sink(context, self._sink_endpoint)
+        sink = self._links.connect_to_sink(context, self._sink_endpoint)
         while self._crash is None:
             message = self._receive(intake)
             match message:
@@ -176,11 +176,12 @@ class Worker:
                     if endpoint != self._sink_endpoint:
                         sink.close()
                         self._move_to(endpoint)
-                        sink = self._connect_to_sink(context, endpoint)
+                        sink = self._links.connect_to_sink(context, endpoint)
                 case Stop():
                     break
                 case _:
                     assert_never(message)
+        self._links.release()
         sink.close()
         with self._changed:
             self._stopping = True
@@ -214,7 +215,7 @@ class Worker:
 
     def _take_in(self, job: Job, sink: Socket) -> None:
         header, options = job.header, job.options
-        if header.trace is not None:
+        if header.trace is not None and self._links.shares_clock:
             header.trace.received_at, self._traces = time.monotonic(), True
         logger.debug('new job number=%d part=%d rows=%d', header.request.number, header.part, header.rows)
         try:
@@ -264,13 +265,13 @@ class Worker:
     # ---- the compute thread
 
     def _compute_until_stopped(self, context: Context) -> None:
-        endpoint, sink = self._sink_endpoint, self._connect_to_sink(context, self._sink_endpoint)
+        endpoint, sink = self._sink_endpoint, self._links.connect_to_sink(context, self._sink_endpoint)
         try:
             while (taken := self._next_batch()) is not None:
                 batch, wanted = taken
                 if wanted != endpoint:
                     sink.close()
-                    endpoint, sink = wanted, self._connect_to_sink(context, wanted)
+                    endpoint, sink = wanted, self._links.connect_to_sink(context, wanted)
                 self._compute(batch, sink)
         except BaseException as error:
             self._crash = error
@@ -374,12 +375,6 @@ class Worker:
         answer = Answer('int32', list(ids.shape), ids.tobytes(), tokens, counts, list(job.truncated))
         return Part(self._number, job.header, answer, ids.shape[1])
 
-    def _connect_to_sink(self, context: Context, endpoint: str) -> Socket:
-        """Make a socket for the calling thread, because threads must not share ZeroMQ sockets."""
-        socket = make_socket(context, zmq.PUSH)
-        socket.connect(endpoint)
-        return socket
-
     def _send(self, sink: Socket, message: Part | FailedPart | DroppedPart) -> None:
         if self._traces:
             note_sent(message.header, self._number, time.monotonic())
@@ -472,7 +467,7 @@ def main(
     fixed = settings.fixed_embed_length and settings.max_seq_len is None
     worker = Worker(
         number=config['worker'],
-        intake=config['intake'],
+        links=make_links(config),
         sink=config['sink'],
         rows=RowEncoder(
             load_tokenizer(config),

@@ -1,0 +1,146 @@
+"""The host of a worker on a node: an actor that starts the worker as a process, and passes its reports on.
+
+To the worker the host is what the parent is on the server's machine: if the host dies, its lifeline closes and it ends.
+The host asks for nothing but files and passes no requests on: jobs and parts go over the ring.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import select
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ServingError
+from ..process.child_process import ChildProcess
+from ..process.reports import Exited, Failed, Heartbeat, Leaving, encode_report
+from ..process.states import ChildState
+from ..release import RELEASE
+from .luggage import PackedFile
+from .node_files import held_files, relocate
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""How often a host that has no reports tells that it is there, and looks whether its node is to be given up."""
+
+CRASHED = 1
+"""The exit code of a worker that could not be started."""
+
+
+class Host:
+    """Hosts one worker. Its methods are called by several threads of the actor."""
+
+    def __init__(self) -> None:
+        """Host nobody yet."""
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._child: ChildProcess | None = None
+        self._is_killed = threading.Event()
+
+    # ---- what the cluster knows, which fakes replace
+
+    def fetch(self, content: Any) -> Any:
+        """Get a buffer from the cluster, by what `Cluster.put` has returned."""
+        return content
+
+    def is_node_leaving(self) -> bool:
+        """Whether the node is to be given up."""
+        return False
+
+    def where(self) -> tuple[str, str]:
+        """Return the name of the node and its address."""
+        return 'local', '127.0.0.1'
+
+    # ---- for the server
+
+    def describe(self) -> dict[str, str]:
+        """Return the `node`, its `address`, and the `release` of the server that is installed on it."""
+        node, address = self.where()
+        return {'node': node, 'address': address, 'release': RELEASE}
+
+    def start(
+        self,
+        module: str,
+        name: str,
+        config: dict[str, Any],
+        environment: dict[str, str | None],
+        files: Sequence[PackedFile],
+    ) -> None:
+        """Start the worker, a `ChildSpec`, as soon as its `files` are on this node."""
+        spec = (module, name, config, environment)
+        threading.Thread(target=self._host, args=(*spec, files), name='host', daemon=True).start()
+
+    def next_reports(self) -> list[bytes]:
+        """Wait for reports and return them; a heartbeat if none comes for a while.
+
+        They are lines as `encode_report` makes them. In addition, `{"pid": ID}` is the process of the worker, and
+        `{"exited": CODE}` comes last.
+        """
+        try:
+            lines = [self._lines.get(timeout=LOOK_S)]
+        except queue.Empty:
+            return [] if self._child is not None else [encode_report(Heartbeat({}))]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                lines.append(self._lines.get_nowait())
+        return lines
+
+    def kill(self) -> None:
+        """Kill the worker."""
+        self._is_killed.set()
+        child = self._child
+        if child is not None and child.pid is not None and child.state is not ChildState.GONE:
+            os.kill(child.pid, signal.SIGKILL)
+
+    # ---- in a thread of its own
+
+    def _host(
+        self,
+        module: str,
+        name: str,
+        config: dict[str, Any],
+        environment: dict[str, str | None],
+        files: Sequence[PackedFile],
+    ) -> None:
+        code = CRASHED
+        try:
+            with held_files(files, self.fetch) as places:
+                child = ChildProcess(module, name, relocate(config, places), environment)
+                child.start()
+                self._child = child
+                self._say(json.dumps({'pid': child.pid}).encode() + b'\n')
+                if self._is_killed.is_set():
+                    self.kill()
+                code = self._pass_on(child)
+        except ServingError as error:
+            self._say(encode_report(Failed(str(error), error.exit_code)))
+        except Exception as error:
+            logger.exception('cannot host %s', name)
+            self._say(encode_report(Failed('%s: %s' % (type(error).__name__, error), CRASHED)))
+        self._say(json.dumps({'exited': code}).encode() + b'\n')
+
+    def _pass_on(self, child: ChildProcess) -> int:
+        """Pass the reports of a child on until it has exited; return its exit code."""
+        is_leaving, look_at = False, 0.0
+        while True:
+            if time.monotonic() >= look_at and not is_leaving:
+                look_at = time.monotonic() + LOOK_S
+                is_leaving = self.is_node_leaving()
+                if is_leaving:
+                    self._say(encode_report(Leaving()))
+            if not select.select([child], [], [], LOOK_S)[0]:
+                continue
+            for report in child.read_reports():
+                if isinstance(report, Exited):
+                    return report.code
+                self._say(encode_report(report))
+
+    def _say(self, line: bytes) -> None:
+        self._lines.put(line)

@@ -1,0 +1,48 @@
+"""The files of a server that its workers on other machines need: each goes to the cluster once, under its digest."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..graph.files import digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFile:
+    """A file in the cluster.
+
+    Attributes:
+        path: where it is on the server's machine.
+        sha256: its digest, in hexadecimal digits.
+        content: what `Host.fetch` gets it by.
+    """
+
+    path: str
+    sha256: str
+    content: Any
+
+
+class Luggage:
+    """The files that are in the cluster already. Any thread may use it."""
+
+    def __init__(self, put: Callable[[Any], Any]) -> None:
+        """`put` keeps a buffer in the cluster, as `Cluster.put` does."""
+        self._put = put
+        self._lock = threading.Lock()
+        self._packed: dict[str, PackedFile] = {}
+
+    def pack(self, paths: Iterable[str]) -> list[PackedFile]:
+        """Return the files at `paths`; those that the cluster does not have yet are put there."""
+        with self._lock:
+            for path in paths:
+                if path not in self._packed:
+                    with open(path, 'rb') as file:
+                        is_empty = not os.fstat(file.fileno()).st_size
+                        content = b'' if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    self._packed[path] = PackedFile(path, digest_of([content]), self._put(content))
+            return [self._packed[path] for path in paths]

@@ -1,0 +1,108 @@
+"""The cluster of Ray that a server places its workers on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from typing import Any
+
+import numpy as np
+import ray
+
+from ..errors import StartError
+from .interface import ActorLost, Resources
+from .ray_host import RayHost
+
+logger = logging.getLogger(__name__)
+
+KILL_S = 2.0
+"""How long a host may take to kill its worker, before the host is killed."""
+
+CONCURRENCY = 4
+"""Methods of a host that can run at once."""
+
+CLIENT = 'ray://'
+"""The beginning of an address at which Ray takes clients that are not on its nodes."""
+
+
+class RayCluster:
+    """A cluster of Ray. Any thread may use it."""
+
+    def __init__(self, address: str) -> None:
+        """Connect to the cluster at `address`: auto, ray://HOST:PORT, or HOST:PORT.
+
+        Not in the main thread, where Ray would replace the handler of SIGTERM.
+
+        Raises:
+            StartError: no cluster answers there.
+        """
+        self._address = address
+        self._is_own = not ray.is_initialized()
+        if self._is_own:
+            try:
+                ray.init(address, configure_logging=False, log_to_driver=True)
+            except Exception as error:  # ConnectionError, ValueError, RuntimeError, and those of grpc
+                raise StartError(
+                    '-ray %s: cannot connect to a cluster of Ray (%s): start one with "ray start --head", or give its '
+                    'address' % (address, str(error).partition('\n')[0])
+                ) from None
+
+    @property
+    def own_address(self) -> str:
+        """The address at which the nodes reach this machine: that of the interface through which it reaches them."""
+        if not self._address.startswith(CLIENT):
+            return str(ray.util.get_node_ip_address())
+        host, _, port = self._address.removeprefix(CLIENT).rpartition(':')
+        with contextlib.suppress(OSError):
+            family, kind, _, _, where = socket.getaddrinfo(host.strip('[]'), port, type=socket.SOCK_DGRAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.connect(where)  # which sends nothing
+                return str(probe.getsockname()[0])
+        return '127.0.0.1'
+
+    def put(self, content: Any) -> Any:
+        """Keep a buffer in the object store; return its reference."""
+        return ray.put(np.frombuffer(content, np.uint8) if len(content) else np.empty(0, np.uint8))
+
+    def place(self, resources: Resources) -> RayActor:
+        """Let Ray look for a node with room, spread over all of them, and start a host there."""
+        options = {
+            'num_cpus': resources.cpus,
+            'num_gpus': resources.gpus,
+            'scheduling_strategy': 'SPREAD',
+            'max_concurrency': CONCURRENCY,
+            'max_restarts': 0,  # the supervisor places another one
+        }
+        return RayActor(ray.remote(RayHost).options(**options).remote())
+
+    def close(self) -> None:
+        """Leave the cluster, unless the program of the user has joined it before."""
+        if self._is_own:
+            ray.shutdown()
+
+
+class RayActor:
+    """A `RayHost` that Ray has placed, or will place."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the host, and wait for what it returns.
+
+        Raises:
+            ActorLost: Ray has lost the actor, or the method has raised an exception.
+        """
+        try:
+            return ray.get(getattr(self._handle, method).remote(*arguments))
+        except ray.exceptions.RayError as error:
+            lines = [line.strip() for line in str(error).strip().splitlines()]
+            raise ActorLost('; '.join(filter(None, lines[:6])) or type(error).__name__) from None
+
+    def kill(self) -> None:
+        """Kill the worker, and then the actor."""
+        with contextlib.suppress(Exception):
+            ray.get(self._handle.kill.remote(), timeout=KILL_S)
+        with contextlib.suppress(Exception):
+            ray.kill(self._handle)

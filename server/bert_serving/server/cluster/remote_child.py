@@ -1,0 +1,140 @@
+"""A child that a cluster places on one of its nodes: to the supervisor a child like any other.
+
+A thread for each child waits for its actor, and writes what that reports to a pipe, as a process of this machine does.
+When the actor is gone, with its process or with its node, the thread closes the pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from io import RawIOBase
+
+from .. import descriptors
+from ..process.child import Child, describe_exit
+from ..process.launcher import ChildSpec
+from ..process.reports import Failed, Placed, Waiting, encode_report
+from ..process.states import ChildState
+from ..release import RELEASE
+from .interface import Actor, ActorLost, Cluster, Resources
+from .luggage import Luggage
+
+logger = logging.getLogger(__name__)
+
+WRONG_RELEASE = 1
+"""The exit code of a child on a node with another release."""
+
+
+class RemoteChild(Child):
+    """The parent's side of a child on another machine. Not thread-safe, but for the one thread of its own."""
+
+    def __init__(self, spec: ChildSpec, cluster: Cluster, resources: Resources, luggage: Luggage) -> None:
+        """Describe a child that takes `resources` of its node; `luggage` has the files of the server."""
+        super().__init__(spec.name)
+        self.spec = spec
+        self._cluster = cluster
+        self._resources = resources
+        self._luggage = luggage
+        self._lock = threading.Lock()
+        self._actor: Actor | None = None
+        self._is_killed = False
+        self._pid: int | None = None
+        self._code = -signal.SIGKILL
+        self._how = '%s was given up' % spec.name
+        self._thread: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._pid
+
+    def start(self) -> None:
+        """Ask the cluster for room, and return."""
+        with descriptors.reserve():
+            self._reports, writer = os.pipe()
+        self._thread = threading.Thread(target=self._follow, args=(writer,), name=self.name, daemon=True)
+        self._thread.start()
+
+    def _end(self) -> tuple[int, str]:
+        return self._code, self._how
+
+    # ---- the end
+
+    @property
+    def _is_running(self) -> bool:
+        return self._thread is not None and self.state is not ChildState.GONE
+
+    def terminate(self) -> None:
+        self.kill(expected=True)  # no child that handles SIGTERM runs on another machine
+
+    def _kill(self) -> None:
+        with self._lock:
+            self._is_killed, actor = True, self._actor
+        if actor is not None:  # which may take a moment
+            threading.Thread(target=actor.kill, name=self.name, daemon=True).start()
+
+    def kill_and_reap(self, timeout_s: float) -> None:
+        self.kill(expected=True)
+        if self._is_running and self._thread is not None:
+            self._thread.join(timeout_s)  # if it lives on, a pipe that nobody reads ends it
+            self._reap()
+
+    # ---- the thread
+
+    def _follow(self, writer: int) -> None:
+        """Follow the actor to its end, note how that came, and then close the pipe."""
+        with open(writer, 'wb', buffering=0) as pipe:
+            try:
+                self._code, self._how = self._attend(pipe)
+            except ActorLost as error:
+                self._how = '%s was lost with its actor: %s' % (self.name, error)
+            except BrokenPipeError:
+                pass  # the supervisor has given it up
+            except Exception as error:
+                logger.exception('cannot follow %s', self.name)
+                self._how = '%s was lost: %s: %s' % (self.name, type(error).__name__, error)
+        actor = self._actor
+        if actor is not None:
+            actor.kill()
+
+    def _attend(self, pipe: RawIOBase) -> tuple[int, str]:
+        """Let the actor be placed and start the child, pass its reports on, and return how it ended.
+
+        Raises:
+            ActorLost: the actor is gone.
+            BrokenPipeError: nobody reads the reports any more.
+        """
+        spec = self.spec
+        pipe.write(encode_report(Waiting(str(self._resources))))
+        files = self._luggage.pack(spec.files)
+        actor = self._cluster.place(self._resources)
+        with self._lock:
+            self._actor, is_killed = actor, self._is_killed
+        if is_killed:
+            return self._code, self._how
+        place = actor.call('describe')
+        pipe.write(encode_report(Placed({'node': place['node'], 'address': place['address']})))
+        if place['release'] != RELEASE:
+            pipe.write(encode_report(Failed(_explain_release(place), WRONG_RELEASE)))
+            return WRONG_RELEASE, describe_exit(self.name, WRONG_RELEASE)
+        actor.call('start', spec.module, spec.name, spec.config, dict(spec.environment), files)
+        while True:
+            for line in actor.call('next_reports'):
+                message = json.loads(line)
+                if 'exited' in message:
+                    return message['exited'], describe_exit(self.name, message['exited'])
+                if 'pid' in message:
+                    self._pid = message['pid']
+                else:
+                    pipe.write(line)
+
+
+def _explain_release(place: Mapping[str, str]) -> str:
+    return 'the node %s has release %s of bert-serving-server, and this server is %s: install the same there' % (
+        place['address'],
+        place['release'],
+        RELEASE,
+    )

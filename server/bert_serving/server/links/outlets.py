@@ -1,0 +1,153 @@
+"""The ways from the ventilator to its workers: a Unix socket to each on this machine, one port for all others.
+
+Used by the ventilator's thread alone. No send waits. The order of the messages to a worker is that of the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import zmq
+
+from ..protocol.ring import RingMessage, SinkMoved, encode_ring_message
+from ..transport import Context, Reactor, make_socket
+from .ports import JobPort
+
+REMOTE = 'tcp:'
+"""The endpoint of a worker of another machine is this and its name at the port for jobs."""
+
+
+class Outlet(Protocol):
+    """The way to one worker."""
+
+    def send(self, message: RingMessage) -> None:
+        """Send a message."""
+        ...
+
+    def close(self) -> None:
+        """Give the way up."""
+        ...
+
+
+class LocalOutlet:
+    """The way to a worker of this machine. A socket that connects has a queue at once."""
+
+    def __init__(self, context: Context, endpoint: str) -> None:
+        self._socket = make_socket(context, zmq.PUSH)
+        self._socket.connect(endpoint)
+
+    def send(self, message: RingMessage) -> None:
+        """Send a message."""
+        self._socket.send_multipart(encode_ring_message(message), zmq.DONTWAIT, copy=False)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class RemoteOutlet:
+    """The way to a worker of another machine. It keeps the messages until the worker and the sink are there."""
+
+    def __init__(self, port: JobPort, name: str, sink: str | None) -> None:
+        """`sink` is where the worker is to send its parts; None while no sink is ready."""
+        self._port = port
+        self._name = name
+        self._sink = sink
+        self._kept: list[RingMessage] = []
+        self._is_open = False
+        self.look()
+
+    def send(self, message: RingMessage) -> None:
+        """Send a message, or keep it."""
+        if self._is_open:
+            self._port.send(self._name, encode_ring_message(message))
+        else:
+            self._kept.append(message)
+
+    def lose_sink(self) -> None:
+        """Forget the messages that are kept, which are computed again; keep those that come until a sink is ready."""
+        self._sink, self._is_open = None, False
+        self._kept.clear()
+
+    def find_sink(self, endpoint: str) -> None:
+        """Let the worker send its parts to `endpoint`."""
+        self._sink = endpoint
+        self.look()
+
+    def look(self) -> None:
+        """Send what was kept, once the worker has greeted and a sink is ready."""
+        if self._sink is None or self._is_open or not self._port.has(self._name):
+            return
+        self._is_open = True
+        kept, self._kept = self._kept, []
+        for message in (SinkMoved(self._sink), *kept):
+            self.send(message)
+
+    def close(self) -> None:
+        """Forget the worker."""
+        self._port.forget(self._name)
+
+
+class Outlets:
+    """The ways to all workers, by their numbers."""
+
+    def __init__(self) -> None:
+        """Have no worker, and no port for those of other machines."""
+        self._outlets: dict[int, Outlet] = {}
+        self._port: JobPort | None = None
+        self._remote_sink: str | None = None
+
+    def listen(self, port: JobPort, reactor: Reactor) -> None:
+        """Reach the workers of other machines by `port`."""
+        self._port = port
+        reactor.add(port.socket, self._on_greetings)
+
+    def __contains__(self, worker: int) -> bool:
+        return worker in self._outlets
+
+    def open(self, context: Context, worker: int, endpoint: str, sink: str) -> None:
+        """Open the way to a worker; one of this machine sends its parts to `sink`."""
+        if not endpoint.startswith(REMOTE):
+            self._outlets[worker] = LocalOutlet(context, endpoint)
+            self.send(worker, SinkMoved(sink))  # the one that it was started with may be gone
+        elif self._port is not None:
+            self._outlets[worker] = RemoteOutlet(self._port, endpoint.removeprefix(REMOTE), self._remote_sink)
+
+    def send(self, worker: int, message: RingMessage) -> None:
+        """Send a message to a worker."""
+        self._outlets[worker].send(message)
+
+    def send_to_all(self, message: RingMessage) -> None:
+        """Send a message to every worker."""
+        for outlet in self._outlets.values():
+            outlet.send(message)
+
+    def move_sink(self, sink: str) -> None:
+        """Tell the workers of this machine where the next sink will be; the others hear of it when it is ready."""
+        self._remote_sink = None
+        for outlet in self._outlets.values():
+            if isinstance(outlet, RemoteOutlet):
+                outlet.lose_sink()
+            else:
+                outlet.send(SinkMoved(sink))
+
+    def find_sink(self, endpoint: str) -> None:
+        """Tell the workers of other machines where the sink is."""
+        self._remote_sink = endpoint
+        for outlet in self._remote:
+            outlet.find_sink(endpoint)
+
+    def close(self, worker: int) -> None:
+        """Give up the way to a worker."""
+        self._outlets.pop(worker).close()
+
+    @property
+    def _remote(self) -> Iterator[RemoteOutlet]:
+        return (outlet for outlet in self._outlets.values() if isinstance(outlet, RemoteOutlet))
+
+    def _on_greetings(self) -> None:
+        if self._port is not None:
+            self._port.read_greetings()
+        for outlet in self._remote:
+            outlet.look()

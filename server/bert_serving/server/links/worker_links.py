@@ -1,0 +1,186 @@
+"""The ends of a worker in the ring: where its jobs come in, and where its parts go.
+
+On the server's machine they are Unix sockets, and outlive the processes at the other end. On another machine they are
+connections over TCP, and a message that was on its way over a connection that breaks is lost without a word. So the
+worker ends with its connection: what it held then goes to others, by the rules for any worker that dies.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from ..errors import StartError
+from ..process.child import EXIT_DISCONNECTED
+from ..transport import Context, Socket, make_socket
+from .ports import watch_peer
+
+logger = logging.getLogger(__name__)
+
+CONNECT_S = 30
+"""How long a worker tries to reach its server."""
+
+_HANDSHAKE = zmq.EVENT_HANDSHAKE_SUCCEEDED
+_WATCHED = _HANDSHAKE | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_MONITOR_STOPPED
+
+
+class WorkerLinks(Protocol):
+    """The ends of one worker."""
+
+    shares_clock: bool
+    """Whether the worker's monotonic clock is that of the server."""
+
+    def open_intake(self, context: Context) -> Socket:
+        """Open the socket at which jobs come in."""
+        ...
+
+    def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
+        """Make a socket to the sink for the calling thread: threads must not share ZeroMQ sockets."""
+        ...
+
+    def release(self) -> None:
+        """Let the connections end: the worker has been told to stop."""
+        ...
+
+
+class LocalLinks:
+    """The ends of a worker on the machine of its server."""
+
+    shares_clock = True
+
+    def __init__(self, intake: str) -> None:
+        """`intake` is the endpoint on which jobs come in."""
+        self._intake = intake
+
+    def open_intake(self, context: Context) -> Socket:
+        """Bind the endpoint for jobs."""
+        intake = make_socket(context, zmq.PULL)
+        intake.bind(self._intake)
+        return intake
+
+    def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
+        """Connect to the sink, which may not be there yet."""
+        socket = make_socket(context, zmq.PUSH)
+        socket.connect(endpoint)
+        return socket
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAddress:
+    """What a worker on another machine needs to reach its server.
+
+    Attributes:
+        jobs: the endpoint of the port for jobs.
+        server_key: the public key of that port.
+        name: the name of the worker there.
+        public_key, secret_key: the keys of the workers of this server.
+    """
+
+    jobs: str
+    server_key: str
+    name: str
+    public_key: str
+    secret_key: str = field(repr=False)
+
+
+class RemoteLinks:
+    """The ends of a worker on another machine."""
+
+    shares_clock = False
+
+    def __init__(self, address: RemoteAddress, connect_s: float = CONNECT_S) -> None:
+        """`address` says where the server is; `connect_s` is how long the worker tries to reach it."""
+        self._address = address
+        self._connect_s = connect_s
+        self._released = threading.Event()
+
+    def open_intake(self, context: Context) -> Socket:
+        """Connect to the port for jobs, and greet.
+
+        Raises:
+            StartError: the server cannot be reached, or does not know the key.
+        """
+        address = self._address
+        intake = self._make_socket(context, zmq.DEALER, address.server_key)
+        intake.setsockopt(zmq.ROUTING_ID, address.name.encode())
+        monitor = intake.get_monitor_socket(_WATCHED)
+        intake.connect(address.jobs)
+        if not monitor.poll(int(1000 * self._connect_s)) or _read(monitor) != _HANDSHAKE:
+            intake.disable_monitor()
+            monitor.close()
+            intake.close()
+            raise StartError(
+                'cannot reach the server at %s within %g s: open its ports to the nodes, or give an address that they '
+                'reach as -ray_address_of_server' % (address.jobs, self._connect_s)
+            )
+        intake.send(b'')
+        self._watch(monitor, most_handshakes=0)
+        return intake
+
+    def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
+        """Connect to the sink at `endpoint`, its address and its public key; without one, to nothing.
+
+        If the connection breaks and libzmq makes another one, the sink is alive, and parts may be lost.
+        """
+        address, _, key = endpoint.partition(' ')
+        if not address:
+            return make_socket(context, zmq.PUSH)
+        socket = self._make_socket(context, zmq.PUSH, key)
+        monitor = socket.get_monitor_socket(_HANDSHAKE | zmq.EVENT_MONITOR_STOPPED)
+        socket.connect(address)
+        self._watch(monitor, most_handshakes=1)
+        return socket
+
+    def release(self) -> None:
+        """Let the connections end."""
+        self._released.set()
+
+    def _make_socket(self, context: Context, kind: int, server_key: str) -> Socket:
+        socket = make_socket(context, kind)
+        socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self._address.public_key.encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self._address.secret_key.encode())
+        socket.setsockopt(zmq.IPV6, 1)
+        watch_peer(socket)
+        return socket
+
+    def _watch(self, monitor: Any, most_handshakes: int) -> None:
+        threading.Thread(
+            target=self._end_with_connection, args=(monitor, most_handshakes), name='link', daemon=True
+        ).start()
+
+    def _end_with_connection(self, monitor: Any, most_handshakes: int) -> None:
+        """Exit when a connection is lost that may have had messages on their way."""
+        handshakes = 0
+        with monitor:
+            while (event := _read(monitor)) != zmq.EVENT_MONITOR_STOPPED:
+                handshakes += event == _HANDSHAKE
+                if self._released.is_set() or (event == _HANDSHAKE and handshakes <= most_handshakes):
+                    continue
+                logger.error('lost the connection to the server: what was on its way goes to another worker')
+                logging.shutdown()
+                os._exit(EXIT_DISCONNECTED)
+
+
+def _read(monitor: Any) -> int:
+    """Return the next event of a socket; that it is watched no more if the context ends."""
+    try:
+        return int(parse_monitor_message(monitor.recv_multipart())['event'])
+    except zmq.ZMQError:
+        return int(zmq.EVENT_MONITOR_STOPPED)
+
+
+def make_links(config: Mapping[str, Any]) -> WorkerLinks:
+    """Make the links of a worker from its config: `remote`, or `intake` on the machine of the server."""
+    remote = config.get('remote')
+    return LocalLinks(config['intake']) if remote is None else RemoteLinks(RemoteAddress(**remote))
