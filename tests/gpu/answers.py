@@ -41,6 +41,7 @@ from bert_serving.server.worker.device import batch_limits  # noqa: E402
 from bert_serving.server.worker.postprocess import Finish  # noqa: E402
 from bert_serving.server.worker.rows import RowEncoder, pack  # noqa: E402
 from bert_serving.server.worker.worker import load_tokenizer  # noqa: E402
+from gpu.batching_exporter import leave_out_padding  # noqa: E402
 
 Array = NDArray[Any]
 DATA = ROOT / 'tests' / 'golden' / 'data'
@@ -276,6 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('modes', nargs='+', choices=[*MODES, 'cpu'], help='cpu answers the random model only')
     parser.add_argument('-xla', action='store_true', help='compile with XLA')
+    parser.add_argument('-packs', action='store_true', help='leave out padding, as graphs for CPUs do')
     parser.add_argument('-rehearse', '--rehearse', action='store_true', help='on a CPU, with small sizes')
     parser.add_argument('-most', type=int, default=1000, help='most cases')
     parser.add_argument('-seconds', type=float, default=120, help='begin no case later than this')
@@ -294,10 +296,12 @@ def main() -> None:
         if not tf.config.list_physical_devices('GPU'):
             raise SystemExit('TensorFlow sees no GPU')
         tf.config.experimental.enable_tensor_float_32_execution('float32' not in args.modes)
+    if args.packs:
+        leave_out_padding()
     cases = all_cases()[: args.most]
     for mode in args.modes:
         words = [*MODES.get(mode, ()), *(['-xla'] if args.xla else [])]
-        name = mode + ('-xla' if args.xla else '')
+        name = mode + ('-xla' if args.xla else '') + ('-packs' if args.packs else '')
         random = ask_random_model(args.model, words, on_gpu=on_gpu, rehearse=args.rehearse)
         np.save(args.folder / (name + '.npy'), random)
         asked = [case for case in cases if not (mode == 'bf16' and '-fp16' in case.words)]  # which exclude each other

@@ -1,7 +1,7 @@
 """A server whose workers batch in another way, to find out on a GPU which way is best; `measure.py` starts it.
 
 The environment says how: `WINDOW` is the number of batches whose rows are sorted at a time, and `RUN_COST` the tokens
-that a run of the graph costs (`worker/batch_limits.py`).
+that a run of the graph costs (`worker/batch_limits.py`). `batching_exporter.py` has a third variable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WINDOW, RUN_COST = 'GPU_WINDOW_BATCHES', 'GPU_RUN_COST'
 
 
 class BatchingServer(BertServer):
-    modules = replace(BertServer.modules, worker='gpu.batching_worker')
+    modules = replace(BertServer.modules, exporter='gpu.batching_exporter', worker='gpu.batching_worker')
 
 
 def change_batching() -> None:

@@ -121,6 +121,7 @@ class Checks:
                 runs[mode] = [mode]
                 runs[mode + '-xla'] = [mode, '-xla']
             del runs['tf32-xla']
+            runs['fp16-packs'] = ['fp16', '-packs']
         options = ['-model', model, '-folder', str(self.folder), '-most', str(most), '-seconds', str(seconds)]
         options += ['-rehearse'] if self.rehearse else []
         started = {}

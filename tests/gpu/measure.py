@@ -44,6 +44,7 @@ from bert_serving.server.options.settings import Settings  # noqa: E402
 from bert_serving.server.parent.server_process import ServerProcess  # noqa: E402
 from gpu.answers import TINY  # noqa: E402
 from gpu.batching import RUN_COST, WINDOW  # noqa: E402
+from gpu.batching_exporter import PACKS  # noqa: E402
 from gpu.report import Facts, Report, Skip, say  # noqa: E402
 from scaling.scaling_worker import FLOATS, SECONDS  # noqa: E402
 from support.serving import SMALL_MODEL  # noqa: E402
@@ -76,8 +77,9 @@ class Sizes:
         self.sentences = 4 if rehearse else 64
         self.precisions = ['fp16'] if few else list(PRECISIONS)
         self.budgets = [] if rehearse else [4096, 8192, 16384, 32768, 65536]
-        self.batchings = [] if few else [(10, 2048)] if rehearse else [(4, 0), (4, 2048), (10, 0), (10, 2048)]
-        """Windows in batches, and costs of a run in tokens; 0 never cuts a batch."""
+        every = [(4, 0, False), (4, 2048, False), (10, 0, False), (10, 2048, False), (4, 0, True)]
+        self.batchings = [] if few else every[-1:] if rehearse else every
+        """Windows in batches, costs of a run in tokens (0 never cuts a batch), and whether padding is left out."""
         self.batch_sizes = [8] if rehearse else [32, 64, 128, 256, 512, 1024]
         self.wave = 1 if rehearse else 6
         """Servers that start at the same time."""
@@ -219,11 +221,16 @@ class Measurements:
         return self.tables_of(model, [Experiment('precision', '', '', cells)], {})
 
     def batching(self, model: str) -> Facts:
-        """Bulk of texts of natural length, by the window of the batcher and the cost of a run that it assumes."""
+        """Bulk of texts of natural length, by the ways to batch them."""
         load = Load(1, self.sizes.table_rows, 1)
         cells = [
-            Cell('window of %d batches' % window, 'a run costs %d' % cost, {WINDOW: window, RUN_COST: cost}, load)
-            for window, cost in self.sizes.batchings
+            Cell(
+                'window of %d batches' % window,
+                'without padding' if packs else 'a run costs %d' % cost,
+                {WINDOW: window, RUN_COST: cost, PACKS: int(packs), 'export_cache': 'NONE'},
+                load,
+            )
+            for window, cost, packs in self.sizes.batchings
         ]
         if not cells:
             raise Skip('a rehearsal with few cells has no batcher for a GPU')
