@@ -72,7 +72,8 @@ def relink(text: str, folder: Path, page: Path) -> str:
             return '/' + PAGES[name] + anchor
         if target.suffix == '.md' and target.is_relative_to(DOCS):
             return '/' + target.relative_to(DOCS).as_posix() + anchor
-        return os.path.relpath(target, page.parent) + anchor
+        place = os.path.relpath(target, page.parent)
+        return 'path:' + place if target.suffix == '.md' else place + anchor  # a page that the site does not have
 
     parts = CODE.split(text)
     parts[::2] = [LINK.sub(replace, part) for part in parts[::2]]
