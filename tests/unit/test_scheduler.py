@@ -422,6 +422,16 @@ def test_a_quarantined_job_that_ran_alone_when_the_sink_was_lost_is_still_quaran
     scheduler.check_invariants()
 
 
+def test_a_worker_that_is_to_retire_holds_its_jobs_until_they_are_collected() -> None:
+    scheduler = a_scheduler()
+    scheduler.handle(a_request(8), 0)
+    scheduler.handle(WorkerDying(0), 0)
+    assert scheduler.holds_jobs(0)
+    assert jobs_in(scheduler.handle(a_request(1, request_id=2), 0)) == []
+    scheduler.handle(Collected(0, 1, 0, 0), 0)
+    assert not scheduler.holds_jobs(0)
+
+
 def test_a_worker_that_is_dying_gets_no_more_jobs_and_no_quarantined_ones() -> None:
     scheduler = a_scheduler()
     scheduler.handle(a_request(8, request_id=1), 0)

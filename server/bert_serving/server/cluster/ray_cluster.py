@@ -22,6 +22,11 @@ KILL_S = 2.0
 CONCURRENCY = 4
 """Methods of a host that can run at once."""
 
+MOST_LINES = 3
+"""Lines of an error of Ray that the log shows."""
+
+_LISTED = ('class_name:', 'actor_id:', 'pid:', 'namespace:', 'ip:', 'name:')
+
 CLIENT = 'ray://'
 """The beginning of an address at which Ray takes clients that are not on its nodes."""
 
@@ -97,8 +102,7 @@ class RayActor:
         try:
             return ray.get(getattr(self._handle, method).remote(*arguments))
         except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).strip().splitlines()]
-            raise ActorLost('; '.join(filter(None, lines[:6])) or type(error).__name__) from None
+            raise ActorLost(_explain(error)) from None
 
     def kill(self) -> None:
         """Kill the worker, and then the actor."""
@@ -106,3 +110,10 @@ class RayActor:
             ray.get(self._handle.kill.remote(), timeout=KILL_S)
         with contextlib.suppress(Exception):
             ray.kill(self._handle)
+
+
+def _explain(error: Exception) -> str:
+    """Return an error of Ray on one line, without the ids that Ray lists in it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    words = [line for line in lines if line and not line.startswith(_LISTED)]
+    return ' '.join(words[:MOST_LINES]) or type(error).__name__
