@@ -113,7 +113,9 @@ def test_what_one_place_says_too_often_is_counted_instead() -> None:
 
     def warn(line: int, level: int = logging.WARNING) -> str | None:
         record = logging.LogRecord('x', level, 'place.py', line, 'bad %s', ('thing',), None)
-        return record.getMessage() if limit.filter(record) else None
+        passed = limit.passed(record)
+        assert record.getMessage() == 'bad thing', 'other handlers get the same record'
+        return None if passed is None else passed.getMessage()
 
     assert [warn(1) for _ in range(25)] == 10 * ['bad thing'] + 15 * [None]
     assert warn(2) == 'bad thing', 'another place'

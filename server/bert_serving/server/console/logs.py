@@ -9,6 +9,7 @@ Modules log through `logging.getLogger(__name__)`; only the entry point of a pro
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import sys
@@ -44,7 +45,6 @@ def set_up(context: str, verbose: bool = False, log_format: str = 'auto') -> Non
     for handler in ours:
         logger.removeHandler(handler)
     handler = _Handler()
-    handler.addFilter(RateLimit())
     name = color(context, _COLORS.get(context.split('-')[0], 'white'), sys.stderr)
     if context == 'GRAPHOPT':
         handler.erases_line = takes_escapes(sys.stderr)  # the parent logs them, with the progress of this process
@@ -123,6 +123,15 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     erases_line = False
     """Whether each log line first erases the current line of the terminal, which might be a progress line."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = RateLimit()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        passed = self._limit.passed(record)
+        if passed is not None:
+            super().emit(passed)
+
     def format(self, record: logging.LogRecord) -> str:
         return (ERASE_LINE if self.erases_line else '') + super().format(record)
 
@@ -131,26 +140,29 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
 
 
-class RateLimit(logging.Filter):
+class RateLimit:
     """Passes `LINES_PER_SECOND` warnings and errors of each call site per second, and counts the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
         self._clock = clock
         self._seconds: dict[tuple[str, int], tuple[float, int]] = {}
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write `record`. The first one after a second also says how many were dropped."""
+    def passed(self, record: logging.LogRecord) -> logging.LogRecord | None:
+        """Return `record`, or None if it is not written. The first one after a second also says how many were dropped.
+
+        That one is a copy, because other handlers get the same record.
+        """
         if record.levelno < logging.WARNING:
-            return True
+            return record
         place, now = (record.pathname, record.lineno), self._clock()
         began, count = self._seconds.get(place, (now, 0))
         if now - began < 1:
             self._seconds[place] = began, count + 1
-            return count < LINES_PER_SECOND
+            return record if count < LINES_PER_SECOND else None
         self._seconds[place] = now, 1
         left_out = count - LINES_PER_SECOND
         if left_out > 0:
+            record = copy.copy(record)
             record.msg = '%s (dropped %d similar lines before)' % (record.getMessage(), left_out)
             record.args = None
-        return True
+        return record
