@@ -341,9 +341,10 @@ def test_it_ends_by_itself_whatever_a_process_is_given(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, str(DOCKER / 'healthcheck.py')], capture_output=True, text=True, timeout=60
         )
-    assert (done.returncode, done.stderr) == (1, '')
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
     assert 'process %d, cannot be read' % pid in done.stdout
-    assert 'secret' not in done.stdout
+    assert 'secret' not in done.stdout + done.stderr
 
 
 def test_without_a_server_it_says_so(

@@ -25,7 +25,7 @@ def test_a_second_start_does_not_export_and_outlives_what_is_kept(tmp_path: Path
     exports = tmp_path / 'exports'
     with ServerProcess(*options) as server:
         expected = encode(server.wait_until_ready())
-        assert 'GRAPHOPT:[exp:_ex: ' in server.log
+        assert 'GRAPHOPT:[exp:mak: ' in server.log
         assert server.stop() == 0
     assert not list(exports.glob('bert-serving*'))
     with ServerProcess(*options) as server:
