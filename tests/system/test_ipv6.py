@@ -115,7 +115,10 @@ def test_the_benchmark_reaches_its_server_on_ipv6(tmp_path: Path) -> None:
         (('-host', '127.0.0.1:5555'), '-host 127.0.0.1:5555: cannot resolve it'),
         (('-host', ''), "argument -host: expected an address or a name, got ''"),
         (('-http_port', '0', '-http_host', '203.0.113.7'), '-http_host 203.0.113.7: cannot listen on it'),
-        (('-http_port', '0', '-http_host', 'no.such.host.invalid'), '-http_host no.such.host.invalid: cannot resolve it'),
+        (
+            ('-http_port', '0', '-http_host', 'no.such.host.invalid'),
+            '-http_host no.such.host.invalid: cannot resolve it',
+        ),
     ],
 )
 def test_an_address_on_which_no_server_can_listen_is_one_line_before_any_process_starts(
