@@ -26,9 +26,9 @@ SESSIONS := $(addprefix session-,$(CLIENTS))
 # The tests start hundreds of processes, which would compile our modules again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests of whole servers wait as much as they compute, so there are two more processes than cores. A file is run by one of
-# them, because the tests of a file share servers and graphs. tests/conftest.py puts the longest files first.
-PROCESSES ?= $(shell echo $$(( $$(nproc) + 2 )))
+# Tests of whole servers wait as much as they compute, so there is one more process than there are cores. A file is run by
+# one of them, because the tests of a file share servers and graphs. tests/conftest.py puts the longest files first.
+PROCESSES ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 # What has to be installed again when it changes: the server is installed editable, the client is copied (its packaging,
 # which Python 2.7 has to understand, has no editable form that shares a package with another distribution).
