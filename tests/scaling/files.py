@@ -2,7 +2,7 @@
 """`bert-serving-encode` next to a loop over the plain client: rows/s, memory, kills at random moments; docs/files.md.
 
     python tests/scaling/files.py -rows 1000000                   workers that compute nothing: -floats numbers a row
-    python tests/scaling/files.py -rows 20000 -real -cpu          the default model, the sentences of the benchmark
+    python tests/scaling/files.py -rows 20000 -real               the default model, the sentences of the benchmark
     python tests/scaling/files.py -rows 1000000 -kills 10         killed at ten random moments; are the bytes the same?
 
 The loop asks for 256 rows at a time, one request after another, and writes nothing.
