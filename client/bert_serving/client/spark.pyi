@@ -5,6 +5,7 @@ from pyspark.ml import Transformer
 from pyspark.ml.param import Param
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.sql import DataFrame
 
 __all__ = ['encode_udf', 'BertTransformer']
 
@@ -26,3 +27,4 @@ class BertTransformer(Transformer, HasInputCol, HasOutputCol, DefaultParamsReada
         batchSize: int = 1024,
         promptName: str = '',
     ) -> None: ...
+    def _transform(self, dataset: DataFrame) -> DataFrame: ...
