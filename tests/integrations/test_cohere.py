@@ -29,7 +29,7 @@ def test_cohere_ranks_as_the_authors_library(name: str, client_class: type, cros
     client = client_class(KEY, base_url=cross_encoder)
     ranked = [request for request in requests_of(CASES[name]) if request['kind'] == 'rank']
     if not ranked:  # it has several labels
-        with pytest.raises(cohere.BadRequestError, match='one label'):
+        with pytest.raises(cohere.BadRequestError, match='single-label'):
             client.rerank(model=name, query='where is my parcel?', documents=['We open at nine.'])
     for request in ranked:
         words = {'model': name, 'query': request['query'], 'documents': request['documents']}

@@ -16,6 +16,7 @@ from ..addresses import is_loopback
 from ..cluster.interface import Cluster, Resources
 from ..cluster.launcher import ClusterLauncher
 from ..errors import UsageError
+from .connecting import connect_within
 from .placement import ClusterPlan
 from .plan import Plan
 from .remote_ring import RemoteRing
@@ -50,8 +51,10 @@ def connect_to_ray(address: str) -> Cluster:
 
 
 @contextlib.contextmanager
-def remote_workers(plan: Plan, connect: Connect) -> Iterator[RemoteWorkers | None]:
-    """Connect to the cluster of the plan, and open the ring to its nodes; None if the plan has no cluster.
+def remote_workers(plan: Plan, connect: Connect, is_interrupted: Callable[[], bool]) -> Iterator[RemoteWorkers | None]:
+    """Connect to the cluster of the plan, and open the ring to its nodes.
+
+    Yields None if the plan has no cluster, or if `is_interrupted` (see `connect_within`) before the cluster answers.
 
     Raises:
         StartError: no cluster answers, or the ports cannot be opened.
@@ -61,7 +64,10 @@ def remote_workers(plan: Plan, connect: Connect) -> Iterator[RemoteWorkers | Non
         yield None
         return
     logger.info('connect to the cluster %s', settings.ray)
-    cluster = connect(settings.ray)
+    cluster = connect_within(connect, settings.ray, is_interrupted)
+    if cluster is None:
+        yield None
+        return
     try:
         address = settings.ray_address_of_server or cluster.own_address
         ring = RemoteRing(address)

@@ -246,7 +246,9 @@ class BertServer(threading.Thread):
             self._log_end(was_ready)
 
     def _start_and_serve(self, folders: ServerFolders, stack: contextlib.ExitStack) -> None:
-        remote = stack.enter_context(remote_workers(self._plan, self.connect_to_cluster))
+        remote = stack.enter_context(remote_workers(self._plan, self.connect_to_cluster, self._is_interrupted))
+        if self._state is not ServerState.STARTING:
+            return
         endpoints = Endpoints(folders.sockets, () if remote is None else remote.plan.workers)
         memory = share_memory(self.settings)
         self._ventilator.bound_memory(memory.queue, reply_size(self._plan, memory.reply))
@@ -382,6 +384,11 @@ class BertServer(threading.Thread):
         self._ventilator.look_at_keys()
         if self._ventilator.awaits_deadline or self._ventilator.is_splitting:
             self._ventilator.tick()
+
+    def _is_interrupted(self) -> bool:
+        """Wait for a command, a tenth of a second at most; return whether the server was told to stop."""
+        self._reactor.run_once(timeout_ms=100)
+        return self._state is not ServerState.STARTING
 
     def _run_commands(self) -> None:
         if self._commands is not None:
