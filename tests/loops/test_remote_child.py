@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,8 +13,12 @@ from bert_serving.server.cluster import remote_child
 from bert_serving.server.cluster.interface import Resources
 from bert_serving.server.cluster.launcher import ClusterLauncher
 from bert_serving.server.cluster.remote_child import RemoteChild
+from bert_serving.server.parent.child_factory import ExportedGraph
+from bert_serving.server.parent.children import Children
+from bert_serving.server.parent.endpoints import Endpoints, Ports
 from bert_serving.server.process.launcher import ChildSpec
-from bert_serving.server.process.restarts import RestartPolicy, Restarts
+from bert_serving.server.process.restarts import DEFAULT_POLICY, RestartPolicy, Restarts
+from bert_serving.server.process.states import ChildState
 from bert_serving.server.process.supervisor import ChildSlot, Supervisor
 from bert_serving.server.process.watch import ChildFailed
 from bert_serving.server.transport import Reactor
@@ -159,3 +164,24 @@ def test_a_child_that_waits_can_be_released(bench: Bench) -> None:
     children = bench.supervisor.release([bench.slot])
     bench.run_until(lambda: not bench.supervisor.are_alive(children))
     assert bench.lost == []
+
+
+def test_a_worker_whose_node_is_drained_before_the_ventilator_knows_it_is_killed() -> None:
+    """Its report that it is ready can come just behind, and already counts for the state of the child."""
+    ventilator = Mock()
+    children = Children(
+        Mock(),
+        Endpoints('folder', remote=range(1)),
+        Ports(1, 2, None),
+        Mock(),
+        ventilator,
+        restart_policy=DEFAULT_POLICY,
+        is_starting=lambda: False,
+        on_ready=lambda: None,
+    )
+    children.start(ExportedGraph('graph', ''), devices=[-1])
+    slot = children.workers[0]
+    child = slot.child = Mock(state=ChildState.READY)
+    slot.on_leaving()
+    child.kill.assert_called_once_with(expected=True)
+    ventilator.retire_worker.assert_not_called()

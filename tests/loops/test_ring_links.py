@@ -119,6 +119,19 @@ def test_what_was_sent_for_a_sink_that_is_lost_is_forgotten(bench: Bench, exits:
     links.release()
 
 
+def test_a_worker_is_told_to_stop_however_many_sinks_are_lost_before(bench: Bench, exits: threading.Event) -> None:
+    links = bench.links()
+    intake = bench.keep(links.open_intake(bench.context))
+    bench.hear('worker-0-1')
+    bench.outlets.open(bench.context, 0, 'tcp:worker-0-1', 'ipc://unused')
+    bench.outlets.send(0, Drop(1))
+    bench.outlets.send(0, Stop())
+    bench.outlets.move_sink('ipc://unused')
+    bench.outlets.find_sink('tcp://second key')
+    assert [take(intake), take(intake)] == [SinkMoved('tcp://second key'), Stop()]
+    links.release()
+
+
 def test_a_worker_that_is_gone_gets_nothing_and_its_successor_only_its_own(
     bench: Bench, exits: threading.Event
 ) -> None:

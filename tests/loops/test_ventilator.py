@@ -416,6 +416,32 @@ def test_reports_that_are_no_message_are_dropped_with_a_word(bench: Bench, caplo
     assert 'NONSENSE' in caplog.text
 
 
+def test_a_worker_that_retires_is_told_to_stop_as_soon_as_its_last_job_is_collected(bench: Bench) -> None:
+    bench.add_worker()
+    bench.ask(['a'] * 5)
+    bench.heard(bench.worker)
+    stopping: list[int] = []
+    bench.ventilator.retire_worker(0, lambda: stopping.append(0))
+    bench.tell(Collected(0, 1, 0, 0))
+    assert (bench.heard(bench.worker), stopping) == ([], []), 'it holds another job'
+    bench.tell(Collected(0, 1, 1, 0))
+    assert (bench.heard(bench.worker), stopping) == ([Stop()], [0])
+    bench.ventilator.remove_worker(0)
+
+
+def test_a_worker_that_retires_holds_nothing_any_more_when_the_sink_is_lost(bench: Bench) -> None:
+    bench.add_worker()
+    bench.ask(['a'])
+    bench.heard(bench.worker)
+    stopping: list[int] = []
+    bench.ventilator.retire_worker(0, lambda: stopping.append(0))
+    bench.sink = bench.make_socket(zmq.PULL)
+    bench.sink.bind('inproc://next-sink')
+    bench.ventilator.replace_sink('inproc://next-feedback', 'inproc://next-sink')
+    assert bench.heard(bench.worker) == [SinkMoved('inproc://next-sink'), Stop()]
+    assert stopping == [0]
+
+
 def test_a_poisoned_request_is_logged_with_its_story(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.add_worker()
     bench.ask(['they kill'])

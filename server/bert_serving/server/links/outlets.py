@@ -10,7 +10,7 @@ from typing import Protocol
 
 import zmq
 
-from ..protocol.ring import RingMessage, SinkMoved, encode_ring_message
+from ..protocol.ring import RingMessage, SinkMoved, Stop, encode_ring_message
 from ..transport import Context, Reactor, make_socket
 from .ports import JobPort
 
@@ -66,9 +66,9 @@ class RemoteOutlet:
             self._kept.append(message)
 
     def lose_sink(self) -> None:
-        """Forget the messages that are kept, which are computed again; keep those that come until a sink is ready."""
+        """Forget the jobs that are kept, which are computed again; keep what comes until a sink is ready."""
         self._sink, self._is_open = None, False
-        self._kept.clear()
+        self._kept = [message for message in self._kept if isinstance(message, Stop)]
 
     def find_sink(self, endpoint: str) -> None:
         """Let the worker send its parts to `endpoint`."""

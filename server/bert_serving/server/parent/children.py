@@ -17,7 +17,7 @@ from ..errors import ChildDied
 from ..process.child import Child
 from ..process.reports import Payload
 from ..process.restarts import RestartPolicy, Restarts
-from ..process.states import ChildState, SlotState
+from ..process.states import SlotState
 from ..process.supervisor import ChildSlot, Supervisor
 from ..process.watch import ChildFailed
 from ..ventilator.ventilator import Ventilator
@@ -179,7 +179,7 @@ class Children:
         child = slot.child
         if child is None:
             return
-        if child.state is not ChildState.READY:
+        if slot.state is not SlotState.READY:  # the child may have said that it is, but the ventilator not heard of it
             child.kill(expected=True)
             return
         logger.info('%s leaves its node, which is drained: it finishes its jobs', child.name)

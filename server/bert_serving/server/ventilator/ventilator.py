@@ -238,7 +238,6 @@ class Ventilator:
         """
         self._retiring[worker] = on_stop
         self._handle(WorkerDying(worker))
-        self._stop_retired()
 
     def _stop_retired(self) -> None:
         for worker in [each for each in self._retiring if not self._scheduler.holds_jobs(each)]:
@@ -341,8 +340,6 @@ class Ventilator:
                 self._handle(report)
             if isinstance(report, Published):
                 self._log_finished(report.number)
-        if self._retiring:
-            self._stop_retired()
 
     def _on_request(self) -> None:
         frames = self._reader.read()
@@ -428,6 +425,8 @@ class Ventilator:
     def _handle(self, event: Event) -> None:
         for action in self._scheduler.handle(event, time.monotonic()):
             self._perform(action)
+        if self._retiring:
+            self._stop_retired()
 
     def _perform(self, action: Action) -> None:
         match action:
