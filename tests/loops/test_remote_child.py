@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +24,7 @@ from bert_serving.server.process.states import ChildState
 from bert_serving.server.process.supervisor import ChildSlot, Supervisor
 from bert_serving.server.process.watch import ChildFailed
 from bert_serving.server.transport import Reactor
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeActor, FakeCluster
 from support.serving import fake_path
 
 pytestmark = pytest.mark.slow
@@ -164,6 +166,27 @@ def test_a_child_that_waits_can_be_released(bench: Bench) -> None:
     children = bench.supervisor.release([bench.slot])
     bench.run_until(lambda: not bench.supervisor.are_alive(children))
     assert bench.lost == []
+
+
+def test_children_that_a_cluster_kills_slowly_end_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with many workers on a cluster took seconds for each of them to stop at once."""
+    kill, barrier = FakeActor.kill, threading.Barrier(2)
+
+    def kill_together(actor: FakeActor) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            barrier.wait(10)
+        kill(actor)
+
+    bench.cluster.nodes.clear()
+    other = Bench()
+    other.supervisor, other.launcher = bench.supervisor, bench.launcher
+    for each in (bench, other):
+        bench.supervisor.supervise(each.slot)
+    bench.run_until(lambda: bench.status['state'] == other.status['state'] == 'waiting')
+    bench.run_until(lambda: len(bench.cluster.actors) == 2)
+    monkeypatch.setattr(FakeActor, 'kill', kill_together)
+    bench.supervisor.kill_all()
+    assert not barrier.broken
 
 
 def test_a_worker_whose_node_is_drained_before_the_ventilator_knows_it_is_killed() -> None:

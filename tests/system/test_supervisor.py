@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -167,7 +168,12 @@ def test_a_child_that_can_not_be_killed_is_replaced_and_no_longer_watched(
     assert [how for how, _ in strict.lost] == ['ODD was busy with one piece of work for 2 s but could not be killed']
     assert strict.supervisor.num_process == 1
     assert strict.supervisor.are_alive([stuck])
-    stuck.kill_and_reap(10)
+    pipe = stuck.fileno()
+    stuck.kill(expected=False)
+    strict.run_until(lambda: not strict.supervisor.are_alive([stuck]))
+    with pytest.raises(OSError, match='Bad file descriptor'):
+        os.fstat(pipe)
+    assert len(strict.lost) == 1, 'its late end is no second loss'
 
 
 def test_a_child_that_never_becomes_ready_is_given_up_after_so_many_starts_with_its_last_words(bench: Bench) -> None:

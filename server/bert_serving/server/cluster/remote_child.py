@@ -46,6 +46,7 @@ class RemoteChild(Child):
         self._code = -signal.SIGKILL
         self._how = '%s was given up' % spec.name
         self._thread: threading.Thread | None = None
+        self._killer: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -73,8 +74,9 @@ class RemoteChild(Child):
     def _kill(self) -> None:
         with self._lock:
             self._is_killed, actor = True, self._actor
-        if actor is not None:  # which may take a moment
-            threading.Thread(target=actor.kill, name=self.name, daemon=True).start()
+        if actor is not None and not (self._killer is not None and self._killer.is_alive()):
+            self._killer = threading.Thread(target=actor.kill, name=self.name, daemon=True)  # it may take a moment
+            self._killer.start()
 
     def kill_and_reap(self, timeout_s: float) -> None:
         self.kill(expected=True)

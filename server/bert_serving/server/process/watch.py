@@ -206,17 +206,28 @@ class ChildWatch:
             child.kill(expected=False)
 
     def _give_up_killing(self, watched: _Watched, reason: KillReason) -> None:
-        """Report a process as lost that does not end when killed, for example because a driver hangs."""
-        child = watched.child
-        self._forget(watched, child.fileno())
+        """Report a process as lost that does not end when killed, for example because a driver hangs.
+
+        A child on a node that cannot be reached often ends later, and is then forgotten with its pipe.
+        """
+        child, report_fd = watched.child, watched.child.fileno()
+        self._forget(watched, report_fd)
         self._unkillable.append(child)
+        self._reactor.add(report_fd, lambda: self._on_late_reports(child, report_fd))
         if child.state is not ChildState.STOPPING:
             watched.callbacks.on_exit('%s but could not be killed' % reason.describe(child.name), None)
 
+    def _on_late_reports(self, child: Child, report_fd: int) -> None:
+        if any(isinstance(report, Exited) for report in child.read_reports()):
+            self._reactor.remove(report_fd)
+            self._unkillable.remove(child)
+
     def kill_all(self) -> None:
         """Kill and reap every child, without reading its last reports."""
-        for child in self._watched:
+        for child in (*self._watched, *self._unkillable):
             self._reactor.remove(child.fileno())
+            child.kill(expected=True)  # all of them before waiting for one: a cluster can take seconds for each
+        for child in self._watched:
             child.kill_and_reap(KILL_TIMEOUT_S)
         self._watched.clear()
         for child in self._unkillable:
