@@ -83,6 +83,35 @@ def test_a_closed_pool_gives_no_more(pool: ClientPool, made: list[FakeClient]) -
     assert raised.value.name == 'ShuttingDown'
 
 
+def test_a_client_that_could_not_be_made_does_not_count_as_used(made: list[FakeClient]) -> None:
+    def make(principal: str) -> Any:
+        if principal == 'unlucky':
+            raise OSError('no socket is left')
+        made.append(FakeClient(principal))
+        return made[-1]
+
+    pool = ClientPool(make, max_idle=1)
+    for _ in range(3):
+        with pytest.raises(OSError, match='no socket is left'):
+            use(pool, 'unlucky')
+    for principal in ('alice', 'bob'):
+        use(pool, principal)
+    assert [client.principal for client in made if client.is_closed] == ['alice'], 'one is kept'
+
+
+def test_a_client_that_is_made_while_the_pool_closes_is_closed_too(made: list[FakeClient]) -> None:
+    def make(principal: str) -> Any:
+        made.append(FakeClient(principal))
+        closing.close()
+        return made[-1]
+
+    closing = ClientPool(make)
+    with pytest.raises(HTTPError) as raised, closing.borrow('alice'):
+        pass
+    assert raised.value.name == 'ShuttingDown'
+    assert made[0].is_closed
+
+
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     server = ScriptedServer()

@@ -56,19 +56,27 @@ class ClientPool:
         Raises:
             HTTPError: ShuttingDown, the pool is closed.
         """
-        client = self._take(principal) or self.make(principal)
+        client = self._take(principal)
         try:
+            client = client or self.make(principal)
             yield client
         finally:
             for each in self._put_back(principal, client):
                 each.close()
 
     def make(self, principal: str) -> BertClient:
-        """Make a client that is closed with the pool; it is not idle."""
+        """Make a client that is closed with the pool; it is not idle.
+
+        Raises:
+            HTTPError: ShuttingDown, the pool is closed.
+        """
         client = self._make(principal)
         with self._lock:
-            self._clients.append(client)
-        return client
+            if not self._is_closed:
+                self._clients.append(client)
+                return client
+        client.close()
+        raise make_refusal('ShuttingDown')
 
     def statuses(self) -> tuple[list[dict[str, Any]], int]:
         """The status of each client, and the number of requests of those that are closed."""
@@ -94,10 +102,15 @@ class ClientPool:
                     return self._idle.pop(index)[1]
         return None
 
-    def _put_back(self, principal: str, client: BertClient) -> list[BertClient]:
-        """Keep a client for the next request; return those that are too many, which were not used for the longest."""
+    def _put_back(self, principal: str, client: BertClient | None) -> list[BertClient]:
+        """Keep a client for the next request; return those that are too many, which were not used for the longest.
+
+        Without a client, none could be made.
+        """
         with self._lock:
             self._num_borrowed -= 1
+            if client is None:
+                return []
             self._idle.append((principal, client))
             excess = max(0, len(self._idle) - max(self._max_idle, self._most_borrowed))
             removed = [each for _, each in self._idle[:excess]]
