@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bert_serving.server import BertServer
+from bert_serving.server.cluster.interface import ActorLost, Resources
 from faults.chaos import Material
 from support.cluster_load import WORDS, ask_while, states_of, wait_for_workers
 from support.serving import FakeServer, connect
@@ -65,6 +66,24 @@ def test_the_workers_of_a_drained_node_finish_and_move(serve: Serve, nodes: Any)
     with connect(server) as client:
         statistic = client.server_status['statistic']
     assert (statistic['num_requeued_job'], statistic['num_worker_restart']) == (0, 0)
+
+
+def test_a_cluster_that_was_left_is_not_replaced_by_one_of_rays_own(nodes: Any) -> None:
+    """The thread of a worker can be at its files, or at the end of its actor, when the server stops."""
+    from bert_serving.server.cluster.ray_cluster import RayCluster
+
+    cluster = RayCluster(nodes.address)
+    actor = cluster.place(Resources(cpus=1, gpus=0))
+    cluster.close()
+    for call in (
+        lambda: cluster.put(b'a file'),
+        lambda: cluster.place(Resources(1, 0)),
+        lambda: actor.call('describe'),
+    ):
+        with pytest.raises(ActorLost, match='the server has left the cluster'):
+            call()
+    actor.kill()
+    assert not ray.is_initialized()
 
 
 def drain_node(address: str, node: str) -> tuple[bool, str]:

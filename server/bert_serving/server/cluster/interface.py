@@ -44,10 +44,18 @@ class Cluster(Protocol):
         """The address at which the nodes reach this machine, as far as that is known."""
 
     def put(self, content: Any) -> Any:
-        """Keep a buffer in the cluster; return what `Host.fetch` on any node gets it by."""
+        """Keep a buffer in the cluster; return what `Host.fetch` on any node gets it by.
+
+        Raises:
+            ActorLost: the cluster was left.
+        """
 
     def place(self, resources: Resources) -> Actor:
-        """Let the cluster look for a node with room, and start a host there."""
+        """Let the cluster look for a node with room, and start a host there.
+
+        Raises:
+            ActorLost: the cluster was left.
+        """
 
     def close(self) -> None:
-        """Leave the cluster; what was placed there ends."""
+        """Leave the cluster; what was placed there ends. Calls of other threads fail from now on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,13 @@ class Luggage:
         self._lock = threading.Lock()
         self._packed: dict[str, PackedFile] = {}
 
-    def pack(self, paths: Iterable[str]) -> list[PackedFile]:
-        """Return the files at `paths`; those that the cluster does not have yet are put there."""
+    def pack(self, paths: Sequence[str]) -> list[PackedFile]:
+        """Return the files at `paths`; those that the cluster does not have yet are put there.
+
+        Raises:
+            OSError: a file cannot be read.
+            ActorLost: the cluster was left.
+        """
         with self._lock:
             for path in paths:
                 if path not in self._packed:

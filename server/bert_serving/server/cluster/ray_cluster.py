@@ -52,6 +52,7 @@ class RayCluster:
                     '-ray %s: cannot connect to a cluster of Ray (%s): start one with "ray start --head", or give its '
                     'address' % (address, str(error).partition('\n')[0])
                 ) from None
+        self._host = ray.remote(RayHost)  # once: the head of the cluster keeps each such class
 
     @property
     def own_address(self) -> str:
@@ -67,11 +68,21 @@ class RayCluster:
         return '127.0.0.1'
 
     def put(self, content: Any) -> Any:
-        """Keep a buffer in the object store; return its reference."""
+        """Keep a buffer in the object store; return its reference.
+
+        Raises:
+            ActorLost: the cluster was left.
+        """
+        _check_connected()
         return ray.put(np.frombuffer(content, np.uint8) if len(content) else np.empty(0, np.uint8))
 
     def place(self, resources: Resources) -> RayActor:
-        """Let Ray look for a node with room, spread over all of them, and start a host there."""
+        """Let Ray look for a node with room, spread over all of them, and start a host there.
+
+        Raises:
+            ActorLost: the cluster was left.
+        """
+        _check_connected()
         options = {
             'num_cpus': resources.cpus,
             'num_gpus': resources.gpus,
@@ -79,7 +90,7 @@ class RayCluster:
             'max_concurrency': CONCURRENCY,
             'max_restarts': 0,  # the supervisor places another one
         }
-        return RayActor(ray.remote(RayHost).options(**options).remote())
+        return RayActor(self._host.options(**options).remote())
 
     def close(self) -> None:
         """Leave the cluster, unless the program of the user has joined it before."""
@@ -97,8 +108,9 @@ class RayActor:
         """Call a method of the host, and wait for what it returns.
 
         Raises:
-            ActorLost: Ray has lost the actor, or the method has raised an exception.
+            ActorLost: Ray has lost the actor, the cluster was left, or the method has raised an exception.
         """
+        _check_connected()
         try:
             return ray.get(getattr(self._handle, method).remote(*arguments))
         except ray.exceptions.RayError as error:
@@ -107,9 +119,17 @@ class RayActor:
     def kill(self) -> None:
         """Kill the worker, and then the actor."""
         with contextlib.suppress(Exception):
+            _check_connected()
             ray.get(self._handle.kill.remote(), timeout=KILL_S)
         with contextlib.suppress(Exception):
+            _check_connected()
             ray.kill(self._handle)
+
+
+def _check_connected() -> None:
+    """Raise ActorLost after the cluster was left: at the next call, Ray would start one of its own on this machine."""
+    if not ray.is_initialized():
+        raise ActorLost('the server has left the cluster')
 
 
 def _explain(error: Exception) -> str:

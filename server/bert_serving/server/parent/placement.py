@@ -42,6 +42,6 @@ def plan_cluster(settings: Settings) -> ClusterPlan | None:
         return None
     first = num_local_workers(settings)
     on_cpu = settings.cpu or settings.engine == ONNX_RUNTIME
-    gpus = settings.ray_gpus if settings.ray_gpus is not None else 0.0 if on_cpu else 1.0
+    gpus = 1.0 if settings.ray_gpus is None else settings.ray_gpus
     count = settings.ray_num_worker or settings.num_worker
     return ClusterPlan(range(first, first + count), settings.ray_cpus, 0.0 if on_cpu else gpus)

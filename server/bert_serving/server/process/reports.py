@@ -74,7 +74,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The child has a machine and starts there. `place` has the `node`, its `address` and the `pid` of the child."""
+    """The child has a machine and starts there. `place` has the `node` and its `address`."""
 
     place: Payload
 
