@@ -228,6 +228,16 @@ def test_a_worker_that_is_connected_to_a_living_sink_a_second_time_has_lost_part
     assert exits.wait(10)
 
 
+def test_a_worker_that_does_not_reach_its_sink_ends(bench: Bench, exits: threading.Event) -> None:
+    """Its jobs would wait for ever: it is idle, and its parts are nowhere."""
+    nobody = bench.keep(make_socket(bench.context, zmq.PULL))
+    port = nobody.bind_to_random_port('tcp://' + HOST)
+    nobody.close()
+    links = bench.links(connect_s=0.1)
+    bench.keep(links.connect_to_sink(bench.context, 'tcp://%s:%d %s' % (HOST, port, bench.sink_keys.public)))
+    assert exits.wait(10)
+
+
 def test_a_worker_whose_sink_is_gone_waits_for_the_next_one(exits: threading.Event) -> None:
     bench = Bench()
     links = bench.links()

@@ -25,7 +25,7 @@ from .ports import watch_peer
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 30
-"""How long a worker tries to reach its server."""
+"""How long a worker tries to reach its server, and then each sink."""
 
 _HANDSHAKE = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _WATCHED = _HANDSHAKE | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_MONITOR_STOPPED
@@ -130,7 +130,8 @@ class RemoteLinks:
     def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
         """Connect to the sink at `endpoint`, its address and its public key; without one, to nothing.
 
-        If the connection breaks and libzmq makes another one, the sink is alive, and parts may be lost.
+        If the connection breaks and libzmq makes another one, the sink is alive, and parts may be lost. If there is
+        none within `connect_s`, parts would wait forever. In both cases the worker ends.
         """
         address, _, key = endpoint.partition(' ')
         if not address:
@@ -163,13 +164,27 @@ class RemoteLinks:
         """Exit when a connection is lost that may have had messages on their way."""
         handshakes = 0
         with monitor:
+            if most_handshakes and _is_silent(monitor, self._connect_s):
+                self._exit('cannot reach the sink within %g s' % self._connect_s)
             while (event := _read(monitor)) != zmq.EVENT_MONITOR_STOPPED:
                 handshakes += event == _HANDSHAKE
-                if self._released.is_set() or (event == _HANDSHAKE and handshakes <= most_handshakes):
-                    continue
-                logger.error('lost the connection to the server: what was on its way goes to another worker')
-                logging.shutdown()
-                os._exit(EXIT_DISCONNECTED)
+                if event != _HANDSHAKE or handshakes > most_handshakes:
+                    self._exit('lost the connection to the server')
+
+    def _exit(self, why: str) -> None:
+        """Let another worker do what this one has, unless it was told to stop."""
+        if not self._released.is_set():
+            logger.error('%s: what was on its way goes to another worker', why)
+            logging.shutdown()
+            os._exit(EXIT_DISCONNECTED)
+
+
+def _is_silent(monitor: Any, seconds: float) -> bool:
+    """Wait for an event of a socket; return whether none comes within so many seconds."""
+    try:
+        return not monitor.poll(int(1000 * seconds))
+    except zmq.ZMQError:  # the context ends
+        return False
 
 
 def _read(monitor: Any) -> int:
