@@ -442,6 +442,23 @@ def test_a_worker_that_retires_holds_nothing_any_more_when_the_sink_is_lost(benc
     assert stopping == [0]
 
 
+def test_no_longer_than_they_can_come_are_the_last_reports_of_dead_processes_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('bert_serving.server.ventilator.ventilator.LAST_WORDS_MS', 3_600_000)
+    bench.add_worker()
+    bench.ventilator.remove_worker(0)
+    bench.add_worker()
+    bench.ask(['a'])
+    bench.feedback.send_multipart(encode_ring_message(Collected(0, 1, 0, 0)))
+    bench.ventilator.remove_worker(0)
+    bench.feedback.send_multipart(encode_ring_message(Published(1, True)))
+    bench.sink = bench.make_socket(zmq.PULL)
+    bench.sink.bind('inproc://next-sink')
+    bench.ventilator.replace_sink('inproc://next-feedback', 'inproc://next-sink')
+    assert bench.heard(bench.sink) == [], 'nothing is computed again'
+
+
 def test_a_poisoned_request_is_logged_with_its_story(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.add_worker()
     bench.ask(['they kill'])

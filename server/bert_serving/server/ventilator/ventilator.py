@@ -93,7 +93,8 @@ LAST_REFUSALS_S = 0.5
 """Seconds for which a stopping server refuses the requests that have already arrived."""
 
 LAST_WORDS_MS = 50
-"""Milliseconds for which the last reports of a dead process can be on their way around the ring."""
+"""Milliseconds for which the last reports of a dead process can be on their way around the ring. Nobody is served
+meanwhile, and a node of a cluster takes many workers with it."""
 
 HARD_LIMIT = 4
 """The multiple of `-max_message_bytes` at which libzmq closes the connection without reading the message, so that there
@@ -249,14 +250,14 @@ class Ventilator:
         self._retiring.pop(worker, None)
         if worker in self._workers:
             self._handle(WorkerDying(worker))
-            self._read_last_reports()
+            self._read_last_reports(lambda: self._scheduler.holds_jobs(worker))
             self._workers.close(worker)
             self._handle(WorkerLost(worker))
 
-    def _read_last_reports(self) -> None:
-        """Read the reports that were on their way around the ring when a process died."""
+    def _read_last_reports(self, are_wanted: Callable[[], bool]) -> None:
+        """Read the reports that were on their way around the ring when a process died, while `are_wanted`."""
         deadline = time.monotonic() + LAST_WORDS_MS / 1000
-        while (left_s := deadline - time.monotonic()) > 0:
+        while are_wanted() and (left_s := deadline - time.monotonic()) > 0:
             if self._feedback.poll(math.ceil(1000 * left_s)):
                 self._on_feedback()
 
@@ -265,7 +266,7 @@ class Ventilator:
 
         New endpoints keep out late messages from and to the old sink (rule 3 of the ring).
         """
-        self._read_last_reports()
+        self._read_last_reports(lambda: self.unanswered > 0)
         self._reactor.remove(self._feedback)
         self._feedback.close()
         self._sink.close()
