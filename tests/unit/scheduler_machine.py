@@ -242,7 +242,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         )
         assert self.scheduler.unanswered == 0
         assert not any(self.scheduler.gauge().values())
-        assert not self.scheduler.awaits_deadline
+        assert not self.scheduler.awaits_tick
         outcomes = self.scheduler.outcomes
         assert outcomes.published + outcomes.failed == len(wanted)
         assert outcomes.expired + outcomes.cancelled + outcomes.gone + outcomes.poisoned == len(self.dropped)

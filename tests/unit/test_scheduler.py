@@ -391,13 +391,13 @@ def test_all_that_a_client_that_is_gone_had_asked_for_is_dropped() -> None:
 def test_what_is_not_answered_at_its_deadline_is_dropped_and_says_so() -> None:
     scheduler = Scheduler(LIMITS)
     scheduler.handle(a_request(8, deadline_ms=1500), 10.0)
-    assert scheduler.awaits_deadline
+    assert scheduler.awaits_tick
     assert scheduler.handle(Tick(), 11.4) == []
     (refusal,) = messages_in(scheduler.handle(Tick(), 11.5))
     assert isinstance(refusal, Refuse)
     assert (refusal.number, refusal.error.type) == (1, 'DeadlineExceeded')
     assert scheduler.outcomes.expired == 1
-    assert not scheduler.awaits_deadline
+    assert not scheduler.awaits_tick
     assert scheduler.handle(WorkerReady(0), 12) == []
 
 
@@ -469,7 +469,7 @@ def test_a_deadline_does_not_outlive_its_request() -> None:
         collect_and_publish(scheduler, jobs_in(actions)[0])
     scheduler.check_invariants()
     assert len(messages_in(scheduler.handle(Tick(), 1))) == 1
-    assert not scheduler.awaits_deadline
+    assert not scheduler.awaits_tick
 
 
 def test_the_options_of_a_request_go_with_its_jobs_and_make_it_another_one() -> None:
@@ -575,8 +575,8 @@ def test_a_client_with_many_requests_leaves_and_others_are_served_meanwhile() ->
     for number in range(4 * DROPPED_AT_ONCE):
         scheduler.handle(a_request(1, number, b'leaver'), 0)
     dropped = [len(messages_in(scheduler.handle(ClientGone(b'leaver', 20), 20)))]
-    assert scheduler.awaits_deadline
-    while scheduler.awaits_deadline:
+    assert scheduler.awaits_tick
+    while scheduler.awaits_tick:
         dropped.append(len(messages_in(scheduler.handle(Tick(), 21))))
     assert dropped == [DROPPED_AT_ONCE] * 4
     assert scheduler.unanswered == 0

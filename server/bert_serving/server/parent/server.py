@@ -374,7 +374,7 @@ class BertServer(threading.Thread):
         """Wait for an event, at most `max_ms` milliseconds, and handle it. Then do the timed work."""
         if self._ventilator.is_splitting:
             max_ms = 0
-        elif self._ventilator.awaits_deadline:
+        elif self._ventilator.awaits_tick:
             max_ms = min(max_ms, DEADLINE_TICK_MS)
         next_start = self._supervisor.next_start
         if next_start is not None:
@@ -382,7 +382,7 @@ class BertServer(threading.Thread):
         self._reactor.run_once(timeout_ms=math.ceil(max_ms))
         self._supervisor.tick()
         self._ventilator.look_at_keys()
-        if self._ventilator.awaits_deadline or self._ventilator.is_splitting:
+        if self._ventilator.awaits_tick or self._ventilator.is_splitting:
             self._ventilator.tick()
 
     def _is_interrupted(self) -> bool:

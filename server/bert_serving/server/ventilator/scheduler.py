@@ -112,7 +112,7 @@ class Scheduler:
         return len(self._requests)
 
     @property
-    def awaits_deadline(self) -> bool:
+    def awaits_tick(self) -> bool:
         """Whether a `Tick` should come soon."""
         return bool(self._deadlines) or bool(self._leaving)
 

@@ -289,7 +289,7 @@ class Ventilator:
             self._access.look()
 
     def tick(self) -> None:
-        """Check the deadlines and split on. Call it again while `awaits_deadline`, at once while `is_splitting`."""
+        """Check the deadlines, drop and split on. Call it again while `awaits_tick`, at once while `is_splitting`."""
         self._handle(Tick())
 
     @property
@@ -298,9 +298,9 @@ class Ventilator:
         return self._scheduler.is_splitting
 
     @property
-    def awaits_deadline(self) -> bool:
-        """Whether a request has a deadline."""
-        return self._scheduler.awaits_deadline
+    def awaits_tick(self) -> bool:
+        """Whether a request has a deadline, or requests of clients that have gone are still to be dropped."""
+        return self._scheduler.awaits_tick
 
     def start_drain(self) -> None:
         """Refuse new requests from now on. Accepted ones still get their replies, if their clients are connected."""
