@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,6 +167,21 @@ def test_a_child_that_waits_can_be_released(bench: Bench) -> None:
     children = bench.supervisor.release([bench.slot])
     bench.run_until(lambda: not bench.supervisor.are_alive(children))
     assert bench.lost == []
+
+
+def test_without_a_thread_to_follow_it_the_start_of_a_child_has_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = os.listdir('/proc/self/fd')
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', refuse)
+        bench.supervisor.supervise(bench.slot)
+    assert bench.lost == [("ODD could not be started: [Errno 11] can't start new thread", None)]
+    assert os.listdir('/proc/self/fd') == before
+    bench.run_until(lambda: bool(bench.ready))
 
 
 def test_children_that_a_cluster_kills_slowly_end_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

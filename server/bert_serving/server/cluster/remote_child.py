@@ -6,6 +6,7 @@ When the actor is gone, with its process or with its node, the thread closes the
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -53,11 +54,21 @@ class RemoteChild(Child):
         return self._pid
 
     def start(self) -> None:
-        """Ask the cluster for room, and return."""
+        """Ask the cluster for room, and return.
+
+        Raises:
+            OSError: the operating system has no pipe or no thread left.
+        """
         with descriptors.reserve():
             self._reports, writer = os.pipe()
-        self._thread = threading.Thread(target=self._follow, args=(writer,), name=self.name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._follow, args=(writer,), name=self.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            os.close(self._reports)
+            os.close(writer)
+            raise OSError(errno.EAGAIN, str(error)) from None
+        self._thread = thread
 
     def _end(self) -> tuple[int, str]:
         return self._code, self._how
