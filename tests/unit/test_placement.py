@@ -42,6 +42,28 @@ def test_a_worker_has_a_gpu_of_its_node_or_computes_with_as_many_threads_as_it_h
     assert [ClusterPlan(range(1), cpus=cpus, gpus=0).threads for cpus in (0, 0.5, 4)] == [1, 1, 4]
 
 
+@pytest.mark.parametrize(
+    ('options', 'may_mix'),
+    [
+        ({}, False),
+        ({'device_map': (-1,)}, False),
+        ({'device_map': (0, -1), 'num_worker': 2}, True),
+        ({'device_map': (0,), 'cpu': True}, False),
+        ({'ray': 'auto'}, False),
+        ({'ray': 'auto', 'ray_gpus': 0.0, 'device_map': (0,)}, False),
+        ({'ray': 'auto', 'ray_num_worker': 2}, True),
+        ({'ray': 'auto', 'ray_num_worker': 2, 'device_map': (-1,)}, True),
+        ({'ray': 'auto', 'ray_num_worker': 2, 'ray_gpus': 0.0}, True),
+        ({'ray': 'auto', 'ray_num_worker': 2, 'ray_gpus': 0.0, 'device_map': (-1,)}, False),
+        ({'ray': 'auto', 'ray_num_worker': 2, 'cpu': True}, False),
+        ({'ray': 'auto', 'ray_num_worker': 2, 'engine': 'onnxruntime'}, False),
+    ],
+)
+def test_a_graph_that_gpus_and_cpus_might_share_is_made_for_both(options: dict[str, Any], may_mix: bool) -> None:
+    """Workers on a machine without a GPU and on a cluster with GPUs shared one with ops that only CPUs have."""
+    assert Settings(**options).may_mix_devices == may_mix
+
+
 @pytest.mark.parametrize('text', ['auto', 'ray://head:10001', '10.0.0.1:6379', 'ray://[::1]:10001'])
 def test_addresses_of_clusters(text: str) -> None:
     assert ray_address(text) == text

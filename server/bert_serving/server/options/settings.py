@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..model.pooling import PoolingStrategy
 from .cluster import ClusterOptions, check_cluster
 from .devices import DeviceOptions
-from .engines import check_engine
+from .engines import ONNX_RUNTIME, check_engine
 from .http import HttpOptions
 from .model import ModelOptions
 from .option import Option
@@ -77,7 +77,14 @@ class Settings(ClusterOptions, DeviceOptions, HttpOptions, SecurityOptions, Serv
     @property
     def may_mix_devices(self) -> bool:
         """Whether GPUs and CPUs might share the graph. Without a GPU it still runs, though with plain ops only."""
-        return not self.cpu and any(device >= 0 for device in self.device_map[: self.num_worker])
+        if self.cpu or self.engine == ONNX_RUNTIME:
+            return False
+        local = self.device_map[: self.num_worker]
+        if self.ray is None:
+            return any(device >= 0 for device in local)
+        if self.ray_num_worker is None:  # all workers are on the cluster, and alike
+            return False
+        return self.ray_gpus != 0 or set(local) != {-1}
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values. As in the status of 1.10, `pooling_strategy` is an integer."""
