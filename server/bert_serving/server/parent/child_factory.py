@@ -12,7 +12,7 @@ from ..graph.files import weights_path, words_path
 from ..model.pipeline import Pipeline
 from ..options.settings import OPTIONS
 from ..process.child import Child
-from ..process.launcher import ChildSpec, ProcessLauncher
+from ..process.launcher import ChildSpec, Launcher, ProcessLauncher
 from .endpoints import Endpoints, Ports
 from .folders import ExportCacheFolders
 from .plan import Plan
@@ -79,7 +79,7 @@ class ChildFactory:
         `proxy_key_file` has the key of the HTTP proxy, if there are keys. `unwritten_bytes` is the proxy's limit on
         unwritten responses, or None for the default. `remote` are the workers on a cluster, or None.
         """
-        self._launcher = ProcessLauncher()
+        self._launcher: Launcher = ProcessLauncher()
         self._remote = remote
         self._plan = plan
         self._endpoints = endpoints

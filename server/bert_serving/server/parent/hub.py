@@ -56,7 +56,7 @@ def local_folder(
 ) -> str | None:
     """Return the folder for `model_dir`: itself if it exists, otherwise that of the hub's model with this name.
 
-    `names` are the file names of the configuration and the weights that the user gave, if any.
+    `config_name` and `ckpt_name` are the file names of the configuration and the weights that the user gave, or None.
 
     Raises:
         ModelError: the hub has no such model, refuses it or cannot be reached, or the model is not supported.

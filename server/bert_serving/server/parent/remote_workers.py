@@ -16,6 +16,7 @@ from ..addresses import is_loopback
 from ..cluster.interface import Cluster, Resources
 from ..cluster.launcher import ClusterLauncher
 from ..errors import UsageError
+from ..process.launcher import Launcher
 from .connecting import connect_within
 from .placement import ClusterPlan
 from .plan import Plan
@@ -32,7 +33,7 @@ class RemoteWorkers:
     """The workers of a server on a cluster: their plan, who starts them, and how they are reached."""
 
     plan: ClusterPlan
-    launcher: ClusterLauncher
+    launcher: Launcher
     ring: RemoteRing
 
 

@@ -22,7 +22,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDying:
-    """A worker has died, but its last reports might still arrive. It gets no more jobs."""
+    """A worker has died, but its last reports might still arrive; or it retires. It gets no more jobs."""
 
     worker: int
 

@@ -27,7 +27,7 @@ class WorkerRecord:
     is_running_alone: bool = False
     """Whether it holds only a quarantined job."""
     is_dying: bool = False
-    """Whether its process has exited, so that it gets no more jobs."""
+    """Whether it gets no more jobs: its process has exited, or will when it has done those that it holds."""
 
     @property
     def total_rows(self) -> int:
