@@ -26,8 +26,6 @@ class PrincipalsByName(Protocol):
 class Shares:
     """The owners without keys: the clients themselves."""
 
-    is_by_principal = False
-
     def owner_of(self, identity: bytes) -> bytes:
         """The owner of an identity."""
         return identity
@@ -50,8 +48,6 @@ class PrincipalShares(Shares):
     The server's HTTP proxy sends for principals: identities for alice begin with `_http.alice.`. All clients without a
     key have a common owner, because they can invent identities.
     """
-
-    is_by_principal = True
 
     def __init__(self, principals: PrincipalsByName, proxy: str) -> None:
         """`proxy` is the name of the HTTP proxy."""
