@@ -374,6 +374,18 @@ def test_the_state_of_the_server_shows(browser: Browser, state: str, says: str) 
         assert browser.text('[data-condition]').endswith(state)
 
 
+def test_where_the_workers_of_a_cluster_are_shows_and_what_they_wait_for(browser: Browser) -> None:
+    backend = FakeBackend()
+    here = {'worker': 0, 'device': 0, 'state': 'ready', 'restarts': 0, 'pid': 7, 'node': 'fe1c', 'address': '10.0.0.7'}
+    waits = {'worker': 1, 'device': 0, 'state': 'waiting', 'restarts': 0, 'pid': None, 'waits_for': 'num_gpus=1'}
+    backend.status = {**STATUS, 'workers': [here, waits]}
+    with frontend_to(backend) as url:
+        browser.open(url + '/dashboard')
+        browser.until(lambda: 'on 10.0.0.7' in browser.text('[data-worker="0"]'), 'its node')
+        assert 'waiting' in browser.text('[data-worker="1"]')
+        assert 'waits for num_gpus=1' in browser.text('[data-worker="1"]')
+
+
 def test_no_worker_and_no_server_behind_the_proxy_show(browser: Browser) -> None:
     backend = FakeBackend()
     backend.status = {**STATUS, 'workers': [{'worker': 0, 'state': 'gone', 'restarts': 5}]}

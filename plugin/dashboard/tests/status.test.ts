@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { readMetrics } from '../src/lib/metrics'
-import { readStatus } from '../src/lib/status'
+import { detailsOf, readStatus } from '../src/lib/status'
 import { statusOf } from './readings'
 
 describe('a status', () => {
@@ -9,14 +9,28 @@ describe('a status', () => {
     const reading = readStatus(statusOf(), 5)!
     expect(reading).toMatchObject({ at: 5, state: 'serving', release: '2.0.0', model: 'tiny', uptimeS: 90.5 })
     expect(reading.workers).toEqual([
-      { number: 0, state: 'ready', device: 'CPU', pid: 11, restarts: 0 },
-      { number: 1, state: 'ready', device: 'GPU 0', pid: 12, restarts: 0 },
+      { number: 0, state: 'ready', device: 'CPU', pid: 11, restarts: 0, address: null, waitsFor: null },
+      { number: 1, state: 'ready', device: 'GPU 0', pid: 12, restarts: 0, address: null, waitsFor: null },
     ])
     expect(reading.counters.num_data_request).toBe(100)
     expect(reading.gauges).toEqual({ queue_rows: 7, num_active_client: 3 })
     expect(reading.times.total_time?.counts).toEqual([1, 4, 5, 0])
     expect(reading.configuration).toContainEqual(['http_api_key', '***'])
     expect(reading.configuration.map(([name]) => name)).not.toContain('statistic')
+  })
+
+  it('tells where the workers of a cluster are, and what they wait for', () => {
+    const workers = [
+      { worker: 0, device: -1, state: 'ready', pid: 11, restarts: 0 },
+      { worker: 1, device: 0, state: 'ready', pid: 12, restarts: 0, node: 'fe1c', address: '10.0.0.7' },
+      { worker: 2, device: 0, state: 'waiting', pid: null, restarts: 0, waits_for: 'num_cpus=1 num_gpus=0.5' },
+    ]
+    const reading = readStatus(statusOf({}, { workers }), 0)!
+    expect(reading.workers!.map(detailsOf)).toEqual([
+      'CPU · pid 11',
+      'GPU 0 · pid 12 · on 10.0.0.7',
+      'GPU 0 · waits for num_cpus=1 num_gpus=0.5',
+    ])
   })
 
   it('of a proxy with several servers lists them', () => {
@@ -69,7 +83,10 @@ describe('a status', () => {
     expect(reading.counters.num_data_request).toBeUndefined()
     expect(reading.gauges.queue_rows).toBeUndefined()
     expect(reading.times).toEqual({})
-    expect(reading.workers).toEqual([{ number: 0, state: 'unknown', device: '', pid: null, restarts: null }])
+    expect(reading.workers).toEqual([
+      { number: 0, state: 'unknown', device: '', pid: null, restarts: null, address: null, waitsFor: null },
+    ])
+    expect(detailsOf(reading.workers![0]!)).toBe('')
   })
 })
 

@@ -64,6 +64,10 @@ export interface Worker {
   device: string
   pid: number | null
   restarts: number | null
+  /** The address of its node, if it runs on a cluster. */
+  address: string | null
+  /** The resources that it asks a cluster for, while it waits for them. */
+  waitsFor: string | null
 }
 
 /** A server behind a proxy that has several. */
@@ -137,7 +141,20 @@ function readWorker(worker: Json, place: number): Worker {
     device: device === null ? '' : device < 0 ? 'CPU' : `GPU ${device}`,
     pid: numberOf(worker.pid),
     restarts: numberOf(worker.restarts),
+    address: textOf(worker.address),
+    waitsFor: textOf(worker.waits_for),
   }
+}
+
+/** Where a worker runs, or what it waits for: `GPU 0 · pid 11 · on 10.0.0.7`. */
+export function detailsOf({ device, pid, address, waitsFor }: Worker): string {
+  const details = [
+    device,
+    pid === null ? null : `pid ${pid}`,
+    address && `on ${address}`,
+    waitsFor && `waits for ${waitsFor}`,
+  ]
+  return details.filter(Boolean).join(' · ')
 }
 
 function readUpstream(upstream: Json): Upstream {
