@@ -78,7 +78,7 @@ def test_what_is_no_address_of_a_cluster(text: str) -> None:
 def test_amounts_of_a_resource_are_whole_or_parts_of_one() -> None:
     assert [share(0)(text) for text in ('0', '0.5', '1', '4')] == [0, 0.5, 1, 4]
     for text in ('1.5', '-1', 'inf', 'nan', 'many'):
-        with pytest.raises(ValueError, match='expected a whole number, or a fraction of 1'):
+        with pytest.raises(ValueError, match='expected a whole number, or a fraction below 1'):
             share(0)(text)
 
 

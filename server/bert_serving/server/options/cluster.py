@@ -11,7 +11,7 @@ from .option import CLUSTER, option
 from .values import host, whole_number
 
 AUTO = 'auto'
-"""As `-ray`: the cluster that this machine is a node of, or that of RAY_ADDRESS."""
+"""The value of `-ray` for the cluster that this machine belongs to, or the cluster of RAY_ADDRESS."""
 
 _ADDRESS = 'auto, ray://HOST:PORT or HOST:PORT'
 
@@ -25,7 +25,7 @@ def ray_address(text: str) -> str:
 
 
 def share(least: float) -> Callable[[str], float]:
-    """Make a parser of amounts of a resource of at least `least`: a whole number, or a part of one."""
+    """Make a parser for amounts of a resource: whole numbers, or fractions below 1, of at least `least`."""
 
     def parse(text: str) -> float:
         try:
@@ -33,7 +33,7 @@ def share(least: float) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not least <= value < math.inf or (value > 1 and value % 1):
-            raise ValueError('expected a whole number, or a fraction of 1, of at least %g, got %r' % (least, text))
+            raise ValueError('expected a whole number, or a fraction below 1, of at least %g, got %r' % (least, text))
         return value
 
     return parse
@@ -46,23 +46,23 @@ class ClusterOptions:
     ray: str | None = option(
         default=None,
         group=CLUSTER,
-        help='address of a Ray cluster on whose nodes the workers run: auto for the cluster that this machine is a node '
-        'of, ray://HOST:PORT, or HOST:PORT (default: all workers run on this machine)',
+        help='address of a Ray cluster that runs the workers: auto for the cluster that this machine belongs to, '
+        'ray://HOST:PORT, or HOST:PORT (default: all workers run on this machine)',
         parse=ray_address,
         metavar='ADDRESS',
     )
     ray_num_worker: int | None = option(
         default=None,
         group=CLUSTER,
-        help='number of workers on the cluster, in addition to the -num_worker on this machine (default: all of the '
-        '-num_worker run on the cluster, and none on this machine)',
+        help='number of workers on the cluster, in addition to the -num_worker workers on this machine (default: all '
+        '-num_worker workers run on the cluster, and none on this machine)',
         parse=whole_number(1),
         metavar='N',
     )
     ray_gpus: float | None = option(
         default=None,
         group=CLUSTER,
-        help='GPUs, or the share of one, that each worker on the cluster takes of its node (default: 1; with -cpu or '
+        help='GPUs, or the share of one, that each worker on the cluster takes from its node (default: 1; with -cpu or '
         '-engine onnxruntime, 0)',
         parse=share(0),
         metavar='GPUS',
@@ -70,21 +70,22 @@ class ClusterOptions:
     ray_cpus: float = option(
         default=1.0,
         group=CLUSTER,
-        help='CPUs that each worker on the cluster takes of its node; a worker without a GPU computes with so many threads',
+        help='CPUs that each worker on the cluster takes from its node; a worker without a GPU computes with as many '
+        'threads',
         parse=share(0),
         metavar='CPUS',
     )
     ray_address_of_server: str | None = option(
         default=None,
         group=CLUSTER,
-        help='address of this machine at which the nodes reach it (default: the one from which it reaches the cluster)',
+        help='address at which the nodes reach this machine (default: the one that it uses to reach the cluster)',
         parse=host,
         metavar='ADDRESS',
     )
 
 
 def check_cluster(options: ClusterOptions) -> None:
-    """Raise UsageError if there are options for workers on a cluster, and no cluster."""
+    """Raise UsageError if options for workers on a cluster are set without a cluster."""
     for name in ('ray_num_worker', 'ray_gpus', 'ray_address_of_server'):
         if options.ray is None and getattr(options, name) is not None:
-            raise UsageError('-%s is for workers on a cluster: give its address, too: -ray auto' % name)
+            raise UsageError('-%s is for workers on a cluster: add the address of one, such as -ray auto' % name)

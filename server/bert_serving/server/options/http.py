@@ -35,8 +35,8 @@ class HttpOptions:
     http_max_small: int = option(
         default=32,
         group=HTTP,
-        help='maximum HTTP requests served at the same time if the further ones are small: the server computes the '
-        'texts of all of them together',
+        help='maximum HTTP requests served at the same time, if those beyond -http_max_connect are small; the server '
+        'computes the texts of all of them together',
         parse=whole_number(0),
         metavar='N',
     )
@@ -50,7 +50,7 @@ class HttpOptions:
     http_timeout: int = option(
         default=60,
         group=HTTP,
-        help='maximum seconds for an HTTP request, waiting included; later it gets status 504',
+        help='maximum seconds for an HTTP request, including the wait; after that it gets status 504',
         parse=whole_number(1, 86400),
         metavar='SECONDS',
     )
