@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Answer the golden and the published cases in this process, on a GPU or a CPU, and compare; `check.py` starts it.
+"""Answer the golden and the published cases in this process, on a GPU or a CPU, and compare. `check.py` starts it.
 
     python tests/gpu/answers.py float32 -model MODEL -folder OUT                   one mode a process: `MODES`
     python tests/gpu/answers.py fp16 -xla -rehearse -most 4 -model MODEL -folder OUT  on a CPU, four cases
 
 The texts go through the tokenizer, the rows, the batcher, the graph and the finish of a worker, without its sockets and
-processes: 72 servers would take an hour. The graph is the one that workers on GPUs get, also on a CPU.
+processes, because 72 servers would take an hour. Even on a CPU, the graph is the one for GPUs.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ Array = NDArray[Any]
 DATA = ROOT / 'tests' / 'golden' / 'data'
 
 MODES: dict[str, tuple[str, ...]] = {'float32': (), 'tf32': (), 'fp16': ('-fp16',), 'bf16': ('-bf16',)}
-"""The options of each mode. `float32` is without TF32, and `tf32` is as TensorFlow multiplies float32 by default."""
+"""The options of each mode. `float32` is without TF32, and `tf32` is TensorFlow's default for float32."""
 
 MOST_APART = 1e-3
-"""How far a value may be from the CPU's in float32 without TF32."""
+"""The maximum difference of a value from the CPU's in float32 without TF32."""
 
 LEAST_COSINES = {'float32': 0.99999, 'tf32': 0.9999, 'fp16': 0.999, 'bf16': 0.97}
-"""The least cosine to the CPU's answer. The models of the cases are tiny, and err more in bfloat16 than real ones."""
+"""The lowest allowed cosine to the CPU's answer. The models of the cases are tiny, and so less exact in bfloat16."""
 
 MOST_APART_OF_SCORES = {'float32': MOST_APART, 'tf32': 0.01, 'fp16': 0.02, 'bf16': 0.1}
-"""The same of answers of one number a row, which have no cosine."""
+"""The maximum differences of answers with one number per row, which have no cosine."""
 
 TINY = EncoderConfig(
     vocab_size=1000,
@@ -70,7 +70,7 @@ TINY = EncoderConfig(
 """The shape of the random model in a rehearsal."""
 
 WORST_FIRST = ('strategy-REDUCE_MEAN', 'tuned-classification', 'layers-4', 'fp16-mean', 'strategy-NONE')
-"""The golden cases that come first, should the time not be enough for all."""
+"""The golden cases that come first, in case the time is not enough for all."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Case:
-    """What one server would be asked."""
+    """The questions for one server, and its options."""
 
     name: str
     words: list[str]
@@ -92,7 +92,7 @@ class Case:
 
 
 def golden_cases() -> Iterator[Case]:
-    """The cases that the real 1.10 answered, but for those of the embedded default model, which is not at hand."""
+    """Yield the cases that the real 1.10 answered, except for those of the embedded default model, which is missing."""
     paths = sorted((DATA / 'cases').glob('*.json'))
     for path in sorted(paths, key=lambda path: WORST_FIRST.index(path.stem) if path.stem in WORST_FIRST else 99):
         case, expected = json.loads(path.read_text('utf-8')), np.load(path.with_suffix('.npz'))
@@ -111,7 +111,7 @@ def golden_cases() -> Iterator[Case]:
 
 
 def published_cases() -> Iterator[Case]:
-    """The folders whose answers are those of their authors' library: plain texts, and pairs for a score."""
+    """Yield the folders with recorded answers of their authors' library: plain texts, and pairs with a score."""
     for path in sorted((DATA / 'published' / 'cases').glob('*.json')):
         case, expected = json.loads(path.read_text('utf-8')), np.load(path.with_suffix('.npz'))
         questions = []
@@ -133,7 +133,7 @@ def published_cases() -> Iterator[Case]:
 
 
 def all_cases() -> list[Case]:
-    """Golden and published cases by turns."""
+    """Return golden and published cases in turn."""
     golden, published = list(golden_cases()), list(published_cases())
     both = [case for pair in zip(golden, published) for case in pair]
     return [*both, *golden[len(published) :], *published[len(golden) :]]
@@ -143,7 +143,7 @@ class InProcessWorker:
     """The work of one worker, without its threads and sockets. A context manager."""
 
     def __init__(self, words: Sequence[str], folder: Path, *, on_gpu: bool) -> None:
-        """`words` are options of bert-serving-start. The graph, which is one for GPUs, is written into `folder`."""
+        """`words` are options of bert-serving-start. The graph for GPUs is written into `folder`."""
         from bert_serving.server.console.progress import ignore_progress
         from bert_serving.server.graph.exporter import make_export, spec_of
         from bert_serving.server.graph.runtime import GraphEncoder
@@ -176,7 +176,7 @@ class InProcessWorker:
         self._encoder.close()
 
     def answer(self, texts: Sequence[Any], options: EncodingOptions | None = None) -> Array:
-        """The answer to a request, [N, D] or [N, T, D]. It is split into jobs as the ventilator splits it."""
+        """Return the answer to a request, [N, D] or [N, T, D], which is split into jobs as in the ventilator."""
         size = self._settings.max_batch_size
         parts = [self._job(texts[first : first + size], first, options) for first in range(0, len(texts), size)]
         if parts[0].ndim == 3:
@@ -199,10 +199,10 @@ class InProcessWorker:
 
 
 def compare(mode: str, answer: Array, expected: Array) -> dict[str, float]:
-    """How near an answer is to the CPU's: the greatest difference and, of vectors, the least cosine.
+    """Compare an answer with the CPU's. Return the greatest difference and, for vectors, the lowest cosine.
 
     Raises:
-        ValueError: it is too far away, has another shape, or is not finite.
+        ValueError: the answer is too far away, has another shape, or is not finite.
     """
     if answer.ndim == 3 and answer.shape[1] < expected.shape[1]:  # the sink pads to the L of the request
         answer = np.pad(answer, ((0, 0), (0, expected.shape[1] - answer.shape[1]), (0, 0)))
@@ -210,7 +210,7 @@ def compare(mode: str, answer: Array, expected: Array) -> dict[str, float]:
         raise ValueError('the shape is %s, expected %s' % (answer.shape, expected.shape))
     one, other = (array.astype(np.float64).reshape(-1, array.shape[-1]) for array in (answer, expected))
     if not np.isfinite(one).all():
-        raise ValueError('there are values that are not finite')
+        raise ValueError('some values are not finite')
     near = {'apart': float(np.abs(one - other).max())}
     if expected.dtype == np.float32 and mode == 'float32' and near['apart'] > MOST_APART:
         raise ValueError('values are up to %g apart, at most %g is expected' % (near['apart'], MOST_APART))
@@ -223,14 +223,14 @@ def compare(mode: str, answer: Array, expected: Array) -> dict[str, float]:
     near['cosine'] = float(((one * other).sum(1)[some] / lengths[some]).min(initial=1.0))
     least = min(LEAST_COSINES[mode], 0.999 if expected.dtype == np.float16 else 1)
     if near['cosine'] < least:
-        raise ValueError('the least cosine is %.6f, at least %g is expected' % (near['cosine'], least))
+        raise ValueError('the lowest cosine is %.6f, at least %g is expected' % (near['cosine'], least))
     return near
 
 
 def judge_cases(
     cases: Sequence[Case], mode: str, words: Sequence[str], *, on_gpu: bool, deadline: float
 ) -> dict[str, Any]:
-    """Ask every case until `deadline`, and sum up: how many, the worst of each kind, and what failed."""
+    """Run every case until `deadline`, and return the counts, the worst values and the failures."""
     failures: dict[str, str] = {}
     seconds, worst, judged = [], {'apart': 0.0, 'cosine': 1.0}, 0
     for case in cases:
@@ -252,12 +252,12 @@ def judge_cases(
 
 
 def large_texts(rehearse: bool) -> list[str]:
-    """Texts for the random model: of all lengths, in more than one batch unless this is a rehearsal."""
+    """Return texts of all lengths for the random model, for more than one batch unless this is a rehearsal."""
     return make_sentences(12 if rehearse else 300) + make_sentences(4, words=120)
 
 
 def ask_random_model(model: str, words: Sequence[str], *, on_gpu: bool, rehearse: bool) -> Array:
-    """The answers of a random model in `model`, of the shape of BERT-Base unless this is a rehearsal."""
+    """Return the answers of the random model in `model`, which has the shape of BERT-Base unless in a rehearsal."""
     with tempfile.TemporaryDirectory(prefix='bert-serving-answers-') as folder:
         options = ('-model_dir', model, '-max_seq_len', '128', *words)
         with InProcessWorker(options, Path(folder), on_gpu=on_gpu) as worker:
@@ -265,7 +265,7 @@ def ask_random_model(model: str, words: Sequence[str], *, on_gpu: bool, rehearse
 
 
 def write_random_model(folder: Path, rehearse: bool) -> str:
-    """Write the random model into `folder`, unless it is there, and return its path."""
+    """Write the random model into `folder`, unless it exists, and return its path."""
     path = folder / ('tiny' if rehearse else 'base')
     if not (path / 'config.json').exists():
         path.mkdir(parents=True, exist_ok=True)
@@ -279,10 +279,10 @@ def main() -> None:
     parser.add_argument('-xla', action='store_true', help='compile with XLA')
     parser.add_argument('-packs', action='store_true', help='leave out padding, as graphs for CPUs do')
     parser.add_argument('-rehearse', '--rehearse', action='store_true', help='on a CPU, with small sizes')
-    parser.add_argument('-most', type=int, default=1000, help='most cases')
-    parser.add_argument('-seconds', type=float, default=120, help='begin no case later than this')
+    parser.add_argument('-most', type=int, default=1000, help='maximum number of cases')
+    parser.add_argument('-seconds', type=float, default=120, help='start no case after this time')
     parser.add_argument('-model', required=True, help='the folder of the random model')
-    parser.add_argument('-folder', type=Path, required=True, help='where <mode>.npy and <mode>.json are written')
+    parser.add_argument('-folder', type=Path, required=True, help='folder for <mode>.npy and <mode>.json')
     args = parser.parse_args()
     on_gpu = not args.rehearse and args.modes != ['cpu']
     if not on_gpu:

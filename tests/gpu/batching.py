@@ -1,7 +1,7 @@
-"""A server whose workers batch in another way, to find out on a GPU which way is best; `measure.py` starts it.
+"""A server whose workers batch in another way, to find the best way on a GPU. `measure.py` starts it.
 
-The environment says how: `WINDOW` is the number of batches whose rows are sorted at a time, and `RUN_COST` the tokens
-that a run of the graph costs (`worker/batch_limits.py`). `batching_exporter.py` has a third variable.
+The environment chooses the way: `WINDOW` is the number of batches whose rows are sorted at a time, and `RUN_COST` is
+the cost of a run of the graph in tokens (`worker/batch_limits.py`). `batching_exporter.py` has a third variable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class BatchingServer(BertServer):
 
 
 def change_batching() -> None:
-    """Change this process's batcher as the environment says."""
+    """Change the batcher of this process according to the environment."""
     batcher.WINDOW_BATCHES = int(os.environ.get(WINDOW, batcher.WINDOW_BATCHES))
     run_cost = int(os.environ.get(RUN_COST, '0')) or None
 

@@ -13,7 +13,7 @@ PACKS = 'GPU_PACKS'
 
 
 def leave_out_padding() -> None:
-    """Let every graph of this process leave out padding, as those for CPUs do. The key of a kept export ignores it."""
+    """Make every graph of this process leave out padding, as on CPUs. The key of a kept export ignores this."""
     GraphSpec.packs = property(lambda spec: True)  # type: ignore[method-assign, assignment]
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is the server right on a GPU? Prints one JSON object; the log goes to standard error. See README.md.
+"""Does the server work correctly on a GPU? Prints one JSON object; the log goes to standard error. See README.md.
 
     python tests/gpu/check.py -output check.json               on a GPU, in less than 4 minutes
     python tests/gpu/check.py -fill -folder /tmp/models        compile kernels and write models; judges nothing
@@ -7,8 +7,8 @@
     python tests/gpu/check.py -rehearse -few                   in seconds: few cases, servers without TensorFlow
 
 A process for each precision answers the golden and the published cases, all at the same time. Then servers show that
-two workers share a card, that a GPU and the CPU share the work, that nothing is lost with a killed worker, and that a
-batch without enough memory is computed in halves.
+two workers share a card, that a GPU and the CPU share the work, that a killed worker loses no request, and that a
+worker computes a batch in halves if it lacks memory.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ ANSWERS = str(Path(__file__).with_name('answers.py'))
 WITHIN_S = 235.0
 
 FRACTION = 0.1
-"""Of the card's memory, for each of two workers."""
+"""The fraction of the card's memory for each of two workers."""
 
 CONTEXT_MIB = 1500
-"""A process needs so much memory of the card at most in addition to its fraction: code, and the workspace of cuBLAS."""
+"""The maximum memory of a process on the card in addition to its fraction: code, and the workspace of cuBLAS."""
 
 CRAMPED_MIB = 3800
 """Too little for 256 rows of 512 tokens at once, whose scores are 3,072 MiB and needed twice; enough for 64."""
@@ -73,7 +73,7 @@ print(json.dumps(about, default=str))
 
 
 class Checks:
-    """The steps, and the servers that they share."""
+    """The steps, and their shared servers."""
 
     def __init__(self, args: argparse.Namespace, folder: Path, resources: contextlib.ExitStack) -> None:
         self.rehearse: bool = args.rehearse
@@ -100,7 +100,7 @@ class Checks:
         return facts
 
     def find_card(self) -> Facts:
-        """The server finds the card by GPUtil; if it does not, all workers would run on the CPU."""
+        """The server finds the card with GPUtil. Otherwise all workers would run on the CPU."""
         plan = plan_devices(2, cpu=False, device_map=(0, 0))
         if plan.devices != (0, 0):
             if self.rehearse:
@@ -111,7 +111,7 @@ class Checks:
     # ---- the answers of graphs
 
     def start_answers(self, most: int, seconds: float) -> dict[str, subprocess.Popen[str]]:
-        """Start a process for each mode, and one for the CPU; a rehearsal with few cases has one for all."""
+        """Start a process for each mode, and one for the CPU. A rehearsal with few cases has one for all modes."""
         model = write_random_model(self.folder, self.rehearse)
         if self.few:
             runs: dict[str, list[str]] = {'few': ['float32', 'fp16', 'bf16']}
@@ -135,7 +135,7 @@ class Checks:
         return started
 
     def judge_answers(self, name: str, process: subprocess.Popen[str], within_s: float) -> Facts:
-        """Judge what a process of one mode has found, and the random model's answers beside the CPU's."""
+        """Judge the results of a process of one mode, and compare the random model's answers with the CPU's."""
         mode = name.partition('-')[0]
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(1, within_s))
@@ -163,7 +163,7 @@ class Checks:
     # ---- servers
 
     def server(self, *words: str, model: str, environment: dict[str, str] | None = None) -> ServerProcess:
-        """A server that is starting: on the card, in a rehearsal on the CPU, and with few cases with a fake encoder."""
+        """Start a server: on the card, in a rehearsal on the CPU, and for few cases with a fake encoder."""
         environment, module = {**(environment or {})}, 'bert_serving.server.cli'
         if self.few:
             environment['PYTHONPATH'] = fake_path()
@@ -176,7 +176,7 @@ class Checks:
         return self._resources.enter_context(connect(server.wait_until_ready(), check_length=False, timeout=120_000))
 
     def share_card(self, server: ServerProcess, before: int | None) -> Facts:
-        """Two workers on one card answer as one does, and take no more of its memory than their fractions."""
+        """Two workers on one card answer like one worker, and take no more of its memory than their fractions."""
         client = self.client(server)
         texts = make_sentences(32 if self.rehearse else 2048)
         first = client.encode(texts[:16])
@@ -195,7 +195,7 @@ class Checks:
         return facts
 
     def kill_worker(self, server: ServerProcess) -> Facts:
-        """A worker is killed while requests wait: each is answered, and the worker comes back."""
+        """After a worker is killed, the waiting requests get their answers, and the worker restarts."""
         client = self.client(server)
         texts = make_sentences(16 if self.rehearse else 512)
         expected = client.encode(texts)
@@ -241,14 +241,14 @@ class Checks:
         return {'devices': devices, 'different_answers': len({answer.tobytes() for answer in answers})}
 
     def run_out_of_memory(self, server: ServerProcess) -> Facts:
-        """A batch that does not fit is computed in halves: the answers are those of small batches."""
+        """A worker computes a batch that does not fit in halves, and the answers equal those of small batches."""
         client = self.client(server)
         texts = ['the huge ' + text for text in make_sentences(8)] if self.few else make_sentences(256, words=600)
         small = client.encode(texts[:2])
         answer = client.encode(texts)
         _expect_near(answer[:2], small)
         if not np.isfinite(answer).all():
-            raise RuntimeError('there are values that are not finite')
+            raise RuntimeError('some values are not finite')
         halves = re.findall(r'out of memory: batch failed, retrying as two halves rows=(\d+)', server.log)
         if not halves:
             raise RuntimeError('no batch ran out of memory')
@@ -273,11 +273,11 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _look(mode: str, answer: Any, expected: Any) -> Facts:
-    """How near the random model's answers are to the CPU's. Judged by the cosine: its values grow with its depth."""
+    """Compare the random model's answers with the CPU's, by their cosines, because its values grow with its depth."""
     cosines = (answer * expected).sum(1) / np.linalg.norm(answer, axis=1) / np.linalg.norm(expected, axis=1)
     facts = {'cosine': float(cosines.min()), 'apart': float(np.abs(answer - expected).max())}
     if not facts['cosine'] >= LEAST_COSINES[mode]:
-        raise RuntimeError('the least cosine of the random model is %.6f' % facts['cosine'])
+        raise RuntimeError('the lowest cosine of the random model is %.6f' % facts['cosine'])
     if mode == 'float32':
         compare(mode, answer, expected)
     return facts
@@ -289,7 +289,7 @@ def _expect_near(answer: Any, expected: Any, least: float = 0.9999) -> None:
         raise RuntimeError('the shape is %s, expected %s' % (one.shape, other.shape))
     cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     if not (cosines >= least).all():
-        raise RuntimeError('the least cosine is %.6f, at least %g is expected' % (cosines.min(), least))
+        raise RuntimeError('the lowest cosine is %.6f, at least %g is expected' % (cosines.min(), least))
 
 
 def main() -> None:
@@ -299,7 +299,7 @@ def main() -> None:
     parser.add_argument('-fill', action='store_true', help='only compile kernels and write the models')
     parser.add_argument('-folder', type=Path, help='for models, exports and logs; kept')
     parser.add_argument('-output', type=Path, help='the report, written after each step')
-    parser.add_argument('-within_s', type=float, default=WITHIN_S, help='seconds after which no step goes on')
+    parser.add_argument('-within_s', type=float, default=WITHIN_S, help='seconds after which no step continues')
     args = parser.parse_args()
     if args.few and not args.rehearse:
         parser.error('-few is for a rehearsal: add -rehearse')
@@ -314,7 +314,7 @@ def main() -> None:
 
 
 def fill(report: Report, checks: Checks) -> None:
-    """Run a few cases and the random model in each mode, so that the driver keeps the kernels; write more models."""
+    """Run a few cases and the random model in each mode, so that the driver caches the kernels, and write models."""
     report.step('TensorFlow sees the card', checks.see_card)
     processes: dict[str, subprocess.Popen[str]] = {}
 
@@ -345,7 +345,7 @@ def _write(path: Path, name: str) -> Facts:
 
 
 def check(report: Report, checks: Checks) -> None:
-    """All checks."""
+    """Run all checks."""
     report.step('TensorFlow sees the card', checks.see_card)
     report.step('the server finds the card', checks.find_card)
     model = _model_for_servers(checks)
@@ -369,7 +369,7 @@ def check(report: Report, checks: Checks) -> None:
 
 
 def _judge(checks: Checks, report: Report, name: str, process: subprocess.Popen[str]) -> Facts:
-    """Judge a mode, and leave the servers some of the time."""
+    """Judge a mode, and leave time for the servers."""
     return checks.judge_answers(name, process, report.left_s - 100)
 
 
@@ -381,7 +381,7 @@ def _model_for_servers(checks: Checks) -> str:
 
 
 def _check_servers(report: Report, checks: Checks, model: str) -> None:
-    """The servers start one after another in a rehearsal, and else at the same time."""
+    """Run the steps with servers, which start one after another in a rehearsal, and otherwise at the same time."""
     before = servers.used_memory_mib()
     started: dict[str, ServerProcess] = {}
     words: dict[str, Sequence[str]] = {

@@ -5,10 +5,10 @@
     python tests/gpu/measure.py -rehearse                                     on a CPU, with a tiny model
     python tests/gpu/measure.py -rehearse -few                                the same in seconds, without TensorFlow
 
-Models have random weights. The servers of a table start at the same time and are then measured one after another. The
-most important comes first, because a table that the time does not suffice for is skipped: BERT-Base in each precision
-and with two workers, sentence-transformers on the same card, the six tables of docs/benchmark.md, the token budget, and
-then MiniLM and BERT-Large.
+Models have random weights. The servers of a table start at the same time, and the script measures them one after
+another. The most important tables come first, because the script skips those that do not fit into the time: BERT-Base
+in each precision and with two workers, sentence-transformers on the same card, the six tables of docs/benchmark.md, the
+token budget, and then MiniLM and BERT-Large.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ BULK, ONE = 'bulk, rows/s', 'one sentence, p50, ms'
 
 
 class Sizes:
-    """How much is measured: on a card, in a rehearsal, or in one with few cells."""
+    """The sizes of the measurements: on a card, in a rehearsal, or in a rehearsal with few cells."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         few, rehearse = args.few, args.rehearse
@@ -79,7 +79,7 @@ class Sizes:
         self.budgets = [] if rehearse else [4096, 8192, 16384, 32768, 65536]
         every = [(4, 0, False), (4, 2048, False), (10, 0, False), (10, 2048, False), (4, 0, True)]
         self.batchings = [] if few else every[-1:] if rehearse else every
-        """Windows in batches, costs of a run in tokens (0 never cuts a batch), and whether padding is left out."""
+        """Windows in batches, costs of a run in tokens (0 never cuts a batch), and whether to leave out padding."""
         self.batch_sizes = [8] if rehearse else [32, 64, 128, 256, 512, 1024]
         self.wave = 1 if rehearse else 6
         """Servers that start at the same time."""
@@ -119,7 +119,7 @@ class Measurements:
         self._module = 'scaling.scaling_server' if args.few else ServerProcess.__module__
 
     def model(self, name: str) -> str:
-        """The folder of a random model; the tiny one in a rehearsal."""
+        """Return the folder of a random model, which is tiny in a rehearsal."""
         if self.few:
             return SMALL_MODEL
         path = self.folder / ('tiny' if self.rehearse else name)
@@ -144,7 +144,7 @@ class Measurements:
         )
 
     def tables_of(self, model: str, experiments: Sequence[Experiment], common: Facts) -> Facts:
-        """Measure all cells of some tables, wave by wave; RuntimeError if one failed."""
+        """Measure all cells of some tables, wave by wave. Raise RuntimeError if a cell failed."""
         groups: list[Group] = []
         all_cells = [cell for experiment in experiments for cell in experiment.cells]
         for cell in all_cells:
@@ -190,7 +190,7 @@ class Measurements:
                 list(pool.map(lambda server: server.__exit__(None, None, None), running))
 
     def _start(self, group: Group) -> ServerProcess | str:
-        """Start the server of a group; if it cannot, return why, with the end of its log."""
+        """Start the server of a group. If it cannot start, return the reason, with the end of its log."""
         module = self._module if not group.environment else 'gpu.batching'
         with tempfile.NamedTemporaryFile(prefix='server-', suffix='.log', dir=self.folder, delete=False) as file:
             log = Path(file.name)
@@ -211,7 +211,7 @@ class Measurements:
         return Result(cell, values[1:])
 
     def speeds(self, model: str, precisions: Iterable[str]) -> Facts:
-        """Bulk and one sentence, in each precision."""
+        """Measure bulk and one sentence, in each precision."""
         sizes = self.sizes
         loads = (
             (BULK, Load(1, sizes.rows, 1, words=TOKENS), Metric.RATE),
@@ -221,7 +221,7 @@ class Measurements:
         return self.tables_of(model, [Experiment('precision', '', '', cells)], {})
 
     def batching(self, model: str) -> Facts:
-        """Bulk of texts of natural length, by the ways to batch them."""
+        """Measure bulk with texts of natural length, for each way to batch them."""
         load = Load(1, self.sizes.table_rows, 1)
         cells = [
             Cell(
@@ -237,7 +237,7 @@ class Measurements:
         return self.tables_of(model, [Experiment('batching', '', '', cells)], {'fp16': True})
 
     def peer(self, model: str) -> Facts:
-        """The same texts by sentence-transformers, in the packages that this machine has, without ours."""
+        """Measure the same texts with sentence-transformers and the machine's packages, without ours."""
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -264,7 +264,7 @@ class Measurements:
         return facts
 
     def budgets(self, model: str) -> Facts:
-        """Bulk by `-max_batch_tokens`, with as many rows as fit."""
+        """Measure bulk for each `-max_batch_tokens`, with as many rows as fit."""
         load = Load(1, self.sizes.table_rows, 1, words=TOKENS)
         cells = [
             Cell(str(budget), 'fp16', {'max_batch_tokens': budget, 'max_batch_size': 2048}, load)
@@ -276,7 +276,7 @@ class Measurements:
         return self.tables_of(model, [experiment], {'fp16': True})
 
     def _peer_model(self, model: str) -> str:
-        """The folder of the same weights with a tokenizer.json, which ours lacks so that it has 1.10's tokenizer."""
+        """Return a folder with the same weights and a tokenizer.json, which ours lacks to get 1.10's tokenizer."""
         ours = Path(self.model(model)).resolve()
         theirs = self.folder / ('peer-' + ours.name)
         theirs.mkdir(exist_ok=True)
@@ -288,9 +288,9 @@ class Measurements:
 
 
 def compare_with_peer(ours: Facts | None, peer: Facts | None) -> Facts:
-    """Bulk in our best precision with one worker, over that of the peer with its best batch size."""
+    """Return the ratio of bulk in our best precision with one worker to the peer's with its best batch size."""
     if ours is None or peer is None:
-        raise Skip('one of them was not measured')
+        raise Skip('one of the two was not measured')
     best = max(
         (value, name)
         for name, value in ours.items()
@@ -304,7 +304,7 @@ def compare_with_peer(ours: Facts | None, peer: Facts | None) -> Facts:
 
 
 def compare_workers(ours: Facts | None) -> Facts:
-    """Bulk of two workers on the card over that of one."""
+    """Return the ratio of bulk with two workers on the card to bulk with one."""
     one, two = ('%s | %s' % (BULK, name) for name in ('fp16', 'fp16, 2 workers on one card'))
     if ours is None or two not in ours:
         raise Skip('two workers were not measured')
@@ -346,7 +346,7 @@ def main() -> None:
     parser.add_argument('-few', '--few', action='store_true', help='few cells, on servers without TensorFlow')
     parser.add_argument('-folder', type=Path, help='for models, exports and logs; kept')
     parser.add_argument('-output', type=Path, help='the report, written after each step')
-    parser.add_argument('-within_s', type=float, default=WITHIN_S, help='seconds after which no step goes on')
+    parser.add_argument('-within_s', type=float, default=WITHIN_S, help='seconds after which no step continues')
     args = parser.parse_args()
     if args.few and not args.rehearse:
         parser.error('-few is for a rehearsal: add -rehearse')

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Pack TensorFlow for CUDA, and all else that the server imports, into parts for a machine without a network.
+"""Pack TensorFlow for CUDA, and everything else that the server imports, for a machine without a network.
 
     python tests/gpu/pack.py .gpu                     writes .gpu/part-00, part-01, ...; 38 MiB each
     python tests/gpu/pack.py .gpu -part_mib 60
 
-There, unpack with `cat part-* | xz -dT0 | tar -xf - -C SITE`. It is for Python 3.12 on x86-64. Needs pip, gcc, tar and
-xz. Libraries that TensorFlow looks for at its start but that a BERT never calls (FFT, solver, sparse matrices,
-convolutions, collectives, random numbers) are replaced by empty ones of the same name, which saves 1.7 GB.
+On that machine, unpack with `cat part-* | xz -dT0 | tar -xf - -C SITE`. The packages are for Python 3.12 on x86-64.
+This script needs pip, gcc, tar and xz. It saves 1.7 GB with empty libraries in place of those that TensorFlow looks for
+at its start, but that BERT never calls (FFT, solver, sparse matrices, convolutions, collectives, random numbers).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LIBDEVICE = 'libdevice.10.bc'
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
-    parser.add_argument('-part_mib', type=int, default=38, help='MiB of a part')
+    parser.add_argument('-part_mib', type=int, default=38, help='MiB per part')
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='bert-serving-pack-') as temporary:
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def download(names: Sequence[str], folder: Path) -> list[str]:
-    """Download the wheels of packages, without what those need."""
+    """Download the wheels of packages, without their dependencies."""
     options = ['--only-binary=:all:', '--python-version', '3.12', '--implementation', 'cp', '--no-deps', '--quiet']
     for platform in PLATFORMS:
         options += ['--platform', platform]

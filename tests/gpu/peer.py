@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The speed of sentence-transformers with a model and texts; `measure.py` starts it, without our paths and packages.
+"""Measure sentence-transformers with a model and texts. `measure.py` starts it, without our paths and packages.
 
     python tests/gpu/peer.py MODEL TEXTS.json -batch_sizes 64 256 -max_seq_len 40
 
 Prints one JSON object: rows per second for each batch size, as median of three, and the median time of one sentence.
-Mean pooling, float16 on a GPU and float32 on a CPU.
+Uses mean pooling, with float16 on a GPU and float32 on a CPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPEATS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', help='a folder of transformers, for which mean pooling is the default')
+    parser.add_argument('model', help='a folder for transformers, without modules, so that mean pooling is the default')
     parser.add_argument('texts', type=Path)
     parser.add_argument('-batch_sizes', type=int, nargs='+', default=[64, 256, 1024])
     parser.add_argument('-max_seq_len', type=int, default=40)

@@ -1,6 +1,6 @@
 """The report of a script for a GPU: named steps, each ok, failed or skipped, within a given time.
 
-After each step the report is on the disk, so that a script that is killed leaves what it knew.
+After each step the report is on disk, so that a killed script leaves its results.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Report:
     """Runs the steps of a script one after another and notes how each ended."""
 
     def __init__(self, script: str, about: Facts, within_s: float, path: Path | None) -> None:
-        """No step begins or goes on later than `within_s` seconds from now. `path` is where the report is written."""
+        """No step begins or continues later than `within_s` seconds from now. `path` is the file for the report."""
         self.about = {'script': script, **about}
         self.steps: list[Facts] = []
         self._path = path
@@ -43,14 +43,14 @@ class Report:
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left for steps."""
+        """Seconds left for steps."""
         return self._within_s - RESERVE_S - (time.monotonic() - self._started)
 
     def step(self, name: str, run: Callable[[], Facts], needs_s: float = 0) -> Facts | None:
         """Run a step; return its facts, or None if it failed or was skipped.
 
-        It is skipped if fewer than `needs_s` seconds are left, or if it raises `Skip`. It fails if it raises anything
-        else, or is not over when the time is.
+        A step is skipped if fewer than `needs_s` seconds are left, or if it raises `Skip`. It fails if it raises
+        anything else, or does not finish in time.
         """
         started = time.monotonic()
         facts: Facts | None = None
@@ -59,14 +59,14 @@ class Report:
         say('%s...', name)
         try:
             if self.left_s < max(needs_s, 1):
-                raise Skip('%.0f s are left, and it needs %.0f s' % (max(0, self.left_s), max(needs_s, 1)))
+                raise Skip('the step needs %.0f s, but only %.0f s are left' % (max(needs_s, 1), max(0, self.left_s)))
             with _alarm_in(self.left_s):
                 facts = run()
             entry = {'facts': facts}
         except Skip as reason:
             result, entry = 'skipped', {'reason': str(reason)}
         except OutOfTime:
-            result, entry = 'failed', {'reason': 'it was not over when the time was'}
+            result, entry = 'failed', {'reason': 'the step did not finish in time'}
         except Exception as error:
             result, entry = 'failed', {'reason': '%s: %.600s' % (type(error).__name__, error)}
             traceback.print_exc()
@@ -77,7 +77,7 @@ class Report:
         return facts
 
     def to_json(self) -> Facts:
-        """The whole report."""
+        """Return the whole report."""
         results = [step['result'] for step in self.steps]
         return {
             **self.about,
@@ -88,7 +88,7 @@ class Report:
         }
 
     def finish(self) -> int:
-        """Print the report, one JSON object on standard output; return the exit code, 1 if a step failed."""
+        """Print the report as one JSON object to standard output, and return the exit code: 1 if a step failed."""
         self._write()
         report = self.to_json()
         print(json.dumps(report), flush=True)

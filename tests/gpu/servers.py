@@ -14,14 +14,14 @@ PATHS = [str(ROOT / name) for name in ('tests', 'server', 'client')]
 
 
 def prepare_paths() -> None:
-    """Let this process and its children find the tests, the server and the client of this checkout."""
+    """Put the tests, the server and the client of this checkout on the path of this process and its children."""
     sys.path[:0] = [path for path in PATHS if path not in sys.path]
     inherited = os.environ.get('PYTHONPATH', '').split(os.pathsep)
     os.environ['PYTHONPATH'] = os.pathsep.join([*PATHS, *(path for path in inherited if path)])
 
 
 def ask_card(*names: str) -> list[str] | None:
-    """The values of these names of `nvidia-smi --query-gpu` for the first card; None if there is none."""
+    """Return the values of these `nvidia-smi --query-gpu` names for the first card, or None without a card."""
     if shutil.which('nvidia-smi') is None:
         return None
     command = ['nvidia-smi', '--query-gpu=' + ','.join(names), '--format=csv,noheader,nounits', '--id=0']
@@ -30,13 +30,13 @@ def ask_card(*names: str) -> list[str] | None:
 
 
 def describe_card() -> dict[str, Any]:
-    """The name, the memory in MiB and the driver of the card; {} if there is none."""
+    """Return the name, the memory in MiB and the driver of the card, or {} without a card."""
     names = ('name', 'memory.total', 'driver_version')
     values = ask_card(*names)
     return {} if values is None else dict(zip(names, values))
 
 
 def used_memory_mib() -> int | None:
-    """The memory that all processes use of the card; None if there is none."""
+    """Return the memory of the card that all processes use, in MiB, or None without a card."""
     values = ask_card('memory.used')
     return None if values is None else int(values[0])

@@ -1,4 +1,4 @@
-"""The scripts for a GPU run on a CPU, with few cases, so that they still work on the day when there is a card."""
+"""Run the scripts for a GPU on a CPU, with few cases, so that they still work when a card is available."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def rehearse(script: str, folder: Path) -> dict[str, Any]:
-    """What the script prints; it has to end well, and to write the same."""
+    """Run a script and return its report, after checks of the exit code and of the written report."""
     output = folder / 'report.json'
     command = [
         sys.executable,
@@ -76,5 +76,5 @@ sys.exit(report.finish())
     assert results_of(report) == {'fails': 'failed', 'hangs': 'failed', 'comes too late': 'skipped'}
     assert [step['reason'] for step in report['steps']][:2] == [
         "KeyError: 'missing'",
-        'it was not over when the time was',
+        'the step did not finish in time',
     ]
