@@ -143,7 +143,7 @@ def test_a_node_with_another_release_is_named(bench: Bench, monkeypatch: pytest.
     monkeypatch.setattr(remote_child, 'RELEASE', '9.9.9')
     bench.supervisor.supervise(bench.slot)
     bench.run_until(lambda: bool(bench.lost))
-    assert 'and this server is 9.9.9: install the same there' in bench.lost[0][0]
+    assert 'and this server is 9.9.9: install the same release there' in bench.lost[0][0]
 
 
 def test_a_file_that_is_missing_keeps_a_child_from_its_start(bench: Bench) -> None:

@@ -69,7 +69,7 @@ def test_what_killed_hosts_have_left_is_removed_by_the_next(packed: list[PackedF
 
 def test_a_file_that_has_changed_on_its_way_is_not_used(packed: list[PackedFile], tmp_path: Path) -> None:
     with (
-        pytest.raises(StartError, match=r'graph\.pb has come to this node changed'),
+        pytest.raises(StartError, match=r'graph\.pb was changed on its way to this node'),
         held_files(packed, lambda _content: b'another', str(tmp_path)),
     ):
         pass

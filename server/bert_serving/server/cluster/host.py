@@ -1,7 +1,7 @@
 """The host of a worker on a node: an actor that starts the worker as a process, and passes its reports on.
 
-To the worker the host is what the parent is on the server's machine: if the host dies, its lifeline closes and it ends.
-The host asks for nothing but files and passes no requests on: jobs and parts go over the ring.
+The host does for the worker what the parent does on the server's machine: if the host dies, the worker's lifeline
+closes and the worker exits. The host fetches only files and passes on no requests: jobs and parts go over the ring.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ from .node_files import held_files, relocate
 logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-"""How often a host that has no reports tells that it is there, and looks whether its node is to be given up."""
+"""How often a host without reports says that it is alive, and checks whether its node is draining."""
 
 CRASHED = 1
-"""The exit code of a worker that could not be started."""
+"""The exit code of a worker that could not start."""
 
 
 class Host:
-    """Hosts one worker. Its methods are called by several threads of the actor."""
+    """Hosts one worker. Several threads of the actor call its methods."""
 
     def __init__(self) -> None:
-        """Host nobody yet."""
+        """Create a host without a worker."""
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._child: ChildProcess | None = None
         self._is_killed = threading.Event()
 
-    # ---- what the cluster knows, which fakes replace
+    # ---- knowledge of the cluster, which fakes replace
 
     def fetch(self, content: Any) -> Any:
-        """Get a buffer from the cluster, by what `Cluster.put` has returned."""
+        """Get a buffer from the cluster; `content` is the result of `Cluster.put`."""
         return content
 
     def is_node_leaving(self) -> bool:
-        """Whether the node is to be given up."""
+        """Whether the node is draining."""
         return False
 
     def where(self) -> tuple[str, str]:
-        """Return the name of the node and its address."""
+        """Return the name and the address of the node."""
         return 'local', '127.0.0.1'
 
     # ---- for the server
 
     def describe(self) -> dict[str, str]:
-        """Return the `node`, its `address`, and the `release` of the server that is installed on it."""
+        """Return the `node`, its `address`, and the installed `release` of the server."""
         node, address = self.where()
         return {'node': node, 'address': address, 'release': RELEASE}
 
@@ -73,14 +73,14 @@ class Host:
         environment: dict[str, str | None],
         files: Sequence[PackedFile],
     ) -> None:
-        """Start the worker, a `ChildSpec`, as soon as its `files` are on this node."""
+        """Start the worker of a `ChildSpec` as soon as its `files` are on this node."""
         spec = (module, name, config, environment)
         threading.Thread(target=self._host, args=(*spec, files), name='host', daemon=True).start()
 
     def next_reports(self) -> list[bytes]:
-        """Wait for reports and return them; a heartbeat if none comes for a while.
+        """Wait for reports and return them. Before the worker starts, return a heartbeat if there are none.
 
-        They are lines as `encode_report` makes them. In addition, `{"pid": ID}` is the process of the worker, and
+        Reports are lines of `encode_report`. In addition, `{"pid": ID}` names the process of the worker, and
         `{"exited": CODE}` comes last.
         """
         try:
@@ -99,7 +99,7 @@ class Host:
         if child is not None and child.pid is not None and child.state is not ChildState.GONE:
             os.kill(child.pid, signal.SIGKILL)
 
-    # ---- in a thread of its own
+    # ---- in its own thread
 
     def _host(
         self,
@@ -122,12 +122,12 @@ class Host:
         except ServingError as error:
             self._say(encode_report(Failed(str(error), error.exit_code)))
         except Exception as error:
-            logger.exception('cannot host %s', name)
+            logger.exception('failed to host %s', name)
             self._say(encode_report(Failed('%s: %s' % (type(error).__name__, error), CRASHED)))
         self._say(json.dumps({'exited': code}).encode() + b'\n')
 
     def _pass_on(self, child: ChildProcess) -> int:
-        """Pass the reports of a child on until it has exited; return its exit code."""
+        """Pass on the reports of a child until it has exited, and return its exit code."""
         is_leaving, look_at = False, 0.0
         while True:
             if time.monotonic() >= look_at and not is_leaving:

@@ -1,4 +1,4 @@
-"""The interface of a cluster that places actors: what a launcher needs of it, and a test can fake. Pure."""
+"""The interface between a launcher and a cluster that places actors, which a test can fake. Pure."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What each worker takes of its node."""
+    """The resources that each worker takes from its node."""
 
     cpus: float
     gpus: float
 
     def __str__(self) -> str:
-        """Return them as the log and the status have them: `num_cpus=1 num_gpus=0.5`."""
+        """Return the resources in the format of the log and the status: `num_cpus=1 num_gpus=0.5`."""
         return 'num_cpus=%g num_gpus=%g' % (self.cpus, self.gpus)
 
 
 class ActorLost(Exception):
-    """An actor is gone, with its process or its node, or was never placed; the message says how."""
+    """The cluster has lost an actor, its process or its node, or never placed it. The message says how."""
 
 
 class Actor(Protocol):
-    """A `Host` that is placed on a node, or waits for room on one. Any thread may use it."""
+    """A `Host` that the cluster has placed on a node, or that waits for resources. Thread-safe."""
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the host, and wait for what it returns; that of the first call, for room on a node.
+        """Call a method of the host, and wait for its result. The first call also waits until the actor is placed.
 
         Raises:
             ActorLost: the actor is gone, or the method has raised an exception.
         """
 
     def kill(self) -> None:
-        """Kill the process of the worker, and then the actor, or give up to look for room for it."""
+        """Kill the process of the worker, and then the actor. Cancel the placement of an actor that waits."""
 
 
 class Cluster(Protocol):
-    """A cluster to which this process is connected. Any thread may use it."""
+    """A cluster to which this process is connected. Thread-safe."""
 
     @property
     def own_address(self) -> str:
-        """The address at which the nodes reach this machine, as far as that is known."""
+        """The address at which the nodes reach this machine, as far as the cluster knows it."""
 
     def put(self, content: Any) -> Any:
-        """Keep a buffer in the cluster; return what `Host.fetch` on any node gets it by.
+        """Keep a buffer in the cluster, and return the reference that `Host.fetch` takes on any node.
 
         Raises:
-            ActorLost: the cluster was left.
+            ActorLost: the server has left the cluster.
         """
 
     def place(self, resources: Resources) -> Actor:
-        """Let the cluster look for a node with room, and start a host there.
+        """Let the cluster find a node with these resources, and start a host there.
 
         Raises:
-            ActorLost: the cluster was left.
+            ActorLost: the server has left the cluster.
         """
 
     def close(self) -> None:
-        """Leave the cluster; what was placed there ends. Calls of other threads fail from now on."""
+        """Leave the cluster, which ends all actors that were placed there. Later calls from other threads fail."""

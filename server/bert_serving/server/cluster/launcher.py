@@ -12,11 +12,11 @@ class ClusterLauncher:
     """Makes children that the cluster places on its nodes."""
 
     def __init__(self, cluster: Cluster, resources: Resources) -> None:
-        """Each child takes `resources` of its node."""
+        """Each child takes `resources` from its node."""
         self._cluster = cluster
         self._resources = resources
         self._luggage = Luggage(cluster.put)
 
     def make(self, spec: ChildSpec) -> RemoteChild:
-        """Make a child that waits for room as soon as it is started."""
+        """Make a child. When it is started, it waits for resources."""
         return RemoteChild(spec, self._cluster, self._resources, self._luggage)

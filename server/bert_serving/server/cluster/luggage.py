@@ -1,4 +1,4 @@
-"""The files of a server that its workers on other machines need: each goes to the cluster once, under its digest."""
+"""The files that workers on other machines need. Each goes to the cluster once, under its digest."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class PackedFile:
     """A file in the cluster.
 
     Attributes:
-        path: where it is on the server's machine.
+        path: its path on the server's machine.
         sha256: its digest, in hexadecimal digits.
-        content: what `Host.fetch` gets it by.
+        content: the reference that `Host.fetch` takes.
     """
 
     path: str
@@ -28,7 +28,7 @@ class PackedFile:
 
 
 class Luggage:
-    """The files that are in the cluster already. Any thread may use it."""
+    """The files that are already in the cluster. Thread-safe."""
 
     def __init__(self, put: Callable[[Any], Any]) -> None:
         """`put` keeps a buffer in the cluster, as `Cluster.put` does."""
@@ -37,11 +37,11 @@ class Luggage:
         self._packed: dict[str, PackedFile] = {}
 
     def pack(self, paths: Sequence[str]) -> list[PackedFile]:
-        """Return the files at `paths`; those that the cluster does not have yet are put there.
+        """Return the files at `paths`, after putting those into the cluster that it does not have yet.
 
         Raises:
             OSError: a file cannot be read.
-            ActorLost: the cluster was left.
+            ActorLost: the server has left the cluster.
         """
         with self._lock:
             for path in paths:

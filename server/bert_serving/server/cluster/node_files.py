@@ -1,7 +1,7 @@
-"""The files of a server on a node: one copy for all its workers there, in a folder that is named after the digests.
+"""The files of a server on a node: one copy for all its workers there, in a folder named after the digests.
 
 The workers map the graph from that copy. Every host holds a shared lock on a file in the folder as long as its worker
-lives. The last one removes the folder; if all were killed, the next host on the node does, or the next server.
+lives. The last host removes the folder. If all hosts were killed, the next host on the node removes it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from ..graph.files import digest_of, write_graph
 from .luggage import PackedFile
 
 PREFIX = 'bert-serving-files-'
-"""The names of the folders begin like this; the next part is the user's id."""
+"""The beginning of the folders' names. The user's id follows."""
 
 LOCK_NAME, WRITER_LOCK_NAME = 'lock', 'writer'
-"""The files in a folder that those who use it, and the one who writes to it, hold locked."""
+"""The files in a folder that its users, and its writer, keep locked."""
 
 
 @contextlib.contextmanager
 def held_files(
     files: Sequence[PackedFile], fetch: Callable[[Any], Any], parent: str | None = None
 ) -> Iterator[Mapping[str, str]]:
-    """Provide the files on this node; yield where each is here, by its path on the server's machine.
+    """Provide the files on this node, and yield the path of each here, by its path on the server's machine.
 
-    `fetch` gets a file from the cluster. `parent` is where the folder is made, None for the system's folder for
-    temporary files.
+    `fetch` gets a file from the cluster. The folder is made in `parent`, or in the system's folder for temporary files
+    if that is None.
 
     Raises:
-        StartError: a file cannot be written, or the folder is not this user's.
+        StartError: a file cannot be written, or the folder does not belong to this user alone.
     """
     folders = os.path.join(parent or tempfile.gettempdir(), '%s%d-' % (PREFIX, os.geteuid()))
     folder = folders + _digest_of_all(files)
@@ -57,7 +57,7 @@ def held_files(
 
 
 def relocate(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a config in which each of the paths that are keys of `places` is replaced."""
+    """Return a config in which `places` replaces every path that is one of its keys."""
     if isinstance(value, str):
         return places.get(value, value)
     if isinstance(value, dict):
@@ -75,9 +75,9 @@ def _digest_of_all(files: Sequence[PackedFile]) -> str:
 
 
 def _hold(folder: str) -> int:
-    """Make the folder if it is not there, and return the descriptor that holds its shared lock.
+    """Make the folder if it does not exist, and return the descriptor that holds its shared lock.
 
-    Somebody can remove the folder before its lock is held; then all begins again.
+    If another host removes the folder before this one holds the lock, it begins again.
     """
     while True:
         with contextlib.suppress(FileExistsError):
@@ -111,7 +111,7 @@ def _is_at(descriptor: int, path: str) -> bool:
 def _write_missing(
     files: Sequence[PackedFile], places: Mapping[str, str], fetch: Callable[[Any], Any], lock: str
 ) -> None:
-    """Write the files that are not there, unless another host is at it: then wait for that one."""
+    """Write the missing files. If another host is writing them, wait for it."""
     with open(lock, 'ab') as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
         for file in files:
@@ -120,12 +120,12 @@ def _write_missing(
                 continue
             content = memoryview(fetch(file.content)).cast('B')
             if digest_of([content]) != file.sha256:
-                raise StartError('the file %s has come to this node changed' % os.path.basename(file.path))
+                raise StartError('the file %s was changed on its way to this node' % os.path.basename(file.path))
             write_graph(place, [content], len(content))
 
 
 def _remove_if_unused(folder: str, lock: int) -> None:
-    """Remove the folder unless somebody else holds its lock."""
+    """Remove the folder unless another host holds its lock."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_at(lock, os.path.join(folder, LOCK_NAME)):
@@ -133,7 +133,7 @@ def _remove_if_unused(folder: str, lock: int) -> None:
 
 
 def _sweep(folders: str) -> None:
-    """Remove the folders, whose paths begin with `folders`, of hosts that were killed."""
+    """Remove the folders of killed hosts, whose paths begin with `folders`."""
     for folder in glob.glob(glob.escape(folders) + '*'):
         with contextlib.suppress(OSError):
             lock = os.open(os.path.join(folder, LOCK_NAME), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""The cluster of Ray that a server places its workers on."""
+"""The Ray cluster on which a server places its workers."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from .ray_host import RayHost
 logger = logging.getLogger(__name__)
 
 KILL_S = 2.0
-"""How long a host may take to kill its worker, before the host is killed."""
+"""Seconds that a host has to kill its worker, before it is killed itself."""
 
 CONCURRENCY = 4
-"""Methods of a host that can run at once."""
+"""The number of a host's methods that can run at once."""
 
 MOST_LINES = 3
-"""Lines of an error of Ray that the log shows."""
+"""The maximum lines of a Ray error that the log shows."""
 
 _LISTED = ('class_name:', 'actor_id:', 'pid:', 'namespace:', 'ip:', 'name:')
 
 CLIENT = 'ray://'
-"""The beginning of an address at which Ray takes clients that are not on its nodes."""
+"""The beginning of the address of Ray's client server, for clients that are not on a node."""
 
 
 class RayCluster:
-    """A cluster of Ray. Any thread may use it."""
+    """A Ray cluster. Thread-safe."""
 
     def __init__(self, address: str) -> None:
         """Connect to the cluster at `address`: auto, ray://HOST:PORT, or HOST:PORT.
 
-        Not in the main thread, where Ray would replace the handler of SIGTERM.
+        Do not call this in the main thread, where Ray would replace the handler of SIGTERM.
 
         Raises:
             StartError: no cluster answers there.
@@ -47,40 +47,40 @@ class RayCluster:
         if self._is_own:
             try:
                 ray.init(address, configure_logging=False, log_to_driver=True)
-            except Exception as error:  # ConnectionError, ValueError, RuntimeError, and those of grpc
+            except Exception as error:  # ConnectionError, ValueError, RuntimeError, and exceptions of grpc
                 raise StartError(
-                    '-ray %s: cannot connect to a cluster of Ray (%s): start one with "ray start --head", or give its '
-                    'address' % (address, str(error).partition('\n')[0])
+                    '-ray %s: cannot connect to a Ray cluster (%s): start one with "ray start --head", or give its address'
+                    % (address, str(error).partition('\n')[0])
                 ) from None
         self._host = ray.remote(RayHost)  # once: the head of the cluster keeps each such class
 
     @property
     def own_address(self) -> str:
-        """The address at which the nodes reach this machine: that of the interface through which it reaches them."""
+        """The address at which the nodes reach this machine, taken from the interface that it uses to reach them."""
         if not self._address.startswith(CLIENT):
             return str(ray.util.get_node_ip_address())
         host, _, port = self._address.removeprefix(CLIENT).rpartition(':')
         with contextlib.suppress(OSError):
             family, kind, _, _, where = socket.getaddrinfo(host.strip('[]'), port, type=socket.SOCK_DGRAM)[0]
             with socket.socket(family, kind) as probe:
-                probe.connect(where)  # which sends nothing
+                probe.connect(where)  # sends nothing
                 return str(probe.getsockname()[0])
         return '127.0.0.1'
 
     def put(self, content: Any) -> Any:
-        """Keep a buffer in the object store; return its reference.
+        """Keep a buffer in the object store, and return its reference.
 
         Raises:
-            ActorLost: the cluster was left.
+            ActorLost: the server has left the cluster.
         """
         _check_connected()
         return ray.put(np.frombuffer(content, np.uint8) if len(content) else np.empty(0, np.uint8))
 
     def place(self, resources: Resources) -> RayActor:
-        """Let Ray look for a node with room, spread over all of them, and start a host there.
+        """Let Ray find a node with these resources and start a host there, spread over all nodes.
 
         Raises:
-            ActorLost: the cluster was left.
+            ActorLost: the server has left the cluster.
         """
         _check_connected()
         options = {
@@ -93,7 +93,7 @@ class RayCluster:
         return RayActor(self._host.options(**options).remote())
 
     def close(self) -> None:
-        """Leave the cluster, unless the program of the user has joined it before."""
+        """Leave the cluster, unless the user's program had already joined it."""
         if self._is_own:
             ray.shutdown()
 
@@ -105,10 +105,10 @@ class RayActor:
         self._handle = handle
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the host, and wait for what it returns.
+        """Call a method of the host, and wait for its result.
 
         Raises:
-            ActorLost: Ray has lost the actor, the cluster was left, or the method has raised an exception.
+            ActorLost: Ray has lost the actor, the server has left the cluster, or the method has raised an exception.
         """
         _check_connected()
         try:
@@ -133,7 +133,7 @@ def _check_connected() -> None:
 
 
 def _explain(error: Exception) -> str:
-    """Return an error of Ray on one line, without the ids that Ray lists in it."""
+    """Return a Ray error on one line, without the ids that Ray lists in it."""
     lines = [line.strip() for line in str(error).splitlines()]
     words = [line for line in lines if line and not line.startswith(_LISTED)]
     return ' '.join(words[:MOST_LINES]) or type(error).__name__

@@ -1,7 +1,7 @@
-"""A child that a cluster places on one of its nodes: to the supervisor a child like any other.
+"""A child that a cluster places on one of its nodes. The supervisor treats it like any other child.
 
-A thread for each child waits for its actor, and writes what that reports to a pipe, as a process of this machine does.
-When the actor is gone, with its process or with its node, the thread closes the pipe.
+A thread for each child waits for its actor, and writes the actor's reports to a pipe, like a process on this machine.
+When the actor, its process or its node is gone, the thread closes the pipe.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ WRONG_RELEASE = 1
 
 
 class RemoteChild(Child):
-    """The parent's side of a child on another machine. Not thread-safe, but for the one thread of its own."""
+    """The parent's side of a child on another machine. Not thread-safe, except for its own thread."""
 
     def __init__(self, spec: ChildSpec, cluster: Cluster, resources: Resources, luggage: Luggage) -> None:
-        """Describe a child that takes `resources` of its node; `luggage` has the files of the server."""
+        """Describe a child that takes `resources` from its node. `luggage` has the server's files."""
         super().__init__(spec.name)
         self.spec = spec
         self._cluster = cluster
@@ -45,7 +45,7 @@ class RemoteChild(Child):
         self._is_killed = False
         self._pid: int | None = None
         self._code = -signal.SIGKILL
-        self._how = '%s was given up' % spec.name
+        self._how = '%s was abandoned' % spec.name
         self._thread: threading.Thread | None = None
         self._killer: threading.Thread | None = None
 
@@ -54,7 +54,7 @@ class RemoteChild(Child):
         return self._pid
 
     def start(self) -> None:
-        """Ask the cluster for room, and return.
+        """Ask the cluster for resources, and return immediately.
 
         Raises:
             OSError: the operating system has no pipe or no thread left.
@@ -86,35 +86,35 @@ class RemoteChild(Child):
         with self._lock:
             self._is_killed, actor = True, self._actor
         if actor is not None and not (self._killer is not None and self._killer.is_alive()):
-            self._killer = threading.Thread(target=actor.kill, name=self.name, daemon=True)  # it may take a moment
+            self._killer = threading.Thread(target=actor.kill, name=self.name, daemon=True)  # it can take a moment
             self._killer.start()
 
     def kill_and_reap(self, timeout_s: float) -> None:
         self.kill(expected=True)
         if self._is_running and self._thread is not None:
-            self._thread.join(timeout_s)  # if it lives on, a pipe that nobody reads ends it
+            self._thread.join(timeout_s)  # if the thread is still running, the closed pipe ends it
             self._reap()
 
     # ---- the thread
 
     def _follow(self, writer: int) -> None:
-        """Follow the actor to its end, note how that came, and then close the pipe."""
+        """Follow the actor until it ends, record how it ended, and then close the pipe."""
         with open(writer, 'wb', buffering=0) as pipe:
             try:
                 self._code, self._how = self._attend(pipe)
             except ActorLost as error:
                 self._how = '%s was lost with its actor: %s' % (self.name, error)
             except BrokenPipeError:
-                pass  # the supervisor has given it up
+                pass  # the supervisor has abandoned it
             except Exception as error:
-                logger.exception('cannot follow %s', self.name)
+                logger.exception('failed to follow %s', self.name)
                 self._how = '%s was lost: %s: %s' % (self.name, type(error).__name__, error)
         actor = self._actor
         if actor is not None:
             actor.kill()
 
     def _attend(self, pipe: RawIOBase) -> tuple[int, str]:
-        """Let the actor be placed and start the child, pass its reports on, and return how it ended.
+        """Place the actor, start the child, pass on its reports, and return how it ended.
 
         Raises:
             ActorLost: the actor is gone.
@@ -146,8 +146,11 @@ class RemoteChild(Child):
 
 
 def _explain_release(place: Mapping[str, str]) -> str:
-    return 'the node %s has release %s of bert-serving-server, and this server is %s: install the same there' % (
-        place['address'],
-        place['release'],
-        RELEASE,
+    return (
+        'the node %s has release %s of bert-serving-server, and this server is %s: install the same release there'
+        % (
+            place['address'],
+            place['release'],
+            RELEASE,
+        )
     )

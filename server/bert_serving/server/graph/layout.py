@@ -1,7 +1,7 @@
-"""Where the states of a batch are in a matrix: one for every position, or none for padding.
+"""The layout of a batch's states in a matrix: one state for every position, or none for padding.
 
 Products, norms and activations, nine tenths of the time, take a matrix with a state in each row. Only attention and
-pooling need the positions of a row next to each other. Dimensions are those of `inputs.py`.
+pooling need the positions of a row next to each other. `inputs.py` defines the dimensions.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ Tensor = Any
 
 
 class Layout(Protocol):
-    """The R states of a batch, and how they become those of positions, [B, T], and back."""
+    """The R states of a batch, with conversions to positions, [B, T], and back."""
 
     def flatten(self, x: Tensor) -> Tensor:
-        """From values of positions, [B, T, any width], to those of states, [R, that width]."""
+        """Convert values of positions, [B, T, width], to values of states, [R, width]."""
 
     def unflatten(self, x: Tensor) -> Tensor:
-        """From [R, any width] to [B, T, that width]; the values of padding have no meaning, but are finite."""
+        """Convert [R, width] to [B, T, width]. The values of padding have no meaning, but are finite."""
 
     def at(self, position: Tensor, x: Tensor) -> Tensor:
-        """Select one position of each row, [B]: from [R, any width] to [B, that width]."""
+        """Select one position of each row, [B]: convert [R, width] to [B, width]."""
 
     def split_heads(self, x: Tensor, count: int, heads: int, size: int) -> list[Tensor]:
-        """From `count` projections side by side, [R, count * N * D], to each by itself, [B, N, T, D]."""
+        """Separate `count` concatenated projections, [R, count * N * D], into one [B, N, T, D] each."""
 
     def join_heads(self, x: Tensor, like: Tensor) -> Tensor:
-        """From [B, N, T, D] to [R, H], the shape of `like`.
+        """Convert [B, N, T, D] to [R, H], the shape of `like`.
 
-        With its shape, not [-1, H], the optimizer knows that the residual sum adds equal shapes.
+        With that shape instead of [-1, H], the optimizer knows that the residual sum adds equal shapes.
         """
 
 
@@ -61,14 +61,14 @@ class Padded:
 
 
 class Packed:
-    """A state for each position up to the last one of its row that counts, and none for the padding behind.
+    """A state for each position up to the last one that counts in its row, and none for the padding after it.
 
-    If no token of a row counts, its answer depends on padding, so all its positions have states. Attention and pooling
+    If no token of a row counts, its result depends on padding, so all its positions have states. Attention and pooling
     see the last state of a row in place of its padding, which they ignore.
     """
 
     def __init__(self, mask: Tensor, least: Tensor | None = None) -> None:
-        """`mask` is that of the inputs; there are at least `least` states if there are so many positions."""
+        """`mask` is the mask of the inputs. There are at least `least` states if there are that many positions."""
         with tf.name_scope('layout'):
             rows, self._tokens = tf.unstack(tf.shape(mask))
             numbers = tf.range(1, self._tokens + 1)  # [T]
@@ -94,7 +94,7 @@ class Packed:
         return tf.gather(x, tf.gather(self._states, position, axis=1, batch_dims=1))
 
     def split_heads(self, x: Tensor, count: int, heads: int, size: int) -> list[Tensor]:
-        # One gather for each projection does what a transposition and a copy of each part do otherwise.
+        # One gather for each projection replaces a transposition and a copy of each part.
         x = tf.reshape(x, [-1, size])  # [R * count * N, D]
         if (count, heads) not in self._of_heads:
             numbers = tf.reshape(tf.range(heads), [heads, 1])  # [N, 1]
@@ -105,7 +105,7 @@ class Packed:
     def join_heads(self, x: Tensor, like: Tensor) -> Tensor:
         heads, size = x.shape[1], x.shape[3]
         if heads not in self._of_contexts:
-            # The context of head h of row b at position t, (b * N + h) * T + t, is that of the position b * T + t.
+            # The context of head h of row b at position t, (b * N + h) * T + t, belongs to the position b * T + t.
             rows = self._positions // self._tokens  # [R]
             first = self._positions + rows * ((heads - 1) * self._tokens)  # [R]
             self._of_contexts[heads] = tf.expand_dims(first, 1) + tf.range(heads) * self._tokens  # [R, N]

@@ -1,7 +1,7 @@
-"""The clients with which a proxy calls a server: one for each request in progress, kept for the next.
+"""The clients with which a proxy calls a server: one for each request in progress, kept for later requests.
 
-The server's own proxy has clients of their own for each principal. Their identities name it, so the server counts what
-it asks for over HTTP as its own.
+The server's own proxy has separate clients for each principal. Their identities contain the name of the principal, so
+the server charges its HTTP requests to it.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ PRINCIPAL: ContextVar[str] = ContextVar('principal', default='')
 """The name of the principal whose request this thread serves; empty if it serves none."""
 
 MAX_IDLE = 64
-"""Clients that are kept although nobody uses them, if there were never more at once."""
+"""The minimum idle clients to keep. The pool keeps more if more were ever in use at once."""
 
 
 def identity_for(principal: str) -> str:
-    """A new identity of the server's own proxy with which it sends for a principal."""
+    """Make an identity with which the server's own proxy sends requests for a principal."""
     return '%s.%s.%s' % (PROXY, principal, uuid.uuid4().hex)
 
 
 class ClientPool:
-    """Thread-safe."""
+    """The clients of one proxy. Thread-safe."""
 
     def __init__(self, make: Callable[[str], BertClient], max_idle: int = MAX_IDLE) -> None:
-        """`make` makes a client for the principal of that name, or for none in particular."""
+        """`make` makes a client for the principal of that name, or for no principal if the name is empty."""
         self._make = make
         self._max_idle = max_idle
         self._lock = threading.Lock()  # guards all below
         self._clients: list[BertClient] = []
-        self._idle: list[tuple[str, BertClient]] = []  # the one that was used last is the last
+        self._idle: list[tuple[str, BertClient]] = []  # the most recently used is the last
         self._num_borrowed = self._most_borrowed = 0
         self._past_requests = 0
         self._is_closed = False
 
     @property
     def is_closed(self) -> bool:
-        """Whether no client is given out any more."""
+        """Whether the pool is closed and lends no more clients."""
         return self._is_closed
 
     @contextmanager
     def borrow(self, principal: str) -> Iterator[BertClient]:
-        """An idle client for a principal, or a new one.
+        """Lend an idle client for a principal, or a new one.
 
         Raises:
-            HTTPError: ShuttingDown, the pool is closed.
+            HTTPError: ShuttingDown, because the pool is closed.
         """
         client = self._take(principal)
         try:
@@ -65,10 +65,10 @@ class ClientPool:
                 each.close()
 
     def make(self, principal: str) -> BertClient:
-        """Make a client that is closed with the pool; it is not idle.
+        """Make a client that the pool closes but does not lend.
 
         Raises:
-            HTTPError: ShuttingDown, the pool is closed.
+            HTTPError: ShuttingDown, because the pool is closed.
         """
         client = self._make(principal)
         with self._lock:
@@ -79,12 +79,12 @@ class ClientPool:
         raise make_refusal('ShuttingDown')
 
     def statuses(self) -> tuple[list[dict[str, Any]], int]:
-        """The status of each client, and the number of requests of those that are closed."""
+        """Return the status of each client, and the number of requests of the closed clients."""
         with self._lock:
             return [client.status for client in self._clients], self._past_requests
 
     def close(self) -> None:
-        """Close every client, which ends every call that waits."""
+        """Close every client, which ends all waiting calls."""
         with self._lock:
             self._is_closed = True
             clients = list(self._clients)
@@ -103,9 +103,9 @@ class ClientPool:
         return None
 
     def _put_back(self, principal: str, client: BertClient | None) -> list[BertClient]:
-        """Keep a client for the next request; return those that are too many, which were not used for the longest.
+        """Keep a client for later requests, and return the excess clients, the least recently used.
 
-        Without a client, none could be made.
+        `client` is None if it could not be made.
         """
         with self._lock:
             self._num_borrowed -= 1

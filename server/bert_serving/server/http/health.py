@@ -30,7 +30,7 @@ class Health:
     workers: int | None
     release: str | None
     workers_waiting: int = 0
-    """Workers that wait for room on a cluster."""
+    """Workers that wait for resources on a cluster."""
 
     def to_json(self, is_good: bool) -> dict[str, Any]:
         """The body of a health route. `is_good` is the outcome of its check."""

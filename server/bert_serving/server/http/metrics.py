@@ -200,7 +200,9 @@ class ServerMetrics(Collector):
         )
         yield gauge('workers', 'Workers that the server should have', lambda health: health.workers or 0)
         yield gauge('workers_ready', 'Workers that are ready', lambda health: health.workers_ready or 0)
-        yield gauge('workers_waiting', 'Workers that wait for room on a cluster', lambda health: health.workers_waiting)
+        yield gauge(
+            'workers_waiting', 'Workers that wait for resources on a cluster', lambda health: health.workers_waiting
+        )
         yield from server_series(
             [(labels, (snapshot.status or {}).get('statistic', {})) for labels, snapshot, _ in servers]
         )

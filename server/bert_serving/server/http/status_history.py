@@ -1,7 +1,7 @@
-"""The counters of the last hour, for a page or a program that comes later. Pure.
+"""The counters of the last hour, for a page or a program that connects later. Pure.
 
-A sample holds the numbers of the status that charts are made of, as they were: whoever reads two samples subtracts. All
-samples together are one table, a column for each number, so that an hour of them stays small.
+A sample holds the numbers of the status that the charts need, as they were. A reader subtracts two samples to get the
+growth. All samples form one table, with a column for each number, so that an hour of samples stays small.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ EVERY_S = 10.0
 """Seconds from one sample to the next."""
 
 KEPT_S = 3600.0
-"""Seconds for which a sample is kept."""
+"""Seconds to keep a sample."""
 
 STATISTIC = (
     'num_data_request',
@@ -39,17 +39,17 @@ STATISTIC = (
     'in_flight_rows',
     'num_active_client',
 )
-"""The numbers that are kept, by their keys in the `statistic` of the status."""
+"""The numbers to keep, by their keys in the `statistic` of the status."""
 
 DURATIONS = ('queue_time', 'compute_time', 'total_time')
-"""The histograms that are kept, by their keys there."""
+"""The histograms to keep, by their keys in the `statistic` of the status."""
 
 _Bounds = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class HttpOutcomes:
-    """How requests to the routes that encode have ended since the start of the proxy, and how many wait for a thread.
+    """The outcomes of requests to encoding routes since the start of the proxy, and the number that wait for a thread.
 
     `turned_away` counts the status 429, `invalid` the other 4xx, and `failed` 5xx.
     """
@@ -62,7 +62,7 @@ class HttpOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """What a status said at `time_s`, in seconds since 1970; None stands for what it did not say."""
+    """The values of a status at `time_s`, in seconds since 1970. None stands for a missing value."""
 
     time_s: float
     started_at: str | None
@@ -79,9 +79,9 @@ class StatusHistory:
         self._samples: list[_Sample] = []  # replaced, and never changed, because other threads may be reading it
 
     def add(self, time_s: float, status: Mapping[str, Any], http: HttpOutcomes) -> None:
-        """Keep a sample of `status`, which was true at `time_s`, and forget those that are too old by then.
+        """Keep a sample of `status`, taken at `time_s`, and remove samples that are too old by then.
 
-        Samples that are later than `time_s` are forgotten, too: the clock was set back.
+        Samples later than `time_s` are removed, too, because the clock was set back.
         """
         statistic = status.get('statistic', {})
         histograms = [_read_histogram(statistic.get(name)) for name in DURATIONS]
@@ -98,10 +98,10 @@ class StatusHistory:
         self._samples = [*kept, sample]
 
     def to_json(self, now_s: float) -> dict[str, Any]:
-        """The table at `now_s`, with a list of the samples' values, the oldest first, under each key.
+        """Return the table at `now_s`, with a list of the samples' values under each key, the oldest first.
 
-        `durations` has the upper `bounds_s` of the buckets of each histogram, and of each sample the cumulative
-        counts; these are None where the sample's buckets were others.
+        `durations` has the upper `bounds_s` of the buckets of each histogram, and the cumulative `counts` of each
+        sample. These are None for a sample with other buckets.
         """
         samples = [sample for sample in self._samples if sample.time_s >= now_s - KEPT_S]
         return {
@@ -118,7 +118,7 @@ class StatusHistory:
 
 
 def _durations_of(samples: list[_Sample], place: int) -> dict[str, Any]:
-    """The histogram at that place of each sample."""
+    """Return the histogram at that place in each sample."""
     bounds = samples[-1].bounds[place] if samples else None
     return {
         'bounds_s': [] if bounds is None else list(bounds),
@@ -127,7 +127,7 @@ def _durations_of(samples: list[_Sample], place: int) -> dict[str, Any]:
 
 
 def _read_histogram(summary: Mapping[str, Any] | None) -> tuple[_Bounds | None, tuple[int, ...] | None]:
-    """The bounds and the cumulative counts of a histogram of the status; None of one that is missing."""
+    """Return the bounds and the cumulative counts of a histogram of the status, or None for a missing one."""
     if not summary or 'buckets' not in summary:
         return None, None
     buckets = summary['buckets']

@@ -1,1 +1,1 @@
-"""How the ring's processes meet: over Unix sockets on one machine, over TCP with keys between machines."""
+"""The links between the processes of the ring: Unix sockets on one machine, and TCP with keys between machines."""

@@ -1,4 +1,4 @@
-"""Reading of the messages of clients, frame by frame, so that one of very many frames holds nobody up."""
+"""Read the messages of clients frame by frame, so that a message of very many frames delays no other client."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..transport import Socket, connection_of_message
 logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 5
-"""Frames of the longest message that makes sense."""
+"""The frames of the longest valid message."""
 
 SKIPPED_A_ROUND = 2000
-"""Frames of a longer message that are read into nothing before others are served."""
+"""Frames of a longer message that the reader discards before it serves others."""
 
 MAX_SKIPPED = 1000
-"""A message of more frames than that ends its connection."""
+"""The maximum frames to discard: a message with more closes its connection."""
 
 
 class FrameReader:
-    """Reads the messages of one socket. Used by the thread of the socket."""
+    """Reads the messages of one socket. For the socket's thread only."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
@@ -32,16 +32,16 @@ class FrameReader:
         self._skipped_from: zmq.Frame | None = None
         self.counter = MessageCounter()
         self.num_skipped = 0
-        """Messages that had too many frames."""
+        """The number of messages with too many frames."""
 
     def read(self) -> list[zmq.Frame]:
-        """Read a message, frame by frame; return no frames of one that has too many, or if there is none.
+        """Read a message frame by frame. Return no frames if there is no message, or if it has too many frames.
 
-        A socket with keys can be readable and have no message: libzmq queues whose connection it is in front of the
-        first message, even if the peer has sent nothing but a heartbeat. Who waits for a message then waits in vain.
+        A socket with keys can be readable without a message: libzmq queues the owner of the connection in front of the
+        first message, even if the peer has sent nothing but a heartbeat. So this method never waits for a message.
 
-        ZeroMQ gives the frames of a message away only after the last has come, and those of another message only after
-        the last has been read. So the rest is read some thousand frames a round, and not kept.
+        ZeroMQ delivers the frames of a message only after the last has arrived, and the next message only after the
+        last frame has been read. So this method reads the rest a few thousand frames a round, and discards them.
         """
         if self._skipped_from is None:
             try:
@@ -61,7 +61,7 @@ class FrameReader:
 
     def _skip(self, first: zmq.Frame) -> None:
         for _ in range(SKIPPED_A_ROUND):
-            more = self._socket.recv(copy=False).more  # twice as fast as to copy, and then to ask the socket
+            more = self._socket.recv(copy=False).more  # twice as fast as a copy and a question to the socket
             self._skipped += 1
             if not more:
                 self.num_skipped += 1

@@ -1,4 +1,4 @@
-"""The keys of the ring over TCP. A server makes them when it starts, and only its own processes get them."""
+"""The keys of the ring over TCP. A server generates them when it starts, and only its own processes get them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class KeyPair:
         """
         if not zmq.has('curve'):
             raise StartError(
-                '-ray: libzmq %s of this machine has no CURVE: install pyzmq from PyPI, whose wheels have it'
+                '-ray: libzmq %s on this machine has no CURVE: install pyzmq from PyPI, whose wheels have it'
                 % zmq.zmq_version()
             )
         public, secret = zmq.curve_keypair()

@@ -1,6 +1,6 @@
-"""The ways from the ventilator to its workers: a Unix socket to each on this machine, one port for all others.
+"""The outlets from the ventilator to its workers: a Unix socket to each local worker, and one port for all others.
 
-Used by the ventilator's thread alone. No send waits. The order of the messages to a worker is that of the calls.
+For the ventilator's thread only. No send waits. Messages to a worker keep the order of the calls.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from ..transport import Context, Reactor, make_socket
 from .ports import JobPort
 
 REMOTE = 'tcp:'
-"""The endpoint of a worker of another machine is this and its name at the port for jobs."""
+"""The beginning of the endpoint of a remote worker. The worker's name at the port for jobs follows."""
 
 
 class Outlet(Protocol):
-    """The way to one worker."""
+    """The outlet to one worker."""
 
     def send(self, message: RingMessage) -> None:
         """Send a message."""
         ...
 
     def close(self) -> None:
-        """Give the way up."""
+        """Close the outlet."""
         ...
 
 
 class LocalOutlet:
-    """The way to a worker of this machine. A socket that connects has a queue at once."""
+    """The outlet to a worker on this machine. A connecting socket has a queue immediately."""
 
     def __init__(self, context: Context, endpoint: str) -> None:
         self._socket = make_socket(context, zmq.PUSH)
@@ -47,10 +47,10 @@ class LocalOutlet:
 
 
 class RemoteOutlet:
-    """The way to a worker of another machine. It keeps the messages until the worker and the sink are there."""
+    """The outlet to a worker on another machine. It keeps messages until the worker and the sink are ready."""
 
     def __init__(self, port: JobPort, name: str, sink: str | None) -> None:
-        """`sink` is where the worker is to send its parts; None while no sink is ready."""
+        """`sink` is the endpoint for the worker's parts, or None while no sink is ready."""
         self._port = port
         self._name = name
         self._sink = sink
@@ -59,14 +59,14 @@ class RemoteOutlet:
         self.look()
 
     def send(self, message: RingMessage) -> None:
-        """Send a message, or keep it."""
+        """Send a message, or keep it until the outlet is open."""
         if self._is_open:
             self._port.send(self._name, encode_ring_message(message))
         else:
             self._kept.append(message)
 
     def lose_sink(self) -> None:
-        """Forget the jobs that are kept, which are computed again; keep what comes until a sink is ready."""
+        """Discard the kept messages, whose jobs will come again, and keep new messages until a sink is ready."""
         self._sink, self._is_open = None, False
         self._kept = [message for message in self._kept if isinstance(message, Stop)]
 
@@ -76,7 +76,7 @@ class RemoteOutlet:
         self.look()
 
     def look(self) -> None:
-        """Send what was kept, once the worker has greeted and a sink is ready."""
+        """Send the kept messages, once the worker has greeted and a sink is ready."""
         if self._sink is None or self._is_open or not self._port.has(self._name):
             return
         self._is_open = True
@@ -90,16 +90,16 @@ class RemoteOutlet:
 
 
 class Outlets:
-    """The ways to all workers, by their numbers."""
+    """The outlets to all workers, by their numbers."""
 
     def __init__(self) -> None:
-        """Have no worker, and no port for those of other machines."""
+        """Create outlets without a worker, and without a port for other machines."""
         self._outlets: dict[int, Outlet] = {}
         self._port: JobPort | None = None
         self._remote_sink: str | None = None
 
     def listen(self, port: JobPort, reactor: Reactor) -> None:
-        """Reach the workers of other machines by `port`."""
+        """Reach the workers on other machines through `port`."""
         self._port = port
         reactor.add(port.socket, self._on_greetings)
 
@@ -107,10 +107,10 @@ class Outlets:
         return worker in self._outlets
 
     def open(self, context: Context, worker: int, endpoint: str, sink: str) -> None:
-        """Open the way to a worker; one of this machine sends its parts to `sink`."""
+        """Open the outlet to a worker. A worker on this machine sends its parts to `sink`."""
         if not endpoint.startswith(REMOTE):
             self._outlets[worker] = LocalOutlet(context, endpoint)
-            self.send(worker, SinkMoved(sink))  # the one that it was started with may be gone
+            self.send(worker, SinkMoved(sink))  # the sink that it was started with might be gone
         elif self._port is not None:
             self._outlets[worker] = RemoteOutlet(self._port, endpoint.removeprefix(REMOTE), self._remote_sink)
 
@@ -124,7 +124,7 @@ class Outlets:
             outlet.send(message)
 
     def move_sink(self, sink: str) -> None:
-        """Tell the workers of this machine where the next sink will be; the others hear of it when it is ready."""
+        """Tell the workers on this machine the endpoint of the next sink. `find_sink` tells the others later."""
         self._remote_sink = None
         for outlet in self._outlets.values():
             if isinstance(outlet, RemoteOutlet):
@@ -133,13 +133,13 @@ class Outlets:
                 outlet.send(SinkMoved(sink))
 
     def find_sink(self, endpoint: str) -> None:
-        """Tell the workers of other machines where the sink is."""
+        """Tell the workers on other machines the endpoint of the sink."""
         self._remote_sink = endpoint
         for outlet in self._remote:
             outlet.find_sink(endpoint)
 
     def close(self, worker: int) -> None:
-        """Give up the way to a worker."""
+        """Close the outlet to a worker."""
         self._outlets.pop(worker).close()
 
     @property

@@ -1,7 +1,7 @@
-"""The ports of the ring over TCP: where workers of other machines get their jobs, and where they send their parts.
+"""The ports of the ring over TCP, where workers on other machines get their jobs and send their parts.
 
-Both speak CURVE, and let in only the holders of the key that this server has made for its workers. Each has a context
-of its own, because libzmq asks only one ZAP handler for each context, and the ports for clients have other rules.
+Both ports use CURVE, and admit only holders of the key that this server has generated for its workers. Each has its own
+context, because libzmq asks only one ZAP handler for each context, and the ports for clients have other rules.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from .keys import KeyPair
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_MS = 2_000
-"""How often each end of a connection asks the other whether it is there."""
+"""Milliseconds between two checks by each end of a connection that the other end is alive."""
 
 SILENCE_MS = 20_000
-"""A peer that does not answer for so long is gone: its machine, or the network between."""
+"""Milliseconds without an answer after which a peer counts as gone: its machine or the network has failed."""
 
 WORKERS = 'ring'
-"""The name of the holders of the workers' key."""
+"""The name of everyone who holds the workers' key."""
 
 
 def watch_peer(socket: Socket) -> None:
-    """Let libzmq close a connection of this socket whose peer does not answer any more."""
+    """Let libzmq close the connections of this socket whose peers do not answer any more."""
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
     socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE_MS)
 
 
 class _WorkersOnly:
-    """The rules of a port: one key, and no other."""
+    """The rules of a port that admits a single key."""
 
     def __init__(self, own: KeyPair, workers: str) -> None:
         self.secret_key = own.secret
@@ -46,19 +46,19 @@ class _WorkersOnly:
         self._key = z85.decode(workers.encode())
 
     def name_of(self, raw_key: bytes) -> str | None:
-        """Return the name of the holder of a key; None if it is not let in."""
+        """Return the name of the holder of a key, or None if the port does not admit the key."""
         return WORKERS if raw_key == self._key else None
 
     def refuse_key(self, address: str, reason: str) -> None:
-        """Note a peer that was refused."""
+        """Log a refused peer."""
         logger.warning('refused a connection from %s to a port of the ring: %s', address, reason)
 
 
 class RingPort:
-    """A socket that listens for the workers of other machines."""
+    """A socket that listens for workers on other machines."""
 
     def __init__(self, kind: int, address: str, own: KeyPair, workers: str) -> None:
-        """Listen on a free port of `address`; `own` are the keys of this end, `workers` the public key of the others.
+        """Listen on a free port of `address`. `own` has the keys of this end, and `workers` is the workers' public key.
 
         Raises:
             StartError: nothing can listen on that address.
@@ -80,19 +80,19 @@ class RingPort:
 
 
 class JobPort(RingPort):
-    """The port at which the workers of other machines get their jobs.
+    """The port at which workers on other machines get their jobs.
 
-    A worker connects under a name that no other worker has had, and greets. From then on there is a queue to it, which
-    ends with the connection: what is sent later is lost, and so is the worker (`worker_links.py`).
+    A worker connects under a name that no other worker has had, and greets. From then on there is a queue to the
+    worker, which ends with the connection. Later messages are lost, and the worker exits (`worker_links.py`).
     """
 
     def __init__(self, address: str, own: KeyPair, workers: str) -> None:
-        """Listen as `RingPort` does."""
+        """Listen like a `RingPort`."""
         super().__init__(zmq.ROUTER, address, own, workers)
         self._present: set[bytes] = set()
 
     def read_greetings(self) -> None:
-        """Note the workers that have greeted."""
+        """Record the workers that have greeted."""
         with contextlib.suppress(zmq.Again):
             while True:
                 self._present.add(self.socket.recv_multipart(zmq.DONTWAIT)[0])
@@ -102,7 +102,7 @@ class JobPort(RingPort):
         return name.encode() in self._present
 
     def send(self, name: str, frames: Sequence[Any]) -> None:
-        """Send a message to the worker of that name; never wait."""
+        """Send a message to the worker of that name, without waiting."""
         self.socket.send_multipart([name.encode(), *frames], zmq.DONTWAIT, copy=False)
 
     def forget(self, name: str) -> None:

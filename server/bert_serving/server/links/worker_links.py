@@ -1,8 +1,8 @@
-"""The ends of a worker in the ring: where its jobs come in, and where its parts go.
+"""The links of a worker to the ring: the intake of its jobs, and the connection for its parts.
 
-On the server's machine they are Unix sockets, and outlive the processes at the other end. On another machine they are
-connections over TCP, and a message that was on its way over a connection that breaks is lost without a word. So the
-worker ends with its connection: what it held then goes to others, by the rules for any worker that dies.
+On the server's machine they are Unix sockets, which outlive the processes at the other end. On another machine they are
+TCP connections, and when one breaks, messages in transit are lost silently. So the worker exits with its connection,
+and its jobs go to others, by the rules for any worker that dies.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from .ports import watch_peer
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 30
-"""How long a worker tries to reach its server, and then each sink."""
+"""Seconds that a worker tries to reach its server, and later each sink."""
 
 _HANDSHAKE = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _WATCHED = _HANDSHAKE | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_MONITOR_STOPPED
 
 
 class WorkerLinks(Protocol):
-    """The ends of one worker."""
+    """The links of one worker."""
 
     shares_clock: bool
-    """Whether the worker's monotonic clock is that of the server."""
+    """Whether the worker has the same monotonic clock as the server."""
 
     def open_intake(self, context: Context) -> Socket:
-        """Open the socket at which jobs come in."""
+        """Open the socket for incoming jobs."""
         ...
 
     def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
-        """Make a socket to the sink for the calling thread: threads must not share ZeroMQ sockets."""
+        """Make a socket to the sink for the calling thread, because threads must not share ZeroMQ sockets."""
         ...
 
     def release(self) -> None:
-        """Let the connections end: the worker has been told to stop."""
+        """Allow the connections to end, because the worker has been told to stop."""
         ...
 
 
 class LocalLinks:
-    """The ends of a worker on the machine of its server."""
+    """The links of a worker on the server's machine."""
 
     shares_clock = True
 
     def __init__(self, intake: str) -> None:
-        """`intake` is the endpoint on which jobs come in."""
+        """`intake` is the endpoint for incoming jobs."""
         self._intake = intake
 
     def open_intake(self, context: Context) -> Socket:
@@ -66,7 +66,7 @@ class LocalLinks:
         return intake
 
     def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
-        """Connect to the sink, which may not be there yet."""
+        """Connect to the sink, which might not be listening yet."""
         socket = make_socket(context, zmq.PUSH)
         socket.connect(endpoint)
         return socket
@@ -77,7 +77,7 @@ class LocalLinks:
 
 @dataclass(frozen=True, slots=True)
 class RemoteAddress:
-    """What a worker on another machine needs to reach its server.
+    """The address and the keys with which a worker on another machine reaches its server.
 
     Attributes:
         jobs: the endpoint of the port for jobs.
@@ -94,12 +94,12 @@ class RemoteAddress:
 
 
 class RemoteLinks:
-    """The ends of a worker on another machine."""
+    """The links of a worker on another machine."""
 
     shares_clock = False
 
     def __init__(self, address: RemoteAddress, connect_s: float = CONNECT_S) -> None:
-        """`address` says where the server is; `connect_s` is how long the worker tries to reach it."""
+        """`address` leads to the server, which the worker tries to reach for `connect_s` seconds."""
         self._address = address
         self._connect_s = connect_s
         self._released = threading.Event()
@@ -108,7 +108,7 @@ class RemoteLinks:
         """Connect to the port for jobs, and greet.
 
         Raises:
-            StartError: the server cannot be reached, or does not know the key.
+            StartError: the worker cannot reach the server, or the server does not know the key.
         """
         address = self._address
         intake = self._make_socket(context, zmq.DEALER, address.server_key)
@@ -120,18 +120,18 @@ class RemoteLinks:
             monitor.close()
             intake.close()
             raise StartError(
-                'cannot reach the server at %s within %g s: open its ports to the nodes, or give an address that they '
-                'reach as -ray_address_of_server' % (address.jobs, self._connect_s)
+                'cannot reach the server at %s within %g s: open its ports to the nodes, or set -ray_address_of_server to '
+                'an address that they can reach' % (address.jobs, self._connect_s)
             )
         intake.send(b'')
         self._watch(monitor, most_handshakes=0)
         return intake
 
     def connect_to_sink(self, context: Context, endpoint: str) -> Socket:
-        """Connect to the sink at `endpoint`, its address and its public key; without one, to nothing.
+        """Connect to the sink at `endpoint`, its address and its public key. If that is empty, connect to nothing.
 
-        If the connection breaks and libzmq makes another one, the sink is alive, and parts may be lost. If there is
-        none within `connect_s`, parts would wait forever. In both cases the worker ends.
+        If the connection breaks and libzmq makes another one, the sink is alive, and parts might be lost. If no
+        connection exists within `connect_s`, parts would wait forever. In both cases the worker exits.
         """
         address, _, key = endpoint.partition(' ')
         if not address:
@@ -143,7 +143,7 @@ class RemoteLinks:
         return socket
 
     def release(self) -> None:
-        """Let the connections end."""
+        """Allow the connections to end."""
         self._released.set()
 
     def _make_socket(self, context: Context, kind: int, server_key: str) -> Socket:
@@ -161,7 +161,7 @@ class RemoteLinks:
         ).start()
 
     def _end_with_connection(self, monitor: Any, most_handshakes: int) -> None:
-        """Exit when a connection is lost that may have had messages on their way."""
+        """Exit when a connection is lost that might have had messages in transit."""
         handshakes = 0
         with monitor:
             if most_handshakes and _is_silent(monitor, self._connect_s):
@@ -172,15 +172,15 @@ class RemoteLinks:
                     self._exit('lost the connection to the server')
 
     def _exit(self, why: str) -> None:
-        """Let another worker do what this one has, unless it was told to stop."""
+        """Exit, so that another worker gets the jobs of this one, unless it was told to stop."""
         if not self._released.is_set():
-            logger.error('%s: what was on its way goes to another worker', why)
+            logger.error('%s: the jobs of this worker go to others', why)
             logging.shutdown()
             os._exit(EXIT_DISCONNECTED)
 
 
 def _is_silent(monitor: Any, seconds: float) -> bool:
-    """Wait for an event of a socket; return whether none comes within so many seconds."""
+    """Wait for an event of a socket, and return whether none comes within `seconds`."""
     try:
         return not monitor.poll(int(1000 * seconds))
     except zmq.ZMQError:  # the context ends
@@ -188,7 +188,7 @@ def _is_silent(monitor: Any, seconds: float) -> bool:
 
 
 def _read(monitor: Any) -> int:
-    """Return the next event of a socket; that it is watched no more if the context ends."""
+    """Return the next event of a socket, or EVENT_MONITOR_STOPPED if the context ends."""
     try:
         return int(parse_monitor_message(monitor.recv_multipart())['event'])
     except zmq.ZMQError:
@@ -196,6 +196,6 @@ def _read(monitor: Any) -> int:
 
 
 def make_links(config: Mapping[str, Any]) -> WorkerLinks:
-    """Make the links of a worker from its config: `remote`, or `intake` on the machine of the server."""
+    """Make the links of a worker from its config: `remote`, or `intake` on the server's machine."""
     remote = config.get('remote')
     return LocalLinks(config['intake']) if remote is None else RemoteLinks(RemoteAddress(**remote))

@@ -122,7 +122,7 @@ class Children:
     def all_ready(self) -> bool:
         """Whether every child is ready, including the HTTP proxy if there is one.
 
-        Of the workers of a server with some on a cluster, one is enough: others come as the cluster finds room.
+        Of the workers of a server with some on a cluster, one is enough: others come as the cluster finds resources.
         """
         slots: list[ChildSlot | None] = [self._sink]
         if self._remote is None:

@@ -1,7 +1,7 @@
-"""The parent's side of a child, whether it is a process of this machine or runs elsewhere.
+"""The parent's side of a child, whether it is a process on this machine or runs elsewhere.
 
 A child writes a line of JSON for each report (`reports.py`), and the parent reads the lines from a pipe. When that pipe
-closes, the child has ended. The supervisor knows no more of it: a `Launcher` (`launcher.py`) decides where it runs.
+closes, the child has exited. The supervisor knows nothing else: a `Launcher` (`launcher.py`) decides where it runs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ EVENTS: Mapping[type[ChildReport], ChildEvent] = {
     Placed: ChildEvent.PLACED,
     Ready: ChildEvent.REPORTED_READY,
 }
-"""What a report means for the state of the child that sends it."""
+"""The event in the state machine of a child for each kind of report."""
 
 
 class Child(ABC):
     """The parent's side of one child. Not thread-safe."""
 
     def __init__(self, name: str) -> None:
-        """`name` is that of the log. `start` starts the child."""
+        """`name` appears in the log. `start` starts the child."""
         self.name = name
         self.state = ChildState.STARTING
         self._reports = -1
@@ -40,11 +40,11 @@ class Child(ABC):
     @property
     @abstractmethod
     def pid(self) -> int | None:
-        """The id of its process, on the machine where that runs; None while there is none."""
+        """The id of its process on the machine where that runs, or None if there is no process."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal (SIGSTOP) or a debugger has stopped the process, as far as anybody can tell."""
+        """Whether a signal (SIGSTOP) or a debugger has stopped the process. False if that is unknown."""
         return False
 
     @abstractmethod
@@ -78,7 +78,7 @@ class Child(ABC):
         return reports
 
     def _reap(self) -> Exited:
-        """Release what the child held, note that it is gone, and return how it ended."""
+        """Release the resources of the child, record that it is gone, and return how it ended."""
         os.close(self._reports)
         code, how = self._end()
         expected = self.state is ChildState.STOPPING
@@ -87,14 +87,14 @@ class Child(ABC):
 
     @abstractmethod
     def _end(self) -> tuple[int, str]:
-        """Release what the child held; return its exit code, as that of `subprocess`, and how it ended, in words."""
+        """Release the resources of the child; return its exit code as in `subprocess`, and a description of its end."""
 
     # ---- the end
 
     @property
     @abstractmethod
     def _is_running(self) -> bool:
-        """Whether it has been started and not yet reaped."""
+        """Whether the child was started and is not yet reaped."""
 
     def expect_exit(self) -> None:
         """Expect the child to exit from now on. The caller sends it a message to do so."""
@@ -102,7 +102,7 @@ class Child(ABC):
 
     @abstractmethod
     def terminate(self) -> None:
-        """Ask the child to exit, by SIGTERM, and expect it to. A child ignores that unless its `main` handles it."""
+        """Send the child SIGTERM, and expect it to exit. A child ignores the signal unless its `main` handles it."""
 
     def kill(self, *, expected: bool) -> None:
         """Kill the child if it has not exited. Its `Exited` report still follows.
@@ -116,7 +116,7 @@ class Child(ABC):
 
     @abstractmethod
     def _kill(self) -> None:
-        """Kill the child, which is running, and do not wait until it has ended."""
+        """Kill the running child, without waiting for its exit."""
 
     @abstractmethod
     def kill_and_reap(self, timeout_s: float) -> None:
@@ -124,7 +124,7 @@ class Child(ABC):
 
 
 def describe_exit(name: str, code: int) -> str:
-    """Return in words how a process ended. `code` is the returncode of `subprocess`, negative for a signal."""
+    """Describe how a process ended. `code` is the returncode of `subprocess`, negative for a signal."""
     if code == EXIT_DISCONNECTED:
         return '%s lost its connection to the server' % name
     if code >= 0:

@@ -39,7 +39,7 @@ HEARTBEAT_INTERVAL_S = 1.0
 """How often a child reports that it is alive."""
 
 PRIVATE_UMASK = 0o077
-"""The umask of children, which makes their files and folders private to the user, whatever the user's own umask is."""
+"""The umask of children, which keeps their files and folders private, independently of the user's own umask."""
 
 _PR_SET_PDEATHSIG = 1
 """The constant PR_SET_PDEATHSIG of <linux/prctl.h>."""
@@ -80,7 +80,7 @@ def run_child(main: ChildMain) -> NoReturn:
 def _continue_when_parent_dies() -> None:
     """Let the kernel send SIGCONT when the parent dies, so that a stopped child can see that its lifeline has closed.
 
-    SIGKILL would not do, because the child must first remove the parent's folders. If the parent has died before this
+    SIGKILL would not work, because the child must first remove the parent's folders. If the parent has died before this
     call, the lifeline is already closed and the child is running, so it exits. "Parent" means the thread that started
     the child, which is the server's thread. A SIGCONT at the end of that thread does not affect a running child.
     """

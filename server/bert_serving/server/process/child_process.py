@@ -1,4 +1,4 @@
-"""A child that is a process of this machine: start it, tell it to stop, kill it.
+"""A child that is a process on this machine: start it, tell it to stop, kill it.
 
 Two pipes connect the parent and the child. The parent writes the config, one line of JSON, to the child's standard
 input. Then it keeps that pipe open as a lifeline: when it closes, the parent has died, even by SIGKILL, and the child

@@ -1,7 +1,7 @@
-"""Launchers: who starts a child, and where.
+"""Launchers, which decide where a child runs.
 
-The supervisor, the scheduler and the sink know none of them. A launcher makes a `Child`, and everything else about the
-child comes through that interface: its reports, its heartbeats, its last words and its exit.
+The supervisor, the scheduler and the sink do not depend on them. A launcher makes a `Child`, and everything else about
+the child comes through that interface: its reports, its heartbeats, its last error and its exit.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .reports import ChildConfig
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """A child that is to be started.
+    """The description of a child to start.
 
     Attributes:
         module: the module whose `main(config, reporter)` it runs.
         name: its name in the log.
         config: the keys of its `main`, and in addition `context`, `verbose` and `log_format`, for the log, and
             `temp_dirs`, the folders that it removes if its parent dies.
-        environment: laid over that of the process that starts it; a variable that is None there is left out.
-        files: the files of this machine that are named in `config`; where it runs elsewhere, they are brought there.
+        environment: overrides the environment of the process that starts it; the value None removes a variable.
+        files: the files on this machine that `config` names. The launcher copies them to the machine of the child.
     """
 
     module: str
@@ -39,13 +39,13 @@ class Launcher(Protocol):
     """Decides where children run."""
 
     def make(self, spec: ChildSpec) -> Child:
-        """Make a child that is not yet started."""
+        """Make a child without starting it."""
         ...
 
 
 class ProcessLauncher:
-    """Makes processes of this machine."""
+    """Makes processes on this machine."""
 
     def make(self, spec: ChildSpec) -> ChildProcess:
-        """Make a process that is not yet started."""
+        """Make a process without starting it."""
         return ChildProcess(spec.module, spec.name, spec.config, spec.environment)

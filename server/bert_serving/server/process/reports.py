@@ -67,7 +67,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The child has no machine yet: it waits for `resources`, in words. Only who places it on one says so."""
+    """The child has no machine yet, and waits for `resources`, in words. Its cluster sends this report."""
 
     resources: str
 
@@ -81,7 +81,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """The machine of the child is to be given up: the child is to finish what it has, and another one to be started."""
+    """The machine of the child is draining: the child should finish its work, and another one should start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ SentReport = Ready | Heartbeat | Progress | Failed
 """A report that the child itself writes to the pipe."""
 
 PlacedReport = Waiting | Placed | Leaving
-"""A report of who places a child on a machine."""
+"""A report of the cluster that places a child on a machine."""
 
 ChildReport = SentReport | PlacedReport | Exited
 """A report that the parent reads."""

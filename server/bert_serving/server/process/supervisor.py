@@ -40,8 +40,8 @@ class ChildSlot:
 
     `spawn` makes a child without starting it. The reactor's rounds call `on_ready(payload)`, `on_heartbeat(payload)`
     and `on_lost(how, error)`; `error` is set if the child reported that it could not start. `on_given_up(how)` follows
-    the last `on_lost` if too many starts in a row have failed and the slot stays empty. `on_leaving()`
-    is called when the child has to leave its machine, and `on_moved()` when it has left, before the next start.
+    the last `on_lost` if too many starts in a row have failed and the slot stays empty. `on_leaving()` is called when
+    the child has to leave its machine, and `on_moved()` after it has left, before the next start.
     """
 
     spawn: Callable[[], Child]
@@ -59,7 +59,7 @@ class ChildSlot:
     start_at: float | None = None
     """The time of the next start, or None while a child is running or none is wanted."""
     place: Payload = field(default_factory=dict)
-    """Where the child is, or what it waits for, if a cluster places it on another machine."""
+    """The node of the child, or the resources that it waits for, if a cluster places it on another machine."""
 
     def describe(self) -> dict[str, Any]:
         """Return the slot's entries in the status."""
@@ -145,11 +145,11 @@ class Supervisor:
             self._on_loss(slot, how, error)
 
         def on_waiting(resources: str) -> None:
-            logger.info('%s waits for room: %s', child.name, resources)
+            logger.info('%s waits for resources: %s', child.name, resources)
             slot.state, slot.place = advance_slot(slot.state, SlotEvent.CHILD_WAITS), {'waits_for': resources}
 
         def on_placed(place: Payload) -> None:
-            logger.info('%s is placed node=%s address=%s', child.name, place['node'], place['address'])
+            logger.info('%s was placed node=%s address=%s', child.name, place['node'], place['address'])
             slot.since = time.monotonic()
             slot.state, slot.place = advance_slot(slot.state, SlotEvent.CHILD_PLACED), place
 
@@ -198,7 +198,7 @@ class Supervisor:
             logger.error('%s; it is started again in %.1f s', how, pause_s)
 
     def _on_stopped(self, slot: ChildSlot) -> None:
-        """Start another child in `slot`, whose child has left its machine, unless nobody supervises it any more."""
+        """Start another child in a supervised `slot` whose child has left its machine."""
         if slot not in self._slots:
             return
         slot.child, slot.place = None, {}

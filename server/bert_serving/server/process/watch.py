@@ -78,8 +78,8 @@ class ChildCallbacks:
     """The functions to call, in the reactor's rounds, when a child reports.
 
     `on_exit(how, error)` is only for a child that exits without being told to. `error` is set if the child reported
-    that it could not start. `on_stopped()` is for one that was told to exit. The last three are for a
-    child on another machine.
+    that it could not start. `on_stopped()` is for a child that was told to exit. The last three are for a child on
+    another machine.
     """
 
     on_ready: Callable[[Payload], None]
@@ -173,7 +173,7 @@ class ChildWatch:
         """Kill the children that hang. Call it every `CHECK_INTERVAL_S`."""
         now = time.monotonic()
         since_last, self._last_check = now - self._last_check, now
-        if since_last > SUSPENSION_S:  # the reports of the meantime are still unread
+        if since_last > SUSPENSION_S:  # the reports since then are still unread
             for watched in self._watched.values():
                 watched.last_heartbeat = now
         for watched in list(self._watched.values()):
@@ -193,7 +193,7 @@ class ChildWatch:
         """Kill a child that is busy with one piece for too long. `gap_s` is the time between its last two reports."""
         if gap_s > SUSPENSION_S:
             watched.suspended_s += gap_s
-        if busy_s < watched.suspended_s:  # it has begun another piece meanwhile
+        if busy_s < watched.suspended_s:  # it has begun another piece since then
             watched.suspended_s = 0.0
         if busy_s - watched.suspended_s > self._hang_s:
             self.kill_hung(watched.child, KillCause.BUSY, busy_s)
@@ -206,9 +206,9 @@ class ChildWatch:
             child.kill(expected=False)
 
     def _give_up_killing(self, watched: _Watched, reason: KillReason) -> None:
-        """Report a process as lost that does not end when killed, for example because a driver hangs.
+        """Report a process as lost if it does not exit when killed, for example because a driver hangs.
 
-        A child on a node that cannot be reached often ends later, and is then forgotten with its pipe.
+        A child on an unreachable node often exits later, and the watch then closes its pipe.
         """
         child, report_fd = watched.child, watched.child.fileno()
         self._forget(watched, report_fd)

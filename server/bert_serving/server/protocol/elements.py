@@ -1,8 +1,8 @@
 """Cut a JSON list into shorter ones without parsing it, a slice of the text at a time. Pure.
 
-A parser would hold up the one thread of the ventilator for as long as a large request takes. A look at the brackets,
-commas and quotes alone is faster, and can rest after each slice. What it sees by itself, such as a wrong number of
-elements, is an error at once; the workers parse the shorter lists and check the rest.
+A parser would block the one thread of the ventilator for as long as a large request takes. A scan of the brackets,
+commas and quotes alone is faster, and can pause after each slice. The scan raises the errors that it finds, such as a
+wrong number of elements, immediately. The workers parse the shorter lists and check the rest.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .unicode import decode, describe_error, detect_encoding
 from .wire import Buffer
 
 SLICE_BYTES = 1 << 18
-"""Bytes that are looked at in a step. That takes a few milliseconds."""
+"""Bytes to scan in a step, which takes a few milliseconds."""
 
 MAX_TOKENS = 4_000_000
-"""Most tokens of all rows of one message."""
+"""The maximum tokens in all rows of one message."""
 
 MAX_LISTS = 400
-"""The most lists that a step yields: the caller has work with each."""
+"""The maximum lists that a step yields, because the caller has work with each."""
 
 MAX_RECODED_BYTES = 16 << 20
-"""The largest message in another encoding than UTF-8: it is recoded in one step."""
+"""The maximum size of a message in another encoding than UTF-8, because it is recoded in one step."""
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Places: TypeAlias = NDArray[np.intp]
@@ -54,18 +54,18 @@ _TYPES = {
     **dict.fromkeys(b'n', 'NoneType'),
     **dict.fromkeys(b'NI', 'float'),
 }
-"""The types of JSON values by their first bytes, but for numbers."""
+"""The types of JSON values by their first bytes, except for numbers."""
 
 _NUMBER = re.compile(rb'-?[0-9]+([.eE])?')
 
 
 def cut_list(text: Buffer, elements: int, at_once: int, slice_bytes: int = SLICE_BYTES) -> Iterator[list[bytes]]:
-    """Cut a JSON list of `elements` texts or lists into lists of `at_once`; the last one has the rest.
+    """Cut a JSON list of `elements` texts or lists into lists of `at_once` elements. The last list has the rest.
 
-    Each step looks at `slice_bytes` and yields the lists that end there. Of their elements it checks the first bytes.
+    Each step scans `slice_bytes` and yields the lists that end there, after a check of the first byte of each element.
 
     Raises:
-        RequestError: it is no such list, or has another number of elements.
+        RequestError: `text` is not such a list, or has another number of elements.
         TooLarge: the lists in it have more than MAX_TOKENS tokens.
     """
     cutter = _ListCutter(_in_utf8(text), elements, at_once)
@@ -90,9 +90,9 @@ def _in_utf8(text: Buffer) -> bytes:
 
 
 class _ListCutter:
-    """What is known of a list up to a place in its text.
+    """The state of a scan up to a position in the text of a list.
 
-    The *tokens* of a text are its bytes that are neither blank nor inside of a string, with the quote that opens it.
+    The *tokens* of a text are its bytes that are neither blank nor inside a string, including the opening quote.
     """
 
     def __init__(self, text: bytes, elements: int, at_once: int) -> None:
@@ -100,23 +100,23 @@ class _ListCutter:
         self._expected = elements
         self._at_once = at_once
         self._at = 0
-        self._is_inside = 0  # whether that is in a string
+        self._is_inside = 0  # 1 if that is in a string
         self._depth = 0
         self._previous = 0  # the last token
         self._commas = 0  # between elements
         self._inner_commas = 0
-        self._start = -1  # of the elements that are not cut off yet; before the list begins, nowhere
+        self._start = -1  # of the elements that are not cut off yet; -1 before the list begins
         self._element_kind: int | None = None
         self._inner_kind: int | None = None
         self.has_ended = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of the text was looked at."""
+        """Whether the whole text is scanned."""
         return self._at >= len(self._text)
 
     def advance(self, size: int) -> list[bytes]:
-        """Look at the next bytes; return the lists that end there."""
+        """Scan the next bytes, and return the lists that end there."""
         base, self._at = self._at, self._end_of_slice(size)
         text = self._text[base : self._at]
         if b'\\' in text:  # escaped quotes begin and end nothing; pairs of backslashes escape each other
@@ -143,7 +143,7 @@ class _ListCutter:
         return lists
 
     def _end_of_slice(self, size: int) -> int:
-        """The end of the next slice, which is not between a backslash and what that escapes."""
+        """Return the end of the next slice, which does not separate a backslash from the escaped character."""
         text = self._text[self._at : self._at + size]
         is_between = (len(text) - len(text.rstrip(b'\\'))) % 2
         return min(self._at + len(text) + is_between, len(self._text))
@@ -157,7 +157,7 @@ class _ListCutter:
         return places, text[places]
 
     def _check_frame(self, tokens: Bytes, depths: Depths) -> None:
-        """Check that the list is all that there is, and no deeper than it may be."""
+        """Check that the text has nothing but the list, and that the list is not too deep."""
         if self._start < 0 and tokens[0] != _OPEN:
             kind = self._type_at(self._text.find(bytes(tokens[:1])))
             raise RequestError('expected a list of texts or of lists of tokens, got %s' % kind)
@@ -170,7 +170,7 @@ class _ListCutter:
     def _check_kinds(
         self, base: int, places: Places, tokens: Bytes, preceding: Bytes, depths: Depths, commas: Places
     ) -> None:
-        """Check the first token of each element, and of each list among them; `depths` are those before the tokens."""
+        """Check the first token of each element, and of each inner list; `depths` are the depths before the tokens."""
         begins = (preceding == _COMMA) | (preceding == _OPEN)
         firsts = np.flatnonzero((depths == 1) & begins)
         wrong, self._element_kind = _find_other(tokens, firsts, self._element_kind, (_QUOTE, _OPEN))
@@ -211,13 +211,13 @@ class _ListCutter:
         number = _NUMBER.match(self._text, place)
         if number:
             return 'float' if number[1] else 'int'
-        return _TYPES.get(self._text[place], 'what is not JSON')
+        return _TYPES.get(self._text[place], 'invalid JSON')
 
 
 def _find_other(
     tokens: Bytes, firsts: Places, kind: int | None, known: tuple[int, int]
 ) -> tuple[int | None, int | None]:
-    """The first of the tokens `firsts` that is not of `kind` or, if that is None, as the first; and that kind."""
+    """Return the first of `firsts` whose token is not of `kind`, and the kind. The first token sets a kind of None."""
     if not len(firsts):
         return None, kind
     kinds = _KIND[tokens[firsts]]

@@ -1,7 +1,7 @@
-"""Join the parts of a request into one array, as they come.
+"""Join the parts of a request into one array, as they arrive.
 
-A reply can have hundreds of megabytes, and the sink serves all clients in one thread. So each part is copied to its
-place when it comes, and what cannot be copied then is copied in slices, between which others are served.
+A reply can have hundreds of megabytes, and the sink serves all clients in one thread. So the sink copies each part to
+its place when it arrives. It copies the other parts later in slices, and serves other clients in between.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ..protocol.ring import Part
 from ..protocol.wire import Answer, encode_json
 
 TOKEN_BYTES = 64
-"""Memory of a token that is shown, as a string in a list."""
+"""The memory of a token in the reply, as a string in a list."""
 
 SLICE_BYTES = 4 << 20
-"""Bytes that are copied at a time. That takes some milliseconds."""
+"""Bytes to copy at a time, which takes a few milliseconds."""
 
 Array: TypeAlias = NDArray[Any]
 Details: TypeAlias = 'Sequence[Any] | Fragment | None'
@@ -35,7 +35,7 @@ def _token_bytes(answer: Answer) -> int:
 
 
 def expected_bytes(part: Part) -> int:
-    """The bytes of the whole array of a request, at least, as this part shows."""
+    """Return the minimum bytes of the whole array of a request, according to this part."""
     shape = part.answer.shape
     if part.width:
         shape = [shape[0], max(part.width, shape[1]), *shape[2:]]
@@ -43,7 +43,7 @@ def expected_bytes(part: Part) -> int:
 
 
 def is_whole(part: Part) -> bool:
-    """Whether a part is the answer to its request as it is: the only one, and without padding."""
+    """Return whether a part is already the whole answer to its request: the only part, without padding."""
     request, answer = part.header.request, part.answer
     return request.parts == 1 and answer.shape[0] == request.total_rows and part.width in (0, answer.shape[1])
 
@@ -52,15 +52,15 @@ class PartJoiner:
     """Joins the parts of one request into one array of `total_rows` rows in C order.
 
     Token-level parts, [rows, t, D], and token ids, [rows, t], are padded with zeros on axis 1 to the largest `width` of
-    any part, as in 1.10. A part that is large, or wider than those before it, waits until all have come; then
-    `copy_rest` copies it.
+    any part, as in 1.10. A part that is large, or wider than the parts before it, waits until all parts have arrived.
+    Then `copy_rest` copies it.
 
     Attributes:
         held_bytes: the memory that the parts take, joined or not.
     """
 
     def __init__(self, total_rows: int, slice_bytes: int = SLICE_BYTES) -> None:
-        """`slice_bytes` is how much is copied at a time."""
+        """`slice_bytes` is the number of bytes to copy at a time."""
         self.held_bytes = 0
         self._total_rows = total_rows
         self._slice_bytes = slice_bytes
@@ -79,7 +79,7 @@ class PartJoiner:
         return not self._waiting
 
     def add(self, part: Part) -> None:
-        """Take in another part. If it does not fit to the others, or into memory, `answer` will say so."""
+        """Add a part. If it does not match the others, or does not fit into memory, `answer` raises the error."""
         answer = part.answer
         if self._fault is not None:
             return
@@ -107,7 +107,7 @@ class PartJoiner:
             self._fail(error)
 
     def copy_rest(self) -> Iterator[None]:
-        """Copy the parts that wait, a slice at each step. Every part frees its memory when it is copied."""
+        """Copy the waiting parts, a slice at each step, and free the memory of each part after its copy."""
         try:
             old, joined = self._joined, self._joined
             if joined is None or joined.shape != self._shape:
@@ -124,7 +124,7 @@ class PartJoiner:
             self._fail(error)
 
     def answer(self) -> Answer:
-        """The joined array, once nothing is left to copy.
+        """Return the joined array, after `copy_rest` has copied everything.
 
         Raises:
             ValueError: rows are missing, or the dtypes or shapes of the parts differ.
@@ -145,7 +145,7 @@ class PartJoiner:
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        """The shape of the whole, as far as is known."""
+        """The shape of the whole array, according to the parts so far."""
         shape = [] if self._first is None else self._first.shape[1:]
         return (self._total_rows, self._width, *shape[1:]) if self._width else (self._total_rows, *shape)
 

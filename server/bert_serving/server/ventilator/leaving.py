@@ -1,4 +1,4 @@
-"""The requests of clients that have left. They are dropped a few at a time, so that others are served in between."""
+"""Drop the requests of clients that have left, a few at a time, so that the ventilator serves others in between."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .records import RequestRecord
 from .registry import RequestRegistry
 
 DROPPED_AT_ONCE = 200
-"""Requests that are dropped between two events. The sink has to keep up, or replies would wait behind the drops."""
+"""Requests to drop between two events. The sink has to keep up, or replies would wait behind the drops."""
 
 
 class Leaving:
-    """Which requests are to be dropped, and when the client of each left. Falsy without any."""
+    """The requests to drop, with the time when the client of each left. Falsy if there are none."""
 
     def __init__(self, requests: RequestRegistry) -> None:
         self._requests = requests
@@ -23,12 +23,12 @@ class Leaving:
         return len(self._left)
 
     def note(self, identity: bytes, left_at: float) -> None:
-        """Note that a client has left: what it sent before is dropped. If it is back, it has sent the others again."""
+        """Record that a client has left, to drop its earlier requests. If it is back, it has sent the others again."""
         requests = self._requests.of_identity(identity)
         self._left += ((request.number, left_at) for request in requests if request.last_seen_at <= left_at)
 
     def take_some(self) -> Iterator[tuple[RequestRecord, float]]:
-        """Take out some of the requests that are still to be dropped, and when the client of each left."""
+        """Take some of the remaining requests to drop, with the time when the client of each left."""
         for _ in range(min(DROPPED_AT_ONCE, len(self._left))):
             number, left_at = self._left.popleft()
             request = self._requests.get(number)

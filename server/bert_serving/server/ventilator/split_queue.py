@@ -1,4 +1,4 @@
-"""The large requests that are being split. Their owners take turns, a slice each; those of one are split in order."""
+"""The large requests that are being split. Owners take turns of one slice, and an owner's requests keep their order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Slices = Iterator[list[Job]]
 
 
 class SplitQueue:
-    """Falsy if no request is being split."""
+    """A queue for the slices of large requests. Falsy if no request is being split."""
 
     def __init__(self) -> None:
         self._owner_of: dict[int, bytes] = {}
@@ -23,12 +23,12 @@ class SplitQueue:
         return len(self._owner_of)
 
     def add(self, owner: bytes, number: int, slices: Slices) -> None:
-        """Let a request wait for its turns behind those of its owner."""
+        """Queue a request behind the other requests of its owner."""
         self._owner_of[number] = owner
         self._of_owner.setdefault(owner, OrderedDict())[number] = slices
 
     def take_turn(self) -> tuple[int, Slices]:
-        """The request of which a slice is split next; the next turn is that of another owner.
+        """Return the request whose next slice is due, and give the next turn to another owner.
 
         Raises:
             StopIteration: no request is being split.
@@ -38,7 +38,7 @@ class SplitQueue:
         return next(iter(requests.items()))
 
     def discard(self, number: int) -> None:
-        """Forget a request, if it is being split."""
+        """Remove a request if it is being split."""
         owner = self._owner_of.pop(number, None)
         if owner is not None:
             requests = self._of_owner[owner]
@@ -47,7 +47,7 @@ class SplitQueue:
                 del self._of_owner[owner]
 
     def check(self) -> None:
-        """Raise InvariantError where a request waits under a wrong owner, or an owner without one."""
+        """Raise InvariantError if a request waits under a wrong owner, or an owner has a turn but no request."""
         found = {number: owner for owner, requests in self._of_owner.items() for number in requests}
         check(found == self._owner_of, 'a request is split in the turns of another')
         check(all(self._of_owner.values()), 'an owner without a request has a turn')

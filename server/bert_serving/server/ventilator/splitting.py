@@ -1,7 +1,7 @@
-"""Split a request into jobs, as 1.10 into sub-batches.
+"""Split a request into jobs, as 1.10 split it into sub-batches.
 
-A small request is decoded, checked and split at once. A large one is cut in slices, between which the ventilator does
-other work; its jobs go out while the rest is cut, and the workers check them (docs/adr/0038).
+The ventilator decodes, checks and splits a small request at once. It cuts a large one in slices, and does other work
+between them. The first jobs go out before the rest is cut, and the workers check them (docs/adr/0038).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..protocol.wire import EncodeRequest
 from .limits import AdmissionLimits
 
 MAX_CHUNKS_AT_ONCE = 200
-"""A request of more chunks is large, whatever its size: each of them becomes a job."""
+"""The maximum chunks of a small request, because each chunk becomes a job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The rows of one job: their number and JSON."""
+    """The rows of one job: their number and their JSON."""
 
     rows: int
     payload: bytes
@@ -33,8 +33,8 @@ class Chunk:
 def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
     """Split a request into chunks of `max_batch_size` rows, as 1.10 did. The last chunk has the rest.
 
-    The request is not large. If it fits into one chunk, it is passed on undecoded, and the worker checks its rows
-    against the claim.
+    The request must not be large. If it fits into one chunk, the ventilator passes it on undecoded, and the worker
+    checks the claimed number of rows.
 
     Raises:
         RequestError: the message does not match its row count, or could not be processed.
@@ -55,7 +55,7 @@ def split_request(request: EncodeRequest, max_batch_size: int) -> list[Chunk]:
 
 
 def is_large(request: EncodeRequest, limits: AdmissionLimits) -> bool:
-    """Whether a request is to be split in slices. One that is large and has one job is at least looked at."""
+    """Return whether to split a request in slices. A large request of a single job is at least scanned."""
     return len(request.payload) > limits.split_bytes or request.rows > MAX_CHUNKS_AT_ONCE * limits.max_batch_size
 
 
@@ -66,7 +66,7 @@ def split_in_slices(
     encoding: EncodingOptions | None = None,
     trace: JobTrace | None = None,
 ) -> Iterator[list[Job]]:
-    """Split a large request in slices; yield the jobs of each, which are as those of `split_request` and `make_jobs`.
+    """Split a large request in slices, and yield the jobs of each, equal to those of `split_request` and `make_jobs`.
 
     Raises:
         RequestError: the message does not match its row count, or could not be processed.

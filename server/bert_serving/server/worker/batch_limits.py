@@ -1,7 +1,4 @@
-"""The maximum size of a batch, and where rows of different lengths are cut into several.
-
-Pure.
-"""
+"""The maximum size of a batch, and the rule for cutting rows of different lengths into several batches. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ class BatchLimits:
 
     The scores of attention grow with the pairs, and everything else with the tokens. A single row is always allowed.
 
-    A run of the graph costs as much as `run_cost` more tokens in a larger run. Two runs replace one where that saves
-    more padding. None: one run is always cheaper. With `costs_pairs`, only attention computes padding, and the cost of
-    a run is in pairs of tokens.
+    A run of the graph costs as much as `run_cost` more tokens in a larger run. Two runs replace one if they save more
+    padding than that. If `run_cost` is None, one run is always cheaper. With `costs_pairs`, only attention computes
+    padding, and the cost of a run is in pairs of tokens.
     """
 
     rows: int
@@ -27,17 +24,17 @@ class BatchLimits:
     costs_pairs: bool = False
 
     def rows_of(self, width: int) -> int:
-        """How many rows of this width, at least 1, a batch can have."""
+        """Return the maximum rows of this width in a batch, at least 1."""
         return max(1, min(self.rows, self.tokens // width, self.pairs // width**2))
 
     def has_room_for(self, length: int) -> bool:
-        """Whether a row of this length is within the limits, so that it is not computed only because it is alone."""
+        """Return whether a row of this length is within the limits, and not allowed only because it is a single row."""
         return length <= self.tokens and length**2 <= self.pairs
 
     def cut(self, lengths: Sequence[int]) -> int:
-        """How many rows, at least 1, to compute together, out of rows of these lengths, the longest first.
+        """Return how many rows to compute together, at least 1. `lengths` are the lengths of the rows, longest first.
 
-        The others are shorter. Together with these, they would be padded to the length of the first.
+        The remaining rows are shorter. In the same run, they would be padded to the length of the first.
         """
         power = 2 if self.costs_pairs else 1
         count, width = len(lengths), lengths[0] ** power
