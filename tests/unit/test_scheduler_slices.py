@@ -207,23 +207,32 @@ def test_an_answer_ends_it_as_any_other() -> None:
     ],
 )
 def test_no_step_takes_long_for_twelve_megabytes_of_anything(rows: int, payload: bytes) -> None:
-    """Of the time of this thread, so that a busy machine does not count."""
-    scheduler = a_scheduler(
-        replace(
-            LIMITS,
-            max_batch_size=256,
-            max_request_rows=rows,
-            max_message_bytes=1 << 27,
-            max_queue_rows=2 * rows,
-            max_queue_bytes=1 << 30,
-            split_bytes=SLICE_BYTES // 2,
-        )
+    """The best of three: a busy machine can lengthen a step, but a slow step is slow each time."""
+    limits = replace(
+        LIMITS,
+        max_batch_size=256,
+        max_request_rows=rows,
+        max_message_bytes=1 << 27,
+        max_queue_rows=2 * rows,
+        max_queue_bytes=1 << 30,
+        split_bytes=SLICE_BYTES // 2,
     )
     request = EncodeRequest(b'client', b'1', rows, payload)
-    longest = step(scheduler, request)
-    while scheduler.is_splitting:
-        longest = max(longest, step(scheduler, Tick()))
-    assert longest < LONGEST_STEP_S
+    attempts = (longest_step(a_scheduler(limits), request) for _ in range(3))
+    assert any(longest < LONGEST_STEP_S for longest in attempts)
+
+
+def longest_step(scheduler: Scheduler, request: EncodeRequest) -> float:
+    """Seconds of this thread, without the collections of garbage, which depend on the tests before."""
+    gc.collect()
+    gc.disable()
+    try:
+        longest = step(scheduler, request)
+        while scheduler.is_splitting:
+            longest = max(longest, step(scheduler, Tick()))
+    finally:
+        gc.enable()
+    return longest
 
 
 def step(scheduler: Scheduler, event: EncodeRequest | Tick) -> float:
