@@ -13,10 +13,13 @@ import pytest  # noqa: F401  the type comments name it
 CACHES = 'XDG_CACHE_HOME'
 """The server's children and pytest-xdist's processes inherit it."""
 
+ENVIRONMENTS = 'BERT_SERVING_INTEROP_ENVIRONMENTS'
+"""The folder of the environments of real clients: each is made once in a test run, or once for all if it is given."""
+
 LONGEST = """
     golden/test_golden golden/test_published_answers dashboard/test_dashboard_page examples/test_examples
     http/test_http_openapi system/test_start_and_stop system/test_many_clients faults/test_garbage system/test_hub
-    system/test_standard_streams faults/test_chaos system/test_long_texts http/test_http_published
+    system/test_standard_streams faults/test_chaos system/test_long_texts
     faults/test_crash_and_hang system/test_ipv6 graph/test_published_graph graph/test_export interop/test_interop
     graph/test_runtime system/test_benchmark http/test_http_model system/test_odd_paths docs/test_blocks
     system/test_not_finite system/test_terminal_of_a_start
@@ -32,6 +35,7 @@ def pytest_configure():
         os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
         os.environ[CACHES] = tempfile.mkdtemp(prefix='bert-cache-')
         made.append(os.environ[CACHES])
+        os.environ.setdefault(ENVIRONMENTS, os.path.join(os.environ[CACHES], 'environments'))
 
 
 def pytest_collection_modifyitems(items):

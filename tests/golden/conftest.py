@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from support.environments import make_environment
+from support.exporting import ServeExported, one_exported
 from support.real_client import RealClient
 from support.slow import pytest_itemcollected
 
-__all__ = ['long_running_real_client', 'pytest_itemcollected', 'real_client']
+__all__ = ['long_running_real_client', 'pytest_itemcollected', 'real_client', 'serve_as']
 
 
 @pytest.fixture(scope='session')
@@ -31,3 +32,10 @@ def long_running_real_client(real_client: str) -> Iterator[RealClient]:
     """One process with the real client, for all servers of a file."""
     with closing(RealClient(real_client)) as client:
         yield client
+
+
+@pytest.fixture(scope='module')
+def serve_as() -> Iterator[ServeExported]:
+    """Serve with some options; tests of the same ones that follow one another share the server."""
+    with one_exported() as serve_as:
+        yield serve_as

@@ -1,15 +1,20 @@
-"""Every golden case: what the real 1.10 answered, asked again of this server."""
+"""Every golden case: what the real 1.10 answered, asked again of this server. Some are asked over HTTP, too."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from support.exporting import serve_exported
+from bert_serving.server import BertServer
+from golden import over_http
+from support.exporting import ServeExported
 from support.replay import replay
 from support.serving import DATA, MODELS, connect
 
@@ -33,13 +38,40 @@ def server_words(case: Path) -> list[str]:
     return [str(MODELS / word) if before.endswith('model_dir') else word for before, word in zip(['', *words], words)]
 
 
-@pytest.mark.parametrize('case', CASES, ids=lambda case: case.stem)
-def test_the_answers_are_those_of_1_10(case: Path, real_client: str) -> None:
-    with serve_exported(*server_words(case)) as server:
-        with connect(server, check_length=False, timeout=60_000) as client:
-            replay(str(case), client)
-        if case.stem.startswith('minilm'):
-            judge_with_the_real_client(real_client, case, server.port, server.port_out)
+Ask = Callable[[BertServer, Path, str], None]
+"""Ask a case of a server. The last argument is the interpreter of the real client of 1.10."""
+
+
+def ask_by_clients(server: BertServer, case: Path, real_client: str) -> None:
+    with connect(server, check_length=False, timeout=60_000) as client:
+        replay(str(case), client)
+    if case.stem.startswith('minilm'):
+        judge_with_the_real_client(real_client, case, server.port, server.port_out)
+
+
+def ask_over(route: Callable[[BertServer, dict[str, Any], Any], None]) -> Ask:
+    return lambda server, case, _: route(server, json.loads(case.read_text('utf-8')), np.load(case.with_suffix('.npz')))
+
+
+OVER_HTTP = {
+    'minilm-mean': {'encode': over_http.ask_encode, 'openai': over_http.ask_openai},
+    'minilm-last': {'openai': over_http.ask_openai},
+}
+"""The cases that are asked over HTTP, and the routes for each."""
+
+
+def questions() -> Iterator[Any]:
+    """Every case; those of one server follow one another."""
+    for case in CASES:
+        yield pytest.param(case, ask_by_clients, id=case.stem)
+        for name, route in OVER_HTTP.get(case.stem, {}).items():
+            yield pytest.param(case, ask_over(route), id='%s-over_http-%s' % (case.stem, name))
+
+
+@pytest.mark.parametrize(('case', 'ask'), list(questions()))
+def test_the_answers_are_those_of_1_10(case: Path, ask: Ask, serve_as: ServeExported, real_client: str) -> None:
+    http = over_http.WORDS if case.stem in OVER_HTTP else ()
+    ask(serve_as(*server_words(case), *http), case, real_client)
 
 
 def judge_with_the_real_client(python: str, case: Path, port: int, port_out: int) -> None:

@@ -2,12 +2,14 @@
 
 The judges are our client and, in its own environment, the real `bert-serving-client==1.10.0`. The latter asks what
 1.10's API can say: blank texts are refused, and a pair is written with ` ||| `. Ours asks that, and then everything
-else: prompts, fewer dimensions, pairs of any texts, logits and rankings.
+else: prompts, fewer dimensions, pairs of any texts, logits and rankings. Cross-encoders and folders with prompts are
+asked over HTTP, too, at the same server.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ import numpy as np
 import pytest
 
 from bert_serving.client import BertClient
-from support.exporting import serve_exported
+from bert_serving.server import BertServer
+from golden import over_http
+from support.exporting import ServeExported, serve_exported
 from support.real_client import RealClient
 from support.serving import DATA
 
@@ -25,7 +29,11 @@ RTOL, ATOL = 1e-4, 2e-5
 ATOL_OF_STATES = {'modernbert': 4e-5}
 """Its published states are themselves up to 2.6e-5 from the same in float64."""
 
-assert len(CASES) == 33
+OVER_HTTP = [path.stem for path in CASES if path.stem.startswith('ce-')]
+OVER_HTTP += ['bert-cls-default-prompt', 'modernbert-mean-prompts']
+"""The cases that are asked over HTTP, too."""
+
+assert (len(CASES), len(OVER_HTTP)) == (33, 9)
 
 
 def questions(case: dict[str, Any]) -> list[tuple[int, list[int], list[str]]]:
@@ -88,23 +96,44 @@ def judge_rank(client: BertClient, case: dict[str, Any], request: dict[str, Any]
 JUDGES = {'encode': judge_encode, 'predict': judge_predict, 'rank': judge_rank}
 
 
-@pytest.mark.parametrize('path', CASES, ids=lambda path: path.stem)
-def test_a_published_folder_answers_as_its_authors_library(path: Path, long_running_real_client: RealClient) -> None:
-    case = json.loads(path.read_text('utf-8'))
-    expected = np.load(path.with_suffix('.npz'))
+Ask = Callable[[BertServer, dict[str, Any], Any, RealClient], None]
+
+
+def ask_by_clients(server: BertServer, case: dict[str, Any], expected: Any, real_client: RealClient) -> None:
     asked = questions(case)
     assert asked
-    with serve_exported('-model_dir', str(PUBLISHED / 'models' / case['model'])) as server:
-        with BertClient(port=server.port, port_out=server.port_out, timeout=60_000, check_length=False) as client:
-            ours = [client.encode(texts) for _, _, texts in asked]
-            for number, request in enumerate(case['requests']):
-                JUDGES[request['kind']](client, case, request, expected, number)
-        theirs = long_running_real_client.encode(server.port, server.port_out, [texts for _, _, texts in asked])
+    with BertClient(port=server.port, port_out=server.port_out, timeout=60_000, check_length=False) as client:
+        ours = [client.encode(texts) for _, _, texts in asked]
+        for number, request in enumerate(case['requests']):
+            JUDGES[request['kind']](client, case, request, expected, number)
+    theirs = real_client.encode(server.port, server.port_out, [texts for _, _, texts in asked])
     for (number, rows, texts), answer, other in zip(asked, ours, theirs, strict=True):
         wanted = expected['%s%d' % ('s' if case['requests'][number]['kind'] == 'predict' else 'e', number)]
         wanted = wanted.reshape(len(wanted), -1)[rows]
         np.testing.assert_allclose(answer, wanted, RTOL, ATOL, err_msg=repr(texts))
         np.testing.assert_allclose(other, answer, 1e-6, 1e-6)
+
+
+def ask_over_http(server: BertServer, case: dict[str, Any], expected: Any, _real_client: RealClient) -> None:
+    over_http.ask_published(server, case, expected)
+
+
+def ways_to_ask() -> Iterator[Any]:
+    """Every case; those of one server follow one another."""
+    for path in CASES:
+        yield pytest.param(path, ask_by_clients, id=path.stem)
+        if path.stem in OVER_HTTP:
+            yield pytest.param(path, ask_over_http, id=path.stem + '-over_http')
+
+
+@pytest.mark.parametrize(('path', 'ask'), list(ways_to_ask()))
+def test_a_published_folder_answers_as_its_authors_library(
+    path: Path, ask: Ask, serve_as: ServeExported, long_running_real_client: RealClient
+) -> None:
+    case = json.loads(path.read_text('utf-8'))
+    http = over_http.WORDS if path.stem in OVER_HTTP else ()
+    server = serve_as('-model_dir', str(PUBLISHED / 'models' / case['model']), *http)
+    ask(server, case, np.load(path.with_suffix('.npz')), long_running_real_client)
 
 
 TOKEN_CASES = [

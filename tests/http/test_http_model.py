@@ -1,8 +1,7 @@
-"""With the real model: the numbers of 1.10 through both APIs, and the requests of docs/http.md."""
+"""With the real model: the requests of docs/http.md. tests/golden asks its cases over HTTP."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shlex
@@ -11,18 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openai
 import pytest
 
 from support.proxies import curl
-from support.replay import compare
 from support.serving import DATA, ServerProcess
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
-
-DEFAULTS_OF_1_10 = ('-max_seq_len', '25', '-pooling_layer', '-2', '-pooling_strategy', 'REDUCE_MEAN')
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
 
@@ -37,68 +32,6 @@ def url() -> Iterator[str]:
     with ServerProcess('-show_tokens_to_client', '-http_port', '0', '-http_host', '127.0.0.1') as server:
         yield url_of(server)
         assert server.stop() == 0
-
-
-@pytest.fixture(scope='module')
-def url_of_1_10() -> Iterator[str]:
-    """A server of the golden case `minilm-mean`, which asks for 1.10's defaults by options."""
-    words = (*DEFAULTS_OF_1_10, '-show_tokens_to_client', '-http_port', '0', '-http_host', '127.0.0.1')
-    with ServerProcess(*words) as server:
-        yield url_of(server)
-        assert server.stop() == 0
-
-
-def requests_of(name: str) -> list[tuple[dict[str, Any], np.ndarray]]:
-    case = json.loads((DATA / 'cases' / (name + '.json')).read_text('utf-8'))
-    answers = np.load(DATA / 'cases' / (name + '.npz'))
-    return [(request, answers['embedding_%d' % number]) for number, request in enumerate(case['requests'])]
-
-
-def test_the_numbers_of_1_10_through_encode(url_of_1_10: str) -> None:
-    for request, expected in requests_of('minilm-mean'):
-        query: dict[str, Any] = {
-            'id': 1,
-            **{key: request[key] for key in ('texts', 'is_tokenized', 'show_tokens') if key in request},
-        }
-        status, answer = curl(url_of_1_10 + '/encode', '-d', json.dumps(query))
-        assert status == 200
-        compare(np.array(answer['result'], np.float32), expected, 'result')
-        assert answer['results'] == answer['result']
-        if request.get('show_tokens'):
-            assert answer['tokens'] == request['tokens']
-
-
-def texts_of(name: str) -> list[tuple[dict[str, Any], np.ndarray]]:
-    """The requests of a case, without those that are tokens, and without the pairs, which are text in OpenAI's API."""
-    chosen = []
-    for request, expected in requests_of(name):
-        if not request.get('is_tokenized'):
-            rows = [row for row, text in enumerate(request['texts']) if ' ||| ' not in text]
-            lists = {key: [request[key][row] for row in rows] for key in ('texts', 'tokens') if request.get(key)}
-            chosen.append(({**request, **lists}, expected[rows]))
-    assert chosen
-    return chosen
-
-
-def test_the_numbers_of_1_10_through_openai(url_of_1_10: str) -> None:
-    for request, expected in texts_of('minilm-mean'):
-        status, answer = curl(
-            url_of_1_10 + '/v1/embeddings', '-d', json.dumps({'input': request['texts'], 'encoding_format': 'base64'})
-        )
-        assert status == 200
-        vectors = [np.frombuffer(base64.b64decode(item['embedding']), '<f4') for item in answer['data']]
-        compare(np.array(vectors), expected, 'embeddings')
-        if request['tokens']:
-            assert answer['usage']['total_tokens'] == sum(map(len, request['tokens']))
-
-
-def test_another_layer() -> None:
-    case = json.loads((DATA / 'cases' / 'minilm-last.json').read_text('utf-8'))
-    with ServerProcess(*DEFAULTS_OF_1_10, *case['args'][2:], '-http_port', '0', '-http_host', '127.0.0.1') as server:
-        base = url_of(server)
-        for request, expected in texts_of('minilm-last'):
-            answer = curl(base + '/v1/embeddings', '-d', json.dumps({'input': request['texts']}))[1]
-            compare(np.array([item['embedding'] for item in answer['data']], np.float32), expected, 'embeddings')
 
 
 def test_a_text_that_was_cut_is_told_and_counted(url: str) -> None:

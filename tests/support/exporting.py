@@ -7,7 +7,7 @@ model. Here, TensorFlow is imported once for all graphs.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from bert_serving.server import BertServer
@@ -35,3 +35,23 @@ def serve_exported(*words: str) -> Iterator[BertServer]:
         assert 'entry' in find_or_make(cache, folders.cache.folder, spec, make, ignore_progress)
     with serve(*words) as server:
         yield server
+
+
+ServeExported = Callable[..., BertServer]
+"""Returns the server with these options: the one that runs, if it has them, or else another, in its place."""
+
+
+@contextlib.contextmanager
+def one_exported() -> Iterator[ServeExported]:
+    """Keep one server at a time, for tests that ask the same one when they follow one another."""
+    with contextlib.ExitStack() as stack:
+        running: dict[tuple[str, ...], BertServer] = {}
+
+        def serve_as(*words: str) -> BertServer:
+            if words not in running:
+                running.clear()
+                stack.close()
+                running[words] = stack.enter_context(serve_exported(*words))
+            return running[words]
+
+        yield serve_as
