@@ -56,6 +56,8 @@ def random_inputs(rows: int = ROWS, tokens: int = TOKENS, config: EncoderConfig 
 
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'gelu': lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
+    'gelu_10': lambda x: np.clip(ACTIVATIONS['gelu'](x), -10, 10),
+    'gelu_quick': lambda x: x / (1 + np.exp(-1.702 * x)),
     'gelu_tanh': lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     'relu': lambda x: np.where(x > 0, x, 0),
     'relu2': lambda x: np.where(x > 0, x, 0) ** 2,
@@ -67,6 +69,20 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'tanh': np.tanh,
     'linear': lambda x: x,
     'silu': lambda x: x / (1 + np.exp(-x)),
+    'elu': lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    'selu': lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * (np.exp(x) - 1)),
+    'rrelu': lambda x: np.where(x > 0, x, x * 11 / 48),
+    'hardtanh': lambda x: np.clip(x, -1, 1),
+    'hardsigmoid': lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    'hardshrink': lambda x: np.where(abs(x) > 0.5, x, 0),
+    'softshrink': lambda x: np.sign(x) * np.maximum(abs(x) - 0.5, 0),
+    'softsign': lambda x: x / (1 + abs(x)),
+    'softplus': lambda x: np.log1p(np.exp(x)),
+    'sqrt_softplus': lambda x: np.log1p(np.exp(x)) ** 0.5,
+    'softmax': lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+    'log_sigmoid': lambda x: -np.log1p(np.exp(-x)),
+    'tanhshrink': lambda x: x - np.tanh(x),
+    'laplace': lambda x: 0.5 * (1 + np.vectorize(math.erf)((x - 0.707107) / (0.282095 * math.sqrt(2)))),
 }
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bert_serving.server.graph.activations import ACTIVATIONS
 from bert_serving.server.graph.attention import attention_bias
 from bert_serving.server.graph.constants import Constants
 from bert_serving.server.graph.encoder import Encoder
 from bert_serving.server.graph.heads import logits, pooler
 from bert_serving.server.graph.inputs import Inputs
-from bert_serving.server.graph.ops import ACTIVATIONS
 from bert_serving.server.graph.tf import tf, tf1
 from graph import reference
 from graph.reference import CONFIG
@@ -52,10 +52,11 @@ def test_every_layer_of_every_activation(hidden_act):
         np.testing.assert_allclose(layer, expected_layer, **CLOSE)
 
 
-def test_activations_are_those_that_a_config_can_name():
+def test_activations_are_those_that_a_config_or_a_dense_module_can_name():
     from bert_serving.server.model.config import ACTIVATIONS as NAMED
+    from bert_serving.server.model.torch_activations import TORCH_ACTIVATIONS
 
-    assert set(NAMED.values()) == set(ACTIVATIONS) == set(reference.ACTIVATIONS)
+    assert {*NAMED.values(), *TORCH_ACTIVATIONS.values()} == set(ACTIVATIONS) == set(reference.ACTIVATIONS)
 
 
 def test_without_position_embeddings_needs_none_and_has_no_longest_row():

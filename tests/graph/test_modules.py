@@ -7,10 +7,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from bert_serving.server.errors import ModelError
+from bert_serving.server.graph.activations import ACTIVATIONS
 from bert_serving.server.graph.constants import Constants
 from bert_serving.server.graph.modules import apply_modules, load_modules, stored_shapes
 from bert_serving.server.graph.tf import tf, tf1
-from bert_serving.server.model.config import ACTIVATIONS
 from bert_serving.server.model.pipeline import Dense, LayerNorm, Normalize
 from graph import reference
 
@@ -44,7 +44,7 @@ def apply(modules, x):
         return session.run(apply_modules(modules, constants, tf.constant(x)))
 
 
-@pytest.mark.parametrize('activation', sorted(set(ACTIVATIONS.values())))
+@pytest.mark.parametrize('activation', sorted(ACTIVATIONS))
 def test_dense(activation, write, x):
     module, weights = write(Dense, inputs=WIDTH, outputs=OUTPUTS, bias=True, activation=activation)
     expected = reference.ACTIVATIONS[activation](x @ weights['linear.weight'].T + weights['linear.bias'])

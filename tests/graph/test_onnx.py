@@ -8,18 +8,22 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bert_serving.server.errors import InternalError, StartError
 from bert_serving.server.graph import spec as spec_module
+from bert_serving.server.graph.activations import ACTIVATIONS
 from bert_serving.server.graph.export import GraphInfo, GraphSpec, export
 from bert_serving.server.graph.files import weights_path, words_path
 from bert_serving.server.graph.tf import tf, tf1
 from bert_serving.server.model.folder import find_model
-from bert_serving.server.options.engines import ONNX_RUNTIME
+from bert_serving.server.model.pipeline import Dense
+from bert_serving.server.options.engines import ONNX_RUNTIME, TENSORFLOW
 from bert_serving.server.worker.published_tokenizer import PublishedTokenizer
 from bert_serving.server.worker.rows import RowEncoder
 from graph import reference
@@ -218,3 +222,22 @@ def test_an_op_without_counterpart_is_named() -> None:
         tf.raw_ops.BesselI0e(x=words, name='final_encodes')
     with pytest.raises(InternalError, match=r'the op BesselI0e \(final_encodes\) has no counterpart in ONNX'):
         translate(graph.as_graph_def(), {})
+
+
+def test_every_activation_of_a_dense_module_is_the_one_of_tensorflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them side by side, so that one export tries them all."""
+    functions = list(ACTIVATIONS.values())
+    monkeypatch.setitem(ACTIVATIONS, 'all', lambda x: tf.concat([function(x) for function in functions], 1))
+    spec = spec_of()
+    assert spec.pipeline is not None
+    width, path = spec.model.config.hidden_size, str(tmp_path / 'model.safetensors')
+    save_file({'linear.weight': 3 * np.eye(width, dtype=np.float32)}, path)
+    spec = replace(spec, pipeline=replace(spec.pipeline, modules=(Dense(width, width, False, 'all', path),)))
+    by_onnx, by_tensorflow = (
+        load(export(each, str(tmp_path / each.engine)), each).encode(*some_inputs())
+        for each in (spec, replace(spec, engine=TENSORFLOW))
+    )
+    assert by_onnx.shape[1] == width * len(functions)
+    np.testing.assert_allclose(by_onnx, by_tensorflow, rtol=1e-4, atol=2e-5)

@@ -113,6 +113,20 @@ def test_gte(read):
     assert read('gte-cls', rope_parameters=...).rotary == Rotary(160000)
 
 
+@pytest.mark.parametrize('name', ['gte-hub', 'gte-cls', 'nomic-bert-mean'])
+def test_rotary_positions_that_a_factor_stretches(read, name):
+    old = {'rope_scaling': {'type': 'linear', 'factor': 4}, 'rope_theta': 1e4, 'rope_parameters': ...}
+    new = {'rope_parameters': {'rope_type': 'linear', 'factor': 4.0, 'rope_theta': 1e4}, 'rope_scaling': ...}
+    assert read(name, **old).rotary == read(name, **new).rotary == Rotary(1e4, 4)
+    assert read(name, rope_scaling={'factor': 4.0}, rope_parameters=..., rope_theta=1e4).rotary == Rotary(1e4)
+
+
+def test_rotary_positions_of_global_layers_that_a_factor_stretches(read):
+    rope = {'full_attention': {'rope_type': 'linear', 'factor': 2.0}, 'sliding_attention': {'rope_type': 'default'}}
+    config = read('modernbert-hub', rope_parameters=rope)
+    assert (config.rotary, config.local_rotary) == (Rotary(160_000, 2), Rotary(10_000))
+
+
 def test_deberta(read):
     assert read('ce-deberta-v2').disentangled == Disentangled(span=16, max_distance=64)
     assert read('ce-deberta-v2').has_position_embeddings is False
@@ -177,7 +191,7 @@ def test_labels_that_have_no_names(read):
         ('gte-hub', 'position_embedding_type', 'absolute', "'rope'"),
         ('gte-hub', 'layer_norm_type', 'rms_norm', "'layer_norm'"),
         ('gte-hub', 'logn_attention_scale', True, 'False'),
-        ('gte-hub', 'rope_scaling', {'type': 'dynamic', 'factor': 2.0}, "'ntk'"),
+        ('gte-hub', 'rope_scaling', {'type': 'dynamic', 'factor': 2.0}, 'one of default, linear'),
         ('gte-hub', 'rope_scaling', 'ntk', 'an object'),
         ('ce-deberta-v2', 'relative_attention', False, 'True'),
         ('ce-deberta-v2', 'conv_kernel_size', 3, '0'),
@@ -198,7 +212,9 @@ def test_refusals_name_file_key_and_value(read, tmp_path, name, key, value, expe
 
 def test_refusal_of_a_key_within_another(read):
     rope = {'full_attention': {'rope_type': 'yarn', 'rope_theta': 1e4}, 'sliding_attention': None}
-    with pytest.raises(ModelError, match=r"'rope_parameters\.full_attention\.rope_type' must be 'default', not 'yarn'"):
+    with pytest.raises(
+        ModelError, match=r"'rope_parameters\.full_attention\.rope_type' must be one of default, linear, not 'yarn'"
+    ):
         read('modernbert-cls', rope_parameters=rope)
 
 

@@ -115,7 +115,7 @@ def test_dimension_that_is_none(write, read, values, key, value):
 
 
 @both
-@pytest.mark.parametrize('value', ['quick_gelu', '', None, 3])
+@pytest.mark.parametrize('value', ['prelu', '', None, 3])
 def test_activation_that_is_unknown(write, read, values, value):
     with pytest.raises(ModelError, match=r"'hidden_act' must be one of gelu, .*, not %r$" % (value,)):
         read(write({**values, 'hidden_act': value}))

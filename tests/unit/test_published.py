@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 
 from bert_serving.server.errors import ModelError
-from bert_serving.server.model.config import ACTIVATIONS as SERVED_ACTIVATIONS
 from bert_serving.server.model.config import Head
+from bert_serving.server.model.encoder_settings import EncoderSettings
 from bert_serving.server.model.folder import find_model
 from bert_serving.server.model.pipeline import Dense, LayerNorm, Normalize, Pooling
 from bert_serving.server.model.published import (
-    ACTIVATIONS,
     Published,
     is_published,
-    read_max_seq_len,
     read_module_paths,
     read_published,
 )
+from bert_serving.server.model.torch_activations import torch_activation
 
 MODELS = Path(__file__).parents[1] / 'golden' / 'data' / 'published' / 'models'
 CASES = sorted((MODELS.parent / 'cases').glob('*.json'))
@@ -164,8 +163,20 @@ def test_a_dense_module_has_a_bias_and_tanh_unless_it_says_otherwise(folder: Fol
     assert (dense.bias, dense.activation) == (True, 'tanh')
 
 
-def test_every_activation_of_a_dense_module_is_one_that_the_graph_has() -> None:
-    assert set(ACTIVATIONS.values()) <= set(SERVED_ACTIVATIONS.values())
+@pytest.mark.parametrize(
+    ('path', 'function'),
+    [
+        ('torch.nn.modules.activation.SELU', 'selu'),
+        ('torch.nn.modules.linear.Identity', 'linear'),
+        ('torch.nn.GELU', 'gelu'),
+        ('torch.nn.modules.activation.PReLU', None),  # which has a weight
+        ('mine.Tanh', None),
+        ('Tanh', None),
+        (['Tanh'], None),
+    ],
+)
+def test_an_activation_is_a_class_of_torch_by_its_path(path: object, function: str | None) -> None:
+    assert torch_activation(path) == function
 
 
 NEW_CROSS_ENCODER = {'model_type': 'CrossEncoder', 'prompts': {}, 'default_prompt_name': None}
@@ -228,6 +239,14 @@ def test_a_folder_that_lowers_its_texts(plain: Folder) -> None:
         ({'max_seq_length': None}, {'model_max_length': 512}, 512),
         (None, {'model_max_length': 512}, 512),
         (None, {'max_len': 128}, 128),
+        ({'max_seq_length': 256, 'tokenizer_args': {'model_max_length': 14}}, None, 14),
+        ({'max_seq_length': 256, 'processor_kwargs': {'use_fast': True}}, None, 256),
+        (
+            {'processing_kwargs': {'text': {'max_length': 9}}, 'processor_kwargs': {'model_max_length': 14}},
+            {'model_max_length': 512},
+            9,
+        ),
+        ({'max_seq_length': 8, 'processing_kwargs': {'text': {'padding': 'longest'}, 'common': {}}}, None, 8),
         (None, {'model_max_length': 1000000000000000019884624838656}, None),
         (None, {'model_max_length': 1e30}, None),
         (None, {}, None),
@@ -239,19 +258,66 @@ def test_the_longest_row(folder: Folder, settings: object, tokenizer: object, ex
         folder.write('sentence_bert_config.json', settings)
     if tokenizer is not None:
         folder.write('tokenizer_config.json', tokenizer)
-    assert read_max_seq_len(str(folder.path)) == expected
+    assert EncoderSettings.read(str(folder.path)).max_seq_len == expected
+
+
+LAST_STATES = {'method': 'forward', 'method_output_name': 'last_hidden_state'}
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'model_args': {'trust_remote_code': True, 'add_pooling_layer': False}, 'config_args': {}},
+        {'transformer_task': 'feature-extraction', 'modality_config': {'text': LAST_STATES}, 'query_length': None},
+        {'modality_config': {'text': {**LAST_STATES, 'method_output_name': ['last_hidden_state']}}},
+        {
+            'transformer_task': 'sequence-classification',
+            'modality_config': {'text': {'method': 'forward', 'method_output_name': 'logits'}},
+        },
+    ],
+)
+def test_settings_of_an_encoder_that_change_no_answer(folder: Folder, settings: dict[str, Any]) -> None:
+    folder.write('sentence_bert_config.json', {**settings, 'max_seq_length': 8})
+    assert EncoderSettings.read(str(folder.path)) == EncoderSettings(8, lower_case=False)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'fault'),
+    [
+        ({'query_length': 32}, "'query_length' must be None, not 32"),
+        ({'query_expansion': {'strategy': 'fixed'}}, "'query_expansion' must be None"),
+        ({'transformer_task': 'fill-mask'}, "'transformer_task' must be feature-extraction or sequence-classification"),
+        (
+            {'modality_config': {'text': {**LAST_STATES, 'method_output_name': ['hidden_states', -2]}}},
+            "'modality_config' must be texts with the output last_hidden_state",
+        ),
+        ({'modality_config': {'message': LAST_STATES, 'text': LAST_STATES}}, "'modality_config' must be texts"),
+        ({'modality_config': {'text': 'x'}}, "'modality_config' must be texts"),
+        ({'modality_config': ['text']}, "'modality_config' must be an object"),
+        ({'config_args': {'num_hidden_layers': 3}}, "'config_args' must be without 'num_hidden_layers', which the"),
+        ({'model_kwargs': {'variant': 'x'}}, "'model_kwargs' must be without 'variant'"),
+        ({'tokenizer_args': {'truncation_side': 'left'}}, "'tokenizer_args' must be without 'truncation_side'"),
+        ({'processing_kwargs': {'text': {'truncation': 'only_first'}}}, "'processing_kwargs' must be a max_length"),
+        ({'processing_kwargs': {'common': {'max_length': 9}}}, "'processing_kwargs' must be a max_length of texts"),
+    ],
+)
+def test_settings_of_an_encoder_that_would_change_answers(folder: Folder, settings: dict[str, Any], fault: str) -> None:
+    path = folder.write('sentence_bert_config.json', settings).path / 'sentence_bert_config.json'
+    with pytest.raises(ModelError) as caught:
+        EncoderSettings.read(str(folder.path))
+    assert str(caught.value).startswith('%s: %s' % (path, fault))
 
 
 def test_the_longest_row_under_the_name_of_another_architecture(folder: Folder) -> None:
     folder.write('sentence_xlm-roberta_config.json', {'max_seq_length': 64})
-    assert read_max_seq_len(str(folder.path)) == 64
+    assert EncoderSettings.read(str(folder.path)).max_seq_len == 64
 
 
 @pytest.mark.parametrize('value', [0, 3, -1, True, '256', [1], float('nan')])
 def test_a_longest_row_that_makes_no_sense(folder: Folder, value: object) -> None:
     folder.write('sentence_bert_config.json', {'max_seq_length': value})
     with pytest.raises(ModelError, match='max_seq_length must be a number of at least 4, not'):
-        read_max_seq_len(str(folder.path))
+        EncoderSettings.read(str(folder.path))
 
 
 @pytest.mark.parametrize(
@@ -333,7 +399,7 @@ def test_a_setting_that_makes_no_sense(plain: Folder, name: str, value: object, 
         ({'in_features': 8}, "'out_features' must be a number from 1 to 1048575, not None"),
         (
             {'in_features': 8, 'out_features': 4, 'activation_function': 'mine.Tanh'},
-            "'activation_function' must be one of",
+            "'activation_function' must be torch.nn. and one of",
         ),
         ({'in_features': 8, 'out_features': 4, 'use_residual': True}, "'use_residual' must be False, not True"),
         (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .activations import ACTIVATIONS
 from .inputs import Tensor
-from .ops import ACTIVATIONS, Ops
+from .ops import Ops
 from .tf import tf
 
 

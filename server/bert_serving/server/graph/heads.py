@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .activations import ACTIVATIONS
 from .constants import Constants
 from .inputs import Inputs, Tensor
 from .layer_norm import plain_layer_norm
-from .ops import ACTIVATIONS, Ops
+from .ops import Ops
 from .pooling_ops import reduce_mean
 from .tf import tf
 

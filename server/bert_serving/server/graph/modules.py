@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from ..errors import ModelError
 from ..model.pipeline import Dense, LayerNorm, Module
+from .activations import ACTIVATIONS
 from .checkpoint import Array, Shape, load_module
 from .constants import Constants
 from .inputs import Tensor
 from .layer_norm import plain_layer_norm
-from .ops import ACTIVATIONS
 from .tf import tf
 
 _SHORTEST = 1e-12

@@ -1,9 +1,7 @@
-"""Activations, products and norms: the ops that the parts of an encoder consist of."""
+"""Products and norms: the ops that the parts of an encoder consist of."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..model.config import EncoderConfig
@@ -11,32 +9,6 @@ from .constants import FLOAT16_MAX, Constants
 from .inputs import Tensor
 from .layer_norm import fused_layer_norm, plain_layer_norm
 from .tf import tf
-
-
-def gelu(x: Tensor) -> Tensor:
-    """The Gaussian error linear unit as the paper defines it, in the order of ops that the optimizer fuses."""
-    return 0.5 * (tf.math.erf(x * math.sqrt(0.5)) + 1.0) * x
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """The tanh approximation of GELU, with which some models were trained."""
-    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-
-
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    'gelu': gelu,
-    'gelu_tanh': gelu_tanh,
-    'relu': tf.nn.relu,
-    'relu2': lambda x: tf.square(tf.nn.relu(x)),
-    'relu6': tf.nn.relu6,
-    'leaky_relu': lambda x: tf.nn.leaky_relu(x, 0.01),
-    'sigmoid': tf.sigmoid,
-    'hardswish': lambda x: x * tf.nn.relu6(x + 3) / 6,
-    'mish': lambda x: x * tf.tanh(tf.math.softplus(x)),
-    'tanh': tf.tanh,
-    'linear': lambda x: x,
-    'silu': tf.nn.silu,
-}
 
 
 class Ops:

@@ -16,10 +16,11 @@ from ..errors import ModelError
 from . import hints
 from .architectures import read_config, read_google_config
 from .config import EncoderConfig
+from .encoder_settings import EncoderSettings
 from .files import check_file, read_json_object
 from .hub_cache import published_name, snapshot_of
 from .pipeline import Normalize, Pipeline
-from .published import is_published, read_max_seq_len, read_published
+from .published import is_published, read_published
 from .safetensors_file import read_tensors
 from .tokenizer_file import TokenizerFiles, write_tokenizer
 
@@ -150,7 +151,7 @@ def find_model(
         config = replace(model.config, head=published.head(model.config.head))
         model = replace(model, config=config, pipeline=published.pipeline)
     elif model.config.head is not None:
-        model = replace(model, pipeline=Pipeline(max_seq_len=read_max_seq_len(encoder)))
+        model = replace(model, pipeline=Pipeline(max_seq_len=EncoderSettings.read(encoder).max_seq_len))
     if model.tokenizer is None:
         _check_vocabulary(model)
     return replace(

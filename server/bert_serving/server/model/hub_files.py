@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelError
-from .published import ENCODER_CONFIGS, MODULES, PICKLE, USE, WEIGHTS
+from .encoder_settings import ENCODER_CONFIGS
+from .published import MODULES, PICKLE, USE, WEIGHTS
 
 INDEX = WEIGHTS + '.index.json'
 

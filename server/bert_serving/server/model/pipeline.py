@@ -30,7 +30,7 @@ class Pooling:
 class Dense:
     """A product with a kernel [outputs, inputs] in the safetensors file `weights`, a bias, and an activation.
 
-    `activation` is one of the values of `model.config.ACTIVATIONS`.
+    `activation` is one of the values of `TORCH_ACTIVATIONS`.
     """
 
     inputs: int

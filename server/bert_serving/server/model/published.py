@@ -14,8 +14,11 @@ from typing import Any
 
 from ..errors import ModelError
 from .config import Head, score_activation
-from .files import check_file, read_json_list, read_json_object
+from .encoder_settings import EncoderSettings
+from .files import check_file, read_json_list
+from .module_settings import ModuleSettings
 from .pipeline import POOLING_MODES, Dense, LayerNorm, Module, Normalize, Pipeline, Pooling
+from .torch_activations import TORCH_ACTIVATIONS, torch_activation
 
 MODULES = 'modules.json'
 USE = 'config_sentence_transformers.json'
@@ -24,12 +27,6 @@ PICKLE = 'pytorch_model.bin'
 
 MOST_MODULES = 64
 MOST_PROMPTS = 1000
-
-ENCODER_CONFIGS = tuple(
-    'sentence_%s_config.json' % name
-    for name in ('bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet')
-)
-"""The files in the encoder's folder that can have the maximum length of inputs."""
 
 _MODES_OF_OLD_KEYS: Mapping[str, str] = {
     'pooling_mode_cls_token': 'cls',
@@ -43,20 +40,6 @@ _MODES_OF_OLD_KEYS: Mapping[str, str] = {
 
 _POOLING_INPUTS = ('embedding_dimension', 'word_embedding_dimension')
 """The keys of the width of the pooled states in new and old folders."""
-
-ACTIVATIONS: Mapping[str, str] = {
-    'torch.nn.modules.linear.Identity': 'linear',
-    'torch.nn.modules.activation.Tanh': 'tanh',
-    'torch.nn.modules.activation.ReLU': 'relu',
-    'torch.nn.modules.activation.ReLU6': 'relu6',
-    'torch.nn.modules.activation.LeakyReLU': 'leaky_relu',
-    'torch.nn.modules.activation.GELU': 'gelu',
-    'torch.nn.modules.activation.SiLU': 'silu',
-    'torch.nn.modules.activation.Mish': 'mish',
-    'torch.nn.modules.activation.Hardswish': 'hardswish',
-    'torch.nn.modules.activation.Sigmoid': 'sigmoid',
-}
-"""The names of activations in published folders, with those in `model.config.ACTIVATIONS`."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +123,15 @@ def read_published(folder: str) -> Published:
     folders = [_folder_inside(folder, path, entry.path) for entry in entries]
     if not os.path.isdir(folders[0]):
         raise ModelError('%s: there is no folder %s' % (path, folders[0]))
-    settings = _Settings.read(os.path.join(folders[1], 'config.json')) if len(kinds) > 1 else None
+    settings = ModuleSettings.read(os.path.join(folders[1], 'config.json')) if len(kinds) > 1 else None
     pooling = _read_pooling(settings) if settings is not None else None
     modules = tuple(
         _READERS[entry.kind](where)
         for entry, where in zip(entries[2:], folders[2:], strict=True)
         if entry.kind != 'Dropout'  # which only has an effect in training
     )
-    use = _Settings.read(os.path.join(folder, USE), optional=True)
-    pipeline = _read_use(use, folders[0], pooling, modules)
+    use = ModuleSettings.read(os.path.join(folder, USE), optional=True)
+    pipeline = _read_use(use, EncoderSettings.read(folders[0]), pooling, modules)
     activation = use.value('activation_fn')
     published = Published(folders[0], pipeline, use_config=use.path, activation=activation and str(activation))
     if settings is None or settings.value(*_POOLING_INPUTS) is None:
@@ -165,28 +148,6 @@ def read_module_paths(path: str) -> list[str]:
     entries = [_Entry.read(path, value) for value in _short_list(path, read_json_list(path))]
     folders = [_folder_inside('.', path, entry.path) for entry in entries]
     return ['' if folder == '.' else folder for folder in folders]
-
-
-def read_max_seq_len(encoder: str) -> int | None:
-    """The maximum tokens of a row for an encoder's folder, or None if it has no (or an absurd) limit.
-
-    The limit of sentence-transformers takes precedence over the tokenizer's.
-
-    Raises:
-        ModelError: the length is not a number of at least 4.
-    """
-    value = _encoder_settings(encoder).value('max_seq_length')
-    source = 'max_seq_length'
-    if value is None:
-        path = os.path.join(encoder, 'tokenizer_config.json')
-        settings = read_json_object(path) if os.path.lexists(path) else {}
-        key = 'model_max_length' if 'model_max_length' in settings else 'max_len'  # the key of the first releases
-        value, source = settings.get(key), '%s: %s' % (path, key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 4:
-        raise ModelError('%s: %s must be a number of at least 4, not %r' % (encoder, source, value))
-    return int(value) if value < 1 << 31 else None  # transformers writes 10^30 for "no limit"
 
 
 @dataclass(frozen=True)
@@ -226,50 +187,7 @@ def _folder_inside(folder: str, source: str, path: str) -> str:
     return os.path.normpath(os.path.join(folder, path))
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """The JSON object of a module, with validated access to its keys."""
-
-    path: str
-    values: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, path: str, *, optional: bool = False) -> _Settings:
-        return cls(path, {} if optional and not os.path.lexists(path) else read_json_object(path))
-
-    def value(self, *keys: str) -> Any:
-        """The value of the first present key of `keys`, or None."""
-        return next((self.values[key] for key in keys if key in self.values), None)
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.refusal(key, 'true or false', value)
-        return value
-
-    def size(self, *keys: str) -> int:
-        value = self.value(*keys)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 20:
-            raise self.refusal(keys[0], 'a number from 1 to %d' % ((1 << 20) - 1), value)
-        return value
-
-    def only(self, key: str, expected: object) -> None:
-        value = self.values.get(key)
-        if value is not None and value != expected:
-            raise self.refusal(key, repr(expected), value)
-
-    def refusal(self, key: str, expected: str, value: object) -> ModelError:
-        return ModelError('%s: %r must be %s, not %.100r' % (self.path, key, expected, value))
-
-
-def _encoder_settings(encoder: str) -> _Settings:
-    paths = [os.path.join(encoder, name) for name in ENCODER_CONFIGS]
-    return _Settings.read(next((path for path in paths if os.path.lexists(path)), paths[0]), optional=True)
-
-
-def _read_pooling(settings: _Settings) -> Pooling:
+def _read_pooling(settings: ModuleSettings) -> Pooling:
     given = settings.value('pooling_mode')
     if given is None:
         given = [mode for key, mode in _MODES_OF_OLD_KEYS.items() if settings.flag(key, default=False)] or ['mean']
@@ -283,30 +201,30 @@ def _read_pooling(settings: _Settings) -> Pooling:
 
 
 def _read_dense(folder: str) -> Dense:
-    settings = _Settings.read(os.path.join(folder, 'config.json'))
+    settings = ModuleSettings.read(os.path.join(folder, 'config.json'))
     for key in ('module_input_name', 'module_output_name'):
         settings.only(key, 'sentence_embedding')
     settings.only('use_residual', False)
     name = settings.value('activation_function')
-    name = 'torch.nn.modules.activation.Tanh' if name is None else name
-    if name not in ACTIVATIONS:
-        raise settings.refusal('activation_function', 'one of %s' % ', '.join(ACTIVATIONS), name)
+    activation = torch_activation('torch.nn.Tanh' if name is None else name)
+    if activation is None:
+        raise settings.refusal('activation_function', 'torch.nn. and one of %s' % ', '.join(TORCH_ACTIVATIONS), name)
     return Dense(
         settings.size('in_features'),
         settings.size('out_features'),
         settings.flag('bias', default=True),
-        ACTIVATIONS[name],
+        activation,
         _weights(folder),
     )
 
 
 def _read_layer_norm(folder: str) -> LayerNorm:
-    settings = _Settings.read(os.path.join(folder, 'config.json'))
+    settings = ModuleSettings.read(os.path.join(folder, 'config.json'))
     return LayerNorm(settings.size('dimension'), _weights(folder))
 
 
 def _read_normalize(folder: str) -> Normalize:
-    settings = _Settings.read(os.path.join(folder, 'config.json'), optional=True)
+    settings = ModuleSettings.read(os.path.join(folder, 'config.json'), optional=True)
     for key in ('module_input_name', 'module_output_name'):
         settings.only(key, 'sentence_embedding')
     return Normalize()
@@ -333,7 +251,9 @@ def convert_module(folder: str) -> str:
     )
 
 
-def _read_use(settings: _Settings, encoder: str, pooling: Pooling | None, modules: tuple[Module, ...]) -> Pipeline:
+def _read_use(
+    settings: ModuleSettings, encoder: EncoderSettings, pooling: Pooling | None, modules: tuple[Module, ...]
+) -> Pipeline:
     prompts = settings.value('prompts')
     prompts = {} if prompts is None else prompts
     if not isinstance(prompts, dict) or len(prompts) > MOST_PROMPTS:
@@ -350,8 +270,8 @@ def _read_use(settings: _Settings, encoder: str, pooling: Pooling | None, module
     return Pipeline(
         pooling,
         modules,
-        read_max_seq_len(encoder),
-        _encoder_settings(encoder).flag('do_lower_case', default=False),
+        encoder.max_seq_len,
+        encoder.lower_case,
         prompts,
         default,
         similarity,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..config import Biases, EncoderConfig, Rotary
 from .base import Architecture, ConfigFile, Spelling, packed
 from .bert import read_shape
+from .rope import read_rotary
 
 BASES = {'gte': 160_000.0, 'new': 10_000.0}
 
@@ -34,16 +35,12 @@ def read(file: ConfigFile) -> EncoderConfig:
 
 def _rotary(file: ConfigFile, head_size: int) -> Rotary:
     """Rotary positions, possibly stretched by `ntk`: with a greater base, and all angles a little smaller."""
-    parameters = file.section('rope_parameters')
-    if parameters is not None:
-        parameters.only('rope_type', 'default', default='default')
-        parameters.only('partial_rotary_factor', 1.0, default=1.0)
-    base = (parameters or file).number('rope_theta', default=BASES[str(file.values['model_type'])])
+    default = BASES[str(file.values['model_type'])]
     scaling = file.section('rope_scaling')
-    if scaling is None:
-        return Rotary(base)
-    scaling.only('rope_type' if scaling.has('rope_type') else 'type', 'ntk')
+    if scaling is None or 'ntk' not in (scaling.values.get('rope_type'), scaling.values.get('type')):
+        return read_rotary(file, default)
     scaling.only('mixed_b', None)
+    base = (file.section('rope_parameters') or file).number('rope_theta', default=default)
     factor = scaling.number('factor', default=1.0)
     return Rotary(base * factor, factor ** (2 / head_size))
 

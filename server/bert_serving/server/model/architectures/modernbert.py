@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..config import Biases, Classifier, EncoderConfig, Rotary
 from .base import MOST_LAYERS, Architecture, ConfigFile, packed
+from .rope import rotary_of
 
 GLOBAL, LOCAL = 'full_attention', 'sliding_attention'
 
@@ -65,11 +66,8 @@ def _rotary(file: ConfigFile, kind: str, key: str, base: float) -> Rotary:
     file.only('rope_scaling', None)
     by_kind = file.section('rope_parameters')
     parameters = by_kind.section(kind) if by_kind else None
-    if parameters is None:
-        return Rotary(file.number(key, default=base))
-    parameters.only('rope_type', 'default', default='default')
-    parameters.only('partial_rotary_factor', 1.0, default=1.0)
-    return Rotary(parameters.number('rope_theta', default=file.number(key, default=base)))
+    base = file.number(key, default=base)
+    return Rotary(base) if parameters is None else rotary_of(parameters, base)
 
 
 ARCHITECTURE = Architecture(

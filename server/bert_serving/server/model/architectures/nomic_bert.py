@@ -11,6 +11,7 @@ from typing import Any
 from ..config import Biases, EncoderConfig, Rotary
 from .base import MOST_LAYERS, Architecture, ConfigFile, packed
 from .bert import read_shape
+from .rope import read_rotary
 
 GATED = {'swiglu': 'silu', 'geglu': 'gelu', 'glu': 'sigmoid'}
 
@@ -45,15 +46,11 @@ def _read_transformers(file: ConfigFile) -> dict[str, Any]:
     shape = read_shape(file)
     head_size = shape['hidden_size'] // shape['num_attention_heads']
     file.only('head_dim', head_size, default=head_size)
-    parameters = file.section('rope_parameters')
-    if parameters is not None:
-        parameters.only('rope_type', 'default', default='default')
-        parameters.only('partial_rotary_factor', 1.0, default=1.0)
     return {
         **shape,
         'layer_norm_eps': file.number('layer_norm_eps', default=1e-12),
         'biases': Biases(False, False, False, False),
-        'rotary': Rotary((parameters or file).number('rope_theta', default=1000.0)),
+        'rotary': read_rotary(file, 1000.0),
     }
 
 
