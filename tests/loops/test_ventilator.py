@@ -519,3 +519,22 @@ def test_a_message_that_never_ends_is_cut_off_and_others_are_served(
     bench.ask(['a'])
     assert [type(message) for message in bench.heard(bench.sink)] == [Register]
     bench.close()
+
+
+def test_a_message_of_millions_of_empty_frames_is_cut_off_while_it_is_small(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """64 bytes of memory for two on the wire: it would hold up all other messages for seconds while it is read."""
+    monkeypatch.setattr('bert_serving.server.guard.INTERVAL_S', 0.01)
+    monkeypatch.setattr('bert_serving.server.guard.GROWTH_BYTES', 1 << 20)
+    bench, sent = Bench(), 0
+    port = int(bench.client.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2])
+    with connect_by_hand(port) as endless, contextlib.suppress(OSError):
+        while sent < 10_000_000:
+            endless.sendall(frame(b'', more=True) * 10_000)
+            sent += 10_000
+    assert sent < 10_000_000
+    assert wait_until(lambda: 'that sent an endless message' in caplog.text)
+    bench.ask(['a'])
+    assert [type(message) for message in bench.heard(bench.sink)] == [Register]
+    bench.close()

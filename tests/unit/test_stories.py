@@ -1,4 +1,4 @@
-"""The story of a request that met something unusual: in order, bounded, and kept for a while after its end."""
+"""The story of a request that met something unusual: in order, bounded, and kept until the next event after its end."""
 
 from __future__ import annotations
 
@@ -108,10 +108,23 @@ def test_a_request_that_meets_nothing_unusual_is_found_while_it_lasts_and_leaves
 
 def test_the_stories_of_finished_requests_are_bounded() -> None:
     scheduler = Scheduler(LIMITS)
-    for request_id in range(1, MAX_FINISHED + 3):
+    for _ in range(MAX_FINISHED + 2):
+        scheduler.handle(a_request(1), 0.0)
+        scheduler.handle(SinkLost(), 0.0)
+    scheduler.handle(CancelRequest(b'client', b'1'), 0.0)
+    assert 0 < len(scheduler.finished_stories()) <= MAX_FINISHED
+
+
+def test_the_stories_of_finished_requests_are_kept_until_the_next_event() -> None:
+    """Those of a flood would be scattered over the memory that it took, and keep all of it from the system."""
+    scheduler = Scheduler(LIMITS)
+    for request_id in (1, 2):
         scheduler.handle(a_request(1, request_id), 0.0)
+    for request_id in (1, 2):
         scheduler.handle(CancelRequest(b'client', b'%d' % request_id), 0.0)
-    assert list(scheduler.finished_stories()) == list(range(3, MAX_FINISHED + 3))
+        assert list(scheduler.finished_stories()) == [request_id]
+    scheduler.handle(Tick(), 0.0)
+    assert scheduler.finished_stories() == {}
 
 
 def test_a_broken_invariant_tells_the_story_of_the_request_that_shows_it() -> None:

@@ -4,6 +4,12 @@ libzmq limits the size of a frame but not the number of frames in a message, and
 frame. So the code that reads the socket cannot see such a message grow. Instead, a thread watches how many bytes the
 system has received for each connection since the last message that was read from it.
 
+Frames without content take two bytes on the wire and 64 in memory, and a message of millions of them holds up all
+others while it is read. So the thread also looks at the next bytes of a connection in the middle of a message, and
+closes it if they are a chain of frames that no request has.
+
+After a flood, the same thread returns the free memory to the system.
+
 `Watch` decides, and is pure; `guard_port` is the thread. It needs Linux.
 """
 
@@ -20,14 +26,15 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from .process.allocator import Ebb, return_free_memory
 from .tcp import INFO_BYTES, RECEIVED_AT, Connection, borrowed, peer_of, shut_down
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S = 0.25
-"""Seconds between two checks of the memory of this process."""
+INTERVAL_S = 0.05
+"""Seconds between two checks of the memory of this process. In that time, libzmq can read 250,000 empty frames."""
 
-LOOKS_A_SCAN = 20
+LOOKS_A_SCAN = 100
 """Memory checks after which the thread checks the connections too, even if the memory has not grown."""
 
 GROWTH_BYTES = 16 << 20
@@ -41,6 +48,19 @@ ALLOWANCE_BYTES = 256 << 20
 
 FORGIVEN_BYTES = 128
 """Bytes that a connection can send between two checks without a message, for its heartbeats."""
+
+PEEKED_BYTES = 4096
+"""The number of received bytes to look at that libzmq has not read yet. A connection with fewer unread bytes is left
+alone."""
+
+MAX_CHAIN = 32
+"""The number of consecutive frames, each with another one to follow, that no message can have. A request has four."""
+
+LONGEST_SHORT_FRAME = 257
+"""Bytes of a frame whose length is one byte, with its two bytes of flags and length."""
+
+_MORE, _LONG, _COMMAND = 1, 2, 4
+"""The flags of a frame: another one of the same message follows; its length has 8 bytes; it is a command."""
 
 _RECEIVED = struct.Struct('@Q')
 
@@ -62,7 +82,11 @@ class Watch:
     _usual: int | None = None
 
     def look(
-        self, received: Mapping[Connection, int], messages: Mapping[int, int], memory_bytes: int
+        self,
+        received: Mapping[Connection, int],
+        messages: Mapping[int, int],
+        memory_bytes: int,
+        peek: Callable[[Connection], bytes] = lambda _connection: b'',
     ) -> list[Connection]:
         """Return the connections to close.
 
@@ -70,6 +94,7 @@ class Watch:
             received: bytes received so far, by connection.
             messages: number of messages read so far, by the file descriptor of the connection.
             memory_bytes: memory of the process, not counting the messages that it has accepted.
+            peek: returns the next bytes of a connection, which libzmq has not read yet.
         """
         unread: dict[Connection, int] = {}
         for connection, total in received.items():
@@ -85,11 +110,51 @@ class Watch:
         self._received, self._unread = dict(received), unread
         if self._usual is None or sum(unread.values()) < GROWTH_BYTES // 16:
             self._usual = memory_bytes
-        too_large = [connection for connection, size in unread.items() if size > self.largest]
+        too_large = [
+            connection
+            for connection, size in unread.items()
+            if size > self.largest or (size > PEEKED_BYTES and has_chain(peek(connection)))
+        ]
         if too_large or memory_bytes - self._usual <= self.allowance:
             return too_large
         worst = max(unread, key=lambda connection: unread[connection])
         return [worst] if unread[worst] > HARMLESS_BYTES else []
+
+
+def has_chain(data: bytes) -> bool:
+    """Whether bytes from the middle of a connection are short frames of one message, more of them than any message has.
+
+    The first frame can begin in any of the first bytes. A stretch of small requests can look like such a chain, too, if
+    it is read from a wrong byte. So nothing that can be read as requests is a chain.
+    """
+    starts = range(LONGEST_SHORT_FRAME)
+    return any(_is_chain(data, start) for start in starts) and not any(_is_requests(data, start) for start in starts)
+
+
+def _is_chain(data: bytes, at: int) -> bool:
+    for _ in range(MAX_CHAIN):
+        if at + 1 >= len(data) or data[at] != _MORE:
+            return False
+        at += 2 + data[at + 1]
+    return True
+
+
+def _is_requests(data: bytes, at: int) -> bool:
+    """Whether `data` from `at` on is at least one request of four or five frames, after the end of another."""
+    counts, count = [], 0
+    while at + 9 <= len(data):
+        flags = data[at]
+        if flags & ~(_MORE | _LONG | _COMMAND):
+            return False
+        is_long = flags & _LONG
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], 'big') if is_long else 2 + data[at + 1]
+        if flags & _COMMAND:
+            continue
+        count += 1
+        if not flags & _MORE:
+            counts.append(count)
+            count = 0
+    return len(counts) > 1 and counts[0] <= 5 and all(each in (4, 5) for each in counts[1:])
 
 
 class MessageCounter:
@@ -125,15 +190,17 @@ def _watch(
     accepted_bytes: Callable[[], int],
     stopped: threading.Event,
 ) -> None:
-    looks, seen = 0, 0
+    looks, seen, ebb = 0, 0, Ebb(INTERVAL_S)
     while not stopped.wait(INTERVAL_S):
         memory = resident_bytes()
+        if ebb.has_come(memory):
+            return_free_memory()
         looks += 1
         if looks < LOOKS_A_SCAN and memory - seen < GROWTH_BYTES:
             continue
         looks, seen = 0, memory
         received = received_bytes(port)
-        for connection in watch.look(received, dict(counter.counts), memory - accepted_bytes()):
+        for connection in watch.look(received, dict(counter.counts), memory - accepted_bytes(), next_bytes):
             logger.warning(
                 'closed a connection from %s that sent an endless message bytes=%d',
                 connection.address,
@@ -159,3 +226,11 @@ def received_bytes(port: int) -> dict[Connection, int]:
                 info = each.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
                 found[Connection(int(name), *peer_of(each))] = _RECEIVED.unpack_from(info, RECEIVED_AT)[0]
     return found
+
+
+def next_bytes(connection: Connection) -> bytes:
+    """The first bytes that the system has received for a connection, and libzmq has not read yet."""
+    with contextlib.suppress(OSError), borrowed(connection.descriptor) as found:
+        if found is not None and peer_of(found) == (connection.address, connection.port):
+            return found.recv(PEEKED_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    return b''

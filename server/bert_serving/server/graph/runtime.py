@@ -6,8 +6,6 @@ the graph stores everything that it needs.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import os
 from collections.abc import Callable
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from ..console.formatting import format_bytes
 from ..console.logs import timed
 from ..options.settings import Settings
+from ..process.allocator import return_free_memory
 from .files import check_private, read_graph, words_path
 from .layer_norm import FUSED_LAYER_NORM
 from .names import (
@@ -146,7 +145,7 @@ class GraphEncoder:
         for shape in ((1, 1),) if small_batch is None else ((1, 1), (small_batch // 3 + 1, 3)):
             ones = np.ones(shape, np.int32)
             self.encode(ones, ones, np.zeros_like(ones))
-        _give_memory_back()
+        return_free_memory()  # that of loading is a sixth of a worker
 
     def encode(
         self, input_ids: Array, input_mask: Array, input_type_ids: Array, pooling_mask: Array | None = None
@@ -292,12 +291,6 @@ def _parse_graph(content: bytes) -> Any:
     graph_def = tf1.GraphDef()
     graph_def.ParseFromString(content)
     return graph_def
-
-
-def _give_memory_back() -> None:
-    """Return the temporary memory of loading, a sixth of a worker, to the system. It needs the GNU C library."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bucket(size: int) -> int:

@@ -1,12 +1,19 @@
-"""The allocator of the C library: return large blocks to the system as soon as they are free."""
+"""The allocator of the C library: let it return free memory to the system."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections import deque
 
 LARGE_BYTES = 1 << 20
 """The minimum size of a large block."""
+
+GROWN_BYTES = 32 << 20
+"""Growth of a process after which free memory is worth returning."""
+
+WAITS_S = (10, 20, 40, 80)
+"""Seconds to wait after a growth, and then after each return, until the next. A reply can wait for a minute, too."""
 
 _M_MMAP_THRESHOLD = -3
 
@@ -19,3 +26,39 @@ def return_large_blocks() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def return_free_memory() -> None:
+    """Return all free memory to the system, which takes some ten milliseconds. Elsewhere than with glibc, do nothing.
+
+    By itself glibc returns small blocks only from the end of its heap. The thread that calls it does not hold Python's
+    lock meanwhile.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class Ebb:
+    """Decides when to return free memory: a few times in the minutes after the process has grown. Pure."""
+
+    def __init__(self, interval_s: float) -> None:
+        """`interval_s` is the time between two calls of `has_come`, in seconds."""
+        self._interval_s = interval_s
+        self._usual: int | None = None
+        self._waits: deque[float] = deque()
+
+    def has_come(self, memory_bytes: int) -> bool:
+        """Whether to return free memory now, by the resident memory of this process."""
+        if self._usual is None or memory_bytes < self._usual:
+            self._usual = memory_bytes
+        if not self._waits:
+            if memory_bytes - self._usual > GROWN_BYTES:
+                self._waits.extend(WAITS_S)
+            return False
+        self._waits[0] -= self._interval_s
+        if self._waits[0] > 0:
+            return False
+        self._waits.popleft()
+        if not self._waits:
+            self._usual = memory_bytes
+        return True

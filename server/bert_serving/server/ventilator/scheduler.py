@@ -93,6 +93,7 @@ class Scheduler:
         self._suspects = Suspects()
         self._places = Places(self._requests, self._turns, self._quarantine, self._suspects, self._workers)
         self._leaving = Leaving(self._requests)
+        # Kept any longer, those of a flood would be scattered over its memory, which could then not be returned.
         self._finished_stories: deque[tuple[int, Story]] = deque(maxlen=MAX_FINISHED)
         self._has_sink = True
 
@@ -135,7 +136,7 @@ class Scheduler:
         return self._places.gauge()
 
     def story(self, number: int) -> list[str]:
-        """The events of a request that is unfinished, or that finished recently after an unusual event, one per line.
+        """The events of a request that is unfinished, or that finished in the last `handle` after an unusual event.
 
         Times are seconds since the request was accepted. For an unfinished request, the last line says where its parts
         are.
@@ -147,12 +148,13 @@ class Scheduler:
         return self.finished_stories().get(number, [])
 
     def finished_stories(self) -> dict[int, list[str]]:
-        """The stories of requests that finished recently after an unusual event, by number, oldest first."""
+        """The stories of requests that finished in the last `handle` after an unusual event, by number."""
         return {number: story.tell() for number, story in self._finished_stories}
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Handle one event, and return the resulting actions in order. `now` is in seconds of a monotonic clock."""
         actions: list[Action] = []
+        self._finished_stories.clear()
         match event:
             case EncodeRequest():
                 actions += self._accept(event, now)
