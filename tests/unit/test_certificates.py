@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from zmq.utils import z85
 
 from bert_serving.server.errors import UsageError
 from bert_serving.server.security.certificates import (
+    MAX_CERTIFICATE_BYTES,
     Certificate,
     decode_z85,
     format_certificate,
@@ -126,6 +129,50 @@ def test_a_wrong_file_lets_nobody_in_and_the_others_hold(tmp_path: Path) -> None
         'eve.key: it has the secret key, which only the client must have: make another',
         'no.key: cannot read it: it is not a text',
     ]
+
+
+@pytest.mark.parametrize(
+    ('make', 'why'),
+    [
+        (os.mkfifo, 'it is not a regular file'),
+        (os.mkdir, 'it is not a regular file'),
+        (lambda path: os.symlink('/dev/zero', path), 'it is not a regular file'),
+        (lambda path: os.symlink('nowhere', path), 'No such file or directory'),
+        (lambda path: Path(path).write_bytes(b'#' * (MAX_CERTIFICATE_BYTES + 1)), 'it has more than 65536 bytes'),
+    ],
+    ids=['pipe', 'folder', 'device', 'broken link', 'huge'],
+)
+def test_no_file_of_the_folder_blocks_the_reader_or_hides_the_keys_of_others(
+    tmp_path: Path, make: Callable[[str], object], why: str
+) -> None:
+    write(tmp_path / 'alice.key', Certificate(PUBLIC))
+    make(str(tmp_path / 'mallory.key'))
+    assert read_clients(str(tmp_path)) == (
+        {decode_z85(PUBLIC): 'alice'},
+        ['%s/mallory.key: cannot read it: %s' % (tmp_path, why)],
+    )
+    before = stamp_clients(str(tmp_path))
+    (tmp_path / 'alice.key').unlink()
+    assert stamp_clients(str(tmp_path)) != before, 'or a key that is removed would stay valid'
+
+
+def test_a_key_can_be_a_link_and_a_change_of_its_file_is_seen(tmp_path: Path) -> None:
+    (tmp_path / 'clients').mkdir()
+    write(tmp_path / 'alice', Certificate(PUBLIC))
+    (tmp_path / 'clients' / 'alice.key').symlink_to(tmp_path / 'alice')
+    folder = str(tmp_path / 'clients')
+    assert read_clients(folder) == ({decode_z85(PUBLIC): 'alice'}, [])
+    before = stamp_clients(folder)
+    (tmp_path / 'alice').unlink()
+    assert stamp_clients(folder) != before
+
+
+@pytest.mark.parametrize('name', ['älice', '.', '..', 'a\nb', 'a b', '-a', 'a' * 65])
+def test_a_file_with_another_name_than_a_principal_can_have_lets_nobody_in(tmp_path: Path, name: str) -> None:
+    write(tmp_path / (name + '.key'), Certificate(PUBLIC))
+    names, problems = read_clients(str(tmp_path))
+    assert names == {}
+    assert 'not a valid principal name' in problems[0]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bert_serving.server.security.principals import (
     is_name,
     read_principals,
 )
-from bert_serving.server.security.watched_file import WatchedFile
+from bert_serving.server.security.watched_file import MAX_BYTES, WatchedFile
 
 HASH = 'sha256:' + 64 * 'a'
 
@@ -193,6 +194,25 @@ def test_what_a_wrong_file_said_before_stays_and_that_is_logged_once(
     assert file.value == 1
     path.write_text('3')
     assert file.refresh()
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, lambda path: os.symlink('/dev/zero', path)], ids=['pipe', 'device'])
+def test_a_file_that_would_block_the_reader_is_not_read(tmp_path: Path, make: Callable[[str], None]) -> None:
+    path = tmp_path / 'number'
+    path.write_text('1')
+    file = WatchedFile(str(path), read, 'number')
+    path.unlink()
+    make(str(path))
+    assert not file.refresh()
+    assert file.value == 1
+
+
+def test_a_file_of_more_than_16_mib_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / 'number'
+    with path.open('wb') as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(UsageError, match=r'-number: cannot read .*: it has more than 16777216 bytes'):
+        WatchedFile(str(path), read, 'number')
 
 
 @pytest.mark.parametrize(('content', 'why'), [(None, 'No such file'), (b'\xff', 'it is not UTF-8 text')])

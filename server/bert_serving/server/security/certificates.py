@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..errors import UsageError
 from .principals import is_name
+from .regular_file import read_text
 
 PUBLIC_SUFFIX, SECRET_SUFFIX = '.key', '.key_secret'
+
+MAX_CERTIFICATE_BYTES = 1 << 16
+"""The maximum size of a certificate, which can have comments."""
 
 _Z85 = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#'
 _LINE = re.compile(r'\s*(public-key|secret-key|name)\s*=\s*["\']?(.*?)["\']?\s*')
@@ -94,9 +97,7 @@ def read_secret_certificate(path: str, option: str) -> Certificate:
     """
     where = '-%s %s' % (option, path)
     try:
-        with open(path, encoding='utf-8') as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read()
+        text, mode = read_text(path, MAX_CERTIFICATE_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else 'it is not a text'
         raise UsageError('%s: cannot read it: %s: bert-serving-keys makes one' % (where, why)) from None
@@ -139,8 +140,7 @@ def _read_client(path: str) -> Certificate:
         expected = 'expected NAME.key, where NAME is a letter or a digit, then letters, digits, - and _'
         raise UsageError('%s: not a valid principal name: %s' % (path, expected))
     try:
-        with open(path, encoding='utf-8') as file:
-            certificate = read_certificate(file.read(), path)
+        certificate = read_certificate(read_text(path, MAX_CERTIFICATE_BYTES)[0], path)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else 'it is not a text'
         raise UsageError('%s: cannot read it: %s' % (path, why)) from None
@@ -156,11 +156,19 @@ def stamp_clients(folder: str) -> object:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(PUBLIC_SUFFIX):
-                    status = os.stat(entry.path)
-                    found.append((entry.name, status.st_mtime_ns, status.st_size, status.st_ino))
+                    found.append((entry.name, *_stamp_of(entry.path)))
     except OSError:
         return None
     return sorted(found)
+
+
+def _stamp_of(path: str) -> tuple[int, ...]:
+    """Of a link, that of the file it leads to; empty for a link that leads nowhere, which must not hide the others."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def written_at(folder: str) -> int | None:

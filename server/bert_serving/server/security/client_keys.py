@@ -6,7 +6,14 @@ import argparse
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from .certificates import Certificate, decode_z85, read_certificate, read_secret_certificate
+from .certificates import (
+    MAX_CERTIFICATE_BYTES,
+    Certificate,
+    decode_z85,
+    read_certificate,
+    read_secret_certificate,
+)
+from .regular_file import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,7 @@ NO_KEYS = ClientKeys()
 def _read_public(path: str) -> str:
     where = '-server_key %s' % path
     try:
-        with open(path, encoding='utf-8') as file:
-            return read_certificate(file.read(), where).public
+        return read_certificate(read_text(path, MAX_CERTIFICATE_BYTES)[0], where).public
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else 'it is not a text'
         raise UsageError('%s: expected a key of 40 characters, or a file: %s' % (where, why)) from None

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..errors import UsageError
+from .regular_file import read_text
 
 logger = logging.getLogger(__name__)
+
+MAX_BYTES = 16 << 20
+"""The maximum size of a watched file, which is enough for 100,000 principals."""
 
 Value = TypeVar('Value')
 
@@ -62,8 +66,7 @@ class WatchedFile(Generic[Value]):
 
     def _load(self) -> Value:
         try:
-            with open(self.path, encoding='utf-8-sig') as file:
-                text = file.read()
+            text, _mode = read_text(self.path, MAX_BYTES, 'utf-8-sig')
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'
             raise UsageError('-%s: cannot read %s: %s' % (self._option, self.path, why)) from None
