@@ -45,7 +45,7 @@ def need_chromium() -> None:
 
 
 class Browser:
-    """One window with the dashboard."""
+    """One window with the dashboard, or several, one after another."""
 
     def __init__(self, profile: Path, width: int = 1400, height: int = 1000) -> None:
         """`profile` is an empty folder for what the browser keeps."""
@@ -56,9 +56,30 @@ class Browser:
         options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
         self.driver = Chrome(options, Service(str(DRIVER)))
         self.logged: list[dict[str, Any]] = []
+        self._size = (width, height)
+        self._blank = profile / 'blank.html'
+        self._blank.write_text('<!doctype html>')
 
     def close(self) -> None:
         self.driver.quit()
+
+    @contextlib.contextmanager
+    def fresh_window(self) -> Iterator[None]:
+        """Show a new window, whose pages find nothing stored by those of an earlier one.
+
+        Pages of servers have their ports to tell them apart. Pages from folders all share what they store.
+        """
+        first = self.driver.current_window_handle
+        self.driver.switch_to.new_window('window')
+        self.driver.set_window_size(*self._size)
+        self.open(self._blank.as_uri())
+        self.driver.execute_script('localStorage.clear()')
+        self.driver.get_log('browser')
+        try:
+            yield
+        finally:
+            self.driver.close()
+            self.driver.switch_to.window(first)
 
     def open(self, address: str) -> None:
         self.driver.get(address)

@@ -1,10 +1,9 @@
-"""A browser for each test, which must have nothing to complain of; and servers with workers without TensorFlow."""
+"""A window for each test, which must have nothing to complain of; and servers with workers without TensorFlow."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,24 +15,42 @@ from support.slow import pytest_itemcollected
 __all__ = ['pytest_itemcollected']
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """One of its own for each test. Nothing may be left on its console but answers that could not be had."""
+@pytest.fixture(scope='module')
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need_chromium()
-    with browser_in(tmp_path / 'profile') as browser:
+    with browser_in(tmp_path_factory.mktemp('profile')) as browser:
         yield browser
-        assert browser.complaints() == []
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """A window of its own for each test. Nothing may be left on its console but answers that could not be had."""
+    with chromium.fresh_window():
+        yield chromium
+        assert chromium.complaints() == []
+
+
+def starting(stack: contextlib.ExitStack) -> StartServer:
+    """Start `bert-serving-start` with two workers; returns it and the address of its HTTP server."""
+
+    def start(*words: str, **environment: str) -> tuple[ServerProcess, str]:
+        words = ('-num_worker', '2', '-http_host', '127.0.0.1', '-http_port', '0', *words)
+        environment = {'FAKE_WORKER_SECONDS': '0.005', **environment}
+        server = stack.enter_context(fake_server(*words, **environment))
+        return server, 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
+
+    return start
 
 
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
-    """Start `bert-serving-start` with two workers; returns it and the address of its HTTP server."""
+    """Start servers of a test."""
     with contextlib.ExitStack() as stack:
+        yield starting(stack)
 
-        def start(*words: str, **environment: str) -> tuple[ServerProcess, str]:
-            words = ('-num_worker', '2', '-http_host', '127.0.0.1', '-http_port', '0', *words)
-            environment = {'FAKE_WORKER_SECONDS': '0.005', **environment}
-            server = stack.enter_context(fake_server(*words, **environment))
-            return server, 'http://127.0.0.1:%d' % server.wait_until_ready().http_port
 
-        yield start
+@pytest.fixture(scope='module')
+def shared_url() -> Iterator[str]:
+    """The address of a server for all tests that neither stop it nor need one that has had nothing to do."""
+    with contextlib.ExitStack() as stack:
+        yield starting(stack)('-prefetch_size', '7')[1]

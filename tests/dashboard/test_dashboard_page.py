@@ -91,11 +91,10 @@ def stranger_with(status: int) -> Iterator[str]:
 # With a server -------------------------------------------------------------------------------------------------------
 
 
-def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser, start_server: StartServer) -> None:
-    _, url = start_server()
-    browser.open(url + '/dashboard')
+def test_under_load_the_numbers_move_and_the_console_is_silent(browser: Browser, shared_url: str) -> None:
+    browser.open(shared_url + '/dashboard')
     wait_until_serving(browser)
-    with Load(url):
+    with Load(shared_url):
         for name in MOVING:
             browser.until(lambda name=name: browser.tile(name) > 0, name)  # type: ignore[misc]
         answered = browser.number('[data-counter="num_published_request"]')
@@ -260,9 +259,10 @@ def test_who_can_use_the_server_is_said_in_plain_words(browser: Browser) -> None
 # By itself -----------------------------------------------------------------------------------------------------------
 
 
-def test_opened_from_a_folder_it_asks_the_server_that_it_is_told(browser: Browser, start_server: StartServer) -> None:
-    _, url = start_server()
-    browser.open(FILE + '?server=' + url)
+def test_opened_from_a_folder_it_asks_the_server_that_it_is_told(
+    browser: Browser, shared_url: str, start_server: StartServer
+) -> None:
+    browser.open(FILE + '?server=' + shared_url)
     wait_until_serving(browser)
     _, other = start_server()
     browser.click('[data-open-connection]')
@@ -442,11 +442,10 @@ def test_it_is_light_or_dark_as_the_system_is_or_as_it_is_told(browser: Browser)
 
 
 @pytest.mark.parametrize('width', [360, 768, 1400, 3840])
-def test_it_fits_from_a_telephone_to_a_wall(browser: Browser, start_server: StartServer, width: int) -> None:
+def test_it_fits_from_a_telephone_to_a_wall(browser: Browser, shared_url: str, width: int) -> None:
     browser.resize(width, 900)
-    _, url = start_server()
-    browser.open(url + '/dashboard')
-    with Load(url, threads=1):
+    browser.open(shared_url + '/dashboard')
+    with Load(shared_url, threads=1):
         browser.until(lambda: browser.all('[data-chart="requests"] canvas'), 'charts')
     assert browser.driver.execute_script('return document.documentElement.scrollWidth') <= width
     for chart in browser.all('.chart'):
@@ -463,10 +462,9 @@ def test_no_card_is_alone_in_its_row(browser: Browser) -> None:
             assert {tops.count(top) for top in tops} == {in_a_row}, width
 
 
-def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser, start_server: StartServer) -> None:
-    _, url = start_server()
-    browser.open(url + '/dashboard')
-    with Load(url):
+def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser, shared_url: str) -> None:
+    browser.open(shared_url + '/dashboard')
+    with Load(shared_url):
         browser.until(lambda: browser.tile('rows') > 0, 'rows')
         plot = browser.the('[data-chart="rows"] .plot')
         plot.send_keys(Keys.ARROW_LEFT)
@@ -483,9 +481,8 @@ def test_the_keyboard_reads_the_charts_and_the_range_can_be_set(browser: Browser
         assert browser.all('[data-chart="requests"] .legend button[aria-pressed="false"]')
 
 
-def test_the_configuration_can_be_searched(browser: Browser, start_server: StartServer) -> None:
-    _, url = start_server('-prefetch_size', '7')
-    browser.open(url + '/dashboard')
+def test_the_configuration_can_be_searched(browser: Browser, shared_url: str) -> None:
+    browser.open(shared_url + '/dashboard')
     wait_until_serving(browser)
     assert not browser.the('[data-search]').is_displayed(), 'it is folded'
     browser.the('.configuration summary').send_keys(Keys.ENTER)
