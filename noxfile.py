@@ -183,7 +183,7 @@ def engines(session: nox.Session) -> None:
 @nox.session(venv_backend='none')
 def interop(session: nox.Session) -> None:
     """Old and new clients and servers; needs an environment with the server, the one that nox runs in."""
-    os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS / 'interop'))
+    os.environ.setdefault('BERT_SERVING_INTEROP_ENVIRONMENTS', str(ENVIRONMENTS))
     session.run(sys.executable, '-m', 'pytest', '-s', 'tests/interop', *session.posargs, external=True)
 
 

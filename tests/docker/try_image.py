@@ -560,7 +560,7 @@ def try_plain_run(image: Image) -> None:
             np.allclose([one['embedding'] for one in answer['data']], expected, atol=1e-5),
             'POST /v1/embeddings: the same',
         )
-        folder = Path(os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS') or ROOT / '.nox' / 'interop')
+        folder = Path(os.environ.get('BERT_SERVING_INTEROP_ENVIRONMENTS') or ROOT / '.nox')
         folder.mkdir(parents=True, exist_ok=True)
         python = make_environment(folder / '1.10-3.11', '3.11', 'numpy', 'pyzmq', 'bert-serving-client==1.10.0')
         words = ['--port', ports['BERT_SERVING_PORT'], '--port-out', ports['BERT_SERVING_PORT_OUT'], '--client', '1.10']

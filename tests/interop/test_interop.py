@@ -1,7 +1,8 @@
 """Old and new clients against old and new servers: `exercise.py`, in an environment for each client.
 
-The environments are made in the folder BERT_SERVING_INTEROP_ENVIRONMENTS, or in a temporary one. A real server 1.10.0
-takes part if BERT_SERVING_START_1_10 names its `bert-serving-start`; README.md says how to install it.
+The environments are made in the folder BERT_SERVING_INTEROP_ENVIRONMENTS, or in a temporary one. In that of nox, its
+sessions have made those of our client. A real server 1.10.0 takes part if BERT_SERVING_START_1_10 names its
+`bert-serving-start`; README.md says how to install it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from support.serving import SMALL_MODEL, ServerProcess
 from support.waiting import wait_until
 
 HERE = Path(__file__).parent
-CLIENTS = {'ours': str(HERE.parents[1] / 'client'), '1.10': 'bert-serving-client==1.10.0'}
+OURS = str(HERE.parents[1] / 'client')
 OLD_SERVER = os.environ.get('BERT_SERVING_START_1_10')
 
 Exercise = Callable[[str, str, int, int], None]
@@ -34,12 +35,12 @@ def exercise(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
     folder = Path(given).expanduser().resolve() if given else tmp_path_factory.mktemp('environments')
 
     def run(client: str, version: str, port: int, port_out: int) -> None:
-        requirements = [CLIENTS[client]]
-        if client == 'ours':  # it may have changed, with the same version
-            requirements += ['--force-reinstall', '--no-deps']
         try:
-            python = make_environment(folder / f'{client}-{version}', version, 'numpy', 'pyzmq')
-            make_environment(folder / f'{client}-{version}', version, *requirements)
+            if client == 'ours':  # which may have changed, with the same version
+                python = make_environment(folder / f'client-{version}', version, 'numpy', 'pyzmq')
+                make_environment(folder / f'client-{version}', version, '--force-reinstall', '--no-deps', OURS)
+            else:
+                python = make_environment(folder / f'1.10-{version}', version, 'bert-serving-client==1.10.0')
         except PythonMissingError as reason:
             (pytest.fail if must_run() else pytest.skip)(str(reason))
         script = [str(HERE / 'exercise.py'), '--port', str(port), '--port-out', str(port_out), '--client', client]

@@ -106,10 +106,10 @@ def test_header_of_absurd_length_is_not_read(tmp_path, length):
         file.write(length.to_bytes(8, 'little') + b'{}')
         file.truncate(20 << 20 if length > 11 else 18)
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ModelError, match='its header would have %d bytes' % length):
         read_tensors(str(tmp_path / 'm'))
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 
