@@ -9,7 +9,8 @@ import contextlib
 import errno
 import queue
 import socket
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
@@ -178,3 +179,12 @@ class CommandQueue:
         """Close both file descriptors."""
         self._reader.close()
         self._writer.close()
+
+
+def event_of(frames: Sequence[bytes]) -> int:
+    """The event that a message of a monitor socket reports.
+
+    `zmq.utils.monitor` can tell it, too, but imports asyncio: 0.04 s of CPU in each process.
+    """
+    event, _value = struct.unpack('=hi', frames[0])
+    return int(event)

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from ..errors import StartError
 from ..process.child import EXIT_DISCONNECTED
-from ..transport import Context, Socket, make_socket
+from ..transport import Context, Socket, event_of, make_socket
 from .ports import watch_peer
 
 logger = logging.getLogger(__name__)
@@ -190,7 +189,7 @@ def _is_silent(monitor: Any, seconds: float) -> bool:
 def _read(monitor: Any) -> int:
     """Return the next event of a socket, or EVENT_MONITOR_STOPPED if the context ends."""
     try:
-        return int(parse_monitor_message(monitor.recv_multipart())['event'])
+        return event_of(monitor.recv_multipart())
     except zmq.ZMQError:
         return int(zmq.EVENT_MONITOR_STOPPED)
 

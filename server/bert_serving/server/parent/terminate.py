@@ -13,12 +13,12 @@ import socket
 from collections.abc import Mapping
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from ..addresses import with_brackets, without_brackets
 from ..errors import StartError, UsageError
 from ..protocol.wire import TERMINATION, encode_client_message
 from ..security.client_keys import NO_KEYS, ClientKeys
+from ..transport import event_of
 from .control import OBEYED, ask_to_stop
 
 
@@ -53,7 +53,7 @@ def terminate(ip: str, port: int, timeout_ms: int, keys: ClientKeys = NO_KEYS) -
                 raise StartError(
                     'no server is listening at %s:%d (waited %d ms)' % (with_brackets(ip), port, timeout_ms)
                 )
-            _check_handshake(recv_monitor_message(reached.monitor)['event'], reached.name, bool(keys))
+            _check_handshake(event_of(reached.monitor.recv_multipart()), reached.name, bool(keys))
             reached.socket.setsockopt(zmq.LINGER, timeout_ms)
             reached.socket.send_multipart(message)
             return reached.address
