@@ -55,6 +55,13 @@ DATA_ENGINES = (
 )
 """The packages that the adapters of the client are for."""
 
+PEERS = {
+    'peers-sentence-transformers': ('sentence-transformers[onnx,openvino]', 'datasets'),
+    'peers-fastembed': ('fastembed',),
+    'peers-infinity': ('infinity-emb[server,torch]==0.0.78', 'optimum<2', 'transformers<4.49', 'click<8.2'),
+}
+"""The environments of docs/peers.md. Infinity's last release needs old packages."""
+
 nox.options.sessions = ['client-2.7', 'client-3.7', 'client-3.11', 'client-3.13', 'client-oldest', 'stubs', 'interop']
 
 
@@ -243,3 +250,11 @@ def integrations(session: nox.Session) -> None:
         command = (python, '-m', 'pytest', '--disable-warnings', '-W', 'default', 'tests/integrations')
         session.run(*command, *session.posargs, external=True, env={**addresses, **settings})
     session.run(python, '-m', 'pip', 'freeze', external=True)  # what was tried
+
+
+@nox.session(venv_backend='none')
+def peers(session: nox.Session) -> None:
+    """Measure all peers of docs/peers.md; needs an environment with the server, the one that nox runs in."""
+    pythons = [environment(session, name, '3.11', *requirements) for name, requirements in PEERS.items()]
+    command = (sys.executable, 'benchmark.py', '-cpu', '-peers', '-peers_python', *pythons)
+    session.run(*command, *session.posargs, external=True)

@@ -32,6 +32,7 @@ PURE_FOLDERS = ['protocol', 'model', 'options', 'ventilator', 'worker', 'sink']
 ALSO_PURE = """
     errors release stats console.formatting console.suggestions console.terminal process.reports process.restarts
     process.states graph.export_key parent.counters parent.devices parent.endpoints parent.placement benchmark.plan benchmark.results http.errors
+    benchmark.peers.catalog benchmark.peers.tables benchmark.peers.units
     cluster.interface http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
     http.openai_bodies http.tei_bodies http.cohere_bodies http.text_schemas http.legacy_schemas http.openai_schemas
     http.tei_schemas http.cohere_schemas http.lanes http.upstreams http.wrong_keys http.status_history security.principals security.certificates

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ servers.prepare_paths()
 
 from tokenizers import BertWordPieceTokenizer  # noqa: E402
 
-from bert_serving.server.benchmark.load import LoadGenerator  # noqa: E402
+from bert_serving.server.benchmark.load import LoadGenerator, connect  # noqa: E402
 from bert_serving.server.benchmark.plan import Cell, Experiment, Grid, Load, Metric, plan_experiments  # noqa: E402
 from bert_serving.server.benchmark.random_model import SHAPES, write_model  # noqa: E402
 from bert_serving.server.benchmark.results import Result, make_table, results_of, spread  # noqa: E402
@@ -204,7 +205,7 @@ class Measurements:
     def _measure(self, server: ServerProcess, cell: Cell) -> Result:
         sentences = make_sentences(cell.load.rows, cell.load.words)
         try:
-            with LoadGenerator(server.address, cell.load) as load:
+            with LoadGenerator(partial(connect, server.address), cell.load) as load:
                 values = [load.run(sentences).value(cell.metric) for _ in range(1 + self.sizes.repeats)]
         except (OSError, RuntimeError, ValueError) as error:
             return Result(cell, failure='%s: %s' % (type(error).__name__, error))

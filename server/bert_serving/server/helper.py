@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from .benchmark.plan import EXPERIMENTS, FP32, MAX_REQUESTS, PRECISION_FLAGS
-from .benchmark.random_model import SHAPES
-from .console.suggestions import did_you_mean
+from .benchmark.options import BENCHMARK_OPTIONS
 from .files.options import ENCODE_OPTIONS, FILES
 from .http.config import DEFAULT_PORT
 from .http.upstreams import read_upstream
 from .options.option import HTTP, SECURITY, Option
 from .options.parser import EnvironmentParser, add_help_and_version, add_options, add_server_options
 from .options.settings import OPTIONS
-from .options.values import integer, whole_number
+from .options.values import whole_number
 from .release import RELEASE
 
 __all__ = ['get_args_parser', 'get_benchmark_parser', 'get_encode_parser', 'get_http_parser', 'get_shutdown_parser']
@@ -150,7 +148,7 @@ def get_benchmark_parser() -> EnvironmentParser:
         guide='docs/benchmark.md',
     )
     group = parser.group('Benchmark', 'the experiments and their data')
-    for option in _BENCHMARK_OPTIONS:
+    for option in BENCHMARK_OPTIONS:
         parser.add_option(group, option.name, option)
     for dest, option in KEY_OPTIONS.items():
         parser.add_option(group, dest, option)
@@ -191,131 +189,3 @@ def get_encode_parser() -> EnvironmentParser:
 
 _CHOSEN_BY_ENCODE = ('host', 'port', 'port_out', 'allow_remote_terminate', 'no_terminate')
 """The options of a server that `bert-serving-encode` sets by itself."""
-
-
-def _one_of(words: Collection[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError('expected one of %s, got %r%s' % (', '.join(words), text, did_you_mean(text, words)))
-        return text
-
-    return parse
-
-
-def _benchmark_option(
-    name: str,
-    *,
-    help: str,
-    default: object = None,
-    parse: Callable[[str], object] = str,
-    metavar: str = 'N',
-    many: bool = False,
-) -> Option:
-    return Option((name,), 'Benchmark', help, default, parse, metavar, many)
-
-
-_PRECISIONS = (FP32, *(flag for flag in PRECISION_FLAGS if flag in OPTIONS))
-
-_BENCHMARK_OPTIONS = [
-    _benchmark_option(
-        'experiments',
-        help='experiments to run',
-        default=EXPERIMENTS,
-        parse=_one_of(EXPERIMENTS),
-        metavar='NAME',
-        many=True,
-    ),
-    _benchmark_option(
-        'test_client_batch_size',
-        help='rows per request',
-        default=(1, 4, 8, 16, 64, 256, 512, 1024),
-        parse=whole_number(1),
-        metavar='ROWS',
-        many=True,
-    ),
-    _benchmark_option(
-        'test_max_batch_size',
-        help='maximum rows per batch',
-        default=(32, 64, 128, 256, 512),
-        parse=whole_number(1),
-        metavar='ROWS',
-        many=True,
-    ),
-    _benchmark_option(
-        'test_max_seq_len',
-        help='maximum tokens per sequence (default: those of 20 40 80 160 320 that the model supports)',
-        parse=whole_number(4),
-        many=True,
-    ),
-    _benchmark_option(
-        'test_num_client',
-        help='number of concurrent clients',
-        default=(1, 2, 4, 8, 16, 32),
-        parse=whole_number(1),
-        many=True,
-    ),
-    _benchmark_option(
-        'test_pooling_layer',
-        help='layers to pool, one at a time (default: all layers of the model)',
-        parse=integer,
-        metavar='LAYER',
-        many=True,
-    ),
-    _benchmark_option(
-        'test_num_worker',
-        help='number of workers, one column per value (default: those of 1 2 4 that the GPUs or cores suffice for)',
-        parse=whole_number(1),
-        many=True,
-    ),
-    _benchmark_option(
-        'test_precision',
-        help='precisions to compare; each one turns on the option of its name, int8 also -engine onnxruntime, and %s turns '
-        'on none (default: all that the engine has, and int8 if ONNX Runtime is installed)' % FP32,
-        parse=_one_of(_PRECISIONS),
-        metavar='NAME',
-        many=True,
-    ),
-    _benchmark_option(
-        'test_rows',
-        help='rows per measurement, sent in at most %d requests per client' % MAX_REQUESTS,
-        default=512,
-        parse=whole_number(1),
-        metavar='ROWS',
-    ),
-    _benchmark_option(
-        'num_repeat',
-        help='measurements per cell of a table, after a warm-up that does not count',
-        default=3,
-        parse=whole_number(1),
-    ),
-    _benchmark_option(
-        'wait_till_ready',
-        help='seconds to wait until a server is ready',
-        default=300,
-        parse=whole_number(1),
-        metavar='SECONDS',
-    ),
-    _benchmark_option(
-        'client_vocab_file',
-        help='text file whose words make up the sentences (default: frequent English words)',
-        metavar='FILE',
-    ),
-    _benchmark_option(
-        'random_model',
-        help='serve random weights of this shape (%s) instead of a model' % ', '.join(SHAPES),
-        parse=_one_of(SHAPES),
-        metavar='SHAPE',
-    ),
-    _benchmark_option(
-        'against',
-        help='another running server of the same protocol, to measure in turn with ours and print the ratio, wherever '
-        'both do the same work',
-        metavar='HOST:PORT,PORT_OUT',
-    ),
-    _benchmark_option(
-        'output_dir',
-        help='folder for the report, the numbers, the charts and the log',
-        default='benchmark-results',
-        metavar='DIR',
-    ),
-]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
+from typing import Protocol
 
 from bert_serving.client import BertClient
 
@@ -45,18 +46,25 @@ def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient
     )
 
 
+class Encoder(Protocol):
+    """The method of a client that a load calls."""
+
+    def encode(self, texts: list[str], /) -> object: ...
+
+
 class LoadGenerator:
     """The connected clients of one load. A context manager."""
 
-    def __init__(self, server: Address, load: Load) -> None:
-        self._server = server
+    def __init__(self, connect: Callable[[], AbstractContextManager[Encoder]], load: Load) -> None:
+        """`connect` makes a client, which is closed at the end."""
+        self._connect = connect
         self._load = load
         self._resources = ExitStack()
 
     def __enter__(self) -> LoadGenerator:
         with ExitStack() as stack:
             self._threads = stack.enter_context(ThreadPoolExecutor(self._load.num_client))
-            self._clients = [stack.enter_context(connect(self._server)) for _ in range(self._load.num_client)]
+            self._clients = [stack.enter_context(self._connect()) for _ in range(self._load.num_client)]
             self._resources = stack.pop_all()
         return self
 
@@ -79,7 +87,7 @@ class LoadGenerator:
         latencies = [latency for future in futures for latency in future.result()]
         return Timing(len(sentences), time.perf_counter() - started, latencies)
 
-    def _send(self, client: BertClient, sentences: Sequence[str], start: threading.Barrier) -> list[float]:
+    def _send(self, client: Encoder, sentences: Sequence[str], start: threading.Barrier) -> list[float]:
         batch_rows = self._load.batch_rows
         start.wait()
         latencies = []

@@ -61,6 +61,12 @@ class Load:
         return self.num_client * self.batch_rows * self.num_request
 
 
+def plan_load(rows: int, num_client: int, batch_rows: int, words: int | None = None) -> Load:
+    """The load with these clients and rows per request that comes closest to `rows` in total."""
+    wanted = -(-rows // (num_client * batch_rows))
+    return Load(num_client, batch_rows, min(wanted, MAX_REQUESTS), words)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One cell of a table. `options` are the server options that differ from the command line."""
@@ -106,9 +112,8 @@ class Grid:
     rows: int
 
     def load(self, num_client: int, batch_rows: int, words: int | None = None) -> Load:
-        """The load with these clients and rows per request that comes closest to `rows` in total."""
-        wanted = -(-self.rows // (num_client * batch_rows))
-        return Load(num_client, batch_rows, min(wanted, MAX_REQUESTS), words)
+        """The load of about `rows` rows with these clients and rows per request."""
+        return plan_load(self.rows, num_client, batch_rows, words)
 
     @property
     def precisions(self) -> Iterator[tuple[str, Options]]:

@@ -10,22 +10,18 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shlex
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from ..console.streams import say
-from ..errors import ServingError, StartError, UsageError
-from ..graph.engines import is_installed
+from ..errors import ServingError
 from ..model.config import EncoderConfig
 from ..model.folder import find_model
-from ..options.engines import check_engine
 from ..options.settings import OPTIONS, Settings
 from ..parent.address import Address
 from ..parent.devices import CPU, plan_devices
@@ -34,17 +30,15 @@ from ..release import RELEASE
 from ..security.client_keys import ClientKeys
 from . import plots
 from .load import LoadGenerator, connect, parse_address
+from .machine import describe_machine
 from .plan import FP32, PRECISION_FLAGS, Cell, Experiment, Grid, Metric, Options, group_by_server, plan_experiments
-from .random_model import SHAPES, write_model
 from .results import Result, format_values, least_cosine, make_json, make_report
 from .sentences import WORDS, make_sentences, read_vocabulary
+from .servers import CLIENT_ERRORS, can_serve, describe_error, served_model, wait_for
 
 MAX_SEQ_LENS = (20, 40, 80, 160, 320)
 NUM_WORKERS = (1, 2, 4)
 """The values to try by default, as far as the model and the machine allow."""
-
-POLL_S = 0.5
-"""Seconds between two attempts to reach the other server."""
 
 
 def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
@@ -56,13 +50,17 @@ def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
         UsageError, ModelError: nothing was started.
         StartError: the server of `-against` does not answer.
     """
+    if args.peers:
+        from .peers.command import run_peers  # and what only it needs
+
+        return run_peers(args, server_module)
     keys = ClientKeys.from_args(args)
     other = parse_address(args.against)._replace(keys=keys) if args.against else None
-    with _served_model(args) as (settings, temp_dirs):
+    with served_model(args) as (settings, temp_dirs):
         model = find_model(settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name)
         experiments = plan_experiments(args.experiments, _make_grid(args, settings, model.config))
         if other is not None:
-            _wait_for(other, args.wait_till_ready)
+            wait_for(other, args.wait_till_ready)
         os.makedirs(args.output_dir, exist_ok=True)
         log = os.path.join(args.output_dir, 'server.log')
         with contextlib.suppress(FileNotFoundError):
@@ -78,22 +76,6 @@ def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
         results = measurement.run(experiments)
     _report(args, experiments, results, None if other is None else str(other))
     return sum(result.failure is not None for result in results)
-
-
-@contextlib.contextmanager
-def _served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str]]]:
-    """Yield the settings that all servers share, and the temporary folder of the random model if there is one."""
-    settings = replace(Settings.from_args(args), port=0, port_out=0)
-    if args.random_model is None:
-        yield settings, []
-        return
-    if args.model_dir is not None:
-        raise UsageError('-random_model and -model_dir are mutually exclusive')
-    with tempfile.TemporaryDirectory(prefix='bert-serving-model-') as folder:
-        say('write random weights of the shape %s...' % args.random_model, sys.stderr)
-        write_model(folder, SHAPES[args.random_model])
-        # only this run can use the graphs of random weights
-        yield replace(settings, model_dir=folder, export_cache=settings.export_cache or folder), [folder]
 
 
 def _make_grid(args: argparse.Namespace, settings: Settings, config: EncoderConfig) -> Grid:
@@ -113,35 +95,13 @@ def _make_grid(args: argparse.Namespace, settings: Settings, config: EncoderConf
     )
     if args.test_precision:
         return grid
-    return replace(grid, precision=[name for name, options in grid.precisions if _can_serve(settings, options)])
-
-
-def _can_serve(settings: Settings, options: Options) -> bool:
-    """Whether the engine that these options choose is installed, and has them."""
-    settings = replace(settings, **options)
-    try:
-        check_engine(settings)
-    except UsageError:
-        return False
-    return is_installed(settings.engine)
+    return replace(grid, precision=[name for name, options in grid.precisions if can_serve(settings, options)])
 
 
 def _affordable_workers(settings: Settings) -> list[int]:
     devices = set(plan_devices(max(NUM_WORKERS), settings.cpu, settings.device_map).devices)
     places = len(os.sched_getaffinity(0)) if devices == {CPU} else len(devices)
     return [number for number in NUM_WORKERS if number <= places]
-
-
-def _wait_for(other: Address, within_s: float) -> None:
-    """Wait until the server of `-against` answers, because it might still be starting."""
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            connect(other, timeout_ms=int(1000 * POLL_S)).close()
-            return
-        except TimeoutError:
-            if time.monotonic() >= deadline:
-                raise StartError('-against: no server answered at %s within %d s' % (other, within_s)) from None
 
 
 class Measurement:
@@ -195,11 +155,13 @@ class Measurement:
         rounds: list[list[float]] = []
         try:
             with contextlib.ExitStack() as stack:
-                loads = [stack.enter_context(LoadGenerator(address, cell.load)) for address in addresses]
+                loads = [
+                    stack.enter_context(LoadGenerator(partial(connect, address), cell.load)) for address in addresses
+                ]
                 for _ in range(1 + self._num_repeat):
                     rounds.append([load.run(sentences).value(cell.metric) for load in loads])
-        except _CLIENT_ERRORS as error:
-            return Result(cell, failure=_describe_error(error))
+        except CLIENT_ERRORS as error:
+            return Result(cell, failure=describe_error(error))
         counted = rounds[1:]
         return Result(cell, [values[0] for values in counted], [values[1] for values in counted if values[1:]])
 
@@ -208,21 +170,13 @@ class Measurement:
         try:
             with connect(address) as client:
                 vectors = client.encode(list(sentences))
-        except _CLIENT_ERRORS as error:
-            return Result(cell, failure=_describe_error(error))
+        except CLIENT_ERRORS as error:
+            return Result(cell, failure=describe_error(error))
         if cell.row == FP32:
             self._exact = vectors
         if self._exact is None:
             return Result(cell, failure='there are no vectors in float32 to compare with')
         return Result(cell, [least_cosine(vectors, self._exact)])
-
-
-_CLIENT_ERRORS = (OSError, RuntimeError, ValueError)
-"""Those that the client raises."""
-
-
-def _describe_error(error: Exception) -> str:
-    return ' '.join(('%s: %s' % (type(error).__name__, error)).split())
 
 
 class _ProgressBar:
@@ -265,7 +219,7 @@ def _report(
         'command': '`%s`' % shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         'finished': datetime.now().isoformat(' ', 'seconds'),
         'release': RELEASE,
-        'machine': _describe_machine(),
+        'machine': describe_machine(),
         'every cell': 'the median (least..greatest) of %d repeats, after a warm-up' % args.num_repeat,
     }
     report = make_report(experiments, results, facts, other)
@@ -278,18 +232,3 @@ def _report(
         plots.draw_all(args.output_dir, experiments, results)
     except ImportError:
         say('no pictures: matplotlib is not installed (%s)' % plots.REQUIREMENT, sys.stderr)
-
-
-_UNITS = ('avx2', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_int8', 'amx_bf16')
-"""The flags of a processor that decide how fast it multiplies matrices."""
-
-
-def _describe_machine() -> str:
-    """The processor, the number of available cores, and its instructions for matrix products."""
-    facts: dict[str, str] = {}
-    with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as file:
-        facts = dict(line.rstrip().replace('\t', '').split(':', 1) for line in file if ':' in line)
-    flags = [flag for flag in _UNITS if flag in facts.get('flags', '').split()]
-    name = facts.get('model name', platform.processor()).strip() or platform.machine()
-    cores = '%d cores' % len(os.sched_getaffinity(0))
-    return ', '.join([name, cores, *flags, 'Python ' + platform.python_version()])

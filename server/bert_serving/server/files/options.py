@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
-from ..console.suggestions import did_you_mean
 from ..options.option import Option
-from ..options.values import whole_number
+from ..options.values import one_of, whole_number
 from ..parent.address import read_address
 from .inputs import FORMATS as INPUT_FORMATS
 from .parts import FORMATS as OUTPUT_FORMATS
@@ -17,17 +16,6 @@ DTYPES = ('float32', 'float16', 'int8', 'binary')
 
 SENT = ('normalize', 'prompt_name', 'prompt', 'dimensions', 'truncate')
 """The options that go to the server with each request, in addition to the dtype."""
-
-
-def one_of(words: Collection[str]) -> Callable[[str], str]:
-    """Make a parser that accepts only these words."""
-
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError('expected one of %s, got %r%s' % (', '.join(words), text, did_you_mean(text, words)))
-        return text
-
-    return parse
 
 
 def yes_or_no(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..console.logs import FORMATS
 from ..console.suggestions import did_you_mean
@@ -21,6 +21,17 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
         if value < least or (most is not None and value > most):
             raise ValueError('expected %s, got %d' % (wanted, value))
         return value
+
+    return parse
+
+
+def one_of(words: Collection[str]) -> Callable[[str], str]:
+    """Make a parser that accepts only these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError('expected one of %s, got %r%s' % (', '.join(words), text, did_you_mean(text, words)))
+        return text
 
     return parse
 
