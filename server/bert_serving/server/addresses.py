@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 
 ANY = '*'
@@ -10,7 +11,17 @@ ANY = '*'
 
 ANY_IPV4, ANY_IPV6 = '0.0.0.0', '::'
 
+_HOST = re.compile(r"[\w.~!$&'()*+;=%:\[\]-]*", re.ASCII)
+
 _REMEDY = 'use an address or name of this machine, * for all IPv4 addresses, or :: for all IPv4 and IPv6 addresses'
+
+
+def is_host(text: str) -> bool:
+    """Whether a Host header has only characters of a name or an address, with or without a port (RFC 3986, 3.2.2).
+
+    Other programs could take the rest for a user or a path.
+    """
+    return _HOST.fullmatch(text) is not None
 
 
 def own_address(host: str) -> str:

@@ -14,6 +14,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import WSGITask
 
+from ..addresses import is_host
 from .connections import ConnectionState, Phase, is_unread
 from .quotas import Holding
 from .tls import NothingToRead, PlainHTTP, TlsSocket
@@ -38,7 +39,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     """The parser of a request. It rejects requests that other HTTP programs could parse differently."""
 
     def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError:  # Python converts no more than 4,300 digits
+            raise ParsingError('Content-Length is invalid') from None
         if self.version not in ('1.0', '1.1'):
             raise ParsingError('The version of HTTP is not supported: send HTTP/1.1')
         if self.chunked and 'CONTENT_LENGTH' in self.headers:
@@ -48,6 +52,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         host = self.headers.get('HOST', '')
         if (self.version == '1.1' and 'HOST' not in self.headers) or ',' in host:
             raise ParsingError('The request must have one Host header')
+        if not is_host(host):
+            raise ParsingError('The Host header is invalid')
 
 
 class Task(WSGITask):  # type: ignore[misc]
