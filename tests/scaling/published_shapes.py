@@ -194,7 +194,8 @@ class Watch:
             try:
                 module = process.cmdline()[-1].rpartition('.')[2]
                 if module in ('exporter', 'worker'):
-                    found.setdefault(module, []).append((process, memory_of(process.pid)))
+                    memory = memory_of(process.pid)
+                    found.setdefault(module, []).append((process, memory))
             except (psutil.Error, OSError, IndexError):
                 continue  # it has just begun or ended
         for module, processes in found.items():
