@@ -13,12 +13,13 @@ from unittest.mock import Mock
 import pytest
 
 from bert_serving.server.cluster import remote_child
-from bert_serving.server.cluster.interface import Resources
+from bert_serving.server.cluster.interface import ActorLost, Resources
 from bert_serving.server.cluster.launcher import ClusterLauncher
 from bert_serving.server.cluster.remote_child import RemoteChild
 from bert_serving.server.parent.child_factory import ExportedGraph
 from bert_serving.server.parent.children import Children
 from bert_serving.server.parent.endpoints import Endpoints, Ports
+from bert_serving.server.process.child import EXIT_DISCONNECTED
 from bert_serving.server.process.launcher import ChildSpec
 from bert_serving.server.process.restarts import DEFAULT_POLICY, RestartPolicy, Restarts
 from bert_serving.server.process.states import ChildState
@@ -43,6 +44,7 @@ class Bench:
         self.ready: list[dict[str, Any]] = []
         self.heartbeats: list[dict[str, Any]] = []
         self.lost: list[tuple[str, ChildFailed | None]] = []
+        self.machines_lost: list[str] = []
         self.moved = 0
         self.slot = ChildSlot(
             spawn=self.spawn,
@@ -52,6 +54,7 @@ class Bench:
             on_given_up=lambda _how: None,
             on_leaving=self.leave,
             on_moved=self.move,
+            on_machine_lost=self.machines_lost.append,
             restarts=Restarts(RestartPolicy(first_pause_s=0.01)),
         )
 
@@ -114,8 +117,9 @@ def test_a_child_is_lost_with_its_node_and_waits_for_another(bench: Bench) -> No
     bench.supervisor.supervise(bench.slot)
     bench.run_until(lambda: bool(bench.ready))
     bench.cluster.remove_node('first')
-    bench.run_until(lambda: bool(bench.lost))
-    assert bench.lost == [('ODD was lost with its actor: the node first died', None)]
+    bench.run_until(lambda: bool(bench.machines_lost))
+    assert bench.machines_lost == ['ODD was lost with its actor: the node first died']
+    assert bench.lost == [], 'it did not crash'
     bench.run_until(lambda: bench.status['state'] == 'waiting')
     bench.cluster.add_node('second', 1)
     bench.run_until(lambda: len(bench.ready) == 2)
@@ -158,6 +162,32 @@ def test_a_file_that_is_missing_keeps_a_child_from_its_start(bench: Bench) -> No
     bench.supervisor.supervise(bench.slot)
     bench.run_until(lambda: bool(bench.lost))
     assert 'No such file' in bench.lost[0][0]
+
+
+def test_a_child_that_has_lost_its_connection_has_not_crashed(bench: Bench) -> None:
+    bench.what = {'what': 'exit', 'code': EXIT_DISCONNECTED}
+    bench.supervisor.supervise(bench.slot)
+    bench.run_until(lambda: bool(bench.machines_lost))
+    assert (bench.machines_lost, bench.lost) == (['ODD lost its connection to the server'], [])
+
+
+def test_a_child_that_waits_for_a_connection_does_not_delay_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray takes a minute to find out that no cluster answers, and nobody can interrupt it."""
+    is_placing, is_over = threading.Event(), threading.Event()
+
+    def place(_resources: Resources) -> FakeActor:
+        is_placing.set()
+        is_over.wait(60)
+        raise ActorLost('cannot connect to the cluster')
+
+    monkeypatch.setattr(bench.cluster, 'place', place)
+    bench.supervisor.supervise(bench.slot)
+    assert is_placing.wait(20)
+    bench.supervisor.kill_all()
+    assert bench.supervisor.num_process == 0
+    is_over.set()
 
 
 def test_a_child_that_waits_can_be_released(bench: Bench) -> None:

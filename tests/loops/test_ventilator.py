@@ -400,6 +400,17 @@ def test_the_jobs_of_a_lost_worker_wait_for_the_next(bench: Bench) -> None:
     assert job.header.attempt == 1
 
 
+def test_a_request_alone_on_machine_after_machine_that_is_lost_is_answered_at_last(bench: Bench) -> None:
+    bench.ask(['a'])
+    for attempt in range(5):
+        bench.add_worker()
+        (job,) = bench.heard_by_worker()
+        assert isinstance(job, Job)
+        assert (job.header.attempt, job.header.reduced_batch) == (attempt, False)
+        bench.ventilator.remove_worker(0, with_machine=True)
+    assert bench.heard(bench.sink) == [Register(RequestRef(1, b'me', b'1', 1, 1))], 'and no error'
+
+
 def test_workers_and_sink_are_told_to_stop(bench: Bench) -> None:
     bench.add_worker()
     bench.ventilator.stop_workers()

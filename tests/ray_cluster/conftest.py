@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from bert_serving.server import BertServer
 from bert_serving.server.helper import get_args_parser
+from support.free_port import free_port
 from support.serving import SMALL_MODEL, fake_path
 
 Serve = Callable[..., BertServer]
@@ -29,9 +31,11 @@ class RayNodes:
                 'num_cpus': 0,
                 'object_store_memory': OBJECTS_BYTES,
                 'include_dashboard': False,
+                'ray_client_server_port': (port := free_port()),
             },
         )
         self.address: str = self._cluster.address
+        self.client_address = 'ray://127.0.0.1:%d' % port
 
     def add(self, cpus: float) -> Any:
         """Add a node with so many CPUs, and wait until it is there."""
@@ -40,6 +44,17 @@ class RayNodes:
     def remove(self, node: Any) -> None:
         """Kill a node and all that runs on it."""
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def end_clients(self) -> int:
+        """Kill the processes of the head that stand for its clients (`ray://`); return how many there were."""
+        servers = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if '--mode=specific-server' in process.cmdline()
+        ]
+        for process in servers:
+            process.kill()
+        return len(servers)
 
     def close(self) -> None:
         self._cluster.shutdown()

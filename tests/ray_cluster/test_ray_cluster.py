@@ -8,13 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bert_serving.server import BertServer
 from bert_serving.server.cluster.interface import ActorLost, Resources
 from faults.chaos import Material
 from support.cluster_load import WORDS, ask_while, states_of, wait_for_workers
-from support.serving import FakeServer, connect
+from support.free_port import free_port
+from support.serving import SMALL_MODEL, FakeServer, ServerProcess, connect
 from support.waiting import wait_until
 
 ray = pytest.importorskip('ray')
@@ -45,6 +47,43 @@ def test_nothing_is_lost_while_two_nodes_die_and_one_comes(
         status = client.server_status
     print({name: status['statistic'][name] for name in ('num_requeued_job', 'num_worker_restart')}, flush=True)
     assert len({worker.get('node') for worker in status['workers'] if worker['state'] == 'ready'}) == 2
+
+
+@pytest.mark.parametrize('kind', ['support.fake_cli', 'bert_serving.server.cli'])
+def test_a_server_that_is_a_client_of_the_cluster_outlives_a_node_and_its_connection(nodes: Any, kind: str) -> None:
+    """With `ray://`, Ray ends the workers when it loses the client that has placed them."""
+    first = nodes.add(2)
+    nodes.add(2)
+    words = ('-model_dir', SMALL_MODEL, '-ray', nodes.client_address, '-num_worker', '3')
+    with ServerProcess(*words, module=kind) as server:
+        server.wait_until_ready()
+        with connect(server) as client:
+
+            def states() -> list[str]:
+                return [worker['state'] for worker in client.server_status['workers']]
+
+            wait_until(lambda: states() == ['ready'] * 3, 60)
+            vectors = client.encode(WORDS)
+            nodes.remove(first)
+            assert (client.encode(WORDS) == vectors).all()
+            wait_until(lambda: sorted(states()) == ['ready', 'ready', 'waiting'], 60)
+            assert nodes.end_clients()
+            wait_until(lambda: 'connected to the cluster again' in server.log, 90)  # Ray tries for half a minute
+            assert np.allclose(client.encode(WORDS), vectors, atol=1e-5)
+            assert client.server_status['statistic']['num_poisoned_request'] == 0
+        stopped_at = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+        assert time.monotonic() - stopped_at < 10
+    assert 'Traceback' not in server.log
+
+
+def test_an_address_at_which_no_cluster_takes_clients_is_one_line() -> None:
+    words = ('-model_dir', SMALL_MODEL, '-ray', 'ray://127.0.0.1:%d' % free_port())
+    with ServerProcess(*words, module='support.fake_cli') as server:
+        assert server.process.wait(70) == 1
+        (line,) = [line for line in server.log.splitlines() if ' E:' in line]
+        assert 'cannot connect to a Ray cluster' in line
 
 
 def test_the_workers_of_a_drained_node_finish_and_move(serve: Serve, nodes: Any) -> None:

@@ -61,6 +61,7 @@ class FakeCluster:
     """A cluster with room for so many CPUs on each of its nodes. Any thread may use it."""
 
     own_address = '127.0.0.1'
+    connection = 0
 
     def __init__(self, **nodes: float) -> None:
         self._lock = threading.RLock()

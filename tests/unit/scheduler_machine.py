@@ -163,13 +163,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.tell(WorkerDying(worker))
 
     @precondition(lambda self: self.in_workers)
-    @rule(data=st.data(), late=st.booleans())
-    def lose_a_worker(self, data: st.DataObject, late: bool) -> None:
+    @rule(data=st.data(), late=st.booleans(), with_machine=st.booleans())
+    def lose_a_worker(self, data: st.DataObject, late: bool, with_machine: bool) -> None:
         worker = data.draw(st.sampled_from(sorted(self.in_workers)))
         jobs = self.in_workers.pop(worker)
         self.let_go.pop(worker, None)
         self.dying.discard(worker)
-        self.tell(WorkerLost(worker))
+        self.tell(WorkerLost(worker, with_machine))
         for action in jobs[: 1 if late else 0]:  # it had sent a part before it died
             self.finish(worker, action)
 

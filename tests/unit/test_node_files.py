@@ -6,13 +6,13 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bert_serving.server.cluster.luggage import Luggage, PackedFile
 from bert_serving.server.cluster.node_files import held_files, relocate
 from bert_serving.server.errors import StartError
+from support.fake_cluster import FakeCluster
 
 Pack = Callable[..., list[PackedFile]]
 
@@ -24,16 +24,19 @@ def packed(tmp_path: Path) -> list[PackedFile]:
     folder.mkdir()
     (folder / 'graph.pb').write_bytes(b'graph')
     (folder / 'graph.pb.words').write_bytes(b'')
-    return Luggage(bytes).pack([str(folder / 'graph.pb'), str(folder / 'graph.pb.words')])
+    return Luggage(FakeCluster()).pack([str(folder / 'graph.pb'), str(folder / 'graph.pb.words')])
 
 
 def test_a_file_goes_to_the_cluster_once(tmp_path: Path) -> None:
     (tmp_path / 'graph.pb').write_bytes(b'graph')
-    put: list[Any] = []
-    luggage = Luggage(lambda content: put.append(bytes(content)))
+    cluster = FakeCluster()
+    luggage = Luggage(cluster)
     for _ in range(2):
         luggage.pack([str(tmp_path / 'graph.pb')])
-    assert put == [b'graph']
+    assert cluster.num_put == 1
+    cluster.connection += 1
+    luggage.pack([str(tmp_path / 'graph.pb')])
+    assert cluster.num_put == 2, 'the cluster has forgotten what it got over the connection that was lost'
 
 
 def test_all_workers_of_a_node_have_one_copy_and_the_last_removes_it(packed: list[PackedFile], tmp_path: Path) -> None:

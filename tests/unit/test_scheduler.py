@@ -159,6 +159,34 @@ def test_a_quarantined_job_that_kills_again_is_tried_in_reduced_batches_and_then
     assert scheduler.handle(WorkerReady(3), 0) == []
 
 
+def test_a_worker_that_is_lost_with_its_machine_says_nothing_about_the_request_that_it_had_alone() -> None:
+    scheduler = a_scheduler()
+    scheduler.handle(a_request(8), 0)
+    scheduler.handle(WorkerLost(0, with_machine=True), 0)
+    for worker in (1, 2, 3):
+        (alone,) = jobs_in(scheduler.handle(WorkerReady(worker), 0))
+        assert not alone.job.header.reduced_batch
+        assert messages_in(scheduler.handle(WorkerLost(worker, with_machine=True), 0)) == []
+    scheduler.handle(WorkerReady(4), 0)
+    scheduler.handle(WorkerLost(4), 0)
+    assert scheduler.outcomes.poisoned == 0, 'that was the first crash'
+    scheduler.handle(WorkerReady(5), 0)
+    assert len(messages_in(scheduler.handle(WorkerLost(5), 0))) == 1
+
+
+def test_a_request_that_loses_machine_after_machine_is_not_retried_for_ever() -> None:
+    scheduler = a_scheduler()
+    scheduler.handle(a_request(8), 0)
+    refusals: list[object] = []
+    for worker in range(9):
+        assert refusals == []
+        refusals += messages_in(scheduler.handle(WorkerLost(worker, with_machine=True), 0))
+        scheduler.handle(WorkerReady(worker + 1), 0)
+    (refusal,) = refusals
+    assert isinstance(refusal, Refuse)
+    assert (refusal.error.type, 'lost with its machine' in refusal.error.message) == ('PoisonedRequest', True)
+
+
 def test_a_quarantined_job_whose_part_came_before_its_worker_died_gets_no_strike() -> None:
     scheduler = a_scheduler()
     scheduler.handle(a_request(16), 0)

@@ -43,18 +43,22 @@ class Cluster(Protocol):
     def own_address(self) -> str:
         """The address at which the nodes reach this machine, as far as the cluster knows it."""
 
+    @property
+    def connection(self) -> int:
+        """The number of the current connection. The next one knows nothing of what was put in or placed before."""
+
     def put(self, content: Any) -> Any:
         """Keep a buffer in the cluster, and return the reference that `Host.fetch` takes on any node.
 
         Raises:
-            ActorLost: the server has left the cluster.
+            ActorLost: the server has left the cluster, or cannot reach it.
         """
 
     def place(self, resources: Resources) -> Actor:
         """Let the cluster find a node with these resources, and start a host there.
 
         Raises:
-            ActorLost: the server has left the cluster.
+            ActorLost: the server has left the cluster, or cannot reach it.
         """
 
     def close(self) -> None:

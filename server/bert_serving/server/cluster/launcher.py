@@ -15,7 +15,7 @@ class ClusterLauncher:
         """Each child takes `resources` from its node."""
         self._cluster = cluster
         self._resources = resources
-        self._luggage = Luggage(cluster.put)
+        self._luggage = Luggage(cluster)
 
     def make(self, spec: ChildSpec) -> RemoteChild:
         """Make a child. When it is started, it waits for resources."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..graph.files import digest_of
+from .interface import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class PackedFile:
 class Luggage:
     """The files that are already in the cluster. Thread-safe."""
 
-    def __init__(self, put: Callable[[Any], Any]) -> None:
-        """`put` keeps a buffer in the cluster, as `Cluster.put` does."""
-        self._put = put
+    def __init__(self, cluster: Cluster) -> None:
+        """Nothing is in the cluster yet."""
+        self._cluster = cluster
+        self._connection = cluster.connection
         self._lock = threading.Lock()
         self._packed: dict[str, PackedFile] = {}
 
@@ -41,13 +43,16 @@ class Luggage:
 
         Raises:
             OSError: a file cannot be read.
-            ActorLost: the server has left the cluster.
+            ActorLost: the server has left the cluster, or cannot reach it.
         """
         with self._lock:
+            if self._connection != self._cluster.connection:
+                self._connection = self._cluster.connection
+                self._packed.clear()
             for path in paths:
                 if path not in self._packed:
                     with open(path, 'rb') as file:
                         is_empty = not os.fstat(file.fileno()).st_size
                         content = b'' if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                    self._packed[path] = PackedFile(path, digest_of([content]), self._put(content))
+                    self._packed[path] = PackedFile(path, digest_of([content]), self._cluster.put(content))
             return [self._packed[path] for path in paths]

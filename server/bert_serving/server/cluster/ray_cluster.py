@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
+import threading
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,8 @@ MOST_LINES = 3
 
 _LISTED = ('class_name:', 'actor_id:', 'pid:', 'namespace:', 'ip:', 'name:')
 
+LEFT = 'the server has left the cluster'
+
 CLIENT = 'ray://'
 """The beginning of the address of Ray's client server, for clients that are not on a node."""
 
@@ -44,15 +48,43 @@ class RayCluster:
         """
         self._address = address
         self._is_own = not ray.is_initialized()
+        self._is_closed = False
+        self._lock = threading.Lock()  # guards the connection
+        self.connection = 0
         if self._is_own:
             try:
-                ray.init(address, configure_logging=False, log_to_driver=True)
+                self._connect()
             except Exception as error:  # ConnectionError, ValueError, RuntimeError, and exceptions of grpc
                 raise StartError(
                     '-ray %s: cannot connect to a Ray cluster (%s): start one with "ray start --head", or give its address'
-                    % (address, str(error).partition('\n')[0])
+                    % (address, _reason_of(error))
                 ) from None
         self._host = ray.remote(RayHost)  # once: the head of the cluster keeps each such class
+
+    def _connect(self) -> None:
+        ray.init(self._address, configure_logging=False, log_to_driver=True)
+
+    def _check_connected(self) -> None:
+        """Connect again if the connection is lost, which happens only to clients of Ray (`ray://`).
+
+        Raises:
+            ActorLost: the server has left the cluster, or cannot reach it.
+        """
+        with self._lock:
+            if ray.is_initialized():
+                return
+            if self._is_closed or not self._address.startswith(CLIENT):
+                raise ActorLost(LEFT)  # otherwise Ray would start a cluster of its own on this machine
+            try:
+                self._connect()
+            except Exception as error:
+                raise ActorLost('cannot connect to the cluster: %s' % _reason_of(error)) from None
+            self.connection += 1
+            self._host = ray.remote(RayHost)
+            logger.info('connected to the cluster again')
+            if self._is_closed:
+                ray.shutdown()
+                raise ActorLost(LEFT)
 
     @property
     def own_address(self) -> str:
@@ -71,18 +103,18 @@ class RayCluster:
         """Keep a buffer in the object store, and return its reference.
 
         Raises:
-            ActorLost: the server has left the cluster.
+            ActorLost: the server has left the cluster, or cannot reach it.
         """
-        _check_connected()
+        self._check_connected()
         return ray.put(np.frombuffer(content, np.uint8) if len(content) else np.empty(0, np.uint8))
 
     def place(self, resources: Resources) -> RayActor:
         """Let Ray find a node with these resources and start a host there, spread over all nodes.
 
         Raises:
-            ActorLost: the server has left the cluster.
+            ActorLost: the server has left the cluster, or cannot reach it.
         """
-        _check_connected()
+        self._check_connected()
         options = {
             'num_cpus': resources.cpus,
             'num_gpus': resources.gpus,
@@ -90,10 +122,11 @@ class RayCluster:
             'max_concurrency': CONCURRENCY,
             'max_restarts': 0,  # the supervisor places another one
         }
-        return RayActor(self._host.options(**options).remote())
+        return RayActor(self._host.options(**options).remote(), self._address.startswith(CLIENT))
 
     def close(self) -> None:
         """Leave the cluster, unless the user's program had already joined it."""
+        self._is_closed = True
         if self._is_own:
             ray.shutdown()
 
@@ -101,8 +134,9 @@ class RayCluster:
 class RayActor:
     """A `RayHost` that Ray has placed, or will place."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, is_client: bool) -> None:
         self._handle = handle
+        self._is_client = is_client
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the host, and wait for its result.
@@ -110,26 +144,37 @@ class RayActor:
         Raises:
             ActorLost: Ray has lost the actor, the server has left the cluster, or the method has raised an exception.
         """
-        _check_connected()
+        _check_initialized()
         try:
             return ray.get(getattr(self._handle, method).remote(*arguments))
         except ray.exceptions.RayError as error:
             raise ActorLost(_explain(error)) from None
+        except Exception as error:  # of a client of Ray whose connection has failed: ConnectionError and others
+            if self._is_client:
+                raise ActorLost('the connection to the cluster has failed: %s' % _reason_of(error)) from None
+            raise
 
     def kill(self) -> None:
         """Kill the worker, and then the actor."""
         with contextlib.suppress(Exception):
-            _check_connected()
+            _check_initialized()
             ray.get(self._handle.kill.remote(), timeout=KILL_S)
         with contextlib.suppress(Exception):
-            _check_connected()
+            _check_initialized()
             ray.kill(self._handle)
 
 
-def _check_connected() -> None:
+def _check_initialized() -> None:
     """Raise ActorLost after the cluster was left: at the next call, Ray would start one of its own on this machine."""
     if not ray.is_initialized():
-        raise ActorLost('the server has left the cluster')
+        raise ActorLost(LEFT)
+
+
+def _reason_of(error: Exception) -> str:
+    """Return the reason of an error on one line: what grpc calls the details, or else the first line."""
+    text = str(error)
+    found = re.search(r'details = "(.+)"', text)
+    return found[1] if found else text.partition('\n')[0] or type(error).__name__
 
 
 def _explain(error: Exception) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from io import RawIOBase
 
 from .. import descriptors
-from ..process.child import Child, describe_exit
+from ..process.child import EXIT_DISCONNECTED, Child, describe_exit
 from ..process.launcher import ChildSpec
 from ..process.reports import Failed, Placed, Waiting, encode_report
 from ..process.states import ChildState
@@ -46,6 +46,7 @@ class RemoteChild(Child):
         self._pid: int | None = None
         self._code = -signal.SIGKILL
         self._how = '%s was abandoned' % spec.name
+        self._is_machine_lost = False
         self._thread: threading.Thread | None = None
         self._killer: threading.Thread | None = None
 
@@ -73,6 +74,10 @@ class RemoteChild(Child):
     def _end(self) -> tuple[int, str]:
         return self._code, self._how
 
+    @property
+    def is_machine_lost(self) -> bool:
+        return self._is_machine_lost or self._code == EXIT_DISCONNECTED
+
     # ---- the end
 
     @property
@@ -92,8 +97,9 @@ class RemoteChild(Child):
     def kill_and_reap(self, timeout_s: float) -> None:
         self.kill(expected=True)
         if self._is_running and self._thread is not None:
-            self._thread.join(timeout_s)  # if the thread is still running, the closed pipe ends it
-            self._reap()
+            if self._actor is not None:  # otherwise it waits for a connection, which can take minutes
+                self._thread.join(timeout_s)
+            self._reap()  # if the thread is still running, the closed pipe ends it
 
     # ---- the thread
 
@@ -103,6 +109,7 @@ class RemoteChild(Child):
             try:
                 self._code, self._how = self._attend(pipe)
             except ActorLost as error:
+                self._is_machine_lost = True
                 self._how = '%s was lost with its actor: %s' % (self.name, error)
             except BrokenPipeError:
                 pass  # the supervisor has abandoned it

@@ -101,6 +101,7 @@ class Children:
             on_given_up=self._on_remote_worker_given_up if is_remote else self._on_worker_given_up,
             on_leaving=partial(self._on_worker_leaving, worker),
             on_moved=partial(self._on_worker_moved, worker),
+            on_machine_lost=partial(self._on_worker_lost, worker, error=None, with_machine=True),
             restarts=Restarts(CLUSTER_POLICY if is_remote else self._restart_policy),
         )
 
@@ -166,12 +167,12 @@ class Children:
             self._ventilator.add_worker(worker, self._endpoints.workers[worker])
         self._on_ready()
 
-    def _on_worker_lost(self, worker: int, how: str, error: ChildFailed | None) -> None:
+    def _on_worker_lost(self, worker: int, how: str, error: ChildFailed | None, with_machine: bool = False) -> None:
         if not self._is_remote(worker):  # another node may do better
             self._raise_while_starting(error)
         logger.error('%s; its jobs go to other workers', how)
         self._counters.worker_lost(worker)
-        self._ventilator.remove_worker(worker)
+        self._ventilator.remove_worker(worker, with_machine)
 
     def _on_worker_leaving(self, worker: int) -> None:
         """Let a worker whose node is to be given up finish what it holds, and another one be placed."""

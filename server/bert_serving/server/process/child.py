@@ -47,6 +47,11 @@ class Child(ABC):
         """Whether a signal (SIGSTOP) or a debugger has stopped the process. False if that is unknown."""
         return False
 
+    @property
+    def is_machine_lost(self) -> bool:
+        """Whether it has ended with its machine, or with the connection to it, and not by itself."""
+        return False
+
     @abstractmethod
     def start(self) -> None:
         """Start the child.
@@ -83,7 +88,7 @@ class Child(ABC):
         code, how = self._end()
         expected = self.state is ChildState.STOPPING
         self.state = advance_child(self.state, ChildEvent.EXITED)
-        return Exited(code, how, expected)
+        return Exited(code, how, expected, self.is_machine_lost)
 
     @abstractmethod
     def _end(self) -> tuple[int, str]:

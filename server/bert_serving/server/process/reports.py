@@ -89,12 +89,13 @@ class Exited:
     """The child has exited and was reaped. No other report follows.
 
     `code` is the returncode of `subprocess`, negative for a signal, and `how` describes it. `expected` says whether the
-    child had been told to stop.
+    child had been told to stop, and `is_machine_lost` whether it has ended with its machine, and not by itself.
     """
 
     code: int
     how: str
     expected: bool
+    is_machine_lost: bool = False
 
 
 SentReport = Ready | Heartbeat | Progress | Failed

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..console.formatting import format_duration
@@ -42,6 +43,7 @@ class ChildSlot:
     and `on_lost(how, error)`; `error` is set if the child reported that it could not start. `on_given_up(how)` follows
     the last `on_lost` if too many starts in a row have failed and the slot stays empty. `on_leaving()` is called when
     the child has to leave its machine, and `on_moved()` after it has left, before the next start.
+    `on_machine_lost(how)` replaces `on_lost` if the child is lost with its machine.
     """
 
     spawn: Callable[[], Child]
@@ -51,6 +53,7 @@ class ChildSlot:
     on_heartbeat: Callable[[Payload], None] = ignore
     on_leaving: Callable[[], None] = ignore
     on_moved: Callable[[], None] = ignore
+    on_machine_lost: Callable[[str], None] = ignore
     restarts: Restarts = field(default_factory=Restarts)
     child: Child | None = None
     state: SlotState = SlotState.STARTING
@@ -142,7 +145,10 @@ class Supervisor:
             slot.on_ready(payload)
 
         def on_exit(how: str, error: ChildFailed | None) -> None:
-            self._on_loss(slot, how, error)
+            self._on_loss(slot, how, partial(slot.on_lost, how, error))
+
+        def on_machine_lost(how: str) -> None:
+            self._on_loss(slot, how, partial(slot.on_machine_lost, how))
 
         def on_waiting(resources: str) -> None:
             logger.info('%s waits for resources: %s', child.name, resources)
@@ -166,6 +172,7 @@ class Supervisor:
                     on_waiting=on_waiting,
                     on_placed=on_placed,
                     on_leaving=slot.on_leaving,
+                    on_machine_lost=on_machine_lost,
                 ),
             )
         except OSError as error:  # no process or file descriptor is left in the system, say
@@ -173,7 +180,7 @@ class Supervisor:
             if error.errno in NONE_LEFT and slot.restarts.was_ready:
                 self._postpone(slot, how)
             else:
-                self._on_loss(slot, how, None)
+                self._on_loss(slot, how, partial(slot.on_lost, how, None))
 
     def _postpone(self, slot: ChildSlot, how: str) -> None:
         """Retry the start of `slot` later. Descriptors become free again, so this does not count as a failed start."""
@@ -182,7 +189,7 @@ class Supervisor:
         slot.start_at = time.monotonic() + POSTPONED_S
         logger.error('%s; it is started again in %.1f s', how, POSTPONED_S)
 
-    def _on_loss(self, slot: ChildSlot, how: str, error: ChildFailed | None) -> None:
+    def _on_loss(self, slot: ChildSlot, how: str, tell: Callable[[], None]) -> None:
         now = time.monotonic()
         pause_s = slot.restarts.died(now)
         slot.child, slot.place = None, {}
@@ -191,7 +198,7 @@ class Supervisor:
         else:
             slot.state = advance_slot(slot.state, SlotEvent.CHILD_LOST)
             slot.start_at = now + pause_s
-        slot.on_lost(how, error)
+        tell()
         if pause_s is None:
             slot.on_given_up('%s; %d starts have failed' % (how, slot.restarts.failed_starts))
         else:

@@ -78,8 +78,8 @@ class ChildCallbacks:
     """The functions to call, in the reactor's rounds, when a child reports.
 
     `on_exit(how, error)` is only for a child that exits without being told to. `error` is set if the child reported
-    that it could not start. `on_stopped()` is for a child that was told to exit. The last three are for a child on
-    another machine.
+    that it could not start. `on_stopped()` is for a child that was told to exit. The last four are for a child on
+    another machine; `on_machine_lost(how)` replaces `on_exit` for a child that is lost with its machine.
     """
 
     on_ready: Callable[[Payload], None]
@@ -90,6 +90,7 @@ class ChildCallbacks:
     on_waiting: Callable[[str], None] = ignore
     on_placed: Callable[[Payload], None] = ignore
     on_leaving: Callable[[], None] = ignore
+    on_machine_lost: Callable[[str], None] = ignore
 
 
 @dataclass(slots=True, eq=False)
@@ -160,6 +161,8 @@ class ChildWatch:
                     self._forget(watched, report_fd)
                     if report.expected:
                         callbacks.on_stopped()
+                    elif report.is_machine_lost and watched.kill_reason is None:
+                        callbacks.on_machine_lost(report.how)
                     else:
                         callbacks.on_exit(*_explain_exit(watched, report))
                 case _:

@@ -29,9 +29,10 @@ class WorkerDying:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker has died with its jobs, and no more reports of it will arrive."""
+    """A worker has died with its jobs, perhaps with its machine, and no more reports of it will arrive."""
 
     worker: int
+    with_machine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

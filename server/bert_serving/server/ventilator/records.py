@@ -42,7 +42,7 @@ class RequestRecord:
     """The time of its last arrival, because a reconnected client sends it again."""
     collected: set[int] = field(default_factory=set)
     """The parts that the sink has."""
-    strikes: int = 0
+    strikes: float = 0
     """The number of workers and sinks that died while they held only this request."""
     refusal: RequestError | None = None
     """The error reply to the request, if it gets one."""

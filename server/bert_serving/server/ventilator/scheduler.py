@@ -61,7 +61,7 @@ from .served_model import Resolve, as_it_is
 from .split_queue import SplitQueue
 from .splitting import Chunk, is_large, make_jobs, split_in_slices, split_request
 from .stories import MAX_FINISHED, Story
-from .suspects import CRASHED_SINKS, MAX_STRIKES, Suspects
+from .suspects import CRASHED_SINKS, CRASHED_WORKERS, LOST_MACHINE, LOST_MACHINES, MAX_STRIKES, Suspects
 from .turns import LANES, TurnQueue
 from .workers import WorkerPool
 
@@ -173,8 +173,8 @@ class Scheduler:
                 self._workers.add(worker)
             case WorkerDying(worker):
                 self._workers.mark_dying(worker)
-            case WorkerLost(worker):
-                actions += self._requeue(worker, now)
+            case WorkerLost(worker, with_machine):
+                actions += self._requeue(worker, with_machine, now)
             case SinkLost():
                 actions += self._restart_after_sink_loss(now)
             case SinkReady():
@@ -410,10 +410,10 @@ class Scheduler:
 
     # ---- a process is lost
 
-    def _requeue(self, name: int, now: float) -> Iterator[Action]:
+    def _requeue(self, name: int, with_machine: bool, now: float) -> Iterator[Action]:
         """Quarantine every job of a dead worker. A job that it ran alone gets a strike."""
-        worker = self._workers.remove(name)
-        if worker is None:
+        last_words, strike = (LOST_MACHINES, LOST_MACHINE) if with_machine else (CRASHED_WORKERS, 1)
+        if (worker := self._workers.remove(name)) is None:
             return
         lost = [job for job in worker.held.values() if self._is_wanted(job)]
         for job in lost:
@@ -423,13 +423,13 @@ class Scheduler:
             if not worker.is_running_alone:
                 self._quarantine.append(self._next_attempt(job))
                 continue
-            yield from self._strike(request, 'this request crashed two workers; do not retry it', now)
+            yield from self._strike(request, last_words, now, strike)
             if request.refusal is None:
-                self._quarantine.appendleft(self._next_attempt(job, reduced_batch=True))
+                self._quarantine.appendleft(self._next_attempt(job, reduced_batch=not with_machine))
 
-    def _strike(self, request: RequestRecord, last_words: str, now: float) -> Iterator[Action]:
+    def _strike(self, request: RequestRecord, last_words: str, now: float, strike: float = 1) -> Iterator[Action]:
         """Record that a request has crashed a process. After the last strike, answer it with an error."""
-        request.strikes += 1
+        request.strikes += strike
         if request.strikes >= MAX_STRIKES:
             self.outcomes.poisoned += 1
             yield from self._refuse(request, PoisonedRequest(last_words), now)

@@ -245,14 +245,14 @@ class Ventilator:
             self._retiring.pop(worker)()
             self._workers.send(worker, Stop())
 
-    def remove_worker(self, worker: int) -> None:
-        """Hand the jobs of a dead worker to others, except those whose parts the sink has."""
+    def remove_worker(self, worker: int, with_machine: bool = False) -> None:
+        """Hand the jobs of a dead worker, lost `with_machine` or not, to others, but for those that the sink has."""
         self._retiring.pop(worker, None)
         if worker in self._workers:
             self._handle(WorkerDying(worker))
             self._read_last_reports(lambda: self._scheduler.holds_jobs(worker))
             self._workers.close(worker)
-            self._handle(WorkerLost(worker))
+            self._handle(WorkerLost(worker, with_machine))
 
     def _read_last_reports(self, are_wanted: Callable[[], bool]) -> None:
         """Read the reports that were on their way around the ring when a process died, while `are_wanted`."""
