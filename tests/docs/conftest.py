@@ -14,6 +14,7 @@ import pytest
 
 from bert_serving.client import BertClient
 from docs.pages import Ports
+from support.engines import FASTEST
 from support.serving import ServerProcess
 
 COMMANDS = {
@@ -27,14 +28,17 @@ COMMANDS = {
 
 @pytest.fixture(scope='session')
 def server_with() -> Iterator[Callable[[str], Ports]]:
-    """A server of the embedded default model with these options, started when it is first asked for."""
+    """A server of the embedded default model with these options, started when it is first asked for.
+
+    The engine is the one that starts fastest: the pages say the same of both.
+    """
     servers: dict[str, Ports] = {}
     with ExitStack() as stack:
 
         def server_with(options: str) -> Ports:
             if options not in servers:
-                words = ('-http_port', '0', '-http_host', '127.0.0.1', '-show_tokens_to_client', *options.split())
-                server = stack.enter_context(ServerProcess(*words)).wait_until_ready()
+                words = ('-http_port', '0', '-http_host', '127.0.0.1', '-show_tokens_to_client', '-engine', FASTEST)
+                server = stack.enter_context(ServerProcess(*words, *options.split())).wait_until_ready()
                 stack.callback(server.stop)  # rather than killed
                 servers[options] = Ports(server.port, server.port_out, server.http_port)
             return servers[options]
@@ -66,6 +70,7 @@ def redirect(monkeypatch: pytest.MonkeyPatch, commands: Path) -> Callable[[str, 
         monkeypatch.setattr(BertClient.__init__, '__defaults__', tuple(defaults))
         monkeypatch.setenv('BERT_SERVING_PORT', '0')  # of servers that a block starts by itself
         monkeypatch.setenv('BERT_SERVING_PORT_OUT', '0')
+        monkeypatch.setenv('BERT_SERVING_ENGINE', FASTEST)
         monkeypatch.setenv('PATH', os.pathsep.join([str(commands), os.environ['PATH']]))
         for usual, port in (('5555', server.port), ('5556', server.port_out), ('8125', server.http_port)):
             text = re.sub(r'\b%s\b' % usual, str(port), text)

@@ -12,6 +12,7 @@ import pytest
 
 from bert_serving.server import BertServer
 from examples.running import Run, run_example
+from support.engines import FASTEST
 from support.serving import serve
 
 MARK = 'EXAMPLES_OF_TEST_RUN'
@@ -43,7 +44,7 @@ def marked(mark: str) -> list[str]:
 @pytest.fixture(scope='session')
 def server() -> Iterator[BertServer]:
     """A server of the embedded default model, with its own layer, as example/README.md starts it."""
-    with serve('-pooling_layer', '-1') as server:
+    with serve('-pooling_layer', '-1', '-engine', FASTEST) as server:
         yield server
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.running import Run, run_example
+from support.engines import FASTEST
 from support.serving import DATA, SMALL_MODEL, connect, serve
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,7 @@ def test_6_tfrecord_of_sentences(run: Run, tmp_path: Path) -> None:
 
 
 def test_6_tfrecord_of_tokens(run: Run) -> None:
-    with serve('-model_dir', SMALL_MODEL, '-pooling_strategy', 'NONE') as tokens:
+    with serve('-model_dir', SMALL_MODEL, '-pooling_strategy', 'NONE', '-engine', FASTEST) as tokens:
         output = run('example6.py', on=tokens)
     assert 'token level: this server does not pool' in output
     assert 'saved 108 records of (25, 32)' in output
@@ -66,8 +67,8 @@ def test_6_tfrecord_of_tokens(run: Run) -> None:
 
 
 def test_7_layers_and_strategies(tmp_path: Path) -> None:
-    words = '-cpu -model_dir %s -pooling_layer -1 -2 -3 -4 -strategies REDUCE_MEAN -output_dir %s'
-    *_, titles, shares = run_example('example7.py', *(words % (SMALL_MODEL, tmp_path)).split()).splitlines()
+    words = '-cpu -engine %s -model_dir %s -pooling_layer -1 -2 -3 -4 -strategies REDUCE_MEAN -output_dir %s'
+    *_, titles, shares = run_example('example7.py', *(words % (FASTEST, SMALL_MODEL, tmp_path)).split()).splitlines()
     assert titles.split() == ['layer', '-1', '-2', '-3', '-4']
     assert shares.split()[0] == 'REDUCE_MEAN'
     assert all(0 < float(share) < 1 for share in shares.split()[1:])
@@ -104,7 +105,7 @@ def test_8_answers_from_a_database_what_a_cross_encoder_ranks_first(run: Run) ->
     """The cross-encoder is a tiny one of random weights: its order is judged by its own scores, not by sense."""
     pytest.importorskip('qdrant_client')
     query = 'Why are there two ports?'
-    with serve('-model_dir', str(DATA / 'published' / 'models' / 'ce-bert-one')) as other:
+    with serve('-model_dir', str(DATA / 'published' / 'models' / 'ce-bert-one'), '-engine', FASTEST) as other:
         ports = ('-rerank_port', str(other.port), '-rerank_port_out', str(other.port_out))
         output = run('example8.py', '-database', ':memory:', '-query', query, '-topk', '40', *ports)
         shown = re.findall(r'^> (-?\d\.\d+)  (.*)', output, flags=re.M)

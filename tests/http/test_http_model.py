@@ -13,12 +13,14 @@ from typing import Any
 import openai
 import pytest
 
+from support.engines import FASTEST
 from support.proxies import curl
 from support.serving import DATA, ServerProcess
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
+WORDS = ('-http_port', '0', '-http_host', '127.0.0.1', '-engine', FASTEST)
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'http.md'
 
 
@@ -29,7 +31,7 @@ def url_of(server: ServerProcess) -> str:
 @pytest.fixture(scope='module')
 def url() -> Iterator[str]:
     """A server of the embedded model as it is published."""
-    with ServerProcess('-show_tokens_to_client', '-http_port', '0', '-http_host', '127.0.0.1') as server:
+    with ServerProcess('-show_tokens_to_client', *WORDS) as server:
         yield url_of(server)
         assert server.stop() == 0
 
@@ -54,7 +56,7 @@ EXAMPLES = re.findall(r'```bash\n(curl .*?)```\n```(json|text)\n(.*?)```', PAGE.
 
 @pytest.fixture(scope='module')
 def url_of_reranker() -> Iterator[str]:
-    with ServerProcess('-model_dir', str(RERANKER), '-http_port', '0', '-http_host', '127.0.0.1') as server:
+    with ServerProcess('-model_dir', str(RERANKER), *WORDS) as server:
         yield url_of(server)
         assert server.stop() == 0
 
