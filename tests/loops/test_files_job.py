@@ -22,7 +22,7 @@ from bert_serving.server.errors import StartError, UsageError
 from bert_serving.server.files import folder as folder_module
 from bert_serving.server.files import parts as parts_module
 from bert_serving.server.files.job import run_encode
-from bert_serving.server.files.requests import describe_server
+from bert_serving.server.files.requests import describe_server, probe
 from bert_serving.server.helper import get_encode_parser
 from support.serving import SMALL_MODEL, FakeServer, fake_path, serve
 
@@ -303,8 +303,27 @@ def test_without_pyarrow_the_error_says_what_to_install(
         encode(tmp_path / 'in.txt', '-output', tmp_path / 'out')
 
 
+def test_a_file_that_grows_while_it_is_read_ends_the_job_before_the_part_is_complete(
+    encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'rows.txt'
+    path.write_text('a row\n' * 50)
+
+    def probe_and_write(*arguments: Any) -> Any:
+        with path.open('a') as file:
+            file.write('another\n')
+        return probe(*arguments)
+
+    monkeypatch.setattr('bert_serving.server.files.job.probe', probe_and_write)
+    with pytest.raises(UsageError, match='has changed while it was read'):
+        encode(path, '-output', tmp_path / 'out', '-output_format', 'jsonl')
+    assert [*contents(tmp_path / 'out')] == ['.part-000000.jsonl.unfinished', '_manifest.jsonl']
+
+
 def test_an_empty_input_has_no_part(encode: Encode, tmp_path: Path) -> None:
     (tmp_path / 'in.txt').write_text('')
     words = (tmp_path / 'in.txt', '-output', tmp_path / 'out', '-output_format', 'jsonl')
-    assert encode(*words).startswith('rows=0 errors=0 tokens=0 ')
+    line = encode(*words)
+    assert line.startswith('rows=0 errors=0 tokens=0 ')
+    assert line.endswith(' rows_per_s=0')
     assert list(contents(tmp_path / 'out')) == ['_manifest.jsonl']

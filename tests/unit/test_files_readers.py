@@ -17,8 +17,8 @@ import pytest
 
 from bert_serving.server.errors import UsageError
 from bert_serving.server.files import readers
-from bert_serving.server.files.inputs import CSV, JSONL, TEXT, Input, find_inputs, format_of
-from bert_serving.server.files.readers import Columns, read_blocks
+from bert_serving.server.files.inputs import CSV, JSONL, TEXT, Input, check_unchanged, find_inputs, format_of
+from bert_serving.server.files.readers import Columns, check_columns, read_blocks
 from bert_serving.server.files.rows import Unreadable
 
 TEXT_AND_ID = Columns('text', 'id')
@@ -210,6 +210,8 @@ def test_folders_and_globs_are_the_files_in_them_in_order(tmp_path: Path) -> Non
         (['a.tx'], None, r'no such file or folder.*a\.txt'),
         (['*.parquet'], None, 'no such file or folder'),
         (['empty'], None, 'has no file with the extension'),
+        (['a.jsonl.zst'], 'jsonl', r'cannot decompress it: use \.gz, \.bz2, \.xz, or pipe its content'),
+        (['loop.txt'], None, 'no such file or folder$'),
         (['a.doc'], None, 'give -input_format, one of parquet, jsonl, csv, text'),
         (['a.txt', './a.txt'], None, 'given twice'),
         (['out/part-000000.jsonl'], None, 'in the output folder'),
@@ -223,10 +225,33 @@ def test_inputs_that_cannot_be_used_are_refused(
     monkeypatch.chdir(tmp_path)
     for folder in ('empty', 'out'):
         (tmp_path / folder).mkdir()
-    for name in ('a.txt', 'a.doc', 'out/part-000000.jsonl'):
+    os.symlink('loop.txt', 'loop.txt')
+    for name in ('a.txt', 'a.doc', 'a.jsonl.zst', 'out/part-000000.jsonl'):
         (tmp_path / name).write_text('x')
     with pytest.raises(UsageError, match=message):
         find_inputs(names, input_format, 'out')
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    path.write_text('x')
+    found = [*find_inputs([str(path)], None, '/nowhere'), Input('-', TEXT)]
+    check_unchanged(found)
+    path.write_text('x\ny')
+    with pytest.raises(UsageError, match='changed while it was read'):
+        check_unchanged(found)
+    path.unlink()
+    with pytest.raises(UsageError, match='cannot read it: No such file'):
+        check_unchanged(found)
+
+
+def test_the_columns_of_all_files_are_checked_before_the_first_row(tmp_path: Path) -> None:
+    for name, text in (('a.csv', 'text\nx\n'), ('b.jsonl', 'not JSON\n'), ('c.csv', 'words\nx\n')):
+        (tmp_path / name).write_text(text)
+    found = find_inputs([str(tmp_path)], None, '/nowhere')
+    check_columns([*found[:2], Input('-', CSV)], Columns('text', None))
+    with pytest.raises(UsageError, match=r'c\.csv has no column text'):
+        check_columns(found, Columns('text', None))
 
 
 def test_an_input_has_a_delimiter_and_a_compression() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ FORMATS = {'parquet': PARQUET, 'jsonl': JSONL, 'ndjson': JSONL, 'csv': CSV, 'tsv
 
 COMPRESSED = ('gz', 'bz2', 'xz')
 """The additional extensions of compressed files, of all formats but Parquet."""
+
+NOT_DECOMPRESSED = ('zst', 'zip', 'lz4', 'br', 'lzma', '7z', 'tar', 'tgz', 'snappy')
+"""The extensions of compressed files and archives that are not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,24 @@ class Input:
     def to_dict(self) -> dict[str, Any]:
         """The input in the form of the manifest."""
         return {'path': self.path, 'format': self.format, 'size': self.size, 'mtime_ns': self.mtime_ns}
+
+
+def check_unchanged(sources: Iterable[Input]) -> None:
+    """Check that nobody has written to files or replaced them since they were found.
+
+    Raises:
+        UsageError: a file has changed or is missing.
+    """
+    for source in sources:
+        try:
+            status = None if source.path == STDIN else os.stat(source.path)
+        except OSError as error:
+            raise UsageError('%s: cannot read it: %s' % (source.path, error.strerror)) from error
+        if status is not None and (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
+            raise UsageError(
+                '%s: the file has changed while it was read: wait until it is complete, and use -overwrite to start '
+                'from the beginning' % source.path
+            )
 
 
 def format_of(path: str) -> str | None:
@@ -76,6 +97,11 @@ def find_inputs(names: Sequence[str], input_format: str | None, output: str) -> 
                 raise UsageError('%s: the file is given twice: remove one' % path)
             if path.startswith(os.path.join(os.path.abspath(output), '')):
                 raise UsageError('%s: the file is in the output folder: choose another -output' % path)
+            if path.lower().rpartition('.')[2] in NOT_DECOMPRESSED:
+                raise UsageError(
+                    '%s: cannot decompress it: use %s, or pipe its content to the input -'
+                    % (path, ', '.join('.' + each for each in COMPRESSED))
+                )
             kind = input_format or format_of(path)
             if kind is None:
                 raise UsageError(
@@ -100,7 +126,7 @@ def _files_of(name: str) -> list[str]:
     files = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
     if not files:
         folder = os.path.dirname(name) or '.'
-        near = os.listdir(folder) if os.path.isdir(folder) else []
+        near = os.listdir(folder) if os.path.isdir(folder) and not os.path.lexists(name) else []
         raise UsageError('%s: no such file or folder%s' % (name, did_you_mean(os.path.basename(name), near)))
     return files
 

@@ -28,11 +28,11 @@ from .asking import Encoded, scattered
 from .display import Display
 from .estimate import Progress, fraction_done
 from .folder import OutputFolder
-from .inputs import Input, find_inputs
+from .inputs import Input, check_unchanged, find_inputs
 from .manifest import Job, Part, check_same_job, describe_model, difference_of
 from .options import SENT
 from .parts import PARQUET, Form, PartWriter, file_names, make_writer
-from .readers import Columns, read_blocks
+from .readers import Columns, check_columns, read_blocks
 from .requests import CONNECT_TIMEOUT_MS, Requests, connect, describe_server, probe
 from .rows import Block, Piece, PieceCutter, Span, joined, kind_of_ids
 
@@ -70,7 +70,8 @@ def run_encode(args: argparse.Namespace, server_module: str = MODULE) -> str:
         pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # others do not return freed memory: 30 MB more
     with OutputFolder(args.output, args.overwrite) as folder:
         old = folder.manifest.job
-        if old is not None:  # before starting a server, which takes a while
+        check_columns(inputs, Columns(args.column, args.id_column))  # before starting a server, which takes a while
+        if old is not None:
             check_same_job(old, Job([each.to_dict() for each in inputs], _shaping(args), old.model, old.id_kind))
         with _server(args, folder, server_module) as (server, process):
             return _Run(args, inputs, folder, server, process).run()
@@ -144,7 +145,7 @@ class _Run:
             self._client = client
             self._model = self._describe(client)
             if manifest.job is not None:
-                self._check_model(manifest.job)
+                check_same_job(manifest.job, replace(manifest.job, model=self._model))
             if not manifest.is_done:
                 self._width, self._dtype = probe(client, self._options)
                 self._encode()
@@ -158,8 +159,9 @@ class _Run:
             self._tokens,
             format_duration(seconds),
         )
-        here = self._rows - self._begun
-        return line + ' rows_per_s=%d' % (here / seconds) if here else line + ' (all from earlier runs)'
+        if self._begun and self._begun == self._rows:
+            return line + ' (all from earlier runs)'
+        return line + ' rows_per_s=%d' % ((self._rows - self._begun) / seconds)
 
     def _describe(self, client: BertClient) -> dict[str, Any]:
         model, release = describe_server(client)
@@ -169,10 +171,6 @@ class _Run:
                 '-server, or call predict of the client'
             )
         return describe_model(model, release, self._options)
-
-    def _check_model(self, old: Job) -> None:
-        new = Job(old.inputs, old.options, self._model, old.id_kind)
-        check_same_job(old, new)
 
     def _encode(self) -> None:
         manifest, self._sizes = self._folder.manifest, [each.size for each in self._inputs]
@@ -261,6 +259,7 @@ class _Run:
         self._errors += len(piece.errors)
         self._tokens += encoded.tokens
         if piece.ends_part:
+            check_unchanged(self._inputs[span.source] for span in self._open.spans)
             self._check_that_the_model_is_the_same()
             self._open.complete(piece.digest)
             self._open = None
@@ -294,7 +293,7 @@ class _OpenPart:
         self._paths = folder.unfinished(self._names)
         self.writer: PartWriter = make_writer(form, self._paths)
         self._rows = self._errors = self._tokens = 0
-        self._spans: list[Span] = []
+        self.spans: list[Span] = []
 
     def write(self, piece: Piece, encoded: Encoded) -> None:
         """Write the rows of a piece, and add the server's errors to the errors of `piece`."""
@@ -308,13 +307,13 @@ class _OpenPart:
         self._rows += len(piece)
         self._errors += len(piece.errors)
         self._tokens += encoded.tokens
-        self._spans = joined(self._spans, piece.spans)
+        self.spans = joined(self.spans, piece.spans)
 
     def complete(self, digest: str | None) -> None:
         """Complete the files, then rename them to their final names."""
         self.writer.close()
         files = {name: os.stat(path).st_size for name, path in zip(self._names, self._paths, strict=True)}
-        self._folder.complete(self._names, Part(files, self._rows, self._errors, self._tokens, self._spans, digest))
+        self._folder.complete(self._names, Part(files, self._rows, self._errors, self._tokens, self.spans, digest))
 
 
 def _pieces(cutter: PieceCutter, first: Block | None, blocks: Iterator[Block]) -> Iterator[Piece]:

@@ -11,6 +11,8 @@ import contextlib
 import csv
 import gzip
 import lzma
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +61,17 @@ def read_blocks(inputs: Sequence[Input], columns: Columns, source: int = 0, row:
         except (OSError, EOFError, lzma.LZMAError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UsageError('%s: cannot read it: %s' % (each.path, reason)) from error
+
+
+def check_columns(inputs: Sequence[Input], columns: Columns) -> None:
+    """Check that all files have the columns, so that the last of a thousand files does not end a job of hours.
+
+    Raises:
+        UsageError: as in `read_blocks`.
+    """
+    for each in inputs:
+        if each.path != STDIN and each.format in (PARQUET, CSV) and not stat.S_ISFIFO(os.stat(each.path).st_mode):
+            next(read_blocks([each], columns), None)
 
 
 # ---- text, JSONL and CSV
