@@ -351,6 +351,7 @@ def test_whether_a_byte_level_tokenizer_puts_a_space_first_is_said_by_its_class(
     ('settings', 'tokens'),
     [
         ({'tokenizer_class': 'XLMRobertaTokenizer'}, ['▁a', '▁a']),
+        ({'tokenizer_class': 'AlbertTokenizerFast'}, ['▁a', '▁a']),
         ({}, ['▁a', '▁a']),
         ({'tokenizer_class': 'XLMRobertaTokenizer', 'add_prefix_space': False}, ['a', 'a']),
         ({'tokenizer_class': 'TokenizersBackend'}, ['▁a', '▁a', '▁']),

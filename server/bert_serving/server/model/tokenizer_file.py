@@ -35,11 +35,11 @@ _NORMALIZING_CLASSES = (*BERT_CLASSES, 'MPNetTokenizer')
 _BYTE_LEVEL_CLASSES = ('RobertaTokenizer', 'LongformerTokenizer', 'BartTokenizer', 'GPT2Tokenizer')
 """The classes whose `add_prefix_space` overrides that of `tokenizer.json`."""
 
-_SPLITTING_CLASSES = ('XLMRobertaTokenizer', 'CamembertTokenizer')
+_SPLITTING_CLASSES = ('XLMRobertaTokenizer', 'CamembertTokenizer', 'AlbertTokenizer')
 """The classes that split words at white space and drop it, whatever `tokenizer.json` does."""
 
 _CLASSES_WITHOUT_TYPES = (
-    *_PLAIN_CLASSES, *_BYTE_LEVEL_CLASSES, *_SPLITTING_CLASSES, 'AlbertTokenizer', 'DistilBertTokenizer', 'MPNetTokenizer',
+    *_PLAIN_CLASSES, *_BYTE_LEVEL_CLASSES, *_SPLITTING_CLASSES, 'DistilBertTokenizer', 'MPNetTokenizer',
 )  # fmt: skip
 """The classes without token types, unless `model_input_names` includes them."""
 
