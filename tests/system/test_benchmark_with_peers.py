@@ -108,4 +108,5 @@ def test_peers_are_measured_in_turn_with_ours_and_what_fails_costs_only_its_own_
         for name in ('ours, TensorFlow, float32', 'sentence-transformers, torch', 'infinity, torch, by HTTP'):
             assert len(cells[name]['values']) == 2, name
             assert cells[name]['ratios']['ours, TensorFlow, float32'] > 0, name
+    assert 'REDUCE_MEAN of layer -1' in (tmp_path / 'server.log').read_text('utf-8')  # as the peers pool
     assert 'a line on standard output' in (tmp_path / 'peers.log').read_text('utf-8')

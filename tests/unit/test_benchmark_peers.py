@@ -9,6 +9,7 @@ import pytest
 from bert_serving.server.benchmark.peers.catalog import MODULES, NAMES, PEERS, choose, turns
 from bert_serving.server.benchmark.peers.tables import Line, make_json, make_report, plan_tasks
 from bert_serving.server.benchmark.peers.units import (
+    complete_unit,
     describe_units,
     onnx_quantization,
     parse_isa,
@@ -73,6 +74,13 @@ def test_an_engine_that_does_not_tell_uses_the_best_unit_for_its_type(
     kind: str, flags: frozenset[str], unit: str
 ) -> None:
     assert unit_by_flags(kind, flags) == "%s, by the processor's flags" % unit
+
+
+def test_a_kernel_without_the_name_of_a_unit_comes_with_the_probable_unit() -> None:
+    assert complete_unit('brgemm_avx2_f32, says OpenVINO', 'float32', AMX) == 'brgemm_avx2_f32, says OpenVINO'
+    assert complete_unit('', 'float32', AVX2) == "AVX2, by the processor's flags"
+    told = complete_unit('gemm_mlas_f32, says OpenVINO', 'float32', AVX2)
+    assert told == "gemm_mlas_f32, says OpenVINO; AVX2, by the processor's flags"
 
 
 def test_without_flags_the_unit_is_unknown() -> None:

@@ -57,6 +57,7 @@ def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
     keys = ClientKeys.from_args(args)
     other = parse_address(args.against)._replace(keys=keys) if args.against else None
     with served_model(args) as (settings, temp_dirs):
+        settings = replace(settings, left_to_model=frozenset())  # as in 1.10: the experiments vary the layer
         model = find_model(settings.model_dir, settings.tuned_model_dir, settings.ckpt_name, settings.config_name)
         experiments = plan_experiments(args.experiments, _make_grid(args, settings, model.config))
         if other is not None:

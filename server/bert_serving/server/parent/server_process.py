@@ -10,9 +10,10 @@ import os
 import select
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import assert_never
+from typing import Any, assert_never
 
 from ..addresses import own_address, reachable
 from ..errors import ServingError, StartError
@@ -37,6 +38,18 @@ STOP_MARGIN_S = 10
 """Seconds after its `shutdown_timeout` before a stopping server is killed."""
 
 
+def pack_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON values, with the options that the user left to the model."""
+    return {**settings.to_dict(), 'left_to_model': sorted(settings.left_to_model)}
+
+
+def unpack_settings(values: Mapping[str, Any]) -> Settings:
+    """The settings of which `values` are the JSON values."""
+    values = dict(values)
+    left = frozenset(values.pop('left_to_model'))
+    return replace(Settings.from_dict(values), left_to_model=left)
+
+
 class ServerProcess:
     """A server in a process. A context manager: the server is ready on entry, and has exited on exit."""
 
@@ -58,7 +71,7 @@ class ServerProcess:
             'context': 'SERVER',
             'verbose': settings.verbose,
             'temp_dirs': list(temp_dirs),
-            'settings': settings.to_dict(),
+            'settings': pack_settings(settings),
             'log': os.path.abspath(log),
         }
         self._host = settings.host
@@ -156,7 +169,7 @@ class ServerProcess:
 
 def main(config: ChildConfig, report_ready: ReportReady, server_class: type[BertServer] = BertServer) -> None:
     """Run a server with the settings of `config` until it is told to stop, and log to its `log`."""
-    server = server_class(Settings.from_dict(config['settings']))
+    server = server_class(unpack_settings(config['settings']))
     signal.signal(signal.SIGTERM, lambda *_: server.request_stop())  # see `ServerProcess._interrupt`
     log = os.open(config['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)

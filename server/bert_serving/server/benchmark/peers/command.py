@@ -36,7 +36,7 @@ from .infinity import InfinityProcess
 from .measure import FAILURES, Measured, OurServer, Participant, compare_vectors, describe_failure, measure
 from .processes import LibraryProcess, find_versions, isa_of
 from .tables import EXACT_ROWS, Line, Task, make_json, make_report, plan_tasks
-from .units import describe_units, onnx_quantization, unit_by_flags, units_of
+from .units import complete_unit, describe_units, onnx_quantization, units_of
 
 MODEL = 'model'
 """The name of the model's folder in the temporary one."""
@@ -143,7 +143,7 @@ class Lineup:
         _show('%s: start' % line.title)
         kind = 'int8' if settings.int8 else 'bfloat16' if settings.bf16 else 'float32'
         isa = isa_of(sys.executable, TENSORFLOW) if settings.engine == TENSORFLOW else None
-        line.unit = isa or unit_by_flags(kind, self._flags)
+        line.unit = complete_unit(isa or '', kind, self._flags)
         try:
             self.add(line, OurServer(self._stack.enter_context(server).address))
         except ServingError as error:
@@ -172,7 +172,7 @@ class Lineup:
             line.failure = describe_failure(error)
             self.lines.append(line)
             return
-        line.unit = unit or unit_by_flags(peer.kind, self._flags)
+        line.unit = complete_unit(unit, peer.kind, self._flags)
         self.add(line, measured)
 
 

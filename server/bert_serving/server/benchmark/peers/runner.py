@@ -163,7 +163,8 @@ def quantize_openvino(folder: str, request: dict[str, Any]) -> str:
 def unit_of_openvino(model: Any) -> str:
     """The kernels of the products of the compiled model, such as `brgemm_avx2_f32`."""
     try:
-        compiled = model[0].auto_model.request.get_compiled_model()
+        request = model[0].auto_model.request
+        compiled = request if hasattr(request, 'get_runtime_model') else request.get_compiled_model()
         kernels: dict[str, int] = {}
         for op in compiled.get_runtime_model().get_ordered_ops():
             info = op.get_rt_info()

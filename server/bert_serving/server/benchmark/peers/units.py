@@ -50,6 +50,14 @@ def unit_by_flags(kind: str, flags: Set[str]) -> str:
     return 'unknown' if unit is None else "%s, by the processor's flags" % unit
 
 
+def complete_unit(told: str, kind: str, flags: Set[str]) -> str:
+    """The unit that an engine has told of, and the probable one if that names none."""
+    if any(name in told.lower() for name in ('avx', 'amx')):
+        return told
+    probable = unit_by_flags(kind, flags)
+    return '%s; %s' % (told, probable) if told else probable
+
+
 def parse_isa(output: str) -> str | None:
     """The instruction set in the output of `runner.py isa`, by torch or by oneDNN with `ONEDNN_VERBOSE=1`, or None."""
     for pattern, teller in ((_CAPABILITY, 'torch'), (_ISA, 'oneDNN')):
