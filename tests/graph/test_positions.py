@@ -66,6 +66,23 @@ def test_rows_of_deberta(spec, expected):
     assert dict(zip(expected, rows.tolist(), strict=True)) == expected
 
 
+@pytest.mark.parametrize(
+    ('buckets', 'most', 'expected'),
+    [
+        (2, 64, [1, 1, 1, 1, 2, 3, 3, 3, 3]),
+        (2, 2, [0, 0, 0, 1, 2, 3, 0, 0, 0]),
+        (3, 64, [2, 2, 2, 2, 3, 4, 4, 4, 4]),
+        (4, 3, [0, 0, 2, 3, 4, 5, 6, 0, 0]),
+        (4, 1, [2, 2, 2, 3, 4, 5, 6, 6, 6]),
+    ],
+)
+@pytest.mark.filterwarnings('error')
+def test_rows_of_few_buckets_are_those_of_the_reference(buckets, most, expected):
+    """Returned by transformers 5.24, whose logarithms are of zero, or divided by it."""
+    rows = disentangled_rows(Disentangled(buckets, most), np.array([-9, -5, -2, -1, 0, 1, 2, 5, 9], np.int32))
+    assert rows.tolist() == expected
+
+
 def test_rows_without_buckets_end_at_the_span():
     spec = Disentangled(4, 24, has_buckets=False)
     assert disentangled_rows(spec, np.array([-9, -4, -3, 0, 3, 4, 9], np.int32)).tolist() == [0, 0, 1, 4, 7, 7, 7]

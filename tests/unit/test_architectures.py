@@ -195,6 +195,7 @@ def test_labels_that_have_no_names(read):
         ('gte-hub', 'rope_scaling', 'ntk', 'an object'),
         ('ce-deberta-v2', 'relative_attention', False, 'True'),
         ('ce-deberta-v2', 'conv_kernel_size', 3, '0'),
+        ('ce-deberta-v2', 'position_buckets', 1, 'at least 2'),
         ('ce-deberta-v2', 'pos_att_type', ['c2p', 'p2p'], 'a list of c2p and p2c'),
         ('ce-deberta-v2', 'norm_rel_ebd', 'rms', 'none or layer_norm'),
         ('ce-bert-one', 'id2label', {'1': 'x'}, 'an object with a name for each number from 0 up'),

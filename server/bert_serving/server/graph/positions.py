@@ -55,7 +55,10 @@ def disentangled_rows(spec: Disentangled, distance: Int32) -> Int32:
         middle = spec.span // 2
         length = np.abs(bucket)
         length = np.where(length < middle, np.float32(middle - 1), length)
-        scale = np.log(np.float32((spec.max_distance - 1) / middle))
-        far = np.ceil(np.log(length / np.float32(middle)) / scale * np.float32(middle - 1)) + middle
-        bucket = np.where(length <= middle, bucket, far * np.sign(bucket))
+        with np.errstate(divide='ignore', invalid='ignore'):  # two or three buckets leave no room for logarithms
+            scale = np.log(np.float32((spec.max_distance - 1) / middle))
+            far = np.ceil(np.log(length / np.float32(middle)) / scale * np.float32(middle - 1)) + middle
+            bucket = np.where(length <= middle, bucket, far * np.sign(bucket))
+        # The reference converts NaN and infinity to the least integer, and clips that.
+        bucket = np.where(np.isfinite(bucket), bucket, np.float32(-spec.span))
     return np.clip(bucket.astype(np.int32) + spec.span, 0, 2 * spec.span - 1)

@@ -40,6 +40,8 @@ def _disentangled(file: ConfigFile, positions: int) -> Disentangled:
     norm = file.values.get('norm_rel_ebd') or 'none'
     if norm not in ('none', 'layer_norm'):
         raise file.refusal('norm_rel_ebd', 'none or layer_norm', norm)
+    if file.values.get('position_buckets') == 1:
+        raise file.refusal('position_buckets', 'at least 2, or -1 for none', 1)
     return Disentangled(
         span=_or_if_not_positive(
             file, 'position_buckets', _or_if_not_positive(file, 'max_relative_positions', positions)
