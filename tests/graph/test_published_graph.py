@@ -101,6 +101,29 @@ def test_vectors(name, graph, encoder):
     assert compared or requests_default_prompt(spec)
 
 
+@pytest.mark.parametrize('graph', GRAPHS)
+@pytest.mark.parametrize(
+    ('name', 'modes'),
+    [
+        ('bert-lasttoken', ('lasttoken',)),
+        ('bert-mean-norm', ('max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken')),
+    ],
+)
+def test_rows_without_any_token_are_zeros_and_leave_the_others_alone(name, modes, graph, encoder):
+    """As in sentence-transformers, except that its maximum is minus infinity."""
+    spec = spec_of(name, **graph)
+    pooling = replace(spec.pipeline.pooling, modes=modes)
+    spec = replace(spec, pipeline=replace(spec.pipeline, pooling=pooling, modules=()))
+    opened = encoder(spec)
+    arrays = batch([[5, 6, 7], [], [8, 9]])
+    vectors = opened.encode(*arrays)
+    assert not vectors[1].any()
+    others = [0, 2]
+    np.testing.assert_allclose(vectors[others], opened.encode(*(array[others] for array in arrays)), **CLOSE)
+    alone = np.zeros((1, 1), np.int32)
+    assert not opened.encode(alone, alone, alone).any()
+
+
 def requests_default_prompt(spec):
     return spec.pipeline.default_prompt_name is not None
 

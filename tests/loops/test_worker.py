@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from bert_serving.server.transport import make_socket
 from bert_serving.server.worker.batch_limits import BatchLimits
 from bert_serving.server.worker.cache import RowCache
 from bert_serving.server.worker.rows import RowEncoder
+from bert_serving.server.worker.tokenizer import Template, Tokenizer
 from bert_serving.server.worker.wordpiece import WordPiece
 from bert_serving.server.worker.worker import Worker
 from support.fake_encoder import FakeEncoder, TokenLevelFakeEncoder
@@ -62,11 +63,13 @@ class Bench:
         embed_length: int | None = None,
         cache: RowCache | None = None,
         limits: BatchLimits = LIMITS,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.parts = make_socket(self.context, zmq.PULL)
         self.parts.bind('inproc://sink')
-        rows = RowEncoder(WordPiece(VOCAB, lower_case=True), max_seq_len, 16, False, False)
+        tokenizer = WordPiece(VOCAB, lower_case=True) if tokenizer is None else tokenizer
+        rows = RowEncoder(tokenizer, max_seq_len, 16, False, False)
         self.worker = Worker(
             5,
             LocalLinks('inproc://jobs'),
@@ -330,6 +333,33 @@ def test_tokens_are_shown_as_fed(encoder: FakeEncoder) -> None:
     part = bench.take()
     assert isinstance(part, Part)
     assert part.answer.tokens == [['[CLS]', 'a', '[UNK]', '[SEP]'], ['[CLS]', 'b', '[SEP]', 'c', '[SEP]']]
+    bench.close()
+
+
+class Bare(WordPiece):
+    """A tokenizer that adds no special tokens, as some published ones: a text without a known letter has no token."""
+
+    template = Template((), (), (), (), (), has_types=False)
+
+    def encode_texts(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        return [[VOCAB[word] for word in text.split() if word in VOCAB][:most] for text in texts]
+
+
+@pytest.mark.parametrize('max_seq_len', [None, 8])
+@pytest.mark.parametrize('is_token_level', [False, True])
+def test_texts_without_any_token_are_answered(max_seq_len: int | None, is_token_level: bool) -> None:
+    """Without special tokens and a maximal length, such a job once ended the worker: no position for its batch."""
+    encoder = TokenLevelFakeEncoder() if is_token_level else FakeEncoder()
+    bench = Bench(encoder, max_seq_len=max_seq_len, tokenizer=Bare(VOCAB, lower_case=True))
+    bench.put(1, ['\u200b', '\x01'])
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert part.answer.shape == ([2, 0, 2] if is_token_level else [2, 3])
+    bench.put(2, ['\u200b', 'a b'])
+    part = bench.take()
+    assert isinstance(part, Part)
+    assert part.answer.shape == [2, 2, 2] if is_token_level else [2, 3]
+    assert set(encoder.batches) == {(1, 1), (1, 2)}, 'equal rows are computed once, and padding is no work'
     bench.close()
 
 

@@ -89,6 +89,22 @@ def test_pairs_are_joined_and_cut_as_the_model_was_trained_with(name: str) -> No
     assert checked > 4
 
 
+@pytest.mark.parametrize('max_seq_len', [None, 24])
+def test_a_text_without_any_token_takes_one_position(max_seq_len: int | None) -> None:
+    """It has no position of its own where the tokenizer adds no special tokens; a batch must have one."""
+    model = find_model(str(DATA / 'models' / 'bert-mean-norm'))
+    backend = files_of(model).load(model.config.vocab_size)
+    backend.post_processor = processors.Sequence([])
+    rows = RowEncoder(PublishedTokenizer(backend), max_seq_len, 64, mask_cls_sep=False, no_special_token=False)
+    job = rows.encode(['', '\x01'])
+    assert [(row.ids, row.compute_length) for row in job.rows] == [([], 1), ([], 1)]
+    assert job.max_len == (max_seq_len or 1)
+    (row, pair) = rows.encode(['\x01', 'a ||| \x01']).rows
+    assert (row.compute_length, pair.compute_length) == (1, 1)
+    (row,) = rows.encode_pairs([['', '']]).rows
+    assert (row.ids, row.compute_length) == ([], 1)
+
+
 @pytest.mark.parametrize(
     ('name', 'template'),
     [

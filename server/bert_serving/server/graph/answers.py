@@ -9,7 +9,7 @@ from .encoder import Encoder
 from .heads import SCORES, logits, pooler, state_of_row
 from .inputs import Inputs, Tensor
 from .modules import apply_modules
-from .pooling_ops import MODES, POOLING, first_unmasked, last_counted, last_unmasked
+from .pooling_ops import MODES, POOLING, first_unmasked, has_tokens, last_counted, last_unmasked
 from .tf import tf
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def answer(spec: GraphSpec, encoder: Encoder, layers: list[Tensor], inputs: Inpu
     if position is not None:
         states = [inputs.layout.at(position, layer) for layer in layers[:-1]] + layers[-1:]  # each [B, H]
         pooled = tf.concat([states[index] for index in spec.layers], -1)  # [B, D]
+        if spec.pooling and spec.pooling.modes == ('lasttoken',):
+            pooled *= has_tokens(_pooling_mask(inputs))
         return apply_modules(spec.modules, ops.constants, pooled)
     x = inputs.layout.unflatten(tf.concat([layers[index] for index in spec.layers], -1))  # [B, T, D]
     if not spec.pooling:

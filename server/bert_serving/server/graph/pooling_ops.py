@@ -92,23 +92,34 @@ def last_unmasked(mask: Tensor) -> Tensor:
     return tf.reduce_max(mask * places, 1)
 
 
+def max_of_unmasked(x: Tensor, mask: Tensor) -> Tensor:
+    """The maximum; zero for a row without tokens, for which the reference has minus infinity."""
+    return reduce_max(x, mask) * has_tokens(mask)  # [B, D]
+
+
 def first_unmasked_token(x: Tensor, mask: Tensor) -> Tensor:
     return tf.gather(x, first_unmasked(mask), axis=1, batch_dims=1)  # [B, D]
 
 
 def last_unmasked_token(x: Tensor, mask: Tensor) -> Tensor:
-    return tf.gather(x, last_unmasked(mask), axis=1, batch_dims=1)  # [B, D]
+    """The state of the last token; zero for a row without tokens, as in the reference."""
+    return tf.gather(x, last_unmasked(mask), axis=1, batch_dims=1) * has_tokens(mask)  # [B, D]
 
 
 MODES: Mapping[PoolingMode, Callable[[Tensor, Tensor], Tensor]] = {
     'cls': first_unmasked_token,
-    'max': reduce_max,
+    'max': max_of_unmasked,
     'mean': reduce_mean,
     'mean_sqrt_len_tokens': mean_sqrt_len_tokens,
     'weightedmean': weighted_mean,
     'lasttoken': last_unmasked_token,
 }
 """The modes of sentence-transformers."""
+
+
+def has_tokens(mask: Tensor) -> Tensor:
+    """1 for each row with an unmasked token, and 0 for others, [B, 1]."""
+    return tf.cast(tf.reduce_max(mask, 1, keepdims=True), tf.float32)
 
 
 def _weight(mask: Tensor) -> Tensor:

@@ -287,12 +287,15 @@ class RowEncoder:
         return ids
 
     def _job_length(self, sources: Iterable[_Source]) -> int:
-        """The L of a job without an option: the longest row, with the special tokens of a pair if any row is a pair."""
+        """The L of a job without an option: the longest row, with the special tokens of a pair if any row is a pair.
+
+        It is at least 1, also if no text has a token and the tokenizer adds no special tokens.
+        """
         sources = list(sources)
         longest = max(len(source.first) + len(source.second or ()) for source in sources)
         is_pair = any(source.second is not None for source in sources)
         specials = self._template.pair_specials if is_pair else self._template.single_specials
-        return min(longest + specials, self._max_position_embeddings)
+        return max(1, min(longest + specials, self._max_position_embeddings))  # a batch needs a position
 
     def _row(self, source: _Source, max_len: int, keeps_end: bool) -> Row:
         template, first, second = self._template, source.first, source.second
@@ -320,7 +323,8 @@ class RowEncoder:
             segment = len(ids)
             specials = chain(range(len(template.before)), range(len(template.before) + len(first), len(ids)))
         masked = tuple(specials) if self._mask_cls_sep else ()
-        return Row(ids, segment, masked, max_len, min(source.prompt_length, len(ids)))
+        job_length = max_len if ids else 1  # without special tokens, padding that changes nothing
+        return Row(ids, segment, masked, job_length, min(source.prompt_length, len(ids)))
 
 
 def _end(ids: Ids, number: int) -> Ids:
