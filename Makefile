@@ -82,22 +82,28 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 
 # Two steps, because one core would idle through most of it otherwise. First, sessions of the client, which wait more than
 # they compute, run while pip installs, and then the short parts; each prints when it ends. Some tests of the server
-# measure time, so what runs during these, the tests with coverage, gets only what they leave of the processor. A part
-# that was not asked for by name may skip a test.
+# measure time, so what runs during these, the types and the tests with coverage, gets only what they leave of the
+# processor. A part that was not asked for by name may skip a test.
 .PHONY: test
 test: $(BIN)/nox ## install everything and run every test
-	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
-	$(MAKE) --jobs=2 --output-sync=target COVERAGE='nice $(COVERAGE)' live-server-tests coverage
+	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) style wheels
+	$(MAKE) --jobs=3 --output-sync=target SPARE=nice live-server-tests coverage types
 
 .PHONY: quick
 quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
 	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/loops tests/architecture $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.tools ## style and types
+check: style types ## style and types
+
+.PHONY: style
+style: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+.PHONY: types
+types: $(VENV)/.tools
+	$(SPARE) $(BIN)/mypy
 
 .PHONY: wheels
 wheels: $(VENV)/.tools ## build both wheels and install them side by side in an empty environment
@@ -110,12 +116,10 @@ test-client: $(SESSIONS) ## the client's tests on Python 2.7 and 3.11
 $(SESSIONS): session-%: $(BIN)/nox
 	$(BIN)/nox --non-interactive --sessions $*
 
-COVERAGE := $(BIN)/coverage
-
 .PHONY: coverage
 coverage: $(VENV)/.tools ## the tests of the pure modules, and that they cover all branches of those
 	$(BIN)/coverage erase
-	$(COVERAGE) run -m pytest tests/unit tests/architecture
+	$(SPARE) $(BIN)/coverage run -m pytest tests/unit tests/architecture
 	$(BIN)/coverage report --include $$($(BIN)/python tests/architecture/layers.py)
 
 .PHONY: test-server

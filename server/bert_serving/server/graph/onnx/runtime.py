@@ -29,6 +29,9 @@ Array = NDArray[Any]
 
 _ERRORS_ONLY = 3
 
+_SPIN_US = '20'
+"""Microseconds that a thread spins between two ops before it sleeps."""
+
 
 class OnnxEncoder:
     """A model on the CPU. `load()` it, `encode()` with it, `close()` it; or use it in a `with` block.
@@ -77,8 +80,11 @@ class OnnxEncoder:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the exporter did it
-        # A thread that spins takes the core on which the other thread of the worker tokenizes.
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        # Ops of a short batch follow each other sooner than a thread can sleep and wake. A thread that spins for longer
+        # takes the core on which the other thread of the worker tokenizes.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '1')
+        options.add_session_config_entry('session.intra_op.spin_duration_us', _SPIN_US)
+        options.add_session_config_entry('session.force_spinning_stop', '1')  # at the end of a batch
         # Smaller pieces of an op: a thread that has no core holds up the others for less long.
         options.add_session_config_entry('session.dynamic_block_base', '4')
         options.add_session_config_entry(
