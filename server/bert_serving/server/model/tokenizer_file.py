@@ -19,40 +19,19 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from ..errors import ModelError
 from .files import check_file, read_json_object
+from .tokenizer_classes import (
+    BERT_CLASSES,
+    BYTE_LEVEL_CLASSES,
+    CLASSES_WITHOUT_TYPES,
+    NORMALIZING_CLASSES,
+    PLAIN_CLASSES,
+    SPLITTING_CLASSES,
+    class_of,
+    contradiction,
+)
 
 MOST_TOKENIZER_BYTES = 128 << 20
 """The maximum size of a tokenizer.json. The longest published ones, for hundreds of languages, have about 35 MB."""
-
-BERT_CLASSES = ('BertTokenizer', 'DistilBertTokenizer', 'ElectraTokenizer')
-"""The classes of transformers for WordPiece with BERT's normalizer and special tokens."""
-
-_PLAIN_CLASSES = ('TokenizersBackend', 'PreTrainedTokenizer')
-"""The classes that use a tokenizer.json unchanged."""
-
-_NORMALIZING_CLASSES = (*BERT_CLASSES, 'MPNetTokenizer')
-"""The classes whose settings in `tokenizer_config.json` override BERT's normalizer in `tokenizer.json`."""
-
-_BYTE_LEVEL_CLASSES = ('RobertaTokenizer', 'LongformerTokenizer', 'BartTokenizer', 'GPT2Tokenizer')
-"""The classes whose `add_prefix_space` overrides that of `tokenizer.json`."""
-
-_SPLITTING_CLASSES = ('XLMRobertaTokenizer', 'CamembertTokenizer', 'AlbertTokenizer')
-"""The classes that split words at white space and drop it, whatever `tokenizer.json` does."""
-
-_CLASSES_WITHOUT_TYPES = (
-    *_PLAIN_CLASSES, *_BYTE_LEVEL_CLASSES, *_SPLITTING_CLASSES, 'DistilBertTokenizer', 'MPNetTokenizer',
-)  # fmt: skip
-"""The classes without token types, unless `model_input_names` includes them."""
-
-_CLASSES: Mapping[str, str] = {
-    'albert': 'AlbertTokenizer',
-    'camembert': 'CamembertTokenizer',
-    'deberta-v2': 'DebertaV2Tokenizer',
-    'modernbert': 'TokenizersBackend',
-    'mpnet': 'MPNetTokenizer',
-    'roberta': 'RobertaTokenizer',
-    'xlm-roberta': 'XLMRobertaTokenizer',
-}
-"""The class for each `model_type` if no file names one. For others it is BERT's."""
 
 _SETTINGS = {
     'do_lower_case': 'lowercase',
@@ -78,8 +57,10 @@ class TokenizerFiles:
     lowers: bool = False
     cased: bool = False
 
-    def load(self, vocab_size: int) -> Tokenizer:
+    def load(self, vocab_size: int, warn: Callable[[str], object] | None = None) -> Tokenizer:
         """Load the tokenizer, with neither truncation nor padding, of a model with `vocab_size` embeddings.
+
+        It calls `warn` with a sentence if the class of the tokenizer contradicts its tokenizer.json, which is used.
 
         Raises:
             ModelError: a file is missing or invalid, or has ids without an embedding in the model.
@@ -93,6 +74,14 @@ class TokenizerFiles:
         _check_side(tokenizer, settings, self.path or self.vocab or '')
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        if warn is not None and self.path is not None:
+            with _readable(self.path):
+                found = contradiction(tokenizer, settings.values, settings.tokenizer_class, self.model_type)
+            if found is not None:
+                warn(
+                    'chose %s over its class, as transformers 4 does and transformers 5 does not: %s'
+                    % (self.path, found)
+                )
         settings.add_tokens(tokenizer)
         settings.add_special_tokens(tokenizer)
         if self.lowers and not self.cased:
@@ -112,13 +101,13 @@ class TokenizerFiles:
         settings = _Settings.read(self.settings)
         names = settings.values.get('model_input_names')
         if names is None:
-            return self._class(settings) not in _CLASSES_WITHOUT_TYPES
+            return self._class(settings) not in CLASSES_WITHOUT_TYPES
         if not isinstance(names, list):
             raise settings.refusal('model_input_names', 'a list of names', names)
         return 'token_type_ids' in names
 
     def _class(self, settings: _Settings) -> str:
-        return settings.tokenizer_class or _CLASSES.get(self.model_type, 'BertTokenizer')
+        return settings.tokenizer_class or class_of(self.model_type)
 
 
 @dataclass(frozen=True)
@@ -216,13 +205,13 @@ def _from_file(path: str, settings: _Settings, name: str) -> Tokenizer:
         raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
     with _readable(path):
         tokenizer = Tokenizer.from_buffer(data.removeprefix(codecs.BOM_UTF8))
-    if name in _PLAIN_CLASSES:
+    if name in PLAIN_CLASSES:
         return tokenizer
     if isinstance(tokenizer.model, models.WordPiece):
-        _set_normalizer(tokenizer, settings, has_defaults=name in _NORMALIZING_CLASSES)
-    elif isinstance(tokenizer.model, models.Unigram) and name in _SPLITTING_CLASSES:
+        _set_normalizer(tokenizer, settings, has_defaults=name in NORMALIZING_CLASSES)
+    elif isinstance(tokenizer.model, models.Unigram) and name in SPLITTING_CLASSES:
         _split_at_white_space(tokenizer, adds_prefix=settings.switch('add_prefix_space') is not False)
-    elif isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel) and name in _BYTE_LEVEL_CLASSES:
+    elif isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel) and name in BYTE_LEVEL_CLASSES:
         pre_tokenizer = tokenizer.pre_tokenizer
         pre_tokenizer.add_prefix_space = bool(settings.switch('add_prefix_space'))
         tokenizer.pre_tokenizer = pre_tokenizer

@@ -152,7 +152,8 @@ def make_plan(settings: Settings, is_stopped: IsStopped = never) -> Plan:
     if not settings.pooling_strategy.uses_pooler:
         resolve_layers(settings.pooling_layer, model.config)
     if model.tokenizer_files is not None:
-        model.tokenizer_files.load(model.config.vocab_size)  # each worker loads it again; this reports errors early
+        # Each worker loads it again; this reports errors early.
+        model.tokenizer_files.load(model.config.vocab_size, logger.warning)
         model.tokenizer_files.gives_types()
     elif model.vocab is not None:
         load_vocab(model.vocab)  # each worker loads it again; this reports errors early
