@@ -270,6 +270,8 @@ LAST_STATES = {'method': 'forward', 'method_output_name': 'last_hidden_state'}
         {'model_args': {'trust_remote_code': True, 'add_pooling_layer': False}, 'config_args': {}},
         {'transformer_task': 'feature-extraction', 'modality_config': {'text': LAST_STATES}, 'query_length': None},
         {'modality_config': {'text': {**LAST_STATES, 'method_output_name': ['last_hidden_state']}}},
+        {'modality_config': {'text': {**LAST_STATES, 'method_output_name': ['hidden_states', -1]}}},
+        {'query_length': 6, 'document_length': 7},
         {
             'transformer_task': 'sequence-classification',
             'modality_config': {'text': {'method': 'forward', 'method_output_name': 'logits'}},
@@ -284,7 +286,8 @@ def test_settings_of_an_encoder_that_change_no_answer(folder: Folder, settings: 
 @pytest.mark.parametrize(
     ('settings', 'fault'),
     [
-        ({'query_length': 32}, "'query_length' must be None, not 32"),
+        ({'query_length': 0}, "'query_length' must be a number from 1 to"),
+        ({'document_length': '32'}, "'document_length' must be a number from 1 to"),
         ({'query_expansion': {'strategy': 'fixed'}}, "'query_expansion' must be None"),
         ({'transformer_task': 'fill-mask'}, "'transformer_task' must be feature-extraction or sequence-classification"),
         (

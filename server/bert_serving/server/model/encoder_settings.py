@@ -35,8 +35,11 @@ _OF_TOKENIZER = 'processor_kwargs', 'tokenizer_args'
 _LENGTH = 'model_max_length'
 _TOKENIZING = _LOADING | {_LENGTH, 'use_fast', 'padding_side', 'clean_up_tokenization_spaces'}
 
-_OUTPUTS = {'feature-extraction': 'last_hidden_state', 'sequence-classification': 'logits'}
-"""The tasks of an encoder, with the name of the output."""
+_OUTPUTS: Mapping[str, Sequence[Any]] = {
+    'feature-extraction': ('last_hidden_state', ['last_hidden_state'], ['hidden_states', -1]),
+    'sequence-classification': ('logits', ['logits']),
+}
+"""The tasks of an encoder, with the names of the output."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,10 @@ class EncoderSettings:
         for keys in (_OF_MODEL, _OF_CONFIG):
             _arguments(settings, keys, _LOADING)
         _check_output(settings)
-        for key in ('query_length', 'document_length', 'query_expansion'):
-            settings.only(key, None)
+        for key in ('query_length', 'document_length'):  # which only `encode_query` and `encode_document` apply
+            if settings.value(key) is not None:
+                settings.size(key)
+        settings.only('query_expansion', None)
         return cls(_read_length(encoder, settings), settings.flag('do_lower_case', default=False))
 
 
@@ -120,5 +125,5 @@ def _check_output(settings: ModuleSettings) -> None:
     if modalities:
         text = modalities.get('text')
         output = text.get('method_output_name') if isinstance(text, dict) else None
-        if output not in (_OUTPUTS[task], [_OUTPUTS[task]]) or 'message' in modalities:
-            raise settings.refusal('modality_config', 'texts with the output %s' % _OUTPUTS[task], modalities)
+        if output not in _OUTPUTS[task] or 'message' in modalities:
+            raise settings.refusal('modality_config', 'texts with the output %s' % _OUTPUTS[task][0], modalities)
