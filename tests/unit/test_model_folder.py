@@ -9,6 +9,7 @@ import pytest
 
 from bert_serving.server.errors import ModelError
 from bert_serving.server.model import folder as model_dir
+from bert_serving.server.model import vocabulary
 from bert_serving.server.model.folder import Model, check_weights, embedded_model_dir, find_model
 from unit.test_model_config import GOOGLE, HUGGINGFACE
 
@@ -215,7 +216,7 @@ def test_huggingface_weights_of_another_form_say_how_to_convert_them(huggingface
 
 
 def test_vocabulary_that_is_absurdly_large_is_not_read(google, monkeypatch):
-    monkeypatch.setattr(model_dir, 'MOST_VOCABULARY_BYTES', 10)
+    monkeypatch.setattr(vocabulary, 'MOST_VOCABULARY_BYTES', 10)
     assert refusal(str(google)) == '%s has 12 bytes: at most 10 are read' % (google / 'vocab.txt')
 
 

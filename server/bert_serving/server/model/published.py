@@ -54,6 +54,8 @@ class Published:
     use_config: str = ''
     activation: str | None = None
     """The path of the activation of a cross-encoder in the file `use_config`, if it has one."""
+    is_classifier: bool = False
+    """Whether the folder says that the encoder is a cross-encoder."""
 
     def head(self, head: Head | None) -> Head | None:
         """Return the head as this folder uses the one of its config. A folder that pools has no scores.
@@ -131,9 +133,21 @@ def read_published(folder: str) -> Published:
         if entry.kind != 'Dropout'  # which only has an effect in training
     )
     use = ModuleSettings.read(os.path.join(folder, USE), optional=True)
-    pipeline = _read_use(use, EncoderSettings.read(folders[0]), pooling, modules)
+    encoder = EncoderSettings.read(folders[0])
+    if encoder.is_classifier and pooling is not None:
+        raise ModelError(
+            '%s: the transformer_task of %s is sequence-classification, which leaves no states for a Pooling: '
+            'remove that key from the settings of the encoder, or the Pooling' % (path, folders[0])
+        )
+    pipeline = _read_use(use, encoder, pooling, modules)
     activation = use.value('activation_fn')
-    published = Published(folders[0], pipeline, use_config=use.path, activation=activation and str(activation))
+    published = Published(
+        folders[0],
+        pipeline,
+        use_config=use.path,
+        activation=activation and str(activation),
+        is_classifier=encoder.is_classifier,
+    )
     if settings is None or settings.value(*_POOLING_INPUTS) is None:
         return published
     return replace(published, pooling_config=settings.path, pooling_inputs=settings.size(*_POOLING_INPUTS))

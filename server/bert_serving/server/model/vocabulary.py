@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 
 from ..errors import ModelError
+from . import hints
+from .files import check_file
 
 UNKNOWN = '[UNK]'
 CLASSIFY = '[CLS]'
 SEPARATE = '[SEP]'
+
+MOST_VOCABULARY_BYTES = 64 << 20
+"""The maximum size of a vocab.txt. The longest published ones have 5 MB."""
+
+
+def check_vocab(path: str, vocab_size: int, config_path: str) -> None:
+    """Check that a `vocab.txt` has an embedding for each token, because one without would fail a whole batch.
+
+    Raises:
+        ModelError: the file is missing, too large or not UTF-8, or has more than the `vocab_size` of the config.
+    """
+    if not os.path.lexists(path):
+        raise ModelError('the vocabulary is missing: there is no file %s%s' % (path, hints.of_no_file(path)))
+    check_file(path, 'the vocabulary')
+    if os.path.getsize(path) > MOST_VOCABULARY_BYTES:
+        raise ModelError('%s has %d bytes: at most %d are read' % (path, os.path.getsize(path), MOST_VOCABULARY_BYTES))
+    try:
+        with open(path, encoding='utf-8-sig', newline='\n') as file:
+            tokens = file.read().rstrip().count('\n') + 1
+    except UnicodeDecodeError as error:
+        raise ModelError('%s is not UTF-8: byte %d cannot be decoded' % (path, error.start)) from None
+    if tokens > vocab_size:
+        raise ModelError('%s has %d tokens, but vocab_size in %s is %d' % (path, tokens, config_path, vocab_size))
 
 
 def load_vocab(path: str | PathLike[str]) -> dict[str, int]:

@@ -31,14 +31,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {name: each for each in _ALL for nam
 """All architectures by the `model_type` in a `config.json`."""
 
 
-def read_config(path: str) -> EncoderConfig:
-    """Read the config of an encoder from a `config.json`.
+def read_config(path: str, *, is_classifier: bool = False) -> EncoderConfig:
+    """Read the config of an encoder from a `config.json`. With `is_classifier`, it has a head in any case.
 
     Raises:
         ModelError: the file cannot be read, or the architecture or a value is not supported; the message names file,
             key and value.
     """
-    file = ConfigFile.read(path)
+    file = ConfigFile.read(path, is_classifier=is_classifier)
     return ARCHITECTURES[file.choice('model_type', sorted(ARCHITECTURES))].read(file)
 
 

@@ -115,10 +115,12 @@ class ConfigFile:
     path: str
     values: Mapping[str, Any]
     within: str = ''
+    is_classifier: bool = False
+    """Whether the folder uses the model as a cross-encoder, even if `architectures` does not say so."""
 
     @classmethod
-    def read(cls, path: str) -> ConfigFile:
-        return cls(path, read_json_object(path))
+    def read(cls, path: str, *, is_classifier: bool = False) -> ConfigFile:
+        return cls(path, read_json_object(path), is_classifier=is_classifier)
 
     def has(self, key: str) -> bool:
         return self.values.get(key) is not None
@@ -198,13 +200,19 @@ class ConfigFile:
         return config
 
     def head(self) -> Head | None:
-        """The head of the model, or None unless its class is a `...ForSequenceClassification`."""
+        """The head of the model, or None for an encoder.
+
+        A cross-encoder whose class is no `...ForSequenceClassification` has one label, as in CrossEncoder.
+        """
         names = self.values.get('architectures') or []
         if not isinstance(names, list):
             raise self.refusal('architectures', 'a list', names)
-        if not any(str(name).endswith('ForSequenceClassification') for name in names):
+        if any(str(name).endswith('ForSequenceClassification') for name in names):
+            labels = self._labels()
+        elif self.is_classifier:
+            labels = ('LABEL_0',)
+        else:
             return None
-        labels = self._labels()
         return Head(labels, self._head_activation(len(labels)))
 
     def _labels(self) -> tuple[str, ...]:
