@@ -82,28 +82,22 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 
 # Two steps, because one core would idle through most of it otherwise. First, sessions of the client, which wait more than
 # they compute, run while pip installs, and then the short parts; each prints when it ends. Some tests of the server
-# measure time, so what runs during these, the types and the tests with coverage, gets only what they leave of the
-# processor. A part that was not asked for by name may skip a test.
+# measure time, so what runs during these, the tests with coverage, gets only what they leave of the processor. A part
+# that was not asked for by name may skip a test.
 .PHONY: test
 test: $(BIN)/nox ## install everything and run every test
-	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) style wheels
-	$(MAKE) --jobs=3 --output-sync=target SPARE=nice live-server-tests coverage types
+	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
+	$(MAKE) --jobs=2 --output-sync=target SPARE=nice live-server-tests coverage
 
 .PHONY: quick
 quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
 	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/loops tests/architecture $(ARGS)
 
 .PHONY: check
-check: style types ## style and types
-
-.PHONY: style
-style: $(VENV)/.tools
+check: $(VENV)/.tools ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-.PHONY: types
-types: $(VENV)/.tools
-	$(SPARE) $(BIN)/mypy
+	$(BIN)/mypy
 
 .PHONY: wheels
 wheels: $(VENV)/.tools ## build both wheels and install them side by side in an empty environment
