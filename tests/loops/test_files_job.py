@@ -315,7 +315,7 @@ def test_a_file_that_grows_while_it_is_read_ends_the_job_before_the_part_is_comp
         return probe(*arguments)
 
     monkeypatch.setattr('bert_serving.server.files.job.probe', probe_and_write)
-    with pytest.raises(UsageError, match='has changed while it was read'):
+    with pytest.raises(UsageError, match='changed while the command was reading it'):
         encode(path, '-output', tmp_path / 'out', '-output_format', 'jsonl')
     assert [*contents(tmp_path / 'out')] == ['.part-000000.jsonl.unfinished', '_manifest.jsonl']
 

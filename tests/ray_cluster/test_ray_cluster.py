@@ -68,7 +68,7 @@ def test_a_server_that_is_a_client_of_the_cluster_outlives_a_node_and_its_connec
             assert (client.encode(WORDS) == vectors).all()
             wait_until(lambda: sorted(states()) == ['ready', 'ready', 'waiting'], 60)
             assert nodes.end_clients()
-            wait_until(lambda: 'connected to the cluster again' in server.log, 90)  # Ray tries for half a minute
+            wait_until(lambda: 'reconnected to the cluster' in server.log, 90)  # Ray tries for half a minute
             assert np.allclose(client.encode(WORDS), vectors, atol=1e-5)
             assert client.server_status['statistic']['num_poisoned_request'] == 0
         stopped_at = time.monotonic()

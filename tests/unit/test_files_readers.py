@@ -210,7 +210,7 @@ def test_folders_and_globs_are_the_files_in_them_in_order(tmp_path: Path) -> Non
         (['a.tx'], None, r'no such file or folder.*a\.txt'),
         (['*.parquet'], None, 'no such file or folder'),
         (['empty'], None, 'has no file with the extension'),
-        (['a.jsonl.zst'], 'jsonl', r'cannot decompress it: use \.gz, \.bz2, \.xz, or pipe its content'),
+        (['a.jsonl.zst'], 'jsonl', r'cannot decompress the file: compress it as \.gz, \.bz2, \.xz, or pipe'),
         (['loop.txt'], None, 'no such file or folder$'),
         (['a.doc'], None, 'give -input_format, one of parquet, jsonl, csv, text'),
         (['a.txt', './a.txt'], None, 'given twice'),
@@ -238,7 +238,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     found = [*find_inputs([str(path)], None, '/nowhere'), Input('-', TEXT)]
     check_unchanged(found)
     path.write_text('x\ny')
-    with pytest.raises(UsageError, match='changed while it was read'):
+    with pytest.raises(UsageError, match='changed while the command was reading it'):
         check_unchanged(found)
     path.unlink()
     with pytest.raises(UsageError, match='cannot read it: No such file'):

@@ -184,7 +184,7 @@ def test_a_request_that_loses_machine_after_machine_is_not_retried_for_ever() ->
         scheduler.handle(WorkerReady(worker + 1), 0)
     (refusal,) = refusals
     assert isinstance(refusal, Refuse)
-    assert (refusal.error.type, 'lost with its machine' in refusal.error.message) == ('PoisonedRequest', True)
+    assert (refusal.error.type, 'lost with their machines' in refusal.error.message) == ('PoisonedRequest', True)
 
 
 def test_a_quarantined_job_whose_part_came_before_its_worker_died_gets_no_strike() -> None:

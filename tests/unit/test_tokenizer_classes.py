@@ -119,14 +119,14 @@ def settings(tmp_path: Path) -> Path:
 
 
 def test_the_ids_are_those_of_the_file_and_the_contradiction_is_said_in_one_line(settings: Path) -> None:
-    """As with transformers 4.57.6; transformers 5.24 makes a WordPiece of the vocabulary, with other ids."""
+    """As with transformers 4.57.6; transformers 5.24 builds a WordPiece model from the vocabulary, with other ids."""
     path = MODELS / 'bert-sentencepiece' / 'tokenizer.json'
     lines: list[str] = []
     tokenizer = TokenizerFiles(str(path), None, str(settings)).load(1000, lines.append)
     text = 'The quick brown fox'
     assert tokenizer.encode(text).ids == tokenizer_of('bert-sentencepiece').encode(text).ids
     assert lines == [
-        'chose %s over its class, as transformers 4 does and transformers 5 does not: '
+        'chose %s over its tokenizer class, as transformers 4 does and transformers 5 does not: '
         'BertTokenizer has the model WordPiece, not Unigram' % path
     ]
     lines.clear()

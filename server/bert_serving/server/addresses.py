@@ -19,7 +19,7 @@ _REMEDY = 'use an address or name of this machine, * for all IPv4 addresses, or 
 def is_host(text: str) -> bool:
     """Whether a Host header has only characters of a name or an address, with or without a port (RFC 3986, 3.2.2).
 
-    Other programs could take the rest for a user or a path.
+    Other programs could read other characters as a user or a path.
     """
     return _HOST.fullmatch(text) is not None
 

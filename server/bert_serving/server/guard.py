@@ -4,9 +4,9 @@ libzmq limits the size of a frame but not the number of frames in a message, and
 frame. So the code that reads the socket cannot see such a message grow. Instead, a thread watches how many bytes the
 system has received for each connection since the last message that was read from it.
 
-Frames without content take two bytes on the wire and 64 in memory, and a message of millions of them holds up all
-others while it is read. So the thread also looks at the next bytes of a connection in the middle of a message, and
-closes it if they are a chain of frames that no request has.
+An empty frame takes two bytes on the wire and 64 in memory, and a message of millions of them delays all others while
+the process reads it. So the thread also peeks at the next bytes of a connection in the middle of a message, and closes
+it if they form a longer chain of frames than any request has.
 
 After a flood, the same thread returns the free memory to the system.
 
@@ -50,14 +50,14 @@ FORGIVEN_BYTES = 128
 """Bytes that a connection can send between two checks without a message, for its heartbeats."""
 
 PEEKED_BYTES = 4096
-"""The number of received bytes to look at that libzmq has not read yet. A connection with fewer unread bytes is left
+"""The number of received bytes to peek at, which libzmq has not read yet. A connection with fewer unread bytes is left
 alone."""
 
 MAX_CHAIN = 32
-"""The number of consecutive frames, each with another one to follow, that no message can have. A request has four."""
+"""Consecutive frames, each with another one to follow, that no valid message has. A request has four or five."""
 
 LONGEST_SHORT_FRAME = 257
-"""Bytes of a frame whose length is one byte, with its two bytes of flags and length."""
+"""The maximum bytes of a frame whose length takes one byte, including its flags and its length."""
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
 """The flags of a frame: another one of the same message follows; its length has 8 bytes; it is a command."""
@@ -124,8 +124,8 @@ class Watch:
 def has_chain(data: bytes) -> bool:
     """Whether bytes from the middle of a connection are short frames of one message, more of them than any message has.
 
-    The first frame can begin in any of the first bytes. A stretch of small requests can look like such a chain, too, if
-    it is read from a wrong byte. So nothing that can be read as requests is a chain.
+    The first frame can begin at any of the first bytes. Small requests can look like such a chain, too, if they are
+    parsed from the wrong byte. So bytes that can be parsed as requests are not a chain.
     """
     starts = range(LONGEST_SHORT_FRAME)
     return any(_is_chain(data, start) for start in starts) and not any(_is_requests(data, start) for start in starts)
@@ -229,7 +229,7 @@ def received_bytes(port: int) -> dict[Connection, int]:
 
 
 def next_bytes(connection: Connection) -> bytes:
-    """The first bytes that the system has received for a connection, and libzmq has not read yet."""
+    """The first bytes that the system has received for a connection and libzmq has not read yet."""
     with contextlib.suppress(OSError), borrowed(connection.descriptor) as found:
         if found is not None and peer_of(found) == (connection.address, connection.port):
             return found.recv(PEEKED_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -47,7 +47,7 @@ def connect(server: Address, timeout_ms: int = REQUEST_TIMEOUT_MS) -> BertClient
 
 
 class Encoder(Protocol):
-    """The method of a client that a load calls."""
+    """The part of a client that a load uses."""
 
     def encode(self, texts: list[str], /) -> object: ...
 
@@ -56,7 +56,7 @@ class LoadGenerator:
     """The connected clients of one load. A context manager."""
 
     def __init__(self, connect: Callable[[], AbstractContextManager[Encoder]], load: Load) -> None:
-        """`connect` makes a client, which is closed at the end."""
+        """`connect` makes a client, which the generator closes at the end."""
         self._connect = connect
         self._load = load
         self._resources = ExitStack()

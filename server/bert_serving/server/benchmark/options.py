@@ -125,7 +125,7 @@ BENCHMARK_OPTIONS = [
     ),
     _option(
         'peers',
-        help='instead of the experiments, measure other libraries and servers in turn with ours, as far as they are '
+        help='instead of running the experiments, compare our servers with other libraries and servers, as far as they are '
         'installed: sentence-transformers, fastembed and Infinity',
         default=False,
         flag=True,

@@ -51,7 +51,7 @@ def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
         StartError: the server of `-against` does not answer.
     """
     if args.peers:
-        from .peers.command import run_peers  # and what only it needs
+        from .peers.command import run_peers  # and modules that only -peers needs
 
         return run_peers(args, server_module)
     keys = ClientKeys.from_args(args)

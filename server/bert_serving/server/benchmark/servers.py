@@ -1,4 +1,4 @@
-"""The servers of a benchmark: the model that they serve, whether they can, and what a failed request says."""
+"""The servers of a benchmark: the model that they serve, whether an engine can serve it, and their errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def served_model(args: argparse.Namespace) -> Iterator[tuple[Settings, list[str]
 
 
 def can_serve(settings: Settings, options: Options) -> bool:
-    """Whether the engine that these options choose is installed, and has them."""
+    """Whether the engine that these options choose is installed and supports them."""
     settings = replace(settings, **options)
     try:
         check_engine(settings)
@@ -63,7 +63,7 @@ def wait_for(other: Address, within_s: float) -> None:
 
 
 CLIENT_ERRORS = (OSError, RuntimeError, ValueError)
-"""Those that the client raises."""
+"""The exceptions that the client raises."""
 
 
 def describe_error(error: Exception) -> str:

@@ -45,7 +45,7 @@ class Cluster(Protocol):
 
     @property
     def connection(self) -> int:
-        """The number of the current connection. The next one knows nothing of what was put in or placed before."""
+        """The number of the current connection. A new one has none of the buffers and actors of the one before."""
 
     def put(self, content: Any) -> Any:
         """Keep a buffer in the cluster, and return the reference that `Host.fetch` takes on any node.

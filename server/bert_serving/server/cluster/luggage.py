@@ -32,7 +32,7 @@ class Luggage:
     """The files that are already in the cluster. Thread-safe."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Nothing is in the cluster yet."""
+        """Begin with no files in `cluster`."""
         self._cluster = cluster
         self._connection = cluster.connection
         self._lock = threading.Lock()

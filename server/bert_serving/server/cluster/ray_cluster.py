@@ -74,14 +74,14 @@ class RayCluster:
             if ray.is_initialized():
                 return
             if self._is_closed or not self._address.startswith(CLIENT):
-                raise ActorLost(LEFT)  # otherwise Ray would start a cluster of its own on this machine
+                raise ActorLost(LEFT)  # otherwise Ray would start its own cluster on this machine
             try:
                 self._connect()
             except Exception as error:
                 raise ActorLost('cannot connect to the cluster: %s' % _reason_of(error)) from None
             self.connection += 1
             self._host = ray.remote(RayHost)
-            logger.info('connected to the cluster again')
+            logger.info('reconnected to the cluster')
             if self._is_closed:
                 ray.shutdown()
                 raise ActorLost(LEFT)
@@ -149,7 +149,7 @@ class RayActor:
             return ray.get(getattr(self._handle, method).remote(*arguments))
         except ray.exceptions.RayError as error:
             raise ActorLost(_explain(error)) from None
-        except Exception as error:  # of a client of Ray whose connection has failed: ConnectionError and others
+        except Exception as error:  # a client of Ray whose connection fails raises ConnectionError and others
             if self._is_client:
                 raise ActorLost('the connection to the cluster has failed: %s' % _reason_of(error)) from None
             raise
@@ -165,13 +165,13 @@ class RayActor:
 
 
 def _check_initialized() -> None:
-    """Raise ActorLost after the cluster was left: at the next call, Ray would start one of its own on this machine."""
+    """Raise ActorLost if the server has left the cluster, where Ray would otherwise start its own on this machine."""
     if not ray.is_initialized():
         raise ActorLost(LEFT)
 
 
 def _reason_of(error: Exception) -> str:
-    """Return the reason of an error on one line: what grpc calls the details, or else the first line."""
+    """Return the reason for an error on one line: the details of a gRPC error, or else the first line."""
     text = str(error)
     found = re.search(r'details = "(.+)"', text)
     return found[1] if found else text.partition('\n')[0] or type(error).__name__

@@ -22,7 +22,7 @@ COMPRESSED = ('gz', 'bz2', 'xz')
 """The additional extensions of compressed files, of all formats but Parquet."""
 
 NOT_DECOMPRESSED = ('zst', 'zip', 'lz4', 'br', 'lzma', '7z', 'tar', 'tgz', 'snappy')
-"""The extensions of compressed files and archives that are not read."""
+"""The extensions of compressed files and archives that the command cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Input:
 
 
 def check_unchanged(sources: Iterable[Input]) -> None:
-    """Check that nobody has written to files or replaced them since they were found.
+    """Check that nobody has changed or replaced the files since `find_inputs`.
 
     Raises:
         UsageError: a file has changed or is missing.
@@ -62,8 +62,8 @@ def check_unchanged(sources: Iterable[Input]) -> None:
             raise UsageError('%s: cannot read it: %s' % (source.path, error.strerror)) from error
         if status is not None and (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
             raise UsageError(
-                '%s: the file has changed while it was read: wait until it is complete, and use -overwrite to start '
-                'from the beginning' % source.path
+                '%s: the file changed while the command was reading it: wait until it is complete, and use -overwrite to '
+                'start from the beginning' % source.path
             )
 
 
@@ -99,7 +99,7 @@ def find_inputs(names: Sequence[str], input_format: str | None, output: str) -> 
                 raise UsageError('%s: the file is in the output folder: choose another -output' % path)
             if path.lower().rpartition('.')[2] in NOT_DECOMPRESSED:
                 raise UsageError(
-                    '%s: cannot decompress it: use %s, or pipe its content to the input -'
+                    '%s: cannot decompress the file: compress it as %s, or pipe its decompressed content to the input -'
                     % (path, ', '.join('.' + each for each in COMPRESSED))
                 )
             kind = input_format or format_of(path)

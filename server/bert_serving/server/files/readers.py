@@ -64,7 +64,7 @@ def read_blocks(inputs: Sequence[Input], columns: Columns, source: int = 0, row:
 
 
 def check_columns(inputs: Sequence[Input], columns: Columns) -> None:
-    """Check that all files have the columns, so that the last of a thousand files does not end a job of hours.
+    """Check that all files have the columns, because the last of a thousand files would end a job after hours.
 
     Raises:
         UsageError: as in `read_blocks`.

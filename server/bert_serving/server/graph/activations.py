@@ -1,4 +1,4 @@
-"""The activations of encoders, heads and Dense modules, as TensorFlow ops that all engines have.
+"""The activations of encoders, heads and Dense modules, as TensorFlow ops that all engines support.
 
 Runs in the exporter. The names are those of `model/config.py` and `model/torch_activations.py`.
 """

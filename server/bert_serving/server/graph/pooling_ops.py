@@ -93,7 +93,7 @@ def last_unmasked(mask: Tensor) -> Tensor:
 
 
 def max_of_unmasked(x: Tensor, mask: Tensor) -> Tensor:
-    """The maximum; zero for a row without tokens, for which the reference has minus infinity."""
+    """The maximum; zero for a row without tokens, for which the reference returns minus infinity."""
     return reduce_max(x, mask) * has_tokens(mask)  # [B, D]
 
 

@@ -145,7 +145,7 @@ class GraphEncoder:
         for shape in ((1, 1),) if small_batch is None else ((1, 1), (small_batch // 3 + 1, 3)):
             ones = np.ones(shape, np.int32)
             self.encode(ones, ones, np.zeros_like(ones))
-        return_free_memory()  # that of loading is a sixth of a worker
+        return_free_memory()  # loading leaves a sixth of the memory of a worker
 
     def encode(
         self, input_ids: Array, input_mask: Array, input_type_ids: Array, pooling_mask: Array | None = None

@@ -1,7 +1,7 @@
 """Read how sentence-transformers uses the encoder of a published folder: its maximum length, case, and output.
 
-Most folders have two keys for that, or none. The others can change the answers; a value that the server does not apply
-is an error that names it.
+Most folders have two of the keys for this, or none. The others can change the answers, so a value that the server does
+not apply is an error that names it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _read_length(encoder: str, settings: ModuleSettings) -> int | None:
 
 
 def _lengths(encoder: str, settings: ModuleSettings) -> Sequence[tuple[str, Any]]:
-    """The values for the maximum length with their sources, the one that counts first."""
+    """The values for the maximum length with their sources, in the order of precedence."""
     call = _processing(settings)
     tokenizer = _arguments(settings, _OF_TOKENIZER, _TOKENIZING)
     path = os.path.join(encoder, 'tokenizer_config.json')

@@ -1,7 +1,7 @@
-"""The tokenizer classes of transformers, by which a tokenizer.json can be changed or contradicted.
+"""The tokenizer classes of transformers, which can change or contradict a tokenizer.json.
 
 Transformers 4 takes every part of a tokenizer from tokenizer.json. Transformers 5 takes the vocabulary from there, and
-makes the other parts as the class says. For most published models, both give the same tokens.
+builds the other parts as the class defines them. For most published models, both give the same tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BYTE_LEVEL_CLASSES = ('RobertaTokenizer', 'LongformerTokenizer', 'BartTokenizer'
 """The classes whose `add_prefix_space` overrides that of `tokenizer.json`."""
 
 SPLITTING_CLASSES = ('XLMRobertaTokenizer', 'CamembertTokenizer', 'AlbertTokenizer')
-"""The classes that split words at white space and drop it, whatever `tokenizer.json` does."""
+"""The classes that split words at white space and drop it, regardless of `tokenizer.json`."""
 
 _WITHOUT_TYPES = ('DistilBertTokenizer', 'MPNetTokenizer')
 
@@ -48,7 +48,7 @@ _WITHOUT_CLASS = ('gte', 'new')
 
 @dataclass(frozen=True)
 class _Parts:
-    """The parts that a class makes, by their types. `object` stands for any."""
+    """The types of the parts that a class builds. `object` stands for any."""
 
     model: type
     normalizer: type = object
@@ -85,10 +85,10 @@ def class_of(model_type: str) -> str:
 
 
 def contradiction(tokenizer: Tokenizer, settings: Mapping[str, Any], name: str | None, model_type: str) -> str | None:
-    """Describe the first part of `tokenizer` that its class would make otherwise, or return None.
+    """Describe the first part of `tokenizer` that its class would build differently, or return None.
 
     `tokenizer` comes from a tokenizer.json, with neither truncation nor padding. `settings` is its
-    tokenizer_config.json, whose special tokens count, and `name` the class without the ending Fast, if it names one.
+    tokenizer_config.json, whose special tokens count, and `name` the class without the suffix Fast, if it names one.
     """
     if name is None and model_type in _WITHOUT_CLASS:
         return None

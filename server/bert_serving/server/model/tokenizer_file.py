@@ -60,7 +60,7 @@ class TokenizerFiles:
     def load(self, vocab_size: int, warn: Callable[[str], object] | None = None) -> Tokenizer:
         """Load the tokenizer, with neither truncation nor padding, of a model with `vocab_size` embeddings.
 
-        It calls `warn` with a sentence if the class of the tokenizer contradicts its tokenizer.json, which is used.
+        It calls `warn` with a sentence if the tokenizer class contradicts the tokenizer.json, which takes precedence.
 
         Raises:
             ModelError: a file is missing or invalid, or has ids without an embedding in the model.
@@ -79,7 +79,7 @@ class TokenizerFiles:
                 found = contradiction(tokenizer, settings.values, settings.tokenizer_class, self.model_type)
             if found is not None:
                 warn(
-                    'chose %s over its class, as transformers 4 does and transformers 5 does not: %s'
+                    'chose %s over its tokenizer class, as transformers 4 does and transformers 5 does not: %s'
                     % (self.path, found)
                 )
         settings.add_tokens(tokenizer)

@@ -44,7 +44,7 @@ def pack_settings(settings: Settings) -> dict[str, Any]:
 
 
 def unpack_settings(values: Mapping[str, Any]) -> Settings:
-    """The settings of which `values` are the JSON values."""
+    """The settings that `pack_settings` has made `values` of."""
     values = dict(values)
     left = frozenset(values.pop('left_to_model'))
     return replace(Settings.from_dict(values), left_to_model=left)

@@ -13,7 +13,7 @@ GROWN_BYTES = 32 << 20
 """Growth of a process after which free memory is worth returning."""
 
 WAITS_S = (10, 20, 40, 80)
-"""Seconds to wait after a growth, and then after each return, until the next. A reply can wait for a minute, too."""
+"""Seconds to wait after the process has grown, and then from one return to the next: a reply can wait for a minute."""
 
 _M_MMAP_THRESHOLD = -3
 
@@ -29,10 +29,9 @@ def return_large_blocks() -> None:
 
 
 def return_free_memory() -> None:
-    """Return all free memory to the system, which takes some ten milliseconds. Elsewhere than with glibc, do nothing.
+    """Return all free memory to the system, which takes tens of milliseconds. Without glibc, do nothing.
 
-    By itself glibc returns small blocks only from the end of its heap. The thread that calls it does not hold Python's
-    lock meanwhile.
+    By itself, glibc returns small blocks only from the end of its heap. The call does not hold Python's lock.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -48,7 +47,7 @@ class Ebb:
         self._waits: deque[float] = deque()
 
     def has_come(self, memory_bytes: int) -> bool:
-        """Whether to return free memory now, by the resident memory of this process."""
+        """Whether to return free memory now, given the resident memory of this process."""
         if self._usual is None or memory_bytes < self._usual:
             self._usual = memory_bytes
         if not self._waits:

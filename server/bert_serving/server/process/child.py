@@ -49,7 +49,7 @@ class Child(ABC):
 
     @property
     def is_machine_lost(self) -> bool:
-        """Whether it has ended with its machine, or with the connection to it, and not by itself."""
+        """Whether the child was lost with its machine or the connection to it, and did not exit by itself."""
         return False
 
     @abstractmethod

@@ -89,7 +89,7 @@ class Exited:
     """The child has exited and was reaped. No other report follows.
 
     `code` is the returncode of `subprocess`, negative for a signal, and `how` describes it. `expected` says whether the
-    child had been told to stop, and `is_machine_lost` whether it has ended with its machine, and not by itself.
+    child had been told to stop, and `is_machine_lost` whether it was lost with its machine.
     """
 
     code: int

@@ -163,7 +163,7 @@ def stamp_clients(folder: str) -> object:
 
 
 def _stamp_of(path: str) -> tuple[int, ...]:
-    """Of a link, that of the file it leads to; empty for a link that leads nowhere, which must not hide the others."""
+    """The stamp of a file or of a link's target. It is empty for a broken link, which must not hide other files."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Read a file that somebody else can have put there: only a text of limited size, and nothing that can block us."""
+"""Read a file that somebody else could have written: only text of limited size, and nothing that can block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def read_text(path: str, most_bytes: int, encoding: str = 'utf-8') -> tuple[str,
         OSError: the file cannot be read, has more than `most_bytes`, or is a pipe, a device or a folder.
         UnicodeDecodeError: its bytes are not text in `encoding`.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for a writer
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):

@@ -29,7 +29,7 @@ class WorkerDying:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker has died with its jobs, perhaps with its machine, and no more reports of it will arrive."""
+    """A worker has died with its jobs, perhaps with its machine, and no more reports from it will arrive."""
 
     worker: int
     with_machine: bool = False

@@ -43,7 +43,7 @@ class RequestRecord:
     collected: set[int] = field(default_factory=set)
     """The parts that the sink has."""
     strikes: float = 0
-    """The number of workers and sinks that died while they held only this request."""
+    """The number of workers and sinks that died while they held only this request. A lost machine counts less."""
     refusal: RequestError | None = None
     """The error reply to the request, if it gets one."""
     story: Story | None = None

@@ -93,7 +93,7 @@ class Scheduler:
         self._suspects = Suspects()
         self._places = Places(self._requests, self._turns, self._quarantine, self._suspects, self._workers)
         self._leaving = Leaving(self._requests)
-        # Kept any longer, those of a flood would be scattered over its memory, which could then not be returned.
+        # Kept until the next event only: the stories of a flood, scattered over its memory, would keep all of that.
         self._finished_stories: deque[tuple[int, Story]] = deque(maxlen=MAX_FINISHED)
         self._has_sink = True
 

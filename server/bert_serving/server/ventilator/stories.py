@@ -14,7 +14,7 @@ MAX_EVENTS = 50
 are left out."""
 
 MAX_FINISHED = 200
-"""The number of stories to keep of the requests that finish with one event."""
+"""The maximum number of stories to keep of the requests that finish with one event."""
 
 
 class Story:

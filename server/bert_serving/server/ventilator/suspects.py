@@ -15,11 +15,11 @@ MAX_STRIKES = 2
 """The number of workers or sinks that a request can crash while it runs alone, before it gets an error."""
 
 LOST_MACHINE = MAX_STRIKES / 8
-"""The strike against a request whose worker was lost with its machine. That says almost nothing about the request, but
-one that has a cluster end its workers cannot be retried for ever."""
+"""The strike against a request whose worker was lost with its machine. This says almost nothing about the request, but
+one that makes a cluster kill its workers must not be retried forever."""
 
 CRASHED_WORKERS = 'this request crashed two workers; do not retry it'
-LOST_MACHINES = 'worker after worker was lost with its machine while it computed this request alone; do not retry it'
+LOST_MACHINES = 'too many workers were lost with their machines while they ran only this request; do not retry it'
 CRASHED_SINKS = 'this request crashed the sink twice; do not retry it as it is: split it'
 
 

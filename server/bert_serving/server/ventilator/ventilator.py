@@ -246,7 +246,7 @@ class Ventilator:
             self._workers.send(worker, Stop())
 
     def remove_worker(self, worker: int, with_machine: bool = False) -> None:
-        """Hand the jobs of a dead worker, lost `with_machine` or not, to others, but for those that the sink has."""
+        """Hand the jobs of a dead worker, perhaps lost `with_machine`, to others, except those that the sink has."""
         self._retiring.pop(worker, None)
         if worker in self._workers:
             self._handle(WorkerDying(worker))

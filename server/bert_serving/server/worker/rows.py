@@ -289,7 +289,7 @@ class RowEncoder:
     def _job_length(self, sources: Iterable[_Source]) -> int:
         """The L of a job without an option: the longest row, with the special tokens of a pair if any row is a pair.
 
-        It is at least 1, also if no text has a token and the tokenizer adds no special tokens.
+        It is at least 1, even if no text has a token and the tokenizer adds no special tokens.
         """
         sources = list(sources)
         longest = max(len(source.first) + len(source.second or ()) for source in sources)
@@ -323,7 +323,7 @@ class RowEncoder:
             segment = len(ids)
             specials = chain(range(len(template.before)), range(len(template.before) + len(first), len(ids)))
         masked = tuple(specials) if self._mask_cls_sep else ()
-        job_length = max_len if ids else 1  # without special tokens, padding that changes nothing
+        job_length = max_len if ids else 1  # a row without tokens is one position of padding
         return Row(ids, segment, masked, job_length, min(source.prompt_length, len(ids)))
 
 

@@ -97,6 +97,6 @@ def choose(names: Sequence[str], found: Mapping[str, Versions]) -> tuple[list[Ch
 
 
 def turns(participants: Sequence[int], number: int) -> list[int]:
-    """The order of round `number`: each round begins with another one, so that nobody always follows the same one."""
+    """The order of round `number`: each round begins with another participant, so that none is always the first."""
     first = number % len(participants) if participants else 0
     return [*participants[first:], *participants[:first]]

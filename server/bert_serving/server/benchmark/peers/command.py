@@ -45,11 +45,11 @@ CALIBRATION_ROWS = 256
 """The sentences with which a peer may calibrate its int8 model."""
 
 NOTES = (
-    'A ratio is our value to that of the line, for milliseconds too. Everyone reads the same folder and gets the same '
-    'sentences, in turn, and stays in memory while the others work. The cosines compare %d vectors with those of the '
+    'A ratio is our value divided by that of the line, for milliseconds too. All read the same folder, get the same '
+    'sentences in turn, and stay in memory while the others work. The cosines compare %d vectors with those of the '
     'first line.' % EXACT_ROWS,
-    'A library has no queue that joins the requests of its callers. So several clients of a library are threads of its '
-    'process that take turns, and no request is sent to it. The clients of servers are threads of the command.',
+    'A library has no queue that batches requests across callers. So several clients of a library are threads of its '
+    'process, which take turns and send no messages. The clients of servers are threads of the command.',
 )
 
 
@@ -122,7 +122,7 @@ def our_options(settings: Settings, flags: Set[str]) -> Iterator[Options]:
 
 
 class Lineup:
-    """Everyone that is measured. The processes run until `stack` is closed."""
+    """The servers and libraries to measure. Their processes run until `stack` is closed."""
 
     def __init__(self, stack: contextlib.ExitStack, flags: Set[str], ready_within_s: float) -> None:
         self._stack = stack
@@ -140,7 +140,7 @@ class Lineup:
         """Start one of our servers. If it does not start, only its line fails."""
         line = Line('ours, %s' % describe_engine(settings), is_ours=True)
         line.versions = _our_versions(settings.engine)
-        _show('%s: start' % line.title)
+        _show('%s: starting' % line.title)
         kind = 'int8' if settings.int8 else 'bfloat16' if settings.bf16 else 'float32'
         isa = isa_of(sys.executable, TENSORFLOW) if settings.engine == TENSORFLOW else None
         line.unit = complete_unit(isa or '', kind, self._flags)
@@ -154,7 +154,7 @@ class Lineup:
         """Start a peer. If it cannot serve the model, only its line fails."""
         peer = choice.peer
         line = Line(peer.title, versions=choice.describe_versions())
-        _show('%s: start' % line.title)
+        _show('%s: starting' % line.title)
         unit = ''
         try:
             with contextlib.ExitStack() as own:

@@ -1,7 +1,7 @@
 """Make the model folder that our servers and all peers read.
 
-Its files are links to those of the model, except those that say how long a text may be and how to pool. Thus everyone
-computes the same vectors of the same tokens.
+Its files are links to those of the model, except those that set the maximum length of a text and the pooling. So all
+compute the same vectors of the same tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRANSFORMER_AND_MEAN = [
 
 
 def prepare_folder(model: Model, folder: Path, max_seq_len: int | None) -> None:
-    """Fill the empty `folder`. Texts end after `max_seq_len` tokens, or where the model says so.
+    """Fill the empty `folder`. It limits texts to `max_seq_len` tokens, or as the model does.
 
     A folder without sentence-transformers' files gets the mean of the top layer.
 
@@ -57,7 +57,7 @@ def prepare_folder(model: Model, folder: Path, max_seq_len: int | None) -> None:
 
 
 def read_pooling(folder: Path) -> dict[str, Any]:
-    """How a folder pools, for a library that has to be told: `pooling` (cls or mean), and `normalizes`."""
+    """How a folder pools, for a library that does not read this: `pooling` (cls or mean), and `normalizes`."""
     config = _read(folder / _POOLING / 'config.json')
     modules = json.loads((folder / _MODULES).read_text('utf-8'))
     normalizes = any(module['type'].endswith('Normalize') for module in modules)

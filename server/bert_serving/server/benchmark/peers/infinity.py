@@ -1,4 +1,4 @@
-"""Infinity in its own process, and its clients, which call its route of OpenAI's API over kept connections."""
+"""Infinity in its own process, and its clients, which call its route of OpenAI's API over persistent connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLL_S = 0.2
 
 
 class InfinityProcess:
-    """A server with its defaults, except for the warm-up, because the first pass of each load is one."""
+    """A server with its defaults, but without its warm-up, because the first round of each load is a warm-up."""
 
     def __init__(self, python: str, folder: str, log: IO[bytes], ready_within_s: float) -> None:
         self._port = _free_port()
@@ -76,7 +76,7 @@ class InfinityProcess:
 
 
 class HttpClient:
-    """One kept connection. A context manager."""
+    """A client with one persistent connection. A context manager."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection(HOST, port, timeout=REQUEST_TIMEOUT_MS / 1000)
@@ -94,14 +94,14 @@ class HttpClient:
         self._request('GET', '/health')
 
     def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors [B, D], which are base64 in the reply, because that is faster than numbers."""
+        """Vectors [B, D] of sentences. The reply has them in base64, because that is faster than numbers."""
         body = json.dumps({'model': MODEL, 'input': list(sentences), 'encoding_format': 'base64'}).encode('ascii')
         data = json.loads(self._request('POST', '/embeddings', body))['data']
         vectors = np.frombuffer(b''.join(base64.b64decode(row['embedding']) for row in data), np.float32)
         return vectors.reshape(len(sentences), -1)
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """Send a request. The server closes connections that were idle for seconds, as between two turns."""
+        """Send a request, again over a new connection if the server has closed the idle one between two turns."""
         try:
             response = self._send(method, path, body)
         except (ConnectionError, http.client.BadStatusLine):

@@ -1,4 +1,4 @@
-"""Measure everyone in turn: in each round of a task each participant sends the same load once."""
+"""Measure all participants in turn: in each round of a task, each of them gets the same load once."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class OurServer:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A line of the report and what it measures."""
+    """A line of the report, and the server or library that it is about."""
 
     line: Line
     measured: Measured
 
 
 FAILURES = (*CLIENT_ERRORS, PeerError, KeyError)
-"""The errors of a participant that cost only its own cells. A KeyError is an answer without the vectors."""
+"""The errors of a participant that cost only its own cells. A KeyError is a reply without the vectors."""
 
 
 def describe_failure(error: Exception) -> str:
@@ -67,7 +67,7 @@ def describe_failure(error: Exception) -> str:
 
 
 def compare_vectors(participants: Sequence[Participant], sentences: Sequence[str]) -> None:
-    """Enter the smallest cosine of each participant's vectors to those of the first one that answers."""
+    """Set the smallest cosine of each participant's vectors to those of the first one that answers."""
     exact = None
     for participant in participants:
         try:
@@ -85,7 +85,7 @@ def measure(
     num_repeat: int,
     show: Callable[[str], None],
 ) -> None:
-    """Measure all tasks and enter the values. The first round is a warm-up that does not count."""
+    """Measure all tasks and add the values to the lines. The first round is a warm-up that does not count."""
     for task in tasks:
         sentences = make_sentences(task.load.rows, vocabulary=vocabulary)
         with contextlib.ExitStack() as stack:

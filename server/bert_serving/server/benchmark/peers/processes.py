@@ -30,7 +30,7 @@ FIND_WITHIN_S = 60
 ISA_WITHIN_S = 120
 
 STOP_WITHIN_S = 10
-"""Seconds that a peer gets to end before it is killed."""
+"""Seconds that a peer has to exit before it is killed."""
 
 _OFFLINE = {
     'HF_HUB_OFFLINE': '1',
@@ -50,7 +50,7 @@ def find_versions(pythons: Sequence[str]) -> dict[str, Versions]:
     """The modules of the catalog that each interpreter has.
 
     Raises:
-        UsageError: one of them is no interpreter.
+        UsageError: one of them is not an interpreter.
     """
     found = {}
     for python in pythons:
@@ -63,7 +63,7 @@ def find_versions(pythons: Sequence[str]) -> dict[str, Versions]:
 
 
 def isa_of(python: str, module: str) -> str | None:
-    """The instruction set that `tensorflow` or `torch` says it uses, or None if it does not tell."""
+    """The instruction set that `tensorflow` or `torch` reports, or None if it reports none."""
     try:
         return parse_isa(_run(python, 'isa', module, within_s=ISA_WITHIN_S).stdout)
     except (OSError, subprocess.SubprocessError):
@@ -80,7 +80,7 @@ def _environment() -> Mapping[str, str]:
 
 
 def start_runner(python: str, words: Sequence[str], log: IO[bytes], *, output: int) -> subprocess.Popen[bytes]:
-    """Start `runner.py`, which dies with this process. An interrupt of the terminal does not reach it."""
+    """Start `runner.py`, which dies with this process. Ctrl-C in the terminal does not reach it."""
     return subprocess.Popen(
         [python, RUNNER, *words],
         stdin=subprocess.PIPE,
@@ -115,7 +115,7 @@ class LibraryProcess:
     ) -> None:
         if kind is not None and not issubclass(kind, Exception):
             self._process.terminate()
-        with suppress(BrokenPipeError):  # it has ended by itself
+        with suppress(BrokenPipeError):  # it has already exited
             self._stdin.close()
         stop(self._process)
         self._stdout.close()
@@ -175,7 +175,7 @@ class LibraryProcess:
 
 
 class LibraryLoad:
-    """The clients of one load, which are threads of the library's process. It measures the time itself."""
+    """The clients of one load, which are threads of the library's process. That process measures the time."""
 
     def __init__(self, process: LibraryProcess, load: Load) -> None:
         self._process = process

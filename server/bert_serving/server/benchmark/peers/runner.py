@@ -1,13 +1,13 @@
-"""Run a peer in the interpreter that has it. A script, without anything of bert-serving.
+"""Run a peer in the interpreter that has it. A script that imports nothing of bert-serving.
 
 Usage:
     runner.py find MODULE...     print the modules that can be imported, with their versions, as JSON
-    runner.py isa MODULE         make a product with tensorflow or torch, so that its oneDNN says which units it uses
-    runner.py infinity ARG...    be Infinity's command
+    runner.py isa MODULE         print which units of the processor tensorflow or torch uses
+    runner.py infinity ARG...    run Infinity's command
     runner.py peer               load and run a library, as requests on standard input say
 
 Requests and replies of `peer` are lines of JSON. A request has `do`: `load`, `encode` or `run`. A reply with `error`
-says why there is no other.
+says why the request failed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def version_of(module: str, distributions: Any) -> str:
 
 
 def show_isa(module: str) -> None:
-    """Make a product. oneDNN prints what it is to standard output, because of its environment variable."""
+    """Print the units that a module uses. For TensorFlow, oneDNN prints them when it multiplies matrices."""
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
     os.environ['ONEDNN_VERBOSE'] = '1'
     engine = importlib.import_module(module)
@@ -70,7 +70,7 @@ def show_isa(module: str) -> None:
 
 
 class Loaded:
-    """A loaded peer. `unit` says what it tells about the units that it uses, or is empty."""
+    """A loaded peer. `unit` is its report about the units that it uses, or empty."""
 
     def __init__(self, encode: Encode, unit: str = '') -> None:
         self.encode = encode
@@ -101,7 +101,7 @@ def load_torch(request: dict[str, Any]) -> Loaded:
 
 
 def exporter(name: str) -> Any:
-    """A function of sentence-transformers, which has been in two places."""
+    """A function of sentence-transformers, which is in one of two places, depending on the release."""
     library = importlib.import_module('sentence_transformers')
     return getattr(library, name, None) or getattr(importlib.import_module('sentence_transformers.backend'), name)
 
@@ -161,7 +161,7 @@ def quantize_openvino(folder: str, request: dict[str, Any]) -> str:
 
 
 def unit_of_openvino(model: Any) -> str:
-    """The kernels of the products of the compiled model, such as `brgemm_avx2_f32`."""
+    """The most frequent kernel of the matrix products of the compiled model, such as `brgemm_avx2_f32`."""
     try:
         request = model[0].auto_model.request
         compiled = request if hasattr(request, 'get_runtime_model') else request.get_compiled_model()
@@ -173,14 +173,14 @@ def unit_of_openvino(model: Any) -> str:
                 kernel = info['primitiveType'].astype(str)
                 kernels[kernel] = kernels.get(kernel, 0) + 1
         return '%s, says OpenVINO' % max(kernels, key=lambda kernel: kernels[kernel])
-    except Exception:  # which the releases of both libraries name differently
+    except Exception:  # releases of both libraries name these attributes differently
         openvino = importlib.import_module('openvino')
         abilities = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         return 'capabilities %s, says OpenVINO' % '/'.join(abilities)
 
 
 def load_fastembed(request: dict[str, Any]) -> Loaded:
-    """With its own pooling, of the ONNX model in the folder, or of the one that the peer `onnx` has exported."""
+    """Load the ONNX model in the folder, or the one that the peer `onnx` has exported, with fastembed's pooling."""
     library = importlib.import_module('fastembed')
     description = importlib.import_module('fastembed.common.model_description')
     folder = request['folder']
@@ -215,7 +215,7 @@ LOADERS = {'torch': load_torch, 'onnx': load_onnx, 'openvino': load_openvino, 'f
 def run(encode: Encode, request: dict[str, Any]) -> dict[str, Any]:
     """Encode the texts as the clients of a load do. Several clients are threads that take turns.
 
-    The libraries have no queue that joins the requests of threads, and their tokenizers refuse to be shared.
+    The libraries have no queue that batches requests across threads, and threads cannot share their tokenizers.
     """
     texts, clients, rows = request['texts'], request['clients'], request['batch_rows']
     share = len(texts) // clients
@@ -269,7 +269,7 @@ def serve(requests: TextIO, replies: TextIO) -> None:
 
 def main(command: str, arguments: list[str]) -> None:
     folder = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if path != folder]  # its modules are no packages of the peers
+    sys.path[:] = [path for path in sys.path if path != folder]  # whose modules must not hide packages of the peers
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if command == 'find':
         print(json.dumps(find(arguments)))
@@ -280,7 +280,7 @@ def main(command: str, arguments: list[str]) -> None:
         importlib.import_module('infinity_emb.cli').cli()
     else:
         replies = os.fdopen(os.dup(1), 'w', encoding='utf-8')
-        os.dup2(2, 1)  # because libraries print
+        os.dup2(2, 1)  # because libraries print to standard output
         serve(sys.stdin, replies)
 
 

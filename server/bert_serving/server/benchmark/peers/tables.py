@@ -1,4 +1,4 @@
-"""The results of `-peers`: what everyone measured, the ratios, and their tables and JSON.
+"""The results of `-peers`: the values, the ratios, and their tables and JSON.
 
 Pure.
 """
@@ -18,7 +18,7 @@ EXACT_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One load that everyone gets, and what is measured."""
+    """One load that every participant gets, and its metric."""
 
     title: str
     load: Load
@@ -37,9 +37,9 @@ def plan_tasks(rows: int) -> list[Task]:
 
 @dataclass(slots=True)
 class Line:
-    """A server or a library. `values` and `failures` are by the titles of the tasks.
+    """A server or a library. The keys of `values` and `failures` are the titles of the tasks.
 
-    `failure` says why it was not measured at all, and `cosine` how far its vectors are from ours.
+    `failure` says why it was not measured at all, and `cosine` how close its vectors are to ours.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Line:
     failures: dict[str, str] = field(default_factory=dict)
 
     def ratio(self, ours: Line, task: Task) -> Spread | None:
-        """Our value to this line's, repeat by repeat: a slow moment of the machine affects both."""
+        """Our value divided by this line's, repeat by repeat: a slow moment of the machine affects both."""
         pairs = zip(ours.values.get(task.title, ()), self.values.get(task.title, ()))
         ratios = [mine / its for mine, its in pairs]
         return spread(ratios) if ratios else None
@@ -65,7 +65,7 @@ class Line:
 def make_report(
     facts: Mapping[str, Any], tasks: Sequence[Task], lines: Sequence[Line], missing: Sequence[str], notes: Sequence[str]
 ) -> str:
-    """The report in Markdown: facts, a table of the engines, a table for each task, and what is not in them."""
+    """The report in Markdown: facts, a table of the engines, a table for each task, and the missing peers and cells."""
     parts = ['# Benchmark', _list('%s: %s' % fact for fact in facts.items())]
     parts += ['## peers', *notes, _engines(lines)]
     for task in tasks:
@@ -83,7 +83,7 @@ def _list(items: Any) -> str:
 
 
 def _engines(lines: Sequence[Line]) -> str:
-    """Everyone's versions, the unit of the processor that it used, and the smallest cosine of its vectors."""
+    """The versions of each line, the unit of the processor that it used, and the smallest cosine of its vectors."""
     rows = [['', 'versions', 'unit of the processor', 'least cosine']]
     for line in lines:
         cosine = '' if line.cosine is None else '%.4f' % line.cosine

@@ -44,14 +44,14 @@ def describe_units(flags: Set[str]) -> str:
 
 
 def unit_by_flags(kind: str, flags: Set[str]) -> str:
-    """The unit that an engine which does not tell probably uses for products of this type."""
+    """The unit that an engine that does not report it probably uses for products of this type."""
     present = units_of(flags)
     unit = next((unit for unit in _FASTEST[kind] if unit in present), None)
     return 'unknown' if unit is None else "%s, by the processor's flags" % unit
 
 
 def complete_unit(told: str, kind: str, flags: Set[str]) -> str:
-    """The unit that an engine has told of, and the probable one if that names none."""
+    """The unit that an engine has reported, and the probable one if the report names none."""
     if any(name in told.lower() for name in ('avx', 'amx')):
         return told
     probable = unit_by_flags(kind, flags)
@@ -68,7 +68,7 @@ def parse_isa(output: str) -> str | None:
 
 
 def onnx_quantization(flags: Set[str]) -> str:
-    """The name that sentence-transformers has for the int8 model for this processor."""
+    """The name of sentence-transformers for the int8 model that suits this processor."""
     present = units_of(flags)
     if 'AVX512-VNNI' in present:
         return 'avx512_vnni'

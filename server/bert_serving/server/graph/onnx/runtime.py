@@ -80,8 +80,8 @@ class OnnxEncoder:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the exporter did it
-        # Ops of a short batch follow each other sooner than a thread can sleep and wake. A thread that spins for longer
-        # takes the core on which the other thread of the worker tokenizes.
+        # The ops of a short batch follow each other sooner than a thread can sleep and wake up. A thread that spins for
+        # longer occupies the core on which the worker's other thread tokenizes.
         options.add_session_config_entry('session.intra_op.allow_spinning', '1')
         options.add_session_config_entry('session.intra_op.spin_duration_us', _SPIN_US)
         options.add_session_config_entry('session.force_spinning_stop', '1')  # at the end of a batch

@@ -202,7 +202,7 @@ class ConfigFile:
     def head(self) -> Head | None:
         """The head of the model, or None for an encoder.
 
-        A cross-encoder whose class is no `...ForSequenceClassification` has one label, as in CrossEncoder.
+        A cross-encoder whose class is not a `...ForSequenceClassification` has one label, as in CrossEncoder.
         """
         names = self.values.get('architectures') or []
         if not isinstance(names, list):
