@@ -14,7 +14,7 @@ CACHES = 'XDG_CACHE_HOME'
 """The server's children and pytest-xdist's processes inherit it."""
 
 ENVIRONMENTS = 'BERT_SERVING_INTEROP_ENVIRONMENTS'
-"""The folder of the environments of real clients: each is made once in a test run, or once for all if it is given."""
+"""The folder with the environments of real clients. If it is set, test runs share them; otherwise each makes them."""
 
 LONGEST = """
     golden/test_golden golden/test_published_answers dashboard/test_dashboard_page examples/test_examples

@@ -65,9 +65,9 @@ class Browser:
 
     @contextlib.contextmanager
     def fresh_window(self) -> Iterator[None]:
-        """Show a new window, whose pages find nothing stored by those of an earlier one.
+        """Show a new window, whose pages find nothing that pages of an earlier window have stored.
 
-        Pages of servers have their ports to tell them apart. Pages from folders all share what they store.
+        Pages of servers differ by their ports. Pages from folders all share one storage.
         """
         first = self.driver.current_window_handle
         self.driver.switch_to.new_window('window')

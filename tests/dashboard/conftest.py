@@ -1,4 +1,4 @@
-"""A window for each test, which must have nothing to complain of; and servers with workers without TensorFlow."""
+"""A window for each test, which must not log errors, and servers whose workers do without TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """A window of its own for each test. Nothing may be left on its console but answers that could not be had."""
+    """A new window for each test. Its console can only have errors of requests that got no answer."""
     with chromium.fresh_window():
         yield chromium
         assert chromium.complaints() == []
@@ -44,13 +44,13 @@ def starting(stack: contextlib.ExitStack) -> StartServer:
 
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
-    """Start servers of a test."""
+    """Start servers that stop at the end of the test."""
     with contextlib.ExitStack() as stack:
         yield starting(stack)
 
 
 @pytest.fixture(scope='module')
 def shared_url() -> Iterator[str]:
-    """The address of a server for all tests that neither stop it nor need one that has had nothing to do."""
+    """The address of a server that tests share if they neither stop it nor need a fresh one."""
     with contextlib.ExitStack() as stack:
         yield starting(stack)('-prefetch_size', '7')[1]

@@ -28,9 +28,9 @@ COMMANDS = {
 
 @pytest.fixture(scope='session')
 def server_with() -> Iterator[Callable[[str], Ports]]:
-    """A server of the embedded default model with these options, started when it is first asked for.
+    """A server of the embedded default model with these options, started at its first use.
 
-    The engine is the one that starts fastest: the pages say the same of both.
+    The engine is the one that starts fastest, because the pages say the same about both.
     """
     servers: dict[str, Ports] = {}
     with ExitStack() as stack:

@@ -36,6 +36,6 @@ def long_running_real_client(real_client: str) -> Iterator[RealClient]:
 
 @pytest.fixture(scope='module')
 def serve_as() -> Iterator[ServeExported]:
-    """Serve with some options; tests of the same ones that follow one another share the server."""
+    """Serve with some options; consecutive tests with the same options share the server."""
     with one_exported() as serve_as:
         yield serve_as

@@ -1,4 +1,4 @@
-"""The golden and published cases asked over HTTP: through the routes of 1.10, OpenAI and Text Embeddings Inference."""
+"""Send the golden and published cases over HTTP: through the routes of 1.10, OpenAI and Text Embeddings Inference."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from support.proxies import curl
 from support.replay import compare
 
 WORDS = ('-http_host', '127.0.0.1', '-http_port', '0')
-"""The options of a server that is asked over HTTP."""
+"""The options of a server for HTTP."""
 
 RTOL, ATOL = 1e-4, 2e-5
 
 
 def post(server: BertServer, path: str, **fields: Any) -> Any:
-    """The JSON of an answer, whose status is 200."""
+    """Return the JSON of a reply, whose status must be 200."""
     status, answer = curl('http://127.0.0.1:%d%s' % (server.http_port or 0, path), '-d', json.dumps(fields))
     assert status == 200, answer
     return answer
@@ -31,7 +31,7 @@ def post(server: BertServer, path: str, **fields: Any) -> Any:
 
 
 def ask_encode(server: BertServer, case: dict[str, Any], answers: Any) -> None:
-    """Ask a golden case through 1.10's own route."""
+    """Send a golden case to 1.10's own route."""
     for number, request in enumerate(case['requests']):
         chosen = {key: request[key] for key in ('texts', 'is_tokenized', 'show_tokens') if key in request}
         answer = post(server, '/encode', id=1, **chosen)
@@ -42,7 +42,7 @@ def ask_encode(server: BertServer, case: dict[str, Any], answers: Any) -> None:
 
 
 def ask_openai(server: BertServer, case: dict[str, Any], answers: Any) -> None:
-    """Ask a golden case through OpenAI's route, without tokens, and without pairs, which are text in OpenAI's API."""
+    """Send a golden case to OpenAI's route, without tokens, and without pairs, which are text in OpenAI's API."""
     asked = 0
     for number, request in enumerate(case['requests']):
         if request.get('is_tokenized'):
@@ -64,7 +64,7 @@ def ask_openai(server: BertServer, case: dict[str, Any], answers: Any) -> None:
 
 
 def ask_published(server: BertServer, case: dict[str, Any], answers: Any) -> None:
-    """Ask what a published case has for HTTP: the scores and rankings of a cross-encoder, or vectors with prompts."""
+    """Send the parts of a published case that HTTP has: scores and rankings, or vectors with prompts."""
     kinds = {request['kind'] for request in case['requests']}
     if kinds == {'encode'}:
         _ask_vectors_with_prompts(server, case, answers)

@@ -1,4 +1,4 @@
-"""Every golden case: what the real 1.10 answered, asked again of this server. Some are asked over HTTP, too."""
+"""Every golden case: requests that the real 1.10 has answered, sent to this server. Some also go over HTTP."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server_words(case: Path) -> list[str]:
 
 
 Ask = Callable[[BertServer, Path, str], None]
-"""Ask a case of a server. The last argument is the interpreter of the real client of 1.10."""
+"""Send a case to a server. The last argument is the interpreter of the real client of 1.10."""
 
 
 def ask_by_clients(server: BertServer, case: Path, real_client: str) -> None:
@@ -57,11 +57,11 @@ OVER_HTTP = {
     'minilm-mean': {'encode': over_http.ask_encode, 'openai': over_http.ask_openai},
     'minilm-last': {'openai': over_http.ask_openai},
 }
-"""The cases that are asked over HTTP, and the routes for each."""
+"""The cases that also go over HTTP, and the routes for each."""
 
 
 def questions() -> Iterator[Any]:
-    """Every case; those of one server follow one another."""
+    """Every case, ordered by server."""
     for case in CASES:
         yield pytest.param(case, ask_by_clients, id=case.stem)
         for name, route in OVER_HTTP.get(case.stem, {}).items():

@@ -2,8 +2,8 @@
 
 The judges are our client and, in its own environment, the real `bert-serving-client==1.10.0`. The latter asks what
 1.10's API can say: blank texts are refused, and a pair is written with ` ||| `. Ours asks that, and then everything
-else: prompts, fewer dimensions, pairs of any texts, logits and rankings. Cross-encoders and folders with prompts are
-asked over HTTP, too, at the same server.
+else: prompts, fewer dimensions, pairs of any texts, logits and rankings. Cross-encoders and folders with
+prompts also get requests over HTTP, at the same server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ATOL_OF_STATES = {'modernbert': 4e-5}
 
 OVER_HTTP = [path.stem for path in CASES if path.stem.startswith('ce-')]
 OVER_HTTP += ['bert-cls-default-prompt', 'modernbert-mean-prompts']
-"""The cases that are asked over HTTP, too."""
+"""The cases that also go over HTTP."""
 
 assert (len(CASES), len(OVER_HTTP)) == (33, 9)
 
@@ -119,7 +119,7 @@ def ask_over_http(server: BertServer, case: dict[str, Any], expected: Any, _real
 
 
 def ways_to_ask() -> Iterator[Any]:
-    """Every case; those of one server follow one another."""
+    """Every case, ordered by server."""
     for path in CASES:
         yield pytest.param(path, ask_by_clients, id=path.stem)
         if path.stem in OVER_HTTP:

@@ -227,7 +227,7 @@ def test_an_op_without_counterpart_is_named() -> None:
 def test_every_activation_of_a_dense_module_is_the_one_of_tensorflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of them side by side, so that one export tries them all."""
+    """The model concatenates all of them, so that one export tests them all."""
     functions = list(ACTIVATIONS.values())
     monkeypatch.setitem(ACTIVATIONS, 'all', lambda x: tf.concat([function(x) for function in functions], 1))
     spec = spec_of()

@@ -78,7 +78,7 @@ def test_rows_of_deberta(spec, expected):
 )
 @pytest.mark.filterwarnings('error')
 def test_rows_of_few_buckets_are_those_of_the_reference(buckets, most, expected):
-    """Returned by transformers 5.24, whose logarithms are of zero, or divided by it."""
+    """Transformers 5.24 returned these rows, with logarithms of zero or divisions by zero."""
     rows = disentangled_rows(Disentangled(buckets, most), np.array([-9, -5, -2, -1, 0, 1, 2, 5, 9], np.int32))
     assert rows.tolist() == expected
 

@@ -1,4 +1,4 @@
-"""With the real model: the requests of docs/http.md. tests/golden asks its cases over HTTP."""
+"""The requests of docs/http.md with the real model. tests/golden sends its cases over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that other HTTP programs could read differently are refused when their headers have been read."""
+"""The server refuses requests that other HTTP programs could read differently, as soon as it has their headers."""
 
 from __future__ import annotations
 

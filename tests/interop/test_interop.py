@@ -1,8 +1,8 @@
 """Old and new clients against old and new servers: `exercise.py`, in an environment for each client.
 
-The environments are made in the folder BERT_SERVING_INTEROP_ENVIRONMENTS, or in a temporary one. In that of nox, its
-sessions have made those of our client. A real server 1.10.0 takes part if BERT_SERVING_START_1_10 names its
-`bert-serving-start`; README.md says how to install it.
+The folder BERT_SERVING_INTEROP_ENVIRONMENTS has the environments; without it, they are in a temporary one. In nox's
+folder, its sessions have already made those of our client. A real server 1.10.0 takes part if BERT_SERVING_START_1_10
+names its `bert-serving-start`; README.md says how to install it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def exercise(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
 
     def run(client: str, version: str, port: int, port_out: int) -> None:
         try:
-            if client == 'ours':  # which may have changed, with the same version
+            if client == 'ours':  # which can change without a new version
                 python = make_environment(folder / f'client-{version}', version, 'numpy', 'pyzmq')
                 make_environment(folder / f'client-{version}', version, '--force-reinstall', '--no-deps', OURS)
             else:

@@ -174,7 +174,7 @@ def test_a_child_that_has_lost_its_connection_has_not_crashed(bench: Bench) -> N
 def test_a_child_that_waits_for_a_connection_does_not_delay_the_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray takes a minute to find out that no cluster answers, and nobody can interrupt it."""
+    """Ray takes a minute to find out that no cluster answers, and the call cannot be interrupted."""
     is_placing, is_over = threading.Event(), threading.Event()
 
     def place(_resources: Resources) -> FakeActor:

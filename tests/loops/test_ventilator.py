@@ -535,7 +535,7 @@ def test_a_message_that_never_ends_is_cut_off_and_others_are_served(
 def test_a_message_of_millions_of_empty_frames_is_cut_off_while_it_is_small(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """64 bytes of memory for two on the wire: it would hold up all other messages for seconds while it is read."""
+    """A frame takes 64 bytes of memory for two on the wire. Reading them all would delay other messages for seconds."""
     monkeypatch.setattr('bert_serving.server.guard.INTERVAL_S', 0.01)
     monkeypatch.setattr('bert_serving.server.guard.GROWTH_BYTES', 1 << 20)
     bench, sent = Bench(), 0

@@ -337,7 +337,7 @@ def test_tokens_are_shown_as_fed(encoder: FakeEncoder) -> None:
 
 
 class Bare(WordPiece):
-    """A tokenizer that adds no special tokens, as some published ones: a text without a known letter has no token."""
+    """A tokenizer without special tokens, like some published ones, so a text without a known word has no token."""
 
     template = Template((), (), (), (), (), has_types=False)
 
@@ -348,7 +348,7 @@ class Bare(WordPiece):
 @pytest.mark.parametrize('max_seq_len', [None, 8])
 @pytest.mark.parametrize('is_token_level', [False, True])
 def test_texts_without_any_token_are_answered(max_seq_len: int | None, is_token_level: bool) -> None:
-    """Without special tokens and a maximal length, such a job once ended the worker: no position for its batch."""
+    """Without special tokens or a maximum length, such a job once ended the worker: its batch had no position."""
     encoder = TokenLevelFakeEncoder() if is_token_level else FakeEncoder()
     bench = Bench(encoder, max_seq_len=max_seq_len, tokenizer=Bare(VOCAB, lower_case=True))
     bench.put(1, ['\u200b', '\x01'])

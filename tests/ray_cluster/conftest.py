@@ -46,7 +46,7 @@ class RayNodes:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def end_clients(self) -> int:
-        """Kill the processes of the head that stand for its clients (`ray://`); return how many there were."""
+        """Kill the processes of the head that act for its clients (`ray://`); return how many there were."""
         servers = [
             process
             for process in psutil.Process().children(recursive=True)

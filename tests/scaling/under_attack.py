@@ -89,7 +89,7 @@ def none(attacker: Attacker) -> str:
 
 
 def empty_frames(attacker: Attacker) -> str:
-    """Ten million frames without content: two bytes on the wire and 64 in memory."""
+    """Ten million empty frames: each takes two bytes on the wire and 64 in memory."""
     peer = attacker.peer()
     try:
         for _ in range(1000):
@@ -248,7 +248,7 @@ class Memory:
 
 
 def measure(server: ServerProcess, attack: Callable[[Attacker], str]) -> Callable[[], str]:
-    """Attack, and return a function that makes a row of the table, to be called some time later."""
+    """Attack, and return a function that makes a row of the table, for a call some time later."""
     context: zmq.Context[Any] = zmq.Context()
     attacker, learned, times = Attacker(server, context), ['nothing yet'], []
 

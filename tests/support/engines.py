@@ -15,7 +15,7 @@ has_onnx = all(map(importlib.util.find_spec, ('onnx', 'onnxruntime')))
 needs_onnx = pytest.mark.skipif(not has_onnx, reason='ONNX Runtime is not installed')
 
 FASTEST = ONNX_RUNTIME if has_onnx else TENSORFLOW
-"""The engine of servers in tests that are about something else: with ONNX Runtime, a start takes half the CPU time."""
+"""The engine of servers in tests of other features: with ONNX Runtime, a start takes half the CPU time."""
 
 ON_CPU = pytest.param({'on_cpu': True}, id='on_cpu')
 ANYWHERE = pytest.param({'on_cpu': False}, id='anywhere')

@@ -38,12 +38,12 @@ def serve_exported(*words: str) -> Iterator[BertServer]:
 
 
 ServeExported = Callable[..., BertServer]
-"""Returns the server with these options: the one that runs, if it has them, or else another, in its place."""
+"""Returns a server with these options: the running one if it has them, or else a new one, which replaces it."""
 
 
 @contextlib.contextmanager
 def one_exported() -> Iterator[ServeExported]:
-    """Keep one server at a time, for tests that ask the same one when they follow one another."""
+    """Keep one server at a time, which consecutive tests with the same options share."""
     with contextlib.ExitStack() as stack:
         running: dict[tuple[str, ...], BertServer] = {}
 

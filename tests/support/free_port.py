@@ -1,4 +1,4 @@
-"""A port that is free, for a server of others that cannot choose one itself."""
+"""A free port, for a server of another project that cannot choose one itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody had when this was called."""
+    """Return a TCP port of this machine that was free at the time of the call."""
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         port: int = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""`bert-serving-benchmark -peers` from end to end, with packages that look like those of peers."""
+"""`bert-serving-benchmark -peers` from end to end, with fake packages in place of the peers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def cli():
 
 
 def write_packages(folder: Path) -> None:
-    """Packages that can be imported by the names of peers, and some empty ones that these need."""
+    """Fake packages with the names of peers, and the empty packages that these need."""
     for name, source in {
         'sentence_transformers/__init__.py': SENTENCE_TRANSFORMERS,
         'infinity_emb/__init__.py': '',

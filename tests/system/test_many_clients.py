@@ -73,7 +73,7 @@ def assert_equal_to_alone(server: BertServer, requests: list[list[list[str]]]) -
 
 @pytest.mark.timeout(600)
 def test_64_clients_with_20_requests_of_1_to_300_rows_get_the_answers_they_get_alone(small: BertServer) -> None:
-    """The requests draw from thousands of texts, so that those of all clients need not be asked a second time."""
+    """The requests draw from thousands of texts, so that the test encodes each text alone only once."""
     dice = random.Random(7)
     texts = list(dict.fromkeys(make_texts(1, 5000, longest=15)))
     vectors = np.vstack(ask_alone(small, [texts[start : start + 300] for start in range(0, len(texts), 300)]))

@@ -1,4 +1,4 @@
-"""Hypothesis without a clock: `make test` gives these tests what others leave of the processor."""
+"""Hypothesis without deadlines: `make test` gives these tests only the processor time that others leave."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_small_blocks_that_are_free_can_be_returned_though_a_later_one_is_kept()
 
 
 def seconds_of_returns(memory: list[int]) -> list[int]:
-    """At which seconds free memory is returned, if the process has that memory in each."""
+    """The seconds at which `Ebb` returns free memory, by the memory of the process in each second."""
     ebb = Ebb(1.0)
     return [second for second, size in enumerate(memory) if ebb.has_come(size)]
 

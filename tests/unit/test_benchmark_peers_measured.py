@@ -1,4 +1,4 @@
-"""How peers are measured: in turn, in processes that may fail, from a folder that says everything."""
+"""Measuring peers: in turn, in processes that can fail, from a folder with all settings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ for line in sys.stdin:
 
 
 class FakePeer:
-    """Every run takes a second. It fails in the rounds of `fails_in`, and notes its turns in `story`."""
+    """Every run takes a second. It fails in the rounds of `fails_in`, and appends its turns to `story`."""
 
     def __init__(self, name: str, story: list[str], fails_in: Sequence[int] = (), angle: float = 0.0) -> None:
         self.line = Line(name)

@@ -290,7 +290,7 @@ def test_a_cross_encoder_has_no_states_to_pool(plain: Folder) -> None:
 def test_the_head_of_a_cross_encoder_whose_config_names_no_class_of_one(
     folder: Folder, names: list[str] | None
 ) -> None:
-    """As CrossEncoder reads it: with one label, whatever the config says of labels."""
+    """As CrossEncoder reads it: with one label, regardless of the labels in the config."""
     shutil.copytree(MODELS / 'ce-bert-one', folder.path, dirs_exist_ok=True)
     values = json.loads((folder.path / 'config.json').read_text('utf-8'))
     folder.write('config.json', {**values, 'architectures': names, 'id2label': {'0': 'a', '1': 'b'}})

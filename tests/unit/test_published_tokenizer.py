@@ -91,7 +91,7 @@ def test_pairs_are_joined_and_cut_as_the_model_was_trained_with(name: str) -> No
 
 @pytest.mark.parametrize('max_seq_len', [None, 24])
 def test_a_text_without_any_token_takes_one_position(max_seq_len: int | None) -> None:
-    """It has no position of its own where the tokenizer adds no special tokens; a batch must have one."""
+    """Without special tokens such a text has no position, but a batch must have one."""
     model = find_model(str(DATA / 'models' / 'bert-mean-norm'))
     backend = files_of(model).load(model.config.vocab_size)
     backend.post_processor = processors.Sequence([])

@@ -1,4 +1,4 @@
-"""The settings of a server in its own process are those of the command, also where the model decides."""
+"""The settings of a server in its own process are those of the command, even if the model decides."""
 
 from __future__ import annotations
 

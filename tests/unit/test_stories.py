@@ -1,4 +1,4 @@
-"""The story of a request that met something unusual: in order, bounded, and kept until the next event after its end."""
+"""The story of a request with an unusual event: in order, bounded, and kept until the next event after its end."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_the_stories_of_finished_requests_are_bounded() -> None:
 
 
 def test_the_stories_of_finished_requests_are_kept_until_the_next_event() -> None:
-    """Those of a flood would be scattered over the memory that it took, and keep all of it from the system."""
+    """The stories of a flood would be scattered over the memory that it took, and keep all of that memory."""
     scheduler = Scheduler(LIMITS)
     for request_id in (1, 2):
         scheduler.handle(a_request(1, request_id), 0.0)
