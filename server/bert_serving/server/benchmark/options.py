@@ -119,7 +119,7 @@ BENCHMARK_OPTIONS = [
     ),
     _option(
         'against',
-        help='another running server of the same protocol, to measure in turn with ours and print the ratio, wherever '
+        help='another running server of the same protocol: measure it alternately with ours, and print the ratio wherever '
         'both do the same work',
         metavar='HOST:PORT,PORT_OUT',
     ),
