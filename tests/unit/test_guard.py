@@ -59,6 +59,13 @@ def test_more_frames_of_one_message_than_a_request_has_are_seen_wherever_the_byt
         assert has_chain(chain[start : start + PEEKED_BYTES]), start
 
 
+def test_a_chain_that_follows_requests_is_seen() -> None:
+    request = b''.join(
+        frame(part, more) for part, more in ((b'me', True), (b'["a"]', True), (b'1', True), (b'1', False))
+    )
+    assert has_chain(3 * request + frame(b'', more=True) * (MAX_CHAIN + 1))
+
+
 @pytest.mark.parametrize(
     'data',
     [

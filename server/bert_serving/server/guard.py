@@ -141,7 +141,7 @@ def _is_chain(data: bytes, at: int) -> bool:
 
 def _is_requests(data: bytes, at: int) -> bool:
     """Whether `data` from `at` on is at least one request of four or five frames, after the end of another."""
-    counts, count = [], 0
+    ends, count = 0, 0
     while at + 9 <= len(data):
         flags = data[at]
         if flags & ~(_MORE | _LONG | _COMMAND):
@@ -151,10 +151,13 @@ def _is_requests(data: bytes, at: int) -> bool:
         if flags & _COMMAND:
             continue
         count += 1
+        if count > 5:
+            return False
         if not flags & _MORE:
-            counts.append(count)
-            count = 0
-    return len(counts) > 1 and counts[0] <= 5 and all(each in (4, 5) for each in counts[1:])
+            if ends and count < 4:
+                return False
+            ends, count = ends + 1, 0
+    return ends > 1
 
 
 class MessageCounter:
