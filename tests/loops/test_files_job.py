@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -318,6 +319,16 @@ def test_a_file_that_grows_while_it_is_read_ends_the_job_before_the_part_is_comp
     with pytest.raises(UsageError, match='changed while the command was reading it'):
         encode(path, '-output', tmp_path / 'out', '-output_format', 'jsonl')
     assert [*contents(tmp_path / 'out')] == ['.part-000000.jsonl.unfinished', '_manifest.jsonl']
+
+
+def test_a_pipe_with_a_name_is_read_like_standard_input(encode: Encode, tmp_path: Path) -> None:
+    path = tmp_path / 'rows.txt'
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(path.write_text, 'a row\n' * 50)
+        line = encode(path, '-output', tmp_path / 'out', '-output_format', 'jsonl')
+        assert written.result() == 300
+    assert line.startswith('rows=50 errors=0 ')
 
 
 def test_an_empty_input_has_no_part(encode: Encode, tmp_path: Path) -> None:

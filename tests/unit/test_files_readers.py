@@ -245,6 +245,17 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
         check_unchanged(found)
 
 
+def test_a_pipe_is_read_once_and_what_others_write_to_it_is_no_change(tmp_path: Path) -> None:
+    path = tmp_path / 'pipe.csv'
+    os.mkfifo(path)
+    found = find_inputs([str(path)], None, '/nowhere')
+    check_columns(found, Columns('text', None))  # it would wait for a writer
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.utime(path, ns=(0, 0))  # as each writing gives it a new time
+    check_unchanged(found)
+    os.close(reader)
+
+
 def test_the_columns_of_all_files_are_checked_before_the_first_row(tmp_path: Path) -> None:
     for name, text in (('a.csv', 'text\nx\n'), ('b.jsonl', 'not JSON\n'), ('c.csv', 'words\nx\n')):
         (tmp_path / name).write_text(text)

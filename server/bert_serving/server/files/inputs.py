@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,16 @@ NOT_DECOMPRESSED = ('zst', 'zip', 'lz4', 'br', 'lzma', '7z', 'tar', 'tgz', 'snap
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input file. Its size and modification time show whether it has changed. Standard input has neither."""
+    """An input file. If it is regular, its size and modification time show whether it has changed.
+
+    Others are standard input and pipes: they can be read only once, and a pipe has a new time after each writing.
+    """
 
     path: str
     format: str
     size: int = 0
     mtime_ns: int = 0
+    is_regular: bool = False
 
     @property
     def delimiter(self) -> str:
@@ -50,17 +55,19 @@ class Input:
 
 
 def check_unchanged(sources: Iterable[Input]) -> None:
-    """Check that nobody has changed or replaced the files since `find_inputs`.
+    """Check that nobody has changed or replaced the regular files since `find_inputs`.
 
     Raises:
         UsageError: a file has changed or is missing.
     """
     for source in sources:
+        if not source.is_regular:
+            continue
         try:
-            status = None if source.path == STDIN else os.stat(source.path)
+            status = os.stat(source.path)
         except OSError as error:
             raise UsageError('%s: cannot read it: %s' % (source.path, error.strerror)) from error
-        if status is not None and (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
+        if (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
             raise UsageError(
                 '%s: the file changed while the command was reading it: wait until it is complete, and use -overwrite to '
                 'start from the beginning' % source.path
@@ -109,7 +116,8 @@ def find_inputs(names: Sequence[str], input_format: str | None, output: str) -> 
                     % (path, ', '.join(dict.fromkeys(FORMATS.values())))
                 )
             status = os.stat(path)
-            found[path] = Input(path, kind, status.st_size, status.st_mtime_ns)
+            is_regular = stat.S_ISREG(status.st_mode)
+            found[path] = Input(path, kind, status.st_size, status.st_mtime_ns, is_regular)
     return list(found.values())
 
 

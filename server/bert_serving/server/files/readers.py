@@ -11,8 +11,6 @@ import contextlib
 import csv
 import gzip
 import lzma
-import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,13 +62,13 @@ def read_blocks(inputs: Sequence[Input], columns: Columns, source: int = 0, row:
 
 
 def check_columns(inputs: Sequence[Input], columns: Columns) -> None:
-    """Check that all files have the columns, because the last of a thousand files would end a job after hours.
+    """Check that all regular files have the columns, because the last of a thousand would end a job after hours.
 
     Raises:
         UsageError: as in `read_blocks`.
     """
     for each in inputs:
-        if each.path != STDIN and each.format in (PARQUET, CSV) and not stat.S_ISFIFO(os.stat(each.path).st_mode):
+        if each.is_regular and each.format in (PARQUET, CSV):
             next(read_blocks([each], columns), None)
 
 
