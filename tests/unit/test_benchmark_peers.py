@@ -44,6 +44,8 @@ def test_a_peer_runs_in_the_first_interpreter_that_has_it() -> None:
     assert choices[0].describe_versions() == 'sentence-transformers 5.7.0, torch 2.13.0'
     assert choices[1].describe_versions() == 'sentence-transformers 6.2.0, onnxruntime 1.32.0'
     assert missing == ["fastembed: not installed: pip install 'fastembed'"]
+    command = "pip install 'infinity-emb[server,torch]' 'optimum<2' 'transformers<4.49' 'click<8.2'"
+    assert choose(['infinity'], {'one': one})[1] == ['infinity, torch, by HTTP: not installed: ' + command]
 
 
 def test_each_round_begins_with_another_one() -> None:

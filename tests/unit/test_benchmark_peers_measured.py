@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,6 +167,38 @@ def test_a_folder_without_files_of_sentence_transformers_gets_the_mean_of_the_to
     assert (target / 'tokenizer.json').exists()
     assert find_model(str(target)).pipeline is not None
     assert read_pooling(target) == {'pooling': 'mean', 'normalizes': False}
+
+
+@pytest.mark.parametrize(
+    ('name', 'pooling', 'normalizes'),
+    [('gte-cls', 'cls', True), ('bert-max', 'max', False), ('bert-cased-dense', 'cls+Dense', True)],
+)
+def test_a_library_that_has_to_be_told_learns_all_that_the_folder_does(
+    tmp_path: Path, name: str, pooling: str, normalizes: bool
+) -> None:
+    prepare_folder(find_model(str(PUBLISHED.parent / name)), tmp_path, 12)
+    assert read_pooling(tmp_path) == {'pooling': pooling, 'normalizes': normalizes}
+
+
+def test_a_library_that_cannot_pool_as_the_folder_does_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would be measured with other vectors."""
+    description = SimpleNamespace(PoolingType=SimpleNamespace(CLS='CLS', MEAN='MEAN'))
+    monkeypatch.setitem(sys.modules, 'fastembed', ModuleType('fastembed'))
+    monkeypatch.setitem(sys.modules, 'fastembed.common.model_description', description)
+    with pytest.raises(RuntimeError, match=r'pools by cls or mean, and this model by cls\+Dense'):
+        runner.load_fastembed({'pooling': 'cls+Dense'})
+
+
+def test_without_an_option_texts_are_as_long_as_the_tokenizer_of_the_model_says(tmp_path: Path) -> None:
+    source, target = tmp_path / 'model', tmp_path / 'copy'
+    shutil.copytree(PUBLISHED, source)
+    target.mkdir()
+    (source / 'sentence_bert_config.json').write_text('{}')
+    (source / 'tokenizer_config.json').write_text('{"model_max_length": 16}')
+    prepare_folder(find_model(str(source)), target, None)
+    copy = find_model(str(target))
+    assert copy.pipeline is not None
+    assert copy.pipeline.max_seq_len == 16
 
 
 def test_a_checkpoint_of_google_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ Versions = Mapping[str, str]
 class Peer:
     """A library, or a server, with one of its engines and types.
 
-    `modules` must be importable, and `requirement` is the argument of `pip install` that provides them.
+    `modules` must be importable, and `requirement` has the arguments of `pip install` that provide them. `kind` is the
+    type of its products: float32 or int8.
     """
 
     name: str
@@ -50,10 +51,15 @@ PEERS = (
     ),
     Peer('fastembed', 'fastembed', 'onnxruntime', ('fastembed',), 'fastembed'),
     Peer(
-        'infinity', 'infinity, torch, by HTTP', 'torch', ('infinity_emb',), 'infinity-emb[server,torch]', is_server=True
+        'infinity',
+        'infinity, torch, by HTTP',
+        'torch',
+        ('infinity_emb',),
+        'infinity-emb[server,torch] optimum<2 transformers<4.49 click<8.2',
+        is_server=True,
     ),
 )
-"""In the order of the report. The export of `onnx` is also the model of `fastembed`."""
+"""In the order of the report. The export of `onnx` is also the model of `fastembed`. Infinity needs old packages."""
 
 NAMES = tuple(peer.name for peer in PEERS)
 

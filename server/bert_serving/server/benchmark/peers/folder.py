@@ -14,7 +14,8 @@ from typing import Any
 from tokenizers import BertWordPieceTokenizer
 
 from ...errors import UsageError
-from ...model.folder import Model
+from ...model.folder import Model, find_model
+from ...model.pipeline import Normalize
 
 _MODULES, _POOLING, _LENGTH = 'modules.json', '1_Pooling', 'sentence_bert_config.json'
 _TOKENIZER, _TOKENIZER_CONFIG = 'tokenizer.json', 'tokenizer_config.json'
@@ -45,7 +46,8 @@ def prepare_folder(model: Model, folder: Path, max_seq_len: int | None) -> None:
     length = {} if max_seq_len is None else {'max_seq_length': max_seq_len}
     _write(folder / _LENGTH, {'do_lower_case': False, **_read(source / _LENGTH), **length})
     lower = {'tokenizer_class': 'BertTokenizer', 'do_lower_case': model.lower_case} if model.vocab else {}
-    limit = max_seq_len or model.config.max_position_embeddings
+    published = None if model.pipeline is None else model.pipeline.max_seq_len
+    limit = max_seq_len or published or model.config.max_position_embeddings
     _write(folder / _TOKENIZER_CONFIG, {**lower, **_read(source / _TOKENIZER_CONFIG), 'model_max_length': limit})
     if not (source / _TOKENIZER).exists() and model.vocab:
         BertWordPieceTokenizer(model.vocab, lowercase=model.lower_case).save(str(folder / _TOKENIZER))
@@ -57,11 +59,20 @@ def prepare_folder(model: Model, folder: Path, max_seq_len: int | None) -> None:
 
 
 def read_pooling(folder: Path) -> dict[str, Any]:
-    """How a folder pools, for a library that does not read this: `pooling` (cls or mean), and `normalizes`."""
-    config = _read(folder / _POOLING / 'config.json')
-    modules = json.loads((folder / _MODULES).read_text('utf-8'))
-    normalizes = any(module['type'].endswith('Normalize') for module in modules)
-    return {'pooling': 'cls' if config.get('pooling_mode_cls_token') else 'mean', 'normalizes': normalizes}
+    """How a prepared folder pools, for a library that does not read its files.
+
+    Returns:
+        `normalizes`, and `pooling`: the modes and the other modules, such as `cls`, `mean`, `cls+max` or `mean+Dense`.
+
+    Raises:
+        ModelError: the folder has no complete model.
+    """
+    pipeline = find_model(str(folder)).pipeline
+    if pipeline is None:
+        return {'pooling': '', 'normalizes': False}
+    steps: list[str] = list(pipeline.pooling.modes) if pipeline.pooling else []
+    steps += [type(module).__name__ for module in pipeline.modules if not isinstance(module, Normalize)]
+    return {'pooling': '+'.join(steps), 'normalizes': pipeline.normalizes}
 
 
 def _read(path: Path) -> dict[str, Any]:

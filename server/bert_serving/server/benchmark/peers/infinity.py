@@ -34,7 +34,7 @@ class InfinityProcess:
         self._port = _free_port()
         words = ['v2', '--model-id', folder, '--served-model-name', MODEL, '--engine', 'torch', '--device', 'cpu']
         words += ['--host', HOST, '--port', str(self._port), '--no-model-warmup', '--log-level', 'error']
-        self._process = start_runner(python, ['infinity', *words], log, output=log.fileno())
+        self._process = start_runner(python, ['infinity', *words], log, has_pipes=False)
         self._ready_within_s = ready_within_s
 
     def __enter__(self) -> InfinityProcess:

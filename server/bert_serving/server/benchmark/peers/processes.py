@@ -79,12 +79,18 @@ def _environment() -> Mapping[str, str]:
     return {**os.environ, **_OFFLINE}
 
 
-def start_runner(python: str, words: Sequence[str], log: IO[bytes], *, output: int) -> subprocess.Popen[bytes]:
-    """Start `runner.py`, which dies with this process. Ctrl-C in the terminal does not reach it."""
+def start_runner(python: str, words: Sequence[str], log: IO[bytes], *, has_pipes: bool) -> subprocess.Popen[bytes]:
+    """Start `runner.py`, which dies with this process. Ctrl-C in the terminal does not reach it.
+
+    With `has_pipes`, its standard input and output are pipes; otherwise it has no input, and `log` gets its output.
+
+    Raises:
+        OSError: the process cannot be started.
+    """
     return subprocess.Popen(
         [python, RUNNER, *words],
-        stdin=subprocess.PIPE,
-        stdout=output,
+        stdin=subprocess.PIPE if has_pipes else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if has_pipes else log,
         stderr=log,
         env=_environment(),
         start_new_session=True,
@@ -104,7 +110,7 @@ class LibraryProcess:
     """A library in its own process. A context manager."""
 
     def __init__(self, python: str, log: IO[bytes]) -> None:
-        self._process = start_runner(python, ['peer'], log, output=subprocess.PIPE)
+        self._process = start_runner(python, ['peer'], log, has_pipes=True)
         self._received = b''
 
     def __enter__(self) -> LibraryProcess:

@@ -183,6 +183,9 @@ def load_fastembed(request: dict[str, Any]) -> Loaded:
     """Load the ONNX model in the folder, or the one that the peer `onnx` has exported, with fastembed's pooling."""
     library = importlib.import_module('fastembed')
     description = importlib.import_module('fastembed.common.model_description')
+    kinds = {'cls': description.PoolingType.CLS, 'mean': description.PoolingType.MEAN}
+    if request['pooling'] not in kinds:
+        raise RuntimeError('it pools by cls or mean, and this model by %s' % request['pooling'])
     folder = request['folder']
     if not os.path.exists(os.path.join(folder, 'onnx', 'model.onnx')):
         folder = os.path.join(request['work'], 'onnx')
@@ -196,10 +199,9 @@ def load_fastembed(request: dict[str, Any]) -> Loaded:
         if os.path.exists(path):
             os.symlink(os.path.realpath(path), link)
     os.symlink(os.path.join(folder, 'onnx'), os.path.join(request['work'], 'fastembed', 'onnx'))
-    kind = description.PoolingType.CLS if request['pooling'] == 'cls' else description.PoolingType.MEAN
     library.TextEmbedding.add_custom_model(
         model='benchmark/model',
-        pooling=kind,
+        pooling=kinds[request['pooling']],
         normalization=request['normalizes'],
         sources=description.ModelSource(hf='benchmark/model'),
         dim=request['dimensions'],
