@@ -15,7 +15,9 @@ _UNITS = ('avx2', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_int8
 def describe_machine() -> str:
     """The processor, the number of available cores, and its instructions for matrix products."""
     flags = read_flags()
-    return ', '.join([describe_processor(), *(flag for flag in _UNITS if flag in flags), _python()])
+    return ', '.join(
+        [describe_processor(), *(flag for flag in _UNITS if flag in flags), 'Python ' + platform.python_version()]
+    )
 
 
 def describe_processor() -> str:
@@ -30,7 +32,3 @@ def _model_name() -> str:
             if name.strip() == 'model name':
                 return value.strip()
     return platform.processor().strip()
-
-
-def _python() -> str:
-    return 'Python ' + platform.python_version()

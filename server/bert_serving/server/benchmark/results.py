@@ -54,8 +54,17 @@ class Result:
 
     @property
     def ratio(self) -> Spread | None:
-        """The ratio of our value to the other server's, per repeat: a slow moment of the machine affects both."""
-        return spread([mine / its for mine, its in zip(self.values, self.other)]) if self.other else None
+        """The ratio of our value to the other server's."""
+        return ratio_of(self.values, self.other)
+
+
+def ratio_of(ours: Sequence[float], others: Sequence[float]) -> Spread | None:
+    """The ratios of our values to others, repeat by repeat: a slow moment of the machine affects both.
+
+    It is None if there is no repeat that has both.
+    """
+    ratios = [mine / its for mine, its in zip(ours, others)]
+    return spread(ratios) if ratios else None
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -82,6 +91,17 @@ def format_values(values: Sequence[float], metric: Metric) -> str:
     return '%.4f' % min(values) if metric is Metric.COSINE else str(spread(values))
 
 
+def format_ratio(ratio: Spread | None) -> str:
+    """Format a ratio for a table: the median stands out. Empty without a ratio."""
+    return '' if ratio is None else '**%.2f** (%.2f..%.2f)' % (ratio.median, ratio.least, ratio.most)
+
+
+def format_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Format rows of equal length as a Markdown table. The first one is its head."""
+    lines = [rows[0], ['---'] * len(rows[0]), *rows[1:]]
+    return '\n'.join('| %s |' % ' | '.join(line) for line in lines)
+
+
 def make_table(experiment: Experiment, results: Sequence[Result], other: str | None = None) -> str:
     """Format an experiment as a Markdown table: median (least..most) in every cell.
 
@@ -94,13 +114,13 @@ def make_table(experiment: Experiment, results: Sequence[Result], other: str | N
     head = [experiment.parameter]
     for column in columns:
         head += [column, str(other), 'ratio'] if is_compared else [column]
-    lines = [head, ['---'] * len(head)]
+    lines = [head]
     for row in rows:
         line = [row]
         for column in columns:
             line += _format_result(by_place.get((row, column)))[: 3 if is_compared else 1]
         lines.append(line)
-    return '\n'.join('| %s |' % ' | '.join(line) for line in lines)
+    return format_rows(lines)
 
 
 def _format_result(result: Result | None) -> list[str]:
@@ -110,10 +130,8 @@ def _format_result(result: Result | None) -> list[str]:
     if result.failure is not None:
         return ['failed', '', '']
     ours = format_values(result.values, result.cell.metric)
-    if result.ratio is None:
-        return [ours, '', '']
-    ratio = '**%.2f** (%.2f..%.2f)' % (result.ratio.median, result.ratio.least, result.ratio.most)
-    return [ours, str(spread(result.other)), ratio]
+    other = str(spread(result.other)) if result.other else ''
+    return [ours, other, format_ratio(result.ratio)]
 
 
 def make_report(

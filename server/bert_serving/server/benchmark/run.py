@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -26,12 +23,12 @@ from ..options.settings import OPTIONS, Settings
 from ..parent.address import Address
 from ..parent.devices import CPU, plan_devices
 from ..parent.server_process import MODULE, ServerProcess
-from ..release import RELEASE
 from ..security.client_keys import ClientKeys
 from . import plots
 from .load import LoadGenerator, connect, parse_address
 from .machine import describe_machine
 from .plan import FP32, PRECISION_FLAGS, Cell, Experiment, Grid, Metric, Options, group_by_server, plan_experiments
+from .report_files import facts_of, make_log, write_report
 from .results import Result, format_values, least_cosine, make_json, make_report
 from .sentences import WORDS, make_sentences, read_vocabulary
 from .servers import CLIENT_ERRORS, can_serve, describe_error, served_model, wait_for
@@ -62,10 +59,7 @@ def run_benchmark(args: argparse.Namespace, server_module: str = MODULE) -> int:
         experiments = plan_experiments(args.experiments, _make_grid(args, settings, model.config))
         if other is not None:
             wait_for(other, args.wait_till_ready)
-        os.makedirs(args.output_dir, exist_ok=True)
-        log = os.path.join(args.output_dir, 'server.log')
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(log)
+        log = make_log(args.output_dir)
 
         def start(options: Options) -> ServerProcess:
             return ServerProcess(
@@ -216,19 +210,9 @@ def _report(
     args: argparse.Namespace, experiments: Sequence[Experiment], results: Sequence[Result], other: str | None
 ) -> None:
     """Write `report.md`, `results.json` and the charts to the output folder, and print the report."""
-    facts = {
-        'command': '`%s`' % shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
-        'finished': datetime.now().isoformat(' ', 'seconds'),
-        'release': RELEASE,
-        'machine': describe_machine(),
-        'every cell': 'the median (least..greatest) of %d repeats, after a warm-up' % args.num_repeat,
-    }
+    facts = facts_of(args, machine=describe_machine())
     report = make_report(experiments, results, facts, other)
-    with open(os.path.join(args.output_dir, 'report.md'), 'w', encoding='utf-8') as file:
-        file.write(report)
-    with open(os.path.join(args.output_dir, 'results.json'), 'w', encoding='utf-8') as file:
-        json.dump(make_json(experiments, results, facts, other), file, indent=1)
-    say(report, sys.stdout)
+    write_report(args.output_dir, report, make_json(experiments, results, facts, other))
     try:
         plots.draw_all(args.output_dir, experiments, results)
     except ImportError:

@@ -40,10 +40,14 @@ def engine(text: str) -> str:
     return text
 
 
+def product_type(options: EngineOptions) -> str:
+    """The type of an engine's products: int8, bfloat16 or float32. On GPUs, -fp16 also computes in float16."""
+    return 'int8' if options.int8 else 'bfloat16' if options.bf16 else 'float32'
+
+
 def describe_engine(options: EngineOptions) -> str:
-    """Describe the engine and the type of its products, for the log. On GPUs, -fp16 also computes in float16."""
-    kind = 'int8' if options.int8 else 'bfloat16' if options.bf16 else 'float32'
-    return '%s, %s' % (TITLES[options.engine], kind)
+    """Describe the engine and the type of its products, for the log."""
+    return '%s, %s' % (TITLES[options.engine], product_type(options))
 
 
 def check_engine(options: EngineOptions) -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from ...console.streams import say
 from ...errors import ServingError
 from ...model.folder import find_model
-from ...options.engines import ONNX_RUNTIME, TENSORFLOW, describe_engine
+from ...options.engines import ONNX_RUNTIME, TENSORFLOW, describe_engine, product_type
 from ...options.settings import OPTIONS, Settings
 from ...parent.server_process import ServerProcess
 from ...release import RELEASE
@@ -28,6 +25,7 @@ from ...worker.cpu_flags import read_flags
 from ..load import parse_address
 from ..machine import describe_processor
 from ..plan import PRECISION_FLAGS, Options
+from ..report_files import facts_of, make_log, write_report
 from ..sentences import WORDS, make_sentences, read_vocabulary
 from ..servers import can_serve, served_model, wait_for
 from .catalog import Choice, choose
@@ -73,10 +71,7 @@ def run_peers(args: argparse.Namespace, server_module: str) -> int:
         (work / MODEL).mkdir()
         prepare_folder(model, work / MODEL, settings.max_seq_len)
         settings = replace(settings, model_dir=str(work / MODEL), cpu=True, num_worker=(args.test_num_worker or [1])[0])
-        os.makedirs(args.output_dir, exist_ok=True)
-        log = os.path.join(args.output_dir, 'server.log')
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(log)
+        log = make_log(args.output_dir)
 
         def start(options: Options) -> ServerProcess:
             temporary = [*temp_dirs, str(work)]
@@ -141,9 +136,8 @@ class Lineup:
         line = Line('ours, %s' % describe_engine(settings), is_ours=True)
         line.versions = _our_versions(settings.engine)
         _show('%s: starting' % line.title)
-        kind = 'int8' if settings.int8 else 'bfloat16' if settings.bf16 else 'float32'
         isa = isa_of(sys.executable, TENSORFLOW) if settings.engine == TENSORFLOW else None
-        line.unit = complete_unit(isa or '', kind, self._flags)
+        line.unit = complete_unit(isa or '', product_type(settings), self._flags)
         try:
             self.add(line, OurServer(self._stack.enter_context(server).address))
         except ServingError as error:
@@ -192,16 +186,6 @@ def _report(
     args: argparse.Namespace, flags: Set[str], tasks: Sequence[Task], lines: Sequence[Line], missing: Sequence[str]
 ) -> None:
     """Write `report.md` and `results.json` to the output folder, and print the report."""
-    facts = {
-        'command': '`%s`' % shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
-        'finished': datetime.now().isoformat(' ', 'seconds'),
-        'release': RELEASE,
-        'processor': '%s, %s' % (describe_processor(), describe_units(flags)),
-        'every cell': 'the median (least..greatest) of %d repeats, after a warm-up' % args.num_repeat,
-    }
+    facts = facts_of(args, processor='%s, %s' % (describe_processor(), describe_units(flags)))
     report = make_report(facts, tasks, lines, missing, NOTES)
-    with open(os.path.join(args.output_dir, 'report.md'), 'w', encoding='utf-8') as file:
-        file.write(report)
-    with open(os.path.join(args.output_dir, 'results.json'), 'w', encoding='utf-8') as file:
-        json.dump(make_json(facts, tasks, lines, missing), file, indent=1)
-    say(report, sys.stdout)
+    write_report(args.output_dir, report, make_json(facts, tasks, lines, missing))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..plan import Load, Metric, plan_load
-from ..results import Spread, format_values, spread
+from ..results import Spread, format_ratio, format_rows, format_values, ratio_of
 
 EXACT_ROWS = 64
 """The sentences whose vectors are compared."""
@@ -52,10 +52,8 @@ class Line:
     failures: dict[str, str] = field(default_factory=dict)
 
     def ratio(self, ours: Line, task: Task) -> Spread | None:
-        """Our value divided by this line's, repeat by repeat: a slow moment of the machine affects both."""
-        pairs = zip(ours.values.get(task.title, ()), self.values.get(task.title, ()))
-        ratios = [mine / its for mine, its in pairs]
-        return spread(ratios) if ratios else None
+        """Our value divided by this line's, or None if one of them has failed."""
+        return ratio_of(ours.values.get(task.title, ()), self.values.get(task.title, ()))
 
     def number_of_failures(self, tasks: Sequence[Task]) -> int:
         """The number of cells without values."""
@@ -88,7 +86,7 @@ def _engines(lines: Sequence[Line]) -> str:
     for line in lines:
         cosine = '' if line.cosine is None else '%.4f' % line.cosine
         rows.append([line.title, line.versions, line.unit, cosine])
-    return _format_rows(rows)
+    return format_rows(rows)
 
 
 def _table(task: Task, lines: Sequence[Line]) -> str:
@@ -100,17 +98,8 @@ def _table(task: Task, lines: Sequence[Line]) -> str:
             rows.append([line.title, 'failed', *('' for _ in ours)])
             continue
         ratios = [line.ratio(mine, task) for mine in ours]
-        rows.append([line.title, format_values(values, task.metric), *map(_format_ratio, ratios)])
-    return _format_rows(rows)
-
-
-def _format_ratio(ratio: Spread | None) -> str:
-    return '' if ratio is None else '**%.2f** (%.2f..%.2f)' % (ratio.median, ratio.least, ratio.most)
-
-
-def _format_rows(rows: Sequence[Sequence[str]]) -> str:
-    lines = [rows[0], ['---'] * len(rows[0]), *rows[1:]]
-    return '\n'.join('| %s |' % ' | '.join(line) for line in lines)
+        rows.append([line.title, format_values(values, task.metric), *map(format_ratio, ratios)])
+    return format_rows(rows)
 
 
 def make_json(
