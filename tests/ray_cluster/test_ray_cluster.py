@@ -16,6 +16,7 @@ from bert_serving.server.cluster.interface import ActorLost, Resources
 from faults.chaos import Material
 from support.cluster_load import WORDS, ask_while, states_of, wait_for_workers
 from support.free_port import free_port
+from support.processes import fake_server
 from support.serving import SMALL_MODEL, FakeServer, ServerProcess, connect
 from support.waiting import wait_until
 
@@ -79,8 +80,7 @@ def test_a_server_that_is_a_client_of_the_cluster_outlives_a_node_and_its_connec
 
 
 def test_an_address_at_which_no_cluster_takes_clients_is_one_line() -> None:
-    words = ('-model_dir', SMALL_MODEL, '-ray', 'ray://127.0.0.1:%d' % free_port())
-    with ServerProcess(*words, module='support.fake_cli') as server:
+    with fake_server('-ray', 'ray://127.0.0.1:%d' % free_port()) as server:
         assert server.process.wait(70) == 1
         (line,) = [line for line in server.log.splitlines() if ' E:' in line]
         assert 'cannot connect to a Ray cluster' in line
