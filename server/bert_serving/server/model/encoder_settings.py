@@ -62,7 +62,7 @@ class EncoderSettings:
         settings = ModuleSettings.read(next(filter(os.path.lexists, paths), paths[0]), optional=True)
         for keys in (_OF_MODEL, _OF_CONFIG):
             _arguments(settings, keys, _LOADING)
-        task = _check_output(settings)
+        task = _read_task(settings)
         for key in ('query_length', 'document_length'):  # which only `encode_query` and `encode_document` apply
             if settings.value(key) is not None:
                 settings.size(key)
@@ -119,11 +119,11 @@ def _processing(settings: ModuleSettings) -> Mapping[str, Any]:
     return texts
 
 
-def _check_output(settings: ModuleSettings) -> str:
-    """Reject other outputs of the encoder than the states of its last layer, or the logits of its head.
+def _read_task(settings: ModuleSettings) -> str:
+    """The task of the encoder, whose output is the states of its last layer or the logits of its head.
 
-    Returns:
-        The task of the encoder.
+    Raises:
+        ModelError: the settings ask for another output.
     """
     task = settings.value('transformer_task') or 'feature-extraction'
     if task not in _OUTPUTS:
