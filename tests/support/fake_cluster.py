@@ -61,7 +61,6 @@ class FakeCluster:
     """A cluster with room for so many CPUs on each of its nodes. Any thread may use it."""
 
     own_address = '127.0.0.1'
-    connection = 0
 
     def __init__(self, **nodes: float) -> None:
         self._lock = threading.RLock()
@@ -69,7 +68,16 @@ class FakeCluster:
         self.draining: set[str] = set()
         self.actors: list[FakeActor] = []
         self.num_put = 0
+        self.num_connection = 1
+        self.is_connected = True
         self.is_closed = False
+
+    def connect(self) -> int:
+        """Connect again, to a cluster that has forgotten everything, if a test has cut the connection."""
+        if not self.is_connected:
+            self.num_connection += 1
+            self.is_connected = True
+        return self.num_connection
 
     def put(self, content: Any) -> Any:
         self.num_put += 1

@@ -43,9 +43,14 @@ class Cluster(Protocol):
     def own_address(self) -> str:
         """The address at which the nodes reach this machine, as far as the cluster knows it."""
 
-    @property
-    def connection(self) -> int:
-        """The number of the current connection. A new one has none of the buffers and actors of the one before."""
+    def connect(self) -> int:
+        """Connect again if the connection is lost, and return the number of the connection.
+
+        A new connection has none of the buffers and actors of the one before.
+
+        Raises:
+            ActorLost: the server has left the cluster, or cannot reach it.
+        """
 
     def put(self, content: Any) -> Any:
         """Keep a buffer in the cluster, and return the reference that `Host.fetch` takes on any node.

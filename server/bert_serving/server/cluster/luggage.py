@@ -34,7 +34,7 @@ class Luggage:
     def __init__(self, cluster: Cluster) -> None:
         """Begin with no files in `cluster`."""
         self._cluster = cluster
-        self._connection = cluster.connection
+        self._connection: int | None = None
         self._lock = threading.Lock()
         self._packed: dict[str, PackedFile] = {}
 
@@ -46,8 +46,9 @@ class Luggage:
             ActorLost: the server has left the cluster, or cannot reach it.
         """
         with self._lock:
-            if self._connection != self._cluster.connection:
-                self._connection = self._cluster.connection
+            connection = self._cluster.connect()
+            if connection != self._connection:
+                self._connection = connection
                 self._packed.clear()
             for path in paths:
                 if path not in self._packed:

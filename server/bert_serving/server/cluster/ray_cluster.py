@@ -49,11 +49,12 @@ class RayCluster:
         self._address = address
         self._is_own = not ray.is_initialized()
         self._is_closed = False
+        self._is_client = address.startswith(CLIENT)
         self._lock = threading.Lock()  # guards the connection
-        self.connection = 0
+        self._connection = 0
         if self._is_own:
             try:
-                self._connect()
+                self._join()
             except Exception as error:  # ConnectionError, ValueError, RuntimeError, and exceptions of grpc
                 raise StartError(
                     '-ray %s: cannot connect to a Ray cluster (%s): start one with "ray start --head", or give its address'
@@ -61,35 +62,39 @@ class RayCluster:
                 ) from None
         self._host = ray.remote(RayHost)  # once: the head of the cluster keeps each such class
 
-    def _connect(self) -> None:
+    def _join(self) -> None:
         ray.init(self._address, configure_logging=False, log_to_driver=True)
 
-    def _check_connected(self) -> None:
+    def connect(self) -> int:
         """Connect again if the connection is lost, which happens only to clients of Ray (`ray://`).
+
+        Returns:
+            The number of the connection. A new one has none of the buffers and actors of the one before.
 
         Raises:
             ActorLost: the server has left the cluster, or cannot reach it.
         """
         with self._lock:
             if ray.is_initialized():
-                return
-            if self._is_closed or not self._address.startswith(CLIENT):
+                return self._connection
+            if self._is_closed or not self._is_client:
                 raise ActorLost(LEFT)  # otherwise Ray would start its own cluster on this machine
             try:
-                self._connect()
+                self._join()
             except Exception as error:
                 raise ActorLost('cannot connect to the cluster: %s' % _reason_of(error)) from None
-            self.connection += 1
+            self._connection += 1
             self._host = ray.remote(RayHost)
             logger.info('reconnected to the cluster')
             if self._is_closed:
                 ray.shutdown()
                 raise ActorLost(LEFT)
+            return self._connection
 
     @property
     def own_address(self) -> str:
         """The address at which the nodes reach this machine, taken from the interface that it uses to reach them."""
-        if not self._address.startswith(CLIENT):
+        if not self._is_client:
             return str(ray.util.get_node_ip_address())
         host, _, port = self._address.removeprefix(CLIENT).rpartition(':')
         with contextlib.suppress(OSError):
@@ -105,7 +110,7 @@ class RayCluster:
         Raises:
             ActorLost: the server has left the cluster, or cannot reach it.
         """
-        self._check_connected()
+        self.connect()
         return ray.put(np.frombuffer(content, np.uint8) if len(content) else np.empty(0, np.uint8))
 
     def place(self, resources: Resources) -> RayActor:
@@ -114,7 +119,7 @@ class RayCluster:
         Raises:
             ActorLost: the server has left the cluster, or cannot reach it.
         """
-        self._check_connected()
+        self.connect()
         options = {
             'num_cpus': resources.cpus,
             'num_gpus': resources.gpus,
@@ -122,7 +127,7 @@ class RayCluster:
             'max_concurrency': CONCURRENCY,
             'max_restarts': 0,  # the supervisor places another one
         }
-        return RayActor(self._host.options(**options).remote(), self._address.startswith(CLIENT))
+        return RayActor(self._host.options(**options).remote(), self._is_client)
 
     def close(self) -> None:
         """Leave the cluster, unless the user's program had already joined it."""
