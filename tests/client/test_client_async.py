@@ -224,10 +224,21 @@ def test_tokenized_batches(client):
     np.testing.assert_array_equal(response.embedding, vectors([['a', 'b']]))
 
 
-def test_the_producer_may_not_use_the_client(server, client):
-    def producer():
-        yield client.encode(['a'])
+def test_the_producer_may_not_use_the_client(server, client, monkeypatch):
+    start, has_tried = threading.Thread.start, threading.Event()
 
+    def producer():
+        try:
+            yield client.encode(['a'])
+        finally:
+            has_tried.set()
+
+    def start_and_let_it_run(thread):  # the producer is ahead of the thread that starts it
+        start(thread)
+        if thread.name == 'bert-client-producer':
+            has_tried.wait(10)
+
+    monkeypatch.setattr(threading.Thread, 'start', start_and_let_it_run)
     with pytest.raises(bert_serving.client.SharedClientError):
         list(client.encode_async(producer()))
 

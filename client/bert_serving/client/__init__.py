@@ -1015,12 +1015,17 @@ class _Producer(object):
         self._limit = limit
         self._ring = ring
         self._room = threading.Semaphore(_BATCHES_IN_FLIGHT)
+        self._is_started = False
         self._is_stopped = False
         self.batches = collections.deque()
         self.error = None
         self._is_done = False
 
     def start(self):
+        """Start the thread. Later calls do nothing."""
+        if self._is_started:
+            return
+        self._is_started = True
         thread = threading.Thread(target=self._run, name='bert-client-producer')
         thread.daemon = True  # a blocked iterator must not block the end of the program
         thread.start()
@@ -2363,11 +2368,11 @@ class BertClient(_Configured):
         producer = _Producer(batches, limit, self._courier.interrupt)
         error = None  # of a batch: raised after the results of the earlier batches
         progress = _progress_bar(limit, stacklevel=3) if show_progress else _NoProgress()
-        producer.start()
         try:
             while True:
                 resumed_at = _now()
                 with self._claimed():
+                    producer.start()  # with the client claimed, so that a producer that uses it always gets the error
                     while not inbox.arrived:
                         while producer.batches and not error:
                             try:
