@@ -104,7 +104,7 @@ def test_flood_a_reader_that_does_not_read_loses_its_own_answers_counted_and_log
                 given_up = client.server_status['statistic']['num_given_up_reply']
             assert given_up
             assert slowest < 5
-            assert 'subscriber idle has not read for' in server.log
+            server.wait_for_log('subscriber idle has not read for')
         assert server.stop() == 0
 
 

@@ -96,5 +96,5 @@ def test_memory_a_worker_killed_for_it_is_logged_as_such_and_its_job_computed_in
             statistic = wait_until(lambda: client.server_status['statistic'])
         assert statistic['num_worker_restart'] == 2, 'once among others, and once alone'
         assert statistic['num_poisoned_request'] == 0
-        assert 'WORKER-0 was killed by SIGKILL! Perhaps out of memory?' in server.log
+        server.wait_for_log(r'WORKER-0 was killed by SIGKILL! Perhaps out of memory\?')
         assert server.stop() == 0

@@ -55,6 +55,16 @@ def test_any_other_exception_is_reported_in_a_line_and_logged_in_full(capfd: pyt
     assert 'Traceback' in log
 
 
+def test_a_child_that_has_ended_is_not_killed_because_another_process_can_have_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = make_child('work', number=7)
+    child.kill_from_any_thread()
+    run_to_end(child)
+    monkeypatch.setattr(os, 'kill', lambda pid, _number: pytest.fail('process %d was killed' % pid))
+    child.kill_from_any_thread()
+
+
 def test_a_module_that_is_not_there_is_an_exit_and_no_hang() -> None:
     child = ChildProcess('no_such_module', 'ODD', {'context': 'ODD', 'verbose': False, 'temp_dirs': []})
     (exited,) = run_to_end(child)

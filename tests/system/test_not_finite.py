@@ -89,7 +89,7 @@ def test_a_text_that_overflows_is_an_error_to_its_caller_alone_and_is_counted(tm
             assert curl(url + '/v1/embeddings', '-d', json.dumps({'input': fine}))[0] == 200
             wait_until(lambda: client.server_status['statistic']['num_not_finite_row'] == 4)
         wait_until(lambda: 'bert_serving_not_finite_rows_total 4.0' in curl(url + '/metrics')[1])
-        assert 'computed NaN or infinity' in server.log
+        server.wait_for_log('computed NaN or infinity')
         assert server.stop() == 0
 
 

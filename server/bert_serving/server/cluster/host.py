@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import queue
 import select
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -21,7 +19,6 @@ from typing import Any
 from ..errors import ServingError
 from ..process.child_process import ChildProcess
 from ..process.reports import Exited, Failed, Heartbeat, Leaving, encode_report
-from ..process.states import ChildState
 from ..release import RELEASE
 from .luggage import PackedFile
 from .node_files import held_files, relocate
@@ -95,9 +92,8 @@ class Host:
     def kill(self) -> None:
         """Kill the worker."""
         self._is_killed.set()
-        child = self._child
-        if child is not None and child.pid is not None and child.state is not ChildState.GONE:
-            os.kill(child.pid, signal.SIGKILL)
+        if self._child is not None:
+            self._child.kill_from_any_thread()
 
     # ---- in its own thread
 

@@ -138,6 +138,11 @@ class ChildProcess(Child):
     def _kill(self) -> None:
         self._started.kill()
 
+    def kill_from_any_thread(self) -> None:
+        """Kill the process if it runs. Its number can by now be that of another process, which this never kills."""
+        if self._process is not None:
+            self._process.kill()
+
     def kill_and_reap(self, timeout_s: float) -> None:
         self.kill(expected=True)
         if self._is_running:
