@@ -1,4 +1,4 @@
-"""waitress has every name that `waitress_adapter` and `waitress_connection` use.
+"""waitress has every name that `waitress_adapter`, `waitress_connection` and `socket_poll` use.
 
 Most of these names are not documented, so a new release may drop one. When a test here fails, read that release of
 waitress, change the adapter and this table, or lower the bound in server/pyproject.toml.
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
+from selectors import BaseSelector, SelectorKey
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,12 +24,12 @@ import pytest
 from packaging.requirements import Requirement
 from waitress import adjustments, channel, parser, server, task, utilities, wasyncore
 
-from bert_serving.server.http import waitress_adapter, waitress_connection
+from bert_serving.server.http import socket_poll, waitress_adapter, waitress_connection
 from bert_serving.server.http.connections import ConnectionState, Phase, WriteBudget
 from bert_serving.server.http.tls import Tls, TlsSocket
 
 MODULES = {
-    wasyncore: {'dispatcher', 'loop', 'close_all'},
+    wasyncore: {'dispatcher', 'readwrite', 'close_all'},
     adjustments: {'Adjustments'},
     channel: {'HTTPChannel'},
     parser: {'HTTPRequestParser', 'ParsingError'},
@@ -39,9 +40,9 @@ MODULES = {
 
 ATTRIBUTES = {
     'connection': (
-        'adj cancel connected del_channel handle_close handle_read handle_write last_activity parser_class readable received recv '
-        'request requests send send_continue server '
-        'service socket task_class total_outbufs_len writable'
+        'accepting adj cancel close_when_flushed connected del_channel handle_close handle_read handle_write '
+        'last_activity outbuf_lock parser_class readable received recv request requests send send_continue server '
+        'service socket task_class total_outbufs_len will_close writable _fileno _flush_exception _flush_some'
     ),
     'server': (
         'accept active_channels add_task adj channel_class close handle_accept maintenance pull_trigger readable '
@@ -52,16 +53,17 @@ ATTRIBUTES = {
         'parse_header path query request_uri url_scheme version'
     ),
     'malformed request': 'error expect_continue headers',
-    'task': 'channel execute get_environment request set_close_on_finish',
+    'task': 'channel execute finish get_environment request set_close_on_finish',
     'body': 'read seek',
     'error': 'body',
-    'options': 'channel_timeout url_scheme',
+    'options': 'channel_timeout send_bytes url_scheme',
+    'lock': 'acquire release',
     'threads': 'add_task queue_logger set_thread_count shutdown',
 }
 """The attributes that the adapter uses or overrides, of each kind of object."""
 
 PARAMETERS: dict[Callable[..., object], set[str]] = {
-    wasyncore.loop: {'timeout', 'use_poll', 'map', 'count'},
+    wasyncore.readwrite: {'obj', 'flags'},
     wasyncore.close_all: {'map'},
     server.TcpWSGIServer.__init__: {'application', 'map', '_sock', 'dispatcher', 'adj', 'bind_socket', 'sockinfo'},
     task.ThreadedTaskDispatcher.set_thread_count: {'count'},
@@ -70,8 +72,11 @@ PARAMETERS: dict[Callable[..., object], set[str]] = {
 
 ROOT = Path(__file__).resolve().parents[2]
 HINT = 'waitress %s has no %s: http/ uses it'
-OURS = (waitress_adapter, waitress_connection)
+OURS = (socket_poll, waitress_adapter, waitress_connection)
 """The modules that know waitress."""
+
+IMPORTED = ('logging', 'select', 'selectors', 'socket', 'sys', 'threading', 'time')
+"""Modules whose attributes are not waitress's."""
 
 
 @pytest.fixture
@@ -95,6 +100,7 @@ def objects() -> Iterator[dict[str, Any]]:
         'body': request.get_body_stream(),
         'error': malformed.error,
         'options': options,
+        'lock': connection.outbuf_lock,
         'threads': task.ThreadedTaskDispatcher(),
     }
     wasyncore.close_all(sockets)
@@ -157,8 +163,7 @@ def test_every_attribute_that_the_adapter_uses_is_its_own_or_in_the_tables() -> 
     used = {
         node.attr
         for node in nodes
-        if isinstance(node, ast.Attribute)
-        and not (isinstance(node.value, ast.Name) and node.value.id in ('logging', 'socket', 'sys', 'time'))
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in IMPORTED)
     }
     own = {name for kind in (ConnectionState, Phase, WriteBudget, Tls, TlsSocket) for name in dir(kind)}
     own |= {field.name for field in fields(ConnectionState)} | {'most', 'wants_write'}
@@ -169,7 +174,9 @@ def test_every_attribute_that_the_adapter_uses_is_its_own_or_in_the_tables() -> 
     listed = {name for names in MODULES.values() for name in names}
     listed |= {name for names in ATTRIBUTES.values() for name in names.split()}
     of_python = {
-        name for kind in (str, dict, set, Counter, OSError, socket.socket, logging.Logger) for name in dir(kind)
+        name
+        for kind in (str, dict, set, Counter, OSError, socket.socket, logging.Logger, BaseSelector, SelectorKey)
+        for name in dir(kind)
     }
     assert used - own - of_python - listed == set(), 'add each to ATTRIBUTES, at the object that has it'
 

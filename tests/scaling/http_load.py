@@ -173,8 +173,8 @@ def over_both(is_fake: bool, seconds: float, clients: int, size: int, make: Call
     with server(is_fake) as (port, port_out, http_port):
         for turn in range(3):
 
-            def of_turn(number: int, first: int = 1_000_000 * turn) -> bytes:
-                return make(first + number)
+            def of_turn(number: int, first: int = 100_000_000 * (1 + turn) + 50_000_000) -> bytes:
+                return make(first + number)  # texts as long as those over ZeroMQ
 
             tally = load(http_port, clients, seconds / 6, of_turn)
             rows['HTTP'] += size * len(tally.latencies.get(200, ()))

@@ -96,6 +96,25 @@ def test_unwritten_responses_have_one_bound_and_a_larger_one_can_be_alone() -> N
     assert not budget.is_full
 
 
+def test_the_end_of_a_small_response_does_not_ask_all_connections_again() -> None:
+    clock, asked = Clock(), [0]
+
+    def measure() -> int:
+        asked[0] += 1
+        return 0
+
+    budget = WriteBudget(measure, most=100 * SMALL_BYTES, clock=clock)
+    for _ in range(10):
+        assert budget.reserve(SMALL_BYTES)
+        assert not budget.is_full
+        budget.release(SMALL_BYTES)
+    assert asked == [1]
+    assert budget.reserve(2 * SMALL_BYTES)
+    budget.release(2 * SMALL_BYTES)
+    assert not budget.is_full
+    assert asked == [2]
+
+
 def test_some_files_are_kept_from_connections_for_all_else_that_the_proxy_opens() -> None:
     assert max_connections(65536, clients=11) == 65536 - SPARE_FILES - 11 * FILES_PER_CLIENT
     assert max_connections(256, clients=11) == 64

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from flask import Flask, Response, g, request
 from flask_compress import Compress
@@ -43,6 +44,12 @@ def _none() -> int:
     return 0
 
 
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `func`: no route or hook is a coroutine, and Flask would look at each of them in every request."""
+        return func
+
+
 def create_app(
     backend: Backend | Sequence[ReplicatedBackend],
     config: HttpConfig | None = None,
@@ -63,7 +70,7 @@ def create_app(
     are none.
     """
     config = config or HttpConfig()
-    app = Flask(__name__, static_folder=None)
+    app = _App(__name__, static_folder=None)
     app.config[TIMEOUT_S] = config.timeout_s
     authenticator = authenticator or config.make_authenticator()
     catalog = _catalog_of(backend, config.model_names, authenticator)

@@ -142,7 +142,8 @@ class WriteBudget:
         """Release the room of a response that was handed to its connection, where `measure` counts it."""
         with self._lock:
             self._reserved -= size
-            self._measured_at = float('-inf')
+            if size > SMALL_BYTES:  # otherwise each small request would ask every connection
+                self._measured_at = float('-inf')
 
     def _total(self) -> int:
         now = self._clock()

@@ -1,9 +1,9 @@
 """A small interface to waitress: its server, parsed requests and threads.
 
 waitress reads and writes the connections. But it has no hooks for the app to refuse malformed requests, for an orderly
-end of connections with a partly read request, or for a bounded queue. This module and `waitress_connection`, the only
-ones that know waitress, subclass it and use undocumented names. Therefore server/pyproject.toml limits its version, and
-tests/http/test_http_waitress.py lists every name in use.
+end of connections with a partly read request, or for a bounded queue. This module, `waitress_connection` and
+`socket_poll`, the only ones that know waitress, subclass it and use undocumented names. Therefore server/pyproject.toml
+limits its version, and tests/http/test_http_waitress.py lists every name in use.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -26,6 +27,7 @@ from waitress.utilities import Error, RequestEntityTooLarge, RequestHeaderFields
 from .connections import ADDRESS_SHARE, WriteBudget, choose_evicted, choose_unread
 from .errors import HTTPError, make_refusal
 from .quotas import Holding
+from .socket_poll import SocketPoll
 from .tls import Tls
 from .waitress_connection import Channel
 
@@ -142,7 +144,7 @@ class Server:
         same connection. A body of more than `max_body` bytes is refused. Beyond `max_connections`, the server closes
         the connections that have waited longest for their clients.
         """
-        self._sockets: dict[int, Any] = {}
+        self._sockets = SocketPoll()
         self._swept_at = self._logged_at = time.monotonic()
         adjustments = Adjustments(
             sockets=[listener],
@@ -191,7 +193,7 @@ class Server:
 
     def poll(self, timeout_s: float) -> None:
         """Wait for input, output or `wake`, and handle it."""
-        wasyncore.loop(timeout_s, use_poll=True, map=self._sockets, count=1)
+        self._sockets.wait(timeout_s)
         now = time.monotonic()
         for channel in list(self._server.lingering):
             channel.stop_lingering(now)
@@ -201,6 +203,7 @@ class Server:
             self._server.close_unread(now, self.write_budget.most)
             if self._server.tls is not None:
                 self._server.tls.refresh()
+            self._sockets.ask_all()
         if now - self._logged_at >= LOG_S:
             self._logged_at = now
             self._server.log_closed()
@@ -219,7 +222,7 @@ class Server:
 
     def close(self) -> None:
         """Close the port and every connection."""
-        wasyncore.close_all(self._sockets)
+        self._sockets.close()
 
 
 class _Submitter:
@@ -244,7 +247,22 @@ class ListeningServer(TcpWSGIServer):  # type: ignore[misc]
         self._accepts_from = 0.0
         self._closed: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._served = threading.local()
         super().__init__(*arguments, **options)
+
+    def serve(self, channel: Channel) -> None:
+        """Serve a request in this thread. The loop wakes up only if the connection then waits for something else."""
+        self._served.descriptor = channel.descriptor
+        try:
+            channel.service()
+        finally:
+            self._served.descriptor = None
+
+    def pull_trigger(self) -> None:
+        """Wake the loop, which waitress does for every request."""
+        descriptor: int | None = getattr(self._served, 'descriptor', None)
+        if descriptor is None or self._map.changed(descriptor):
+            super().pull_trigger()
 
     def readable(self) -> bool:
         return bool(super().readable()) and time.monotonic() >= self._accepts_from

@@ -34,6 +34,8 @@ class Owner(Protocol):
 
     def forget(self, address: str) -> None: ...
 
+    def serve(self, channel: Channel) -> None: ...
+
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """The parser of a request. It rejects requests that other HTTP programs could parse differently."""
@@ -63,6 +65,10 @@ class Task(WSGITask):  # type: ignore[misc]
         if self.channel.is_cut_short or not self.channel.server.keeps_alive:
             self.set_close_on_finish()
         super().execute()
+
+    def finish(self) -> None:
+        super().finish()
+        self.channel.flush()
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
@@ -146,9 +152,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             for name in ('command', 'path', 'query', 'request_uri'):
                 vars(request).setdefault(name, '')  # the parser might have stopped before setting them
             request.url_scheme = self.adj.url_scheme
-        self.service()
+        self.server.serve(self)
         self._served += 1
         self._began_at = time.monotonic()
+
+    @property
+    def descriptor(self) -> int | None:
+        """The file descriptor, or None after the connection was closed."""
+        descriptor: int | None = self._fileno
+        return descriptor
+
+    def flush(self) -> None:
+        """Write what the socket takes of a response in this thread. The loop writes the rest."""
+        with self.outbuf_lock:
+            if self.total_outbufs_len:
+                self._flush_exception(self._flush_some, do_close=False)
 
     def send_continue(self) -> None:
         """Ask for the body, except after a refusal, because waitress would forget the error."""
@@ -163,7 +181,25 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return isinstance(self.socket, TlsSocket) and self.socket.wants_write
 
     def writable(self) -> bool:
-        return self._lingers_since is None and (self._wants_write or bool(super().writable()))
+        """Whether `handle_write` would do something now. waitress also says so while a thread makes the response.
+
+        Then the loop would not wait at all until the thread has written the response, and would take the time of it.
+        """
+        if self._lingers_since is not None:
+            return False
+        if self._wants_write or self.will_close:
+            return True
+        if not self.requests or not self.total_outbufs_len:
+            return bool(self.total_outbufs_len or self.close_when_flushed)
+        return self.total_outbufs_len >= self.adj.send_bytes and not self._is_being_written
+
+    @property
+    def _is_being_written(self) -> bool:
+        """Whether another thread is writing to the socket or its buffers."""
+        if not self.outbuf_lock.acquire(False):
+            return True
+        self.outbuf_lock.release()
+        return False
 
     def readable(self) -> bool:
         return self._lingers_since is not None or (not self._wants_write and bool(super().readable()))
