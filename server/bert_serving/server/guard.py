@@ -209,7 +209,7 @@ def _watch(
                 connection.address,
                 received[connection],
             )
-            shut_down(connection)
+            shut_down(connection, resets=True)  # otherwise the system would keep a closed connection for a minute
 
 
 def resident_bytes() -> int:

@@ -20,6 +20,9 @@ ACKNOWLEDGED_AT, RECEIVED_AT = 120, 128
 
 _COUNT = struct.Struct('@Q')
 
+_NO_LINGER = struct.pack('@ii', 1, 0)
+"""The value of SO_LINGER with which `close` resets the connection."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -84,13 +87,16 @@ def acknowledged_bytes(connection: Connection) -> int | None:
     return None
 
 
-def shut_down(connection: Connection) -> bool:
+def shut_down(connection: Connection, resets: bool = False) -> bool:
     """Shut a connection down if its descriptor is still its own, and return whether it was.
 
-    Nothing that is sent later reaches the peer. libzmq notices the shutdown and closes the connection.
+    Nothing that is sent later reaches the peer. libzmq notices the shutdown and closes the connection. With `resets`,
+    that drops what is still to be sent, and the peer learns of it at once, even if it waits for room to send.
     """
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.descriptor)) as duplicate:
         if peer_of(duplicate) == (connection.address, connection.port):
+            if resets:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             duplicate.shutdown(socket.SHUT_RDWR)
             return True
     return False
