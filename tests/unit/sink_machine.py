@@ -158,13 +158,13 @@ class SinkMachine(RuleBasedStateMachine):
     def tell(self, event: Event) -> list[Reply]:
         """Perform what follows from `event`; return the replies that the assembler made of it."""
         before = len(self.publisher.posted)
-        actions = deque(self.decider.handle(event, self.now))
+        actions = deque(self.decide(event))
         actions += self.join_all() if not actions else ()
         while actions:
             match actions.popleft():
                 case Publish(reply, force, topic):
                     outcome = self.publish(reply, force, topic)
-                    actions += self.decider.handle(outcome, self.now)
+                    actions += self.decide(outcome)
                 case AcceptSubscription(topic):
                     connection = self.connections[-1]
                     assert topic in (connection.topic, exact_topic(connection.topic))
@@ -174,8 +174,8 @@ class SinkMachine(RuleBasedStateMachine):
                 case CutOffReaders(topic) | CutOffSlowReaders(topic):
                     for connection in self.subscribers_of(topic):
                         if self.forget(connection):
-                            actions += self.decider.handle(Unsubscribed(topic), self.now)
-                case SendFeedback(report):
+                            actions += self.decide(Unsubscribed(topic))
+                case SendFeedback(Collected() | Published() as report):
                     self.hear(report)
                 case LogWarning(text):
                     self.discarded += text.startswith('discarded a reply')
@@ -194,7 +194,16 @@ class SinkMachine(RuleBasedStateMachine):
     def join_all(self) -> list[Action]:
         actions: list[Action] = []
         while self.decider.is_joining:
-            actions += self.decider.handle(SpareTime(), self.now)
+            actions += self.decide(SpareTime())
+        return actions
+
+    def decide(self, event: Event) -> list[Action]:
+        """Return what follows from `event`; a departure ends here, before the actions cause others."""
+        actions = self.decider.handle(event, self.now)
+        for action in actions:
+            if isinstance(action, SendFeedback) and isinstance(action.report, ClientGone):
+                gone = action.report
+                assert gone.away_s == self.now - self.departed.pop(gone.identity) >= self.limits.gone_s
         return actions
 
     def publish(self, reply: Reply, force: bool, topic: bytes | None) -> Sent | Blocked:
@@ -219,7 +228,7 @@ class SinkMachine(RuleBasedStateMachine):
             self.discarded += 1
         return Sent(reply)
 
-    def hear(self, report: Collected | Published | ClientGone) -> None:
+    def hear(self, report: Collected | Published) -> None:
         match report:
             case Collected():
                 self.credit[report] += 1
@@ -229,8 +238,6 @@ class SinkMachine(RuleBasedStateMachine):
                 is_sure = reply in self.sent and reply not in self.forced
                 assert answered == (reply.answered and is_sure)
                 self.published[number] = answered
-            case ClientGone(identity, away_s):
-                assert away_s == self.now - self.departed.pop(identity) >= self.limits.gone_s
         assert self.credit <= self.credit_due
 
     def subscribers_of(self, identity: bytes) -> list[Connection]:
