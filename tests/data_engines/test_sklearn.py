@@ -1,7 +1,11 @@
-"""scikit-learn: `BertVectorizer` cloned, pickled, in a pipeline, and in the processes of a cross-validation."""
+"""scikit-learn: `BertVectorizer` cloned, pickled, in a pipeline, and in the processes of a cross-validation.
+
+The tests import scikit-learn themselves, because each process that collects them would spend over a second on it.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
 import subprocess
@@ -13,24 +17,24 @@ import pytest
 
 from bert_serving.client import BertClient
 
-pytest.importorskip('sklearn')
-
-from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-from bert_serving.client.sklearn import BertVectorizer
-
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec('sklearn') is None, reason='scikit-learn is not installed'),
+]
 
 TEXTS = ['first do it', 'then do it right', 'then do it better'] * 10
 LABELS = [0, 1, 1] * 10
 
 
+def clone(vectorizer: Any) -> Any:
+    import sklearn.base
+
+    return sklearn.base.clone(vectorizer)
+
+
 def test_it_has_the_vectors_of_the_client(server: dict[str, Any]) -> None:
+    from bert_serving.client.sklearn import BertVectorizer
+
     vectorizer = BertVectorizer(**server, normalize=True)
     with BertClient(**server) as client:
         expected = client.encode(TEXTS, normalize=True)
@@ -42,6 +46,8 @@ def test_it_has_the_vectors_of_the_client(server: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize('copy', [clone, lambda each: pickle.loads(pickle.dumps(each))])
 def test_a_copy_has_its_own_connection_and_the_same_parameters(server: dict[str, Any], copy: Any) -> None:
+    from bert_serving.client.sklearn import BertVectorizer
+
     vectorizer = BertVectorizer(**server, dimensions=2)
     before = vectorizer.transform(TEXTS)
     copied = copy(vectorizer)
@@ -60,6 +66,13 @@ print(json.dumps(cross_val_score(pipeline, *json.loads(sys.argv[1]), cv=3, n_job
 
 
 def test_a_pipeline_with_it_is_validated_in_processes(server: dict[str, Any]) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from bert_serving.client.sklearn import BertVectorizer
+
     pipeline = make_pipeline(BertVectorizer(**server), StandardScaler(), LogisticRegression())
     pipeline.fit(TEXTS, LABELS)
     pickled = pickle.dumps(pipeline)
@@ -72,6 +85,10 @@ def test_a_pipeline_with_it_is_validated_in_processes(server: dict[str, Any]) ->
 
 def test_a_column_of_a_table_is_taken(server: dict[str, Any]) -> None:
     pandas = pytest.importorskip('pandas')
+    from sklearn.compose import ColumnTransformer
+
+    from bert_serving.client.sklearn import BertVectorizer
+
     table = pandas.DataFrame({'text': TEXTS, 'number': range(30)})
     vectorizer = BertVectorizer(**server)
     for column in ('text', ['text']):
