@@ -81,12 +81,12 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 	exec $(BIN)/bert-serving-start -cpu -http_port 8125 $(ARGS)
 
 # Two steps, because otherwise one core would be idle most of the time. First, sessions of the client, which wait more than
-# they compute, run while pip installs, and then the short parts; each prints when it ends. Some tests of the server
-# measure time, so the tests with coverage, which run next to them, get only the processor time that is left. A part that
-# was not asked for by name can skip a test.
+# they compute, run while pip installs, and while two of the short parts run; each prints when it ends. Some tests of the
+# client and the server measure time, so what runs next to them and can wait gets only the processor time that is left. A
+# part that was not asked for by name can skip a test.
 .PHONY: test
 test: $(BIN)/nox ## install everything and run every test
-	$(MAKE) --jobs=3 --output-sync=target TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
+	$(MAKE) --jobs=4 --output-sync=target SPARE=nice TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
 	$(MAKE) --jobs=2 --output-sync=target SPARE=nice live-server-tests coverage
 
 .PHONY: quick
@@ -97,11 +97,11 @@ quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k sc
 check: $(VENV)/.tools ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(SPARE) $(BIN)/mypy
 
 .PHONY: wheels
 wheels: $(VENV)/.tools ## build both wheels and install them side by side in an empty environment
-	$(BIN)/python tests/wheels/check.py
+	$(SPARE) $(BIN)/python tests/wheels/check.py
 
 .PHONY: test-client
 test-client: $(SESSIONS) ## the client's tests on Python 2.7 and 3.11
