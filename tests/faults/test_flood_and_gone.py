@@ -118,6 +118,8 @@ def test_gone_the_work_of_a_client_that_left_is_dropped_before_it_is_computed_an
                     leaving.encode(['%s%d' % ('the ' * number, row) for row in range(4)], blocking=False)
                 wait_until(lambda: staying.server_status['statistic']['unfinished_requests'] == 20)
             wait_until(lambda: staying.server_status['statistic']['num_gone_request'] == 20)
+            # The worker has dropped its own jobs.
+            wait_until(lambda: staying.server_status['statistic']['in_flight_rows'] <= 4)
             staying.encode(['for me'], blocking=False)
             gate.touch()
             assert [answer.shape for answer in staying.fetch_all()] == [(1, 3)]
