@@ -80,13 +80,14 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 	@echo '  $(BIN)/bert-serving-terminate -port 5555'
 	exec $(BIN)/bert-serving-start -cpu -http_port 8125 $(ARGS)
 
-# All parts side by side, because otherwise one core would be idle for minutes. The client's sessions, which wait more than
-# they compute, run while pip installs the rest. The parts that compute get only the processor time that is left, because
-# some tests of the server measure time. Each part but the server's tests prints when it ends. A part that was not asked
-# for by name can skip a test.
+# Two steps, because otherwise one core would be idle most of the time. First, sessions of the client, which wait more than
+# they compute, run while pip installs, and while two of the short parts run; each prints when it ends. Some tests of the
+# client and the server measure time, so what runs next to them and can wait gets only the processor time that is left. A
+# part that was not asked for by name can skip a test.
 .PHONY: test
 test: $(BIN)/nox ## install everything and run every test
-	$(MAKE) --jobs=4 --output-sync=target SPARE=nice TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels live-server-tests coverage
+	$(MAKE) --jobs=4 --output-sync=target SPARE=nice TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
+	$(MAKE) --jobs=2 --output-sync=target SPARE=nice live-server-tests coverage
 
 .PHONY: quick
 quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
@@ -124,7 +125,7 @@ server-tests: $(VENV)/.tools
 
 # The server's tests, which print as they go, because they take minutes.
 .PHONY: live-server-tests
-live-server-tests: $(VENV)/.tools
+live-server-tests:
 	$(MAKE) --output-sync=none server-tests
 
 .PHONY: examples
