@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,15 +82,30 @@ def story_of(outcome: Outcome, mayhem: Mayhem, server: ServerProcess) -> str:
     return '\n'.join('%s\n  %s' % (title, '\n  '.join(lines)) for title, lines in parts.items())
 
 
+def count_unlucky(outcome: Outcome, server: ServerProcess) -> int:
+    """The harmless requests that were refused as poison: at most one, which was alone on two workers that were killed.
+
+    With three workers killed in a second, that happens to one request in some hundred thousand.
+    """
+    told = [error for error in outcome.errors if 'PoisonedRequest: this request crashed two workers' in error]
+    for line in server.log.splitlines():
+        if 'refused type=PoisonedRequest' in line:
+            assert len(re.findall(r'lost part=\d+ attempt=\d+ worker=\d+ alone=True', line)) >= 2, line
+    return min(len(told), 1)
+
+
 def assert_all_well(server: ServerProcess, outcome: Outcome, mayhem: Mayhem, expected: dict[str, int]) -> None:
     """What became of the requests is what is expected, and the server, at peace again, has nothing left to do."""
-    assert dict(+outcome.counts) == expected, story_of(outcome, mayhem, server)
+    unlucky = count_unlucky(outcome, server)
+    counts = Counter(outcome.counts)
+    counts.update({'answered': unlucky, 'error': -unlucky})
+    assert dict(+counts) == expected, story_of(outcome, mayhem, server)
     with connect(server) as client:
         wait_until(lambda: client.server_status['statistic']['unfinished_requests'] == 0)
         statistic = client.server_status['statistic']
     assert statistic['queue_rows'] == 0
     poisoned = set(re.findall(r'refused a request (id=\d+ client=\S+): this request crashed two workers', server.log))
-    assert len(poisoned) == expected.get('poison', 0), (
+    assert len(poisoned) == expected.get('poison', 0) + unlucky, (
         'one that is told so twice had lost its first answer with the sink'
     )
 
