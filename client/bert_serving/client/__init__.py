@@ -1015,20 +1015,15 @@ class _Producer(object):
         self._limit = limit
         self._ring = ring
         self._room = threading.Semaphore(_BATCHES_IN_FLIGHT)
-        self._is_started = False
-        self._is_stopped = False
+        self._is_stopped = self._is_done = False
         self.batches = collections.deque()
         self.error = None
-        self._is_done = False
+        self._thread = threading.Thread(target=self._run, name='bert-client-producer')
+        self._thread.daemon = True  # a blocked iterator must not block the end of the program
 
     def start(self):
-        """Start the thread. Later calls do nothing."""
-        if self._is_started:
-            return
-        self._is_started = True
-        thread = threading.Thread(target=self._run, name='bert-client-producer')
-        thread.daemon = True  # a blocked iterator must not block the end of the program
-        thread.start()
+        if not self._thread.ident:
+            self._thread.start()
 
     def taken(self):
         self._room.release()
@@ -1146,7 +1141,7 @@ class _Courier(object):
 
     @property
     def pending_ids(self):
-        return list(self._pending)
+        return sorted(dict.keys(self._pending))  # a snapshot: Python 2 would let others change it between two ids
 
     @property
     def session(self):

@@ -1,4 +1,4 @@
-"""Wait for events of waitress's sockets, at a cost that silent connections do not add to.
+"""Wait for events of waitress's sockets. Silent connections cost nothing.
 
 Before each wait, waitress's own loop asks every connection whether it wants to read or write. Here a connection is
 asked again only after something has happened to it: an event, a call of `changed`, or a call of `ask_all`.

@@ -181,9 +181,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return isinstance(self.socket, TlsSocket) and self.socket.wants_write
 
     def writable(self) -> bool:
-        """Whether `handle_write` would do something now. waitress also says so while a thread makes the response.
+        """Whether `handle_write` would do something now.
 
-        Then the loop would not wait at all until the thread has written the response, and would take the time of it.
+        waitress also says so while a thread makes a small response. The loop would run in circles until it is written.
         """
         if self._lingers_since is not None:
             return False

@@ -139,7 +139,7 @@ class ChildProcess(Child):
         self._started.kill()
 
     def kill_from_any_thread(self) -> None:
-        """Kill the process if it runs. Its number can by now be that of another process, which this never kills."""
+        """Kill the process if it still runs, but never another process that has got its number."""
         if self._process is not None:
             self._process.kill()
 
