@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from dataclasses import replace
 
@@ -45,6 +46,14 @@ def test_a_random_model_is_one_that_the_server_finds(tmp_path) -> None:
     write_model(str(tmp_path), SMALL)
     model = find_model(str(tmp_path))
     assert (model.kind, model.config, model.lower_case) == ('huggingface', SMALL, True)
+    assert model.has_plain_vocabulary
+
+
+def test_a_random_model_has_what_peers_need(tmp_path) -> None:
+    write_model(str(tmp_path), SMALL)
+    config = json.loads((tmp_path / 'config.json').read_text('utf-8'))
+    assert (config['architectures'], config['pad_token_id']) == (['BertModel'], 0)
+    assert json.loads((tmp_path / 'tokenizer_config.json').read_text('utf-8'))['pad_token'] == '[PAD]'
 
 
 def test_the_weights_of_a_random_model_are_those_of_a_bert(tmp_path) -> None:

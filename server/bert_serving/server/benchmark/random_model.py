@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from ..model.config import EncoderConfig
-from ..model.folder import HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, VOCABULARY
+from ..model.folder import HUGGINGFACE_CONFIG, HUGGINGFACE_WEIGHTS, TOKENIZER_CONFIG, VOCABULARY
 from .sentences import WORDS
 
 Weights = dict[str, NDArray[np.float32]]
@@ -35,6 +35,21 @@ _CONFIG_KEYS = (
     'hidden_act',
     'layer_norm_eps',
 )
+
+_FOR_PEERS = {'architectures': ['BertModel'], 'pad_token_id': 0}
+"""Further keys that published models have. Infinity needs the first."""
+
+_TOKENIZER = {
+    'tokenizer_class': 'BertTokenizer',
+    'do_lower_case': True,
+    'pad_token': '[PAD]',
+    'unk_token': '[UNK]',
+    'cls_token': '[CLS]',
+    'sep_token': '[SEP]',
+    'mask_token': '[MASK]',
+    'model_max_length': 512,
+}
+"""The tokenizer's settings that published models have. fastembed needs `pad_token`."""
 
 
 def _shape(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> EncoderConfig:
@@ -56,8 +71,9 @@ SHAPES = {'base': _shape(768, 12, 12), 'large': _shape(1024, 24, 16), 'mini': _s
 def write_model(folder: str, config: EncoderConfig, seed: int = 0) -> None:
     """Write a model of the shape of `config` into `folder`; the same `seed` gives the same weights."""
     path = Path(folder)
-    about = {key: getattr(config, key) for key in _CONFIG_KEYS}
+    about = _FOR_PEERS | {key: getattr(config, key) for key in _CONFIG_KEYS}
     (path / HUGGINGFACE_CONFIG).write_text(json.dumps(about, indent=2), 'utf-8')
+    (path / TOKENIZER_CONFIG).write_text(json.dumps(_TOKENIZER, indent=2), 'utf-8')
     (path / VOCABULARY).write_text('\n'.join(make_vocabulary(config.vocab_size)) + '\n', 'utf-8')
     save_file(make_weights(config, seed), path / HUGGINGFACE_WEIGHTS)
 
