@@ -86,8 +86,10 @@ serve: $(VENV)/.packages ## install everything and serve the embedded default mo
 # part that was not asked for by name can skip a test.
 .PHONY: test
 test: $(BIN)/nox ## install everything and run every test
-	$(MAKE) --jobs=4 --output-sync=target SPARE=nice TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels
-	$(MAKE) --jobs=2 --output-sync=target SPARE=nice live-server-tests coverage
+	@failed=0; \
+	$(MAKE) --keep-going --jobs=4 --output-sync=target SPARE=nice TESTS_MUST_RUN=$(TESTS_MUST_RUN) $(VENV)/.tools $(SESSIONS) check wheels || failed=1; \
+	$(MAKE) --keep-going --jobs=2 --output-sync=target SPARE=nice live-server-tests coverage || failed=1; \
+	exit $$failed
 
 .PHONY: quick
 quick: $(VENV)/.tools ## run the tests that take seconds: make quick ARGS='-k scheduler -x'
