@@ -35,7 +35,7 @@ ALSO_PURE = """
     benchmark.peers.catalog benchmark.peers.tables benchmark.peers.units
     cluster.interface http.health http.openapi http.requests http.responses http.routes http.fields http.model_card http.ranking
     http.openai_bodies http.tei_bodies http.cohere_bodies http.text_schemas http.legacy_schemas http.openai_schemas
-    http.tei_schemas http.cohere_schemas http.lanes http.upstreams http.wrong_keys http.status_history security.principals security.certificates
+    http.tei_schemas http.cohere_schemas http.lanes http.sharing http.upstreams http.wrong_keys http.status_history security.principals security.certificates
     security.access security.actions security.members security.shares files.rows files.manifest files.asking
     files.estimate
 """.split()

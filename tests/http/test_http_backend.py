@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import bert_serving.client
-from bert_serving.server.http import backend as backend_module
-from bert_serving.server.http.backend import ServerBackend
+from bert_serving.server.http import server_backend as backend_module
+from bert_serving.server.http import status_watch
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.health import StatusSnapshot
 from bert_serving.server.http.requests import Rows
+from bert_serving.server.http.server_backend import ServerBackend
 from bert_serving.server.protocol.options import ENCODING_OPTIONS, EncodingOptions
 from support.middlebox import Middlebox
 from support.scripted_server import Request, ScriptedServer, tokens_of, vectors
@@ -234,7 +235,7 @@ def test_a_request_on_a_connection_that_a_middlebox_swallows_is_answered(
 
 def test_a_server_that_was_never_there(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend_module, 'AWAY_S', 0.3)
-    monkeypatch.setattr(backend_module, 'STATUS_TIMEOUT_S', 0.3)
+    monkeypatch.setattr(status_watch, 'TIMEOUT_S', 0.3)
     server.stop()
     backend = ServerBackend('127.0.0.1', server.port, server.port_out)
     try:
@@ -314,7 +315,7 @@ def test_who_puts_up_with_an_old_status_has_a_new_one_asked_for(
     """The name of the model, which any request can need, is then a second old, and no request waits for it."""
     backend.server_status()
     encode(backend, Rows(['a']))
-    monkeypatch.setattr(backend_module, 'STATUS_AGE_S', 0)
+    monkeypatch.setattr(status_watch, 'STATUS_AGE_S', 0)
     assert backend.server_status(60).status['statistic'] == {'num_data_request': 0}, 'at once'
     monkeypatch.undo()
     wait_until(lambda: backend.server_status(60).status['statistic'] == {'num_data_request': 1})

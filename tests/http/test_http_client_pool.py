@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bert_serving.server.http.backend import ServerBackend
 from bert_serving.server.http.client_pool import PRINCIPAL, ClientPool
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.metered_backend import MeteredBackend
 from bert_serving.server.http.quotas import Quotas
 from bert_serving.server.http.requests import Rows
+from bert_serving.server.http.server_backend import ServerBackend
 from bert_serving.server.security.principals import Principal
 from support.scripted_server import ScriptedServer
 

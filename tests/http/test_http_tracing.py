@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from bert_serving.server.http.app import create_app
-from bert_serving.server.http.backend import TRACEPARENT, ServerBackend, current_trace
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.requests import Rows
+from bert_serving.server.http.server_backend import TRACEPARENT, ServerBackend, current_trace
 from bert_serving.server.protocol.options import EncodingOptions
 from bert_serving.server.protocol.tracing import TraceContext, read_traceparent
 from support.fake_backend import FakeBackend

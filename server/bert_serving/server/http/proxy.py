@@ -25,12 +25,12 @@ from ..security.audit import Audit
 from ..security.client_keys import NO_KEYS, ClientKeys
 from ..telemetry import open_tracer
 from .app import create_app
-from .backend import ServerBackend
 from .config import DEFAULT_PORT, HttpConfig
 from .dispatcher import Dispatcher
 from .frontend import Frontend
 from .history_recorder import HistoryRecorder
 from .replicas import ReplicatedBackend
+from .server_backend import ServerBackend
 from .upstreams import Upstream, by_name
 
 logger = logging.getLogger(__name__)

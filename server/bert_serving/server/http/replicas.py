@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..protocol.options import EncodingOptions
-from . import backend
-from .backend import DEFAULT_OPTIONS, STATUS_AGE_S, Encoding, IsGone, ServerBackend
+from . import server_backend
+from .backend import DEFAULT_OPTIONS, STATUS_AGE_S, Encoding, IsGone
 from .errors import HTTPError
 from .health import StatusSnapshot, judge
 from .requests import Rows
+from .server_backend import ServerBackend
 from .upstreams import ReplicaBook, Upstream
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class ReplicatedBackend:
             ValueError: a host is not an address.
         """
         self.upstreams = list(upstreams)
-        away_s = AWAY_S if len(upstreams) > 1 else backend.AWAY_S
+        away_s = AWAY_S if len(upstreams) > 1 else server_backend.AWAY_S
         self._replicas = [ServerBackend(each.host, each.port, each.port_out, away_s, each.keys) for each in upstreams]
         self._lock = threading.Lock()  # guards the next two
         self._book = ReplicaBook(len(upstreams))

@@ -8,9 +8,9 @@ from flask import Flask, Response, g, request
 
 from ..protocol.tracing import read_traceparent
 from ..telemetry import Tracer
-from .backend import TRACEPARENT
 from .backend_call import received_at
 from .routes import OTHER, label_of
+from .server_backend import TRACEPARENT
 
 
 def install(app: Flask, tracer: Tracer) -> None:

@@ -1,0 +1,81 @@
+"""The rules of shared calls: which requests can share one, how many, and how long one waits for others. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..model.pooling import PoolingStrategy
+from .backend import Encoding
+from .requests import Rows
+
+MAX_ROWS = 16
+"""The maximum number of texts in a shared call: by default, the server gives priority to so many."""
+
+MAX_CHARACTERS = 256
+"""The maximum characters of a request that shares a call. It makes the others wait for the computation of its own."""
+
+WAIT_SHARE = 0.05
+"""How long to wait for other requests, as a share of the usual duration of a call."""
+
+MAX_WAIT_S = 0.01
+
+SMOOTHING = 0.1
+"""The weight of the latest call in the usual duration."""
+
+
+def can_share(rows: Rows) -> bool:
+    """Whether a request with these rows can share a call.
+
+    Each of its texts has a letter or a digit. A text without any token has an answer that depends on the length of the
+    texts beside it.
+    """
+    texts = rows.items
+    return (
+        rows.form == 'texts'
+        and len(texts) <= MAX_ROWS
+        and sum(map(len, texts)) <= MAX_CHARACTERS
+        and all(any(map(str.isalnum, text)) for text in texts)
+    )
+
+
+def max_shared_rows(status: Mapping[str, Any] | None) -> int:
+    """The maximum number of texts in a shared call to a server with this status, or 1 if it should get none.
+
+    Several workers share the number, because each could compute a separate call. A server of release 1.10 does not
+    list its workers and gets none. The vectors of tokens, with the strategy NONE, would have the length of the longest
+    text of the call.
+    """
+    workers = (status or {}).get('workers')
+    if status is None or not workers or status.get('pooling_strategy') == PoolingStrategy.NONE.value:
+        return 1
+    priority: int = status.get('priority_batch_size', 1)
+    return max(1, min(MAX_ROWS, priority) // len(workers))
+
+
+def split_encoding(encoding: Encoding, sizes: Sequence[int]) -> list[Encoding]:
+    """Split the result of a call into those of its requests, which have `sizes` rows."""
+    parts, start = [], 0
+    for size in sizes:
+        end = start + size
+        truncated = [row - start for row in encoding.truncated if start <= row < end]
+        counts = None if encoding.counts is None else encoding.counts[start:end]
+        parts.append(Encoding(encoding.array[start:end], '', counts, truncated))
+        start = end
+    return parts
+
+
+class Pace:
+    """The usual duration of a call, and the wait that it allows."""
+
+    def __init__(self) -> None:
+        self._usual_s = 0.0
+
+    def record(self, seconds: float) -> None:
+        """Record the duration of a call."""
+        self._usual_s += SMOOTHING * (seconds - self._usual_s)
+
+    @property
+    def wait_s(self) -> float:
+        """The seconds that a request waits for others while the server is busy."""
+        return min(MAX_WAIT_S, WAIT_SHARE * self._usual_s)
