@@ -28,6 +28,9 @@ PATIENCE_MS = 120_000
 
 SHARE_OF_STOPS = 0.25
 
+MARGIN = 0.02
+"""How much less alike than `least_cosine` two different texts are: an int8 vector is not exact."""
+
 Array = NDArray[np.float32]
 
 Server = BertServer | ServerProcess
@@ -38,28 +41,52 @@ Server = BertServer | ServerProcess
 
 @dataclass(frozen=True)
 class Question:
-    """Texts, and the vectors that they have when nothing goes wrong."""
+    """Texts, and the vectors that they have when nothing goes wrong.
+
+    With int8 a vector depends on the batch of its text, so that only the cosine can be judged, by `least_cosine`.
+    """
 
     texts: Sequence[str]
     expected: Array
+    least_cosine: float | None = None
 
     def is_answered_by(self, array: object) -> bool:
         """Whether these are the vectors, but for the last digits, which depend on the batch of a row."""
         answer = np.asarray(array, np.float32)
-        return answer.shape == self.expected.shape and np.allclose(answer, self.expected, rtol=1e-4, atol=2e-5)
+        if answer.shape != self.expected.shape:
+            return False
+        if self.least_cosine is None:
+            return np.allclose(answer, self.expected, rtol=1e-4, atol=2e-5)
+        return bool((np.sum(_unit(answer) * _unit(self.expected), axis=-1) >= self.least_cosine).all())
+
+
+def _unit(vectors: Array) -> Array:
+    unit: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
 
 
 class Material:
-    """Texts with their vectors, no two of which are the same, taken from a server that is left in peace."""
+    """Texts with their vectors, no two of which are the same, taken from a server that is left in peace.
 
-    def __init__(self, server: Server, words: Sequence[str], size: int = 2000) -> None:
+    With `least_cosine`, no vector is right for two of them.
+    """
+
+    def __init__(
+        self, server: Server, words: Sequence[str], size: int = 2000, least_cosine: float | None = None
+    ) -> None:
         dice = random.Random(1)
         texts = sorted({' '.join(dice.choices(words, k=dice.randint(1, 20))) for _ in range(size)})
         with connect(server, timeout=PATIENCE_MS, check_length=False) as client:
             vectors = client.encode(texts)
-        _, first = np.unique(vectors.round(3), axis=0, return_index=True)
-        self._texts = [texts[i] for i in first]
-        self._vectors = vectors[first]
+        if least_cosine is None:
+            kept = np.unique(vectors.round(3), axis=0, return_index=True)[1].tolist()
+        else:
+            unit = _unit(vectors)
+            alike = np.triu(unit @ unit.T, 1).max(axis=0)  # to the texts before
+            kept = np.flatnonzero(alike < least_cosine - MARGIN).tolist()
+        self._texts = [texts[i] for i in kept]
+        self._vectors = vectors[kept]
+        self._least_cosine = least_cosine
         assert len(self._texts) > size / 2
 
     def questions(self, seed: int, count: int, most_rows: int) -> Iterator[Question]:
@@ -68,7 +95,7 @@ class Material:
         for _ in range(count):
             rows = dice.choice((1, 1, 2, 5, 16, dice.randint(1, most_rows)))
             chosen = dice.sample(range(len(self._texts)), rows)
-            yield Question([self._texts[i] for i in chosen], self._vectors[chosen])
+            yield Question([self._texts[i] for i in chosen], self._vectors[chosen], self._least_cosine)
 
 
 # --- who asks --------------------------------------------------------------------------------------------------------

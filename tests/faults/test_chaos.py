@@ -1,7 +1,8 @@
 """Nothing is lost, wrong or doubled while the children of a server are killed and stopped at random, seeded, times.
 
 `CHAOS_SEED` chooses another seed, `CHAOS_REQUESTS` another number of requests, `CHAOS_FAULTS` of faults; with
-`CHAOS_KEYS=1` the server has keys, and so have the clients. The counts are printed (`pytest -s`).
+`CHAOS_KEYS=1` the server has keys, and so have the clients. `CHAOS_INT8=1` tests the int8 of ONNX Runtime with the
+embedded model instead of the real graph of TensorFlow. The counts are printed (`pytest -s`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ SEED = int(os.environ.get('CHAOS_SEED', '5'))
 REQUESTS = int(os.environ.get('CHAOS_REQUESTS', '5000'))
 FAULTS = int(os.environ.get('CHAOS_FAULTS', '20'))
 HAS_KEYS = os.environ.get('CHAOS_KEYS', '') == '1'
+HAS_INT8 = os.environ.get('CHAOS_INT8', '') == '1'
+LEAST_COSINE = 0.97 if HAS_INT8 else None
 MOST_ROWS = 60
 
 WORDS = (
@@ -147,10 +150,11 @@ def test_requests_are_answered_once_and_rightly_while_children_are_killed_and_st
 def test_requests_to_the_real_graph_are_answered_once_and_rightly_while_children_are_killed(
     key_words: tuple[str, ...],
 ) -> None:
-    words = ('-verbose', '-model_dir', SMALL_MODEL, '-num_worker', '2', '-worker_timeout', '5', '-max_batch_size', '64')
+    engine = ('-engine', 'onnxruntime', '-int8') if HAS_INT8 else ('-model_dir', SMALL_MODEL)
+    words = ('-verbose', *engine, '-num_worker', '2', '-worker_timeout', '5', '-max_batch_size', '64')
     with ServerProcess(*words, *key_words) as server:
         server.wait_until_ready()
-        material = Material(server, WORDS)
+        material = Material(server, WORDS, least_cosine=LEAST_COSINE)
         started = time.monotonic()
         with Mayhem(server, SEED, pauses_s=(1.0, 4.0), most=FAULTS // 3) as mayhem:
             outcome = ask_all(server, material, REQUESTS, WITHOUT, MOST_ROWS)
