@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,10 +14,12 @@ import pytest
 
 from bert_serving.server.http import sharing
 from bert_serving.server.http.backend import DEFAULT_OPTIONS, Encoding, IsGone
+from bert_serving.server.http.client_pool import PRINCIPAL
 from bert_serving.server.http.errors import HTTPError
 from bert_serving.server.http.requests import Rows
 from bert_serving.server.http.server_backend import TRACEPARENT, ServerBackend
-from bert_serving.server.http.shared_calls import BUSY_REQUESTS, SharedCalls
+from bert_serving.server.http.shared_calls import SharedCalls
+from bert_serving.server.http.sharing import BUSY_REQUESTS
 from bert_serving.server.protocol.options import ENCODING_OPTIONS, EncodingOptions
 from support.scripted_server import Request, ScriptedServer, vectors
 from support.waiting import wait_until
@@ -72,6 +74,7 @@ def server() -> Iterator[Server]:
     yield server
     server.release.set()
     server.pool.shutdown()
+    assert server.shared._pending == 0, 'the server would count as busy forever'
 
 
 @pytest.fixture
@@ -110,6 +113,17 @@ def test_a_request_calls_immediately_if_the_server_is_idle(server: Server, monke
         assert server.submit(text).result(PATIENCE_S).array.tolist() == [[1, ord(text)]]
     assert time.monotonic() - began_at < PATIENCE_S / 2
     assert server.sent() == [['a'], ['b'], ['c']]
+
+
+def test_a_request_calls_immediately_if_one_other_is_pending(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.submit('first').result(PATIENCE_S)
+    monkeypatch.setattr(sharing, 'WAIT_SHARE', 1e9)
+    monkeypatch.setattr(sharing, 'MAX_WAIT_S', PATIENCE_S)
+    server.submit('held')
+    wait_until(lambda: server.shared._pending == 1)
+    began_at = time.monotonic()
+    assert results([server.submit('a')]) == arrays(('a',))
+    assert time.monotonic() - began_at < PATIENCE_S / 2
 
 
 def test_requests_share_a_call_and_each_gets_its_own_rows(busy: Server) -> None:
@@ -156,11 +170,34 @@ def test_an_error_comes_only_to_the_request_that_caused_it(busy: Server) -> None
     assert sorted(busy.sent()) == [['a'], ['a', 'b', 'c', 'poison'], ['b', 'c'], ['poison']]
 
 
-@pytest.mark.parametrize('name', ['Busy', 'ShuttingDown', 'Unavailable'])
+@pytest.mark.parametrize('name', ['Busy', 'ShuttingDown', 'Unavailable', 'ClientGone'])
 def test_a_refusal_comes_to_all_without_another_call(busy: Server, name: str) -> None:
-    busy.error_of = lambda texts: HTTPError(name, 'no')
-    assert results([busy.submit(text) for text in 'abcd']) == [name] * 4
+    busy.error_of = lambda texts: HTTPError(name, 'no', retry_after_s=7)
+    futures = [busy.submit(text) for text in 'abcd']
+    errors = [future.exception(PATIENCE_S) for future in futures]
+    assert [(error.name, error.message, error.retry_after_s) for error in errors if isinstance(error, HTTPError)] == [
+        (name, 'no', 7)
+    ] * 4
+    assert len(set(map(id, errors))) == 4, 'each thread raises its own'
     assert busy.sent() == [['a', 'b', 'c', 'd']]
+
+
+def test_a_deadline_that_passes_without_a_connection_ends_only_its_own_request(busy: Server) -> None:
+    def fail(texts: list[str]) -> HTTPError | None:
+        wait_until(lambda: time.monotonic() > until or len(texts) == 1)
+        return HTTPError('Unavailable', 'no connection') if 'a' in texts else None
+
+    until = time.monotonic() + 2
+    busy.error_of = fail
+    futures = [busy.submit(text, deadline=until if text == 'a' else until + PATIENCE_S) for text in 'abcd']
+    assert results(futures) == ['Unavailable', *arrays(('b',), ('c',), ('d',))]
+    assert ['a', 'b', 'c', 'd'] in busy.sent()
+
+
+def test_a_request_with_little_time_left_calls_alone(busy: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, 'LEAST_CALLS', 1e6)
+    assert results([busy.submit('a', deadline=time.monotonic() + 1)]) == arrays(('a',))
+    assert busy.sent() == [['a']]
 
 
 def test_a_fault_of_the_proxy_comes_only_to_the_request_that_found_it(busy: Server) -> None:
@@ -216,7 +253,7 @@ WORKERS = [{'worker': 0, 'state': 'ready'}]
 
 
 @contextlib.contextmanager
-def serving(**config: Any) -> Iterator[tuple[ScriptedServer, ServerBackend]]:
+def serving(names_principals: bool = False, **config: Any) -> Iterator[tuple[ScriptedServer, ServerBackend]]:
     """A server that answers after 20 ms, and the backend that calls it and knows its status."""
     server = ScriptedServer(extensions=['options', 'token_ids', 'cancel', *ENCODING_OPTIONS], **config)
 
@@ -225,7 +262,7 @@ def serving(**config: Any) -> Iterator[tuple[ScriptedServer, ServerBackend]]:
         return [server.result(request, vectors(request.texts), token_counts=[3] * request.rows)]
 
     server.script = script
-    backend = ServerBackend('127.0.0.1', server.port, server.port_out)
+    backend = ServerBackend('127.0.0.1', server.port, server.port_out, names_principals=names_principals)
     try:
         wait_until(lambda: backend.server_status().is_fresh)
         yield server, backend
@@ -234,38 +271,52 @@ def serving(**config: Any) -> Iterator[tuple[ScriptedServer, ServerBackend]]:
         server.stop()
 
 
-def encode_at_once(backend: ServerBackend, texts: list[str], **more: Any) -> None:
-    """Encode each text in its own request, 16 at a time, and check the answers."""
-
-    def encode(text: str) -> None:
-        encoding = backend.encode(Rows([text]), time.monotonic() + PATIENCE_S, lambda: False, **more)
-        np.testing.assert_array_equal(encoding.array, vectors([text]))
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(encode, texts))
-
-
-def test_concurrent_requests_of_the_backend_share_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests wait long for others."""
     monkeypatch.setattr(sharing, 'WAIT_SHARE', 1)
     monkeypatch.setattr(sharing, 'MAX_WAIT_S', 0.2)
+
+
+def encode_at_once(backend: ServerBackend, texts: list[str], principals: Sequence[str] = ('',), **more: Any) -> None:
+    """Encode each text in its own request, 16 at a time, and check the answers."""
+
+    def encode(number: int) -> None:
+        token = PRINCIPAL.set(principals[number % len(principals)])
+        encoding = backend.encode(Rows([texts[number]]), time.monotonic() + PATIENCE_S, lambda: False, **more)
+        PRINCIPAL.reset(token)
+        np.testing.assert_array_equal(encoding.array, vectors([texts[number]]))
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(encode, range(len(texts))))
+
+
+TEXTS = ['text %d' % number for number in range(64)]
+
+
+def test_concurrent_requests_of_the_backend_share_calls(patient: None) -> None:
     with serving(workers=WORKERS, priority_batch_size=16) as (server, backend):
-        encode_at_once(backend, ['text %d' % number for number in range(64)])
+        encode_at_once(backend, TEXTS)
         assert len(server.requests) < 48, 'the first 16 do not know how long a call takes'
         assert sum(request.rows for request in server.requests) == 64
         assert max(request.rows for request in server.requests) <= 16
 
 
 @pytest.mark.parametrize('config', [{}, {'workers': WORKERS, 'priority_batch_size': 1}])
-def test_requests_call_alone_if_the_server_gains_nothing_by_sharing(config: dict[str, Any]) -> None:
+def test_requests_call_alone_if_the_server_gains_nothing_by_sharing(config: dict[str, Any], patient: None) -> None:
     with serving(**config) as (server, backend):
-        encode_at_once(backend, ['text %d' % number for number in range(32)])
-        assert [request.rows for request in server.requests] == [1] * 32
+        encode_at_once(backend, TEXTS)
+        assert [request.rows for request in server.requests] == [1] * 64
 
 
-def test_traced_requests_and_those_for_tokens_call_alone() -> None:
+def test_requests_for_tokens_call_alone(patient: None) -> None:
     with serving(workers=WORKERS, priority_batch_size=16) as (server, backend):
-        encode_at_once(backend, ['text %d' % number for number in range(32)], show_tokens=True)
-        assert [request.rows for request in server.requests] == [1] * 32
+        encode_at_once(backend, TEXTS, show_tokens=True)
+        assert [request.rows for request in server.requests] == [1] * 64
+
+
+def test_traced_requests_call_alone(patient: None) -> None:
+    with serving(workers=WORKERS, priority_batch_size=16) as (server, backend):
 
         def trace(number: int) -> None:
             token = TRACEPARENT.set('00-%032x-%016x-01' % (number + 1, number + 1))
@@ -273,5 +324,14 @@ def test_traced_requests_and_those_for_tokens_call_alone() -> None:
             TRACEPARENT.reset(token)
 
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(trace, range(32)))
-        assert [request.rows for request in server.requests[32:]] == [1] * 32
+            list(pool.map(trace, range(64)))
+        assert [request.rows for request in server.requests] == [1] * 64
+
+
+def test_the_server_gets_to_know_the_principal_of_each_shared_call(patient: None) -> None:
+    with serving(True, workers=WORKERS, priority_batch_size=16) as (server, backend):
+        encode_at_once(backend, TEXTS, ('alice', 'bob'))
+        assert len(server.requests) < 56
+        for request in server.requests:
+            parity = {int(text.split()[1]) % 2 for text in request.texts}
+            assert parity == ({0} if b'.alice.' in request.identity else {1})

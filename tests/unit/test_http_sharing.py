@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bert_serving.server.http.backend import Encoding
 from bert_serving.server.http.requests import Rows
 from bert_serving.server.http.sharing import (
+    LEAST_CALLS,
     MAX_CHARACTERS,
     MAX_ROWS,
     MAX_WAIT_S,
@@ -38,7 +39,7 @@ def test_a_request_that_keeps_others_waiting_calls_alone(texts: list[str]) -> No
     assert not can_share(Rows(texts))
 
 
-@pytest.mark.parametrize('text', ['', ' ', '\u200b', '...', '\u0301'])
+@pytest.mark.parametrize('text', ['', ' ', '\u200b', '...', '\u0301', '\uff9e', '\u037a'])
 def test_a_text_that_can_be_without_tokens_calls_alone(text: str) -> None:
     assert not can_share(Rows([text]))
     assert not can_share(Rows(['a', text]))
@@ -99,6 +100,14 @@ def test_the_wait_is_a_small_share_of_a_call() -> None:
     for _ in range(200):
         pace.record(0.02)
     assert pace.wait_s == pytest.approx(0.02 * WAIT_SHARE)
+
+
+def test_a_request_that_shares_has_time_for_several_calls() -> None:
+    pace = Pace()
+    assert pace.least_left_s == 0
+    for _ in range(200):
+        pace.record(0.02)
+    assert pace.least_left_s == pytest.approx(0.02 * LEAST_CALLS)
 
 
 @given(st.lists(st.floats(0, 1e6)))

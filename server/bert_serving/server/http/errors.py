@@ -87,6 +87,10 @@ class HTTPError(Exception):
         self.type_name = type_name or name
         self.retry_after_s = self.kind.retry_after_s if retry_after_s is None else retry_after_s
 
+    def copy(self) -> HTTPError:
+        """Make another error with the same content, to be raised in another thread."""
+        return HTTPError(self.name, self.message, self.param, self.type_name, self.retry_after_s)
+
     @property
     def status(self) -> int:
         """The status of the response, except on TEI's routes."""

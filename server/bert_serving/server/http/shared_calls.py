@@ -1,7 +1,7 @@
 """Small requests that arrive while the server is busy share a call.
 
 A call costs the proxy, the ventilator and the sink about as much for one text as for ten. The first request waits a
-moment for others, and then calls the server with the texts of all. If no call is pending, nobody waits.
+moment for others, and then calls the server with the texts of all. With fewer than two pending requests, nobody waits.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from ..protocol.options import EncodingOptions
 from .backend import Encoding, IsGone
 from .errors import HTTPError
 from .requests import Rows
-from .sharing import Pace, split_encoding
+from .sharing import BUSY_REQUESTS, Pace, split_encoding
 
 EncodeRows = Callable[[Rows, float, IsGone, EncodingOptions], Encoding]
 """A call of the server: rows, deadline, whether nobody waits for the result any more, and options."""
 
-BUSY_REQUESTS = 2
-"""The number of pending requests from which on another waits for more. With fewer, too few would come."""
+_REFUSALS = ('Busy', 'ShuttingDown', 'Unavailable', 'ClientGone')
+"""The errors of a shared call that each of its requests gets, so that a server in trouble does not get more calls.
 
-_REFUSALS = ('Busy', 'ShuttingDown', 'Unavailable')
-"""The errors of a shared call that are those of each of its requests. After any other error each request calls alone,
-because only one of them can be at fault."""
+After any other error each request calls alone, because perhaps only one of them is at fault."""
 
 
 class _Request:
@@ -86,13 +84,13 @@ class SharedCalls:
     def encode(
         self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions, principal: str = ''
     ) -> Encoding:
-        """Encode `rows`. While another call is pending, share one with requests of the same principal and options.
+        """Encode `rows`, in a call with other requests of the same principal and options if the server is busy.
 
         Raises:
             HTTPError: as the call.
         """
         wait_s = self._pace.wait_s if self._pending >= BUSY_REQUESTS else 0.0
-        if wait_s:
+        if wait_s and deadline - time.monotonic() > self._pace.least_left_s:
             max_rows = self._max_rows()
             if len(rows.items) < max_rows:
                 request = _Request(rows, deadline, is_gone)
@@ -100,7 +98,7 @@ class SharedCalls:
                 if request.encoding is not None:
                     return request.encoding
                 if request.refusal is not None:
-                    raise request.refusal
+                    raise request.refusal.copy()
         return self._timed(rows, deadline, is_gone, options)
 
     def _share(self, request: _Request, key: tuple[str, EncodingOptions], max_rows: int, wait_s: float) -> None:
@@ -122,10 +120,11 @@ class SharedCalls:
     def _send(self, requests: Sequence[_Request], options: EncodingOptions) -> None:
         if len(requests) == 1:
             return
+        deadline = min(request.deadline for request in requests)
         try:
             encoding = self._timed(
                 Rows([text for request in requests for text in request.rows.items]),
-                min(request.deadline for request in requests),
+                deadline,
                 lambda: all(request.is_gone() for request in requests),
                 options,
                 len(requests),
@@ -136,7 +135,8 @@ class SharedCalls:
             for request, part in zip(requests, split_encoding(encoding, sizes)):
                 request.encoding = part
         except HTTPError as error:
-            if error.name in _REFUSALS:
+            is_late = error.name == 'Unavailable' and time.monotonic() >= deadline  # the others have time to call again
+            if error.name in _REFUSALS and not is_late:
                 for request in requests:
                     request.refusal = error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,19 @@ MAX_ROWS = 16
 """The maximum number of texts in a shared call: by default, the server gives priority to so many."""
 
 MAX_CHARACTERS = 256
-"""The maximum characters of a request that shares a call. It makes the others wait for the computation of its own."""
+"""The maximum characters of a request that shares a call. The others of the call wait until its texts are computed."""
+
+BUSY_REQUESTS = 2
+"""The number of pending requests at which the server counts as busy. If there are fewer, hardly any would come."""
 
 WAIT_SHARE = 0.05
 """How long to wait for other requests, as a share of the usual duration of a call."""
 
 MAX_WAIT_S = 0.01
+
+LEAST_CALLS = 10
+"""The time that a request must have left to share a call, in usual durations of a call. The earliest deadline of a call
+ends it for all of its requests."""
 
 SMOOTHING = 0.1
 """The weight of the latest call in the usual duration."""
@@ -27,16 +35,21 @@ SMOOTHING = 0.1
 def can_share(rows: Rows) -> bool:
     """Whether a request with these rows can share a call.
 
-    Each of its texts has a letter or a digit. A text without any token has an answer that depends on the length of the
-    texts beside it.
+    Each of its texts must have a letter or a digit, and so a token. The answer for a text without a token depends on
+    the length of the texts beside it.
     """
     texts = rows.items
     return (
         rows.form == 'texts'
         and len(texts) <= MAX_ROWS
         and sum(map(len, texts)) <= MAX_CHARACTERS
-        and all(any(map(str.isalnum, text)) for text in texts)
+        and all(map(_has_word, texts))
     )
+
+
+def _has_word(text: str) -> bool:
+    """Whether a text has a letter or a digit, also after the normalization of any tokenizer."""
+    return any(map(str.isalnum, unicodedata.normalize('NFKD', text)))
 
 
 def max_shared_rows(status: Mapping[str, Any] | None) -> int:
@@ -66,7 +79,7 @@ def split_encoding(encoding: Encoding, sizes: Sequence[int]) -> list[Encoding]:
 
 
 class Pace:
-    """The usual duration of a call, and the wait that it allows."""
+    """The usual duration of a call, and the times that follow from it."""
 
     def __init__(self) -> None:
         self._usual_s = 0.0
@@ -74,6 +87,11 @@ class Pace:
     def record(self, seconds: float) -> None:
         """Record the duration of a call."""
         self._usual_s += SMOOTHING * (seconds - self._usual_s)
+
+    @property
+    def least_left_s(self) -> float:
+        """The seconds until its deadline that a request must have left to share a call."""
+        return LEAST_CALLS * self._usual_s
 
     @property
     def wait_s(self) -> float:
