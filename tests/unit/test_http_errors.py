@@ -96,3 +96,18 @@ def test_a_request_that_is_refused_before_its_route_is_told_what_to_do(name: str
     refusal = make_refusal(name)
     assert (refusal.name, refusal.status) == (name, status)
     assert word in refusal.message
+
+
+def test_a_copy_of_an_error_has_its_content_but_not_its_traceback() -> None:
+    try:
+        raise HTTPError('QuotaExceeded', 'too much', 'input', 'ValueError', retry_after_s=7)
+    except HTTPError as error:
+        copy = error.copy()
+    assert (copy.name, copy.message, copy.param, copy.type_name, copy.retry_after_s) == (
+        'QuotaExceeded',
+        'too much',
+        'input',
+        'ValueError',
+        7,
+    )
+    assert copy.__traceback__ is None
