@@ -26,7 +26,7 @@ After any other error each request calls alone, because perhaps only one of them
 
 
 class _Request:
-    """A request that shares a call. After `wait`, it has its `encoding`, a `refusal`, or must call alone."""
+    """A request that shares a call. After `wait`, it has an `encoding` or a `refusal`, or neither and calls alone."""
 
     __slots__ = ('_lock', 'deadline', 'encoding', 'is_gone', 'refusal', 'rows')
 
@@ -85,6 +85,8 @@ class SharedCalls:
         self, rows: Rows, deadline: float, is_gone: IsGone, options: EncodingOptions, principal: str = ''
     ) -> Encoding:
         """Encode `rows`, in a call with other requests of the same principal and options if the server is busy.
+
+        `deadline` is a time of `time.monotonic`. The array of the result is [B, D], one row for each of `rows`.
 
         Raises:
             HTTPError: as the call.

@@ -17,12 +17,13 @@ MAX_CHARACTERS = 256
 """The maximum characters of a request that shares a call. The others of the call wait until its texts are computed."""
 
 BUSY_REQUESTS = 2
-"""The number of pending requests at which the server counts as busy. If there are fewer, hardly any would come."""
+"""The number of pending requests from which on the server counts as busy, and a request waits for others."""
 
 WAIT_SHARE = 0.05
 """How long to wait for other requests, as a share of the usual duration of a call."""
 
 MAX_WAIT_S = 0.01
+"""The maximum of that wait in seconds."""
 
 LEAST_CALLS = 10
 """The time that a request must have left to share a call, in usual durations of a call. The earliest deadline of a call
@@ -36,7 +37,7 @@ def can_share(rows: Rows) -> bool:
     """Whether a request with these rows can share a call.
 
     Each of its texts must have a letter or a digit, and so a token. The answer for a text without a token depends on
-    the length of the texts beside it.
+    the other texts of its call.
     """
     texts = rows.items
     return (
@@ -59,15 +60,16 @@ def max_shared_rows(status: Mapping[str, Any] | None) -> int:
     list its workers and gets none. The vectors of tokens, with the strategy NONE, would have the length of the longest
     text of the call.
     """
-    workers = (status or {}).get('workers')
-    if status is None or not workers or status.get('pooling_strategy') == PoolingStrategy.NONE.value:
+    status = status or {}
+    workers = status.get('workers')
+    if not workers or status.get('pooling_strategy') == PoolingStrategy.NONE.value:
         return 1
     priority: int = status.get('priority_batch_size', 1)
     return max(1, min(MAX_ROWS, priority) // len(workers))
 
 
 def split_encoding(encoding: Encoding, sizes: Sequence[int]) -> list[Encoding]:
-    """Split the result of a call into those of its requests, which have `sizes` rows."""
+    """Split the result of a call, [B, D], into those of its requests, which have `sizes` rows."""
     parts, start = [], 0
     for size in sizes:
         end = start + size
